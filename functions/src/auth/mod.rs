@@ -1,0 +1,7 @@
+//! `/api/auth`: registration and login.
+
+mod login;
+mod register;
+
+pub use login::login;
+pub use register::register;

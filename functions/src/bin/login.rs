@@ -1,0 +1,8 @@
+//! The Lambda function `login`.
+
+use functions::{lambda, auth};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda::http(auth::login).run().await
+}

@@ -1,0 +1,121 @@
+//! Reading a request and answering it.
+
+use lambda_http::http::{StatusCode, header};
+use lambda_http::{Body, RequestExt};
+pub use lambda_http::Request;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use shared::auth::session;
+use shared::fields::{Fields, Read};
+use shared::users::User;
+use shared::{App, Error, Result};
+
+/// An answer to a request.
+pub type Response = lambda_http::Response<Body>;
+
+/// The user whose access token the request bears, as the database knows them now.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] without a good one.
+pub async fn user(app: &App, request: &Request) -> Result<User> {
+    let token = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        // The scheme compares without case (RFC 9110 section 11.1).
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    session::authenticate(app, token.ok_or(Error::Unauthenticated)?).await
+}
+
+/// The fields of the JSON body.
+///
+/// # Errors
+/// A 400 that names every wrong field, or `body`.
+pub fn json<T: Read>(request: &Request) -> Result<T> {
+    let body = serde_json::from_slice(request.body().as_ref());
+    // What serde says of it could repeat a part of it, so it is only said where it went wrong.
+    let body = body.map_err(|error| match error.is_eof() && error.column() == 0 {
+        true => Error::invalid("body", "must be a JSON object, and there is none"),
+        false => Error::invalid(
+            "body",
+            format!("must be JSON, and is not at line {}, column {}", error.line(), error.column()),
+        ),
+    })?;
+    Fields::parse(body)
+}
+
+/// The fields of the path, like `{roomId}`.
+///
+/// # Errors
+/// A 400 that names every wrong field.
+pub fn path<T: Read>(request: &Request) -> Result<T> {
+    parameters(request.path_parameters_ref())
+}
+
+/// The fields of the query string.
+///
+/// # Errors
+/// A 400 that names every wrong field.
+pub fn query<T: Read>(request: &Request) -> Result<T> {
+    parameters(request.query_string_parameters_ref())
+}
+
+fn parameters<T: Read>(parameters: Option<&lambda_http::aws_lambda_events::query_map::QueryMap>) -> Result<T> {
+    let pairs = parameters.into_iter().flat_map(|parameters| parameters.iter());
+    let object: Map<String, Value> = pairs.map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
+    Fields::parse(Value::Object(object))
+}
+
+/// 200 with a JSON body.
+///
+/// # Errors
+/// [`Error::Internal`] when it cannot be written.
+pub fn ok(body: &impl Serialize) -> Result<Response> {
+    answer(StatusCode::OK, "application/json", body)
+}
+
+/// 201 with a JSON body.
+///
+/// # Errors
+/// [`Error::Internal`] when it cannot be written.
+pub fn created(body: &impl Serialize) -> Result<Response> {
+    answer(StatusCode::CREATED, "application/json", body)
+}
+
+/// 204.
+///
+/// # Errors
+/// [`Error::Internal`] when it cannot be written.
+pub fn no_content() -> Result<Response> {
+    lambda_http::Response::builder().status(StatusCode::NO_CONTENT).body(Body::Empty).map_err(Error::internal)
+}
+
+/// An error as `application/problem+json` (RFC 9457), logged when it is ours.
+pub fn problem(error: &Error, request_id: &str) -> Response {
+    error.log(request_id);
+    let status = StatusCode::from_u16(error.status_and_code().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response =
+        answer(status, "application/problem+json", &error.problem(request_id)).unwrap_or_default();
+    *response.status_mut() = status;
+    if let Some(seconds) = error.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        // A 401 names its scheme (RFC 9110 section 15.5.2).
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+fn answer(status: StatusCode, content_type: &str, body: &impl Serialize) -> Result<Response> {
+    let body = serde_json::to_string(body).map_err(Error::internal)?;
+    lambda_http::Response::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, content_type)
+        // Answers hold tokens and private messages.
+        .header(header::CACHE_CONTROL, "no-store")
+        .body(Body::Text(body))
+        .map_err(Error::internal)
+}

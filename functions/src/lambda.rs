@@ -1,0 +1,151 @@
+//! A function: event JSON in, answer JSON out, with the [`App`] of its environment.
+//!
+//! The same [`Function`] runs in a Lambda binary ([`Function::run`]) and in `gateway/`
+//! ([`Function::call`]), so nothing about it can differ between the two.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Adapter, Service, service_fn};
+use lambda_runtime::{Context, Error, LambdaEvent};
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+use shared::App;
+use shared::config::Config;
+use shared::push::Push;
+
+use crate::http::{self, Request, Response};
+use crate::websocket::{Event, Reply};
+
+/// One Lambda function.
+#[derive(Clone)]
+pub struct Function(Arc<dyn Fn(App, Box<RawValue>, Context) -> Outcome + Send + Sync>);
+
+type Outcome = BoxFuture<'static, Result<Box<RawValue>, Error>>;
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Function(…)")
+    }
+}
+
+/// A handler of events `E`: `async fn(&App, E) -> A`. A trait of its own, since the future of a
+/// plain `AsyncFn` bound cannot be proved `Send` on stable Rust.
+pub trait Handler<'a, E, A>: Send + Sync {
+    /// What the handler returns.
+    type Future: Future<Output = A> + Send + 'a;
+    /// Calls the handler.
+    fn handle(&self, app: &'a App, event: E) -> Self::Future;
+}
+
+impl<'a, E, A, F, Fut> Handler<'a, E, A> for F
+where
+    F: Fn(&'a App, E) -> Fut + Send + Sync,
+    Fut: Future<Output = A> + Send + 'a,
+{
+    type Future = Fut;
+
+    fn handle(&self, app: &'a App, event: E) -> Fut {
+        self(app, event)
+    }
+}
+
+/// A function behind the HTTP API (payload 2.0). An error becomes its problem, since the gateway
+/// would turn an `Err` into a 500 of its own.
+pub fn http<H>(handler: H) -> Function
+where
+    H: for<'a> Handler<'a, Request, shared::Result<Response>> + 'static,
+{
+    let handler = Arc::new(handler);
+    Function::new(move |app: App, request: LambdaRequest, context: Context| {
+        let handler = handler.clone();
+        let request_id = context.request_id.clone();
+        let service = service_fn(move |request| {
+            let (handler, app, request_id) = (handler.clone(), app.clone(), request_id.clone());
+            async move {
+                let answer = handler.handle(&app, request).await;
+                Ok::<_, Infallible>(answer.unwrap_or_else(|error| http::problem(&error, &request_id)))
+            }
+        });
+        async move { Ok(Adapter::from(service).call(LambdaEvent::new(request, context)).await?) }
+    })
+}
+
+/// A function behind a route of the WebSocket API.
+pub fn websocket<H>(handler: H) -> Function
+where
+    H: for<'a> Handler<'a, Event, Reply> + 'static,
+{
+    let handler = Arc::new(handler);
+    Function::new(move |app: App, event: Event, _| {
+        let handler = handler.clone();
+        async move { Ok(handler.handle(&app, event).await) }
+    })
+}
+
+/// A function that nothing routes to: it is invoked by its name.
+pub fn direct<H>(handler: H) -> Function
+where
+    H: for<'a> Handler<'a, serde_json::Value, shared::Result<serde_json::Value>> + 'static,
+{
+    let handler = Arc::new(handler);
+    Function::new(move |app: App, event: serde_json::Value, context: Context| {
+        let handler = handler.clone();
+        async move {
+            let answer = handler.handle(&app, event).await;
+            Ok(answer.inspect_err(|error| error.log(&context.request_id))?)
+        }
+    })
+}
+
+impl Function {
+    fn new<E, A, F, Fut>(function: F) -> Self
+    where
+        E: for<'de> Deserialize<'de> + Send + 'static,
+        A: Serialize,
+        F: Fn(App, E, Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<A, Error>> + Send + 'static,
+    {
+        let function = Arc::new(function);
+        Self(Arc::new(move |app, event, context| {
+            let function = function.clone();
+            Box::pin(async move {
+                let event = serde_json::from_str(event.get())?;
+                Ok(to_raw_value(&function(app, event, context).await?)?)
+            })
+        }))
+    }
+
+    /// Runs the function once.
+    ///
+    /// # Errors
+    /// What Lambda would report as a function error: an event that is not of its kind.
+    pub async fn call(&self, app: App, event: Box<RawValue>, context: Context) -> Result<Box<RawValue>, Error> {
+        (self.0)(app, event, context).await
+    }
+
+    /// Runs the function in Lambda: settings once, then event after event.
+    ///
+    /// # Errors
+    /// Wrong settings, or the runtime's.
+    pub async fn run(self) -> Result<(), Error> {
+        tracing_subscriber::fmt()
+            .json()
+            .with_env_filter(tracing_subscriber::EnvFilter::new("info"))
+            // CloudWatch has its own time.
+            .without_time()
+            .init();
+        let config = Config::from_env().inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+        let push = Push::management(config.management_endpoint.clone());
+        // An environment runs one event at a time, so one connection is all that it can use.
+        let app = App::new(config, push, 1);
+        let serve = service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+            let (function, app) = (self.clone(), app.clone());
+            async move { function.call(app, event.payload, event.context).await }
+        });
+        lambda_runtime::run(serve).await
+    }
+}

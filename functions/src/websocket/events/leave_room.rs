@@ -1,0 +1,32 @@
+use serde_json::{Value, json};
+use shared::connections::{self, ConnectionId};
+use shared::events::Outcome;
+use shared::fields::{Fields, Missing, Read};
+use shared::rooms::RoomId;
+use shared::users::UserId;
+use shared::{App, Result, members};
+
+use crate::websocket::announce;
+
+struct Leave {
+    room_id: RoomId,
+    user_id: Option<UserId>,
+}
+
+impl Read for Leave {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        let room_id = fields.required("roomId");
+        let user_id = fields.optional("userId");
+        Ok(Self { room_id: room_id?, user_id: user_id? })
+    }
+}
+
+/// `leaveRoom`: as `POST /api/rooms/{roomId}/leave`.
+pub async fn leave_room(app: &App, connection_id: &ConnectionId, data: Value) -> Result<Outcome> {
+    let user = connections::user(&app.db, connection_id).await?;
+    let Leave { room_id, user_id } = Fields::parse(data)?;
+    user.is(user_id.as_ref())?;
+    let seq = members::leave(&app.db, &user, room_id).await?;
+    announce::left(app, &user, room_id, seq, Some(connection_id)).await;
+    Ok(Outcome::Ack(json!({ "roomId": room_id, "seq": seq })))
+}

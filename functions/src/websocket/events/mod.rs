@@ -1,0 +1,11 @@
+//! A file for each event that a client sends.
+
+mod join_room;
+mod leave_room;
+mod ping;
+mod send_message;
+
+pub use join_room::join_room;
+pub use leave_room::leave_room;
+pub use ping::ping;
+pub use send_message::send_message;

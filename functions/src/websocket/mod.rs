@@ -1,0 +1,55 @@
+//! The three routes of the WebSocket API, and a file for each event under [`events`].
+
+pub mod announce;
+mod connect;
+mod disconnect;
+pub mod events;
+mod message;
+
+pub use connect::connect;
+pub use disconnect::disconnect;
+pub use message::message;
+
+use std::collections::HashMap;
+
+use lambda_http::aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
+use serde::Serialize;
+use shared::Error;
+use shared::connections::ConnectionId;
+
+/// An event of API Gateway's WebSocket API.
+pub type Event = ApiGatewayWebsocketProxyRequest;
+
+/// What a function answers to it. On `$connect` the status decides the handshake; on the other
+/// routes API Gateway drops it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reply {
+    status_code: u16,
+    #[serde(skip_serializing_if = "HashMap::is_empty")]
+    headers: HashMap<&'static str, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
+}
+
+impl Reply {
+    fn ok() -> Self {
+        Self { status_code: 200, headers: HashMap::new(), body: None }
+    }
+
+    fn problem(error: &Error, request_id: &str) -> Self {
+        error.log(request_id);
+        Self {
+            status_code: error.status_and_code().0,
+            headers: HashMap::from([("Content-Type", "application/problem+json".to_owned())]),
+            body: Some(error.problem(request_id).to_string()),
+        }
+    }
+}
+
+/// Whose socket it is, and the id of the request for the log.
+fn ids(event: &Event) -> (ConnectionId, &str) {
+    let context = &event.request_context;
+    let connection_id = ConnectionId::new(context.connection_id.clone().unwrap_or_default());
+    (connection_id, context.request_id.as_deref().unwrap_or_default())
+}

@@ -1,0 +1,41 @@
+//! What an execution environment keeps between invocations.
+
+use std::sync::Arc;
+
+use crate::auth::access_token::AccessTokens;
+use crate::auth::password::Passwords;
+use crate::auth::session::RefreshTokens;
+use crate::config::Config;
+use crate::db::Db;
+use crate::push::Push;
+
+/// Everything that a handler needs. Clones share it.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// MySQL.
+    pub db: Db,
+    /// The way to the sockets.
+    pub push: Push,
+    /// bcrypt.
+    pub passwords: Passwords,
+    /// The keys of access tokens.
+    pub access_tokens: Arc<AccessTokens>,
+    /// The key of refresh tokens.
+    pub refresh_tokens: Arc<RefreshTokens>,
+}
+
+impl App {
+    /// An app that uses at most `connections` of the database's connections. Nothing connects yet.
+    pub fn new(config: Config, push: Push, connections: usize) -> Self {
+        Self {
+            db: Db::new(config.database.clone(), connections),
+            push,
+            passwords: Passwords::new(config.bcrypt_cost),
+            access_tokens: Arc::new(AccessTokens::new(&config)),
+            refresh_tokens: Arc::new(RefreshTokens::new(&config)),
+            config: Arc::new(config),
+        }
+    }
+}

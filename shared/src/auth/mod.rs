@@ -1,0 +1,13 @@
+//! Who is asking: passwords, access tokens and sessions.
+
+pub mod access_token;
+pub mod password;
+pub mod session;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+/// `N` random bytes from the operating system's generator, in unpadded base64url.
+pub(crate) fn random_token<const N: usize>() -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; N]>())
+}

@@ -1,0 +1,301 @@
+//! Every setting, read once from the environment (contract section 6). `.env.example` lists them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use mysql_async::{Opts, OptsBuilder};
+
+/// HS256 and the refresh tokens' HMAC use 256-bit keys (RFC 7518 section 3.2).
+const SECRET_BYTES: usize = 32;
+
+/// All settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `PORT`: where `coterie serve` listens.
+    pub port: u16,
+    /// `DATABASE_URL`, or `DB_HOST DB_PORT DB_USER DB_PASSWORD DB_NAME`.
+    pub database: Opts,
+    /// `JWT_SECRET`: signs access tokens.
+    pub jwt_secret: Secret,
+    /// `JWT_SECRET_PREVIOUS`: still accepted while a secret is being rotated.
+    pub jwt_secret_previous: Option<Secret>,
+    /// `REFRESH_SECRET`: keys the hashes of refresh tokens.
+    pub refresh_secret: Secret,
+    /// `BCRYPT_COST`: 4 to 31.
+    pub bcrypt_cost: u32,
+    /// `SIGNUP_GRANTS`.
+    pub signup_grants: SignupGrants,
+    /// `STARTING_COINS`: what a user starts with when grants are closed.
+    pub starting_coins: i64,
+    /// `ALLOWED_ORIGINS`: who may open a socket from a browser; empty for anyone.
+    pub allowed_origins: Vec<String>,
+    /// `CHAT_LIST_LIMIT` to `REGISTER_LIMIT`.
+    pub limits: Limits,
+    /// `MAX_SOCKETS`: open sockets of one user; none for no limit.
+    pub max_sockets: Option<u32>,
+    /// `WS_MANAGEMENT_ENDPOINT`: where `@connections` is reached; the template sets it in AWS.
+    pub management_endpoint: Option<String>,
+}
+
+/// What a registration may claim (contract section 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignupGrants {
+    /// Coins and the prime flag are honoured.
+    Open,
+    /// Everybody starts with `STARTING_COINS` and not prime.
+    Closed,
+}
+
+/// A secret, which no log shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The key's bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// The rate limits; none where a limit is turned off.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each is the setting of its name")]
+pub struct Limits {
+    pub chat_list: Option<Limit>,
+    pub message: Option<Limit>,
+    pub frame: Option<Limit>,
+    pub ticket: Option<Limit>,
+    pub upload: Option<Limit>,
+    pub password: Option<Limit>,
+    pub register: Option<Limit>,
+}
+
+/// At most `count` in a window of time; written `10/600` (ten in 600 seconds).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// How many.
+    pub count: u32,
+    /// How long the window stays open after its first.
+    pub window: Duration,
+}
+
+impl FromStr for Limit {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (count, seconds) = text.split_once('/').ok_or(())?;
+        let (count, seconds) = (count.parse().map_err(drop)?, seconds.parse().map_err(drop)?);
+        if count == 0 || seconds == 0 {
+            return Err(());
+        }
+        Ok(Self { count, window: Duration::from_secs(seconds) })
+    }
+}
+
+/// Everything that is wrong with the settings, a line each.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigError(Vec<String>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "wrong settings (in the environment or .env; see .env.example):")?;
+        self.0.iter().try_for_each(|line| write!(f, "\n  {line}"))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads the settings of the process.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::from(std::env::vars().collect())
+    }
+
+    /// Reads the settings from a map. An empty value counts as absent.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn from(map: BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        let mut settings = Settings { map, wrong: Vec::new() };
+        let config = Self {
+            port: settings.parse("PORT", 3000, "a port, 0 to 65535"),
+            database: settings.database(),
+            jwt_secret: settings.secret("JWT_SECRET"),
+            jwt_secret_previous: settings.has("JWT_SECRET_PREVIOUS").then(|| settings.secret("JWT_SECRET_PREVIOUS")),
+            refresh_secret: settings.secret("REFRESH_SECRET"),
+            bcrypt_cost: settings.within("BCRYPT_COST", 12, 4..=31),
+            signup_grants: match settings.text("SIGNUP_GRANTS").as_deref() {
+                None | Some("closed") => SignupGrants::Closed,
+                Some("open") => SignupGrants::Open,
+                Some(_) => settings.wrong("SIGNUP_GRANTS", "`open` or `closed`", SignupGrants::Closed),
+            },
+            starting_coins: settings.within("STARTING_COINS", 0, 0..=1_000_000_000),
+            allowed_origins: settings
+                .text("ALLOWED_ORIGINS")
+                .map(|origins| origins.split(',').map(|origin| origin.trim().to_owned()).filter(|o| !o.is_empty()).collect())
+                .unwrap_or_default(),
+            limits: Limits {
+                chat_list: settings.limit("CHAT_LIST_LIMIT", "10/600"),
+                message: settings.limit("MESSAGE_LIMIT", "60/3"),
+                frame: settings.limit("FRAME_LIMIT", "60/3"),
+                ticket: settings.limit("TICKET_LIMIT", "30/60"),
+                upload: settings.limit("UPLOAD_LIMIT", "20/3600"),
+                password: settings.limit("PASSWORD_LIMIT", "10/600"),
+                register: settings.limit("REGISTER_LIMIT", "20/3600"),
+            },
+            max_sockets: Some(settings.parse("MAX_SOCKETS", 10, "a whole number")).filter(|&most| most > 0),
+            management_endpoint: settings.text("WS_MANAGEMENT_ENDPOINT"),
+        };
+        if settings.wrong.is_empty() { Ok(config) } else { Err(ConfigError(settings.wrong)) }
+    }
+}
+
+struct Settings {
+    map: BTreeMap<String, String>,
+    wrong: Vec<String>,
+}
+
+impl Settings {
+    fn text(&self, name: &str) -> Option<String> {
+        self.map.get(name).filter(|value| !value.is_empty()).cloned()
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.text(name).is_some()
+    }
+
+    /// Notes that a setting is wrong, and goes on with a stand-in, so that all mistakes are found.
+    fn wrong<T>(&mut self, name: &str, expected: &str, stand_in: T) -> T {
+        self.wrong.push(format!("{name} must be {expected}"));
+        stand_in
+    }
+
+    fn parse<T: FromStr>(&mut self, name: &str, default: T, expected: &str) -> T {
+        match self.text(name).map(|text| text.parse()) {
+            None => default,
+            Some(Ok(value)) => value,
+            Some(Err(_)) => self.wrong(name, expected, default),
+        }
+    }
+
+    fn within<T>(&mut self, name: &str, default: T, range: std::ops::RangeInclusive<T>) -> T
+    where
+        T: FromStr + PartialOrd + fmt::Display + Copy,
+    {
+        let expected = format!("{} to {}", range.start(), range.end());
+        let value = self.parse(name, default, &expected);
+        if range.contains(&value) { value } else { self.wrong(name, &expected, default) }
+    }
+
+    fn limit(&mut self, name: &str, default: &str) -> Option<Limit> {
+        match self.text(name).as_deref().unwrap_or(default) {
+            "0" => None,
+            text => match text.parse() {
+                Ok(limit) => Some(limit),
+                Err(()) => self.wrong(name, &format!("`count/seconds` like {default}, or 0 for no limit"), None),
+            },
+        }
+    }
+
+    fn secret(&mut self, name: &str) -> Secret {
+        match self.text(name) {
+            Some(secret) if secret.len() >= SECRET_BYTES => Secret(secret),
+            Some(secret) => {
+                let expected = format!(
+                    "at least {SECRET_BYTES} bytes, or it could be guessed; it has {} (make one with `openssl rand -hex 32`)",
+                    secret.len()
+                );
+                self.wrong(name, &expected, Secret(secret))
+            }
+            None => self.wrong(name, "set (make one with `openssl rand -hex 32`)", Secret(String::new())),
+        }
+    }
+
+    fn database(&mut self) -> Opts {
+        match (self.text("DATABASE_URL"), self.text("DB_HOST")) {
+            (Some(url), _) => match Opts::from_url(&url) {
+                Ok(opts) if opts.db_name().is_some() => opts,
+                // The URL holds a password, so it is not repeated.
+                _ => self.wrong("DATABASE_URL", "like mysql://user:password@host:3306/database", Opts::default()),
+            },
+            (None, Some(host)) => {
+                let port = self.parse("DB_PORT", 3306, "a port, 1 to 65535");
+                let name = self.text("DB_NAME");
+                let opts = OptsBuilder::default()
+                    .ip_or_hostname(host)
+                    .tcp_port(port)
+                    .user(self.text("DB_USER"))
+                    .pass(self.text("DB_PASSWORD"))
+                    .db_name(name.clone());
+                match name {
+                    Some(_) => opts.into(),
+                    None => self.wrong("DB_NAME", "set when DB_HOST is", opts.into()),
+                }
+            }
+            (None, None) => self.wrong("DATABASE_URL (or DB_HOST)", "set", Opts::default()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let secret = "s".repeat(32);
+        let base = [("DATABASE_URL", "mysql://u:p@localhost/chat"), ("JWT_SECRET", &secret), ("REFRESH_SECRET", &secret)];
+        base.iter().chain(pairs).map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let config = Config::from(settings(&[])).unwrap();
+        assert_eq!((config.port, config.bcrypt_cost, config.starting_coins), (3000, 12, 0));
+        assert_eq!(config.signup_grants, SignupGrants::Closed);
+        assert_eq!(config.limits.chat_list, Some(Limit { count: 10, window: Duration::from_secs(600) }));
+        assert_eq!(config.max_sockets, Some(10));
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_at_once_and_no_secret_is_repeated() {
+        let error = Config::from(settings(&[
+            ("PORT", "x"),
+            ("JWT_SECRET", "your_jwt_secret"),
+            ("BCRYPT_COST", "3"),
+            ("SIGNUP_GRANTS", "maybe"),
+            ("CHAT_LIST_LIMIT", "10"),
+            ("DATABASE_URL", "postgres://u:hunter2@localhost/x"),
+        ]))
+        .unwrap_err()
+        .to_string();
+        for name in ["PORT", "JWT_SECRET", "BCRYPT_COST", "SIGNUP_GRANTS", "CHAT_LIST_LIMIT", "DATABASE_URL"] {
+            assert!(error.contains(name), "{name} in {error}");
+        }
+        assert!(!error.contains("your_jwt_secret") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn zero_turns_a_limit_off() {
+        let config = Config::from(settings(&[("MESSAGE_LIMIT", "0"), ("MAX_SOCKETS", "0")])).unwrap();
+        assert_eq!((config.limits.message, config.max_sockets), (None, None));
+    }
+
+    #[test]
+    fn the_database_can_be_given_in_parts() {
+        let mut map = settings(&[("DB_HOST", "db.example"), ("DB_PORT", "3307"), ("DB_USER", "me"), ("DB_NAME", "chat")]);
+        map.remove("DATABASE_URL");
+        let opts = Config::from(map).unwrap().database;
+        assert_eq!((opts.ip_or_hostname(), opts.tcp_port(), opts.db_name()), ("db.example", 3307, Some("chat")));
+    }
+}

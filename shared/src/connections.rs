@@ -1,0 +1,113 @@
+//! Connections: one row for each open socket, with its user and session (contract section 4).
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Transaction, params};
+
+use crate::db::Db;
+use crate::rooms::RoomId;
+use crate::text::{line, text_type};
+use crate::users::{Role, User, UserId};
+use crate::{Error, Result, time};
+
+/// API Gateway ends a connection after two hours (WebSocket API quotas).
+const HOURS: u32 = 2;
+/// A post may overtake the handshake and find nobody; a row younger than this stays all the same,
+/// or an open socket would be deaf for good.
+const HANDSHAKE_SECONDS: u32 = 60;
+
+text_type!(
+    /// API Gateway's id of a socket.
+    ConnectionId, |id| line(id, 1..=64)
+);
+
+impl ConnectionId {
+    /// The id as API Gateway gave it in an event.
+    pub fn new(id: String) -> Self {
+        Self(id)
+    }
+}
+
+/// Remembers a socket of a signed-in user.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] when the session ended meanwhile.
+pub async fn open(db: &Db, connection_id: &ConnectionId, user: &User) -> Result<()> {
+    db.transaction((connection_id, user), insert).await
+}
+
+async fn insert(
+    transaction: &mut Transaction<'static>,
+    (connection_id, user): (&ConnectionId, &User),
+) -> Result<()> {
+    // The session's row stays locked until the commit: whoever revokes it deletes this row too.
+    transaction
+        .exec_drop(
+            format!(
+                "INSERT INTO connections (connection_id, user_id, session_id, connected_at, expires_at)
+                 SELECT :connection_id, user_id, session_id, :now, UTC_TIMESTAMP(3) + INTERVAL {HOURS} HOUR
+                 FROM sessions WHERE session_id = :session_id AND revoked_at IS NULL LOCK IN SHARE MODE"
+            ),
+            params! { connection_id, "session_id" => &user.session_id, "now" => time::now() },
+        )
+        .await?;
+    if transaction.affected_rows() == 0 { Err(Error::Unauthenticated) } else { Ok(()) }
+}
+
+/// Forgets a socket.
+///
+/// # Errors
+/// The database's.
+pub async fn close(db: &Db, connection_id: &ConnectionId) -> Result<()> {
+    db.execute("DELETE FROM connections WHERE connection_id = ?", (connection_id,)).await
+}
+
+/// Forgets the sockets that a post found gone, unless their handshake may still be under way.
+///
+/// # Errors
+/// The database's.
+pub async fn forget_gone(db: &Db, gone: &[ConnectionId]) -> Result<()> {
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let places = vec!["?"; gone.len()].join(", ");
+    let sql = format!(
+        "DELETE FROM connections WHERE connection_id IN ({places})
+         AND connected_at < UTC_TIMESTAMP(3) - INTERVAL {HANDSHAKE_SECONDS} SECOND"
+    );
+    let ids: Vec<mysql_async::Value> = gone.iter().map(Into::into).collect();
+    db.execute(&sql, ids).await
+}
+
+/// The user whose socket this is, as the database knows them now.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] when the service does not know the socket.
+pub async fn user(db: &Db, connection_id: &ConnectionId) -> Result<User> {
+    let row: Option<(String, u64, String, Role, bool, String)> = db
+        .first(
+            "SELECT u.user_id, u.organization_id, u.name, u.role, u.prime, c.session_id
+             FROM connections c JOIN users u ON u.user_id = c.user_id
+             WHERE c.connection_id = ? AND c.expires_at > UTC_TIMESTAMP(3)",
+            (connection_id,),
+        )
+        .await?;
+    let (user_id, organization_id, name, role, prime, session_id) = row.ok_or(Error::Unauthenticated)?;
+    Ok(User { user_id: UserId::stored(user_id), organization_id, name, role, prime, session_id })
+}
+
+/// The sockets of a room's members, and of one more user who has just left it.
+///
+/// # Errors
+/// The database's.
+pub async fn of_room(db: &Db, room_id: RoomId, and_of: Option<&UserId>) -> Result<Vec<ConnectionId>> {
+    let ids: Vec<String> = db
+        .rows(
+            "SELECT c.connection_id FROM room_members m JOIN connections c ON c.user_id = m.user_id
+             WHERE m.room_id = :room_id AND c.expires_at > UTC_TIMESTAMP(3)
+             UNION SELECT c.connection_id FROM connections c
+             WHERE c.user_id = :and_of AND c.expires_at > UTC_TIMESTAMP(3)",
+            params! { room_id, and_of },
+        )
+        .await?;
+    Ok(ids.into_iter().map(ConnectionId).collect())
+}

@@ -1,0 +1,278 @@
+//! MySQL: the pool, transactions that survive a deadlock, and errors of the server as [`Error`]s.
+//!
+//! The order of locks is the same everywhere: the room, then users by id, then the rest.
+
+use std::time::Duration;
+
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Conn, Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Transaction, TxOpts};
+
+use crate::{Error, Result};
+
+/// A deadlock victim: the server has rolled the transaction back.
+const ER_LOCK_DEADLOCK: u16 = 1213;
+/// A lock was not given within `innodb_lock_wait_timeout`: only the statement is rolled back.
+const ER_LOCK_WAIT_TIMEOUT: u16 = 1205;
+const ER_DUP_ENTRY: u16 = 1062;
+/// How often a transaction is tried before its error reaches the caller.
+const ATTEMPTS: u32 = 4;
+
+/// The server's default `wait_timeout` is 8 hours; proxies cut idle connections sooner.
+const WAIT_TIMEOUT: usize = 300;
+/// The largest packet we send: no statement here comes near it.
+const MAX_ALLOWED_PACKET: usize = 16 * 1024 * 1024;
+/// A server that does not answer by then is reported as unavailable.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The database of one execution environment. Clones share its pool.
+#[derive(Clone, Debug)]
+pub struct Db {
+    pool: Pool,
+}
+
+impl Db {
+    /// A pool of at most `connections`, which connects when first used.
+    pub fn new(opts: Opts, connections: usize) -> Self {
+        let pool_opts = PoolOpts::new()
+            // From 0, so that idle connections end after the TTL.
+            .with_constraints(PoolConstraints::new(0, connections.max(1)).unwrap_or_default())
+            .with_inactive_connection_ttl(Duration::from_secs(WAIT_TIMEOUT as u64 / 2))
+            // A reset would cost a round trip, and all prepared statements, on every return.
+            .with_reset_connection(false);
+        let opts = OptsBuilder::from_opts(opts)
+            .pool_opts(pool_opts)
+            // Given here, they need not be asked of the server on each connection.
+            .max_allowed_packet(Some(MAX_ALLOWED_PACKET))
+            .wait_timeout(Some(WAIT_TIMEOUT))
+            .prefer_socket(false)
+            .stmt_cache_size(128)
+            .setup(vec!["SET SESSION innodb_lock_wait_timeout = 3"]);
+        Self { pool: Pool::new(opts) }
+    }
+
+    async fn connection(&self) -> Result<Conn> {
+        match tokio::time::timeout(CONNECT_TIMEOUT, self.pool.get_conn()).await {
+            Ok(connection) => Ok(connection?),
+            Err(_) => Err(timed_out()),
+        }
+    }
+
+    /// All rows of one statement.
+    ///
+    /// An idle connection may have died while a Lambda environment was frozen, so a statement that
+    /// fails with its connection is sent once more on another: it must be one that can be repeated.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`], or [`Error::Internal`] for a wrong statement.
+    pub async fn rows<R: FromRow + Send + 'static>(&self, sql: &str, params: impl Into<Params>) -> Result<Vec<R>> {
+        let params = params.into();
+        let mut connection = self.connection().await?;
+        match connection.exec(sql, params.clone()).await {
+            Err(error) if is_disconnect(&error) => Ok(self.connection().await?.exec(sql, params).await?),
+            result => Ok(result?),
+        }
+    }
+
+    /// The first row of one statement, if there is any. It may be sent twice, as with [`Db::rows`].
+    ///
+    /// # Errors
+    /// As [`Db::rows`].
+    pub async fn first<R: FromRow + Send + 'static>(&self, sql: &str, params: impl Into<Params>) -> Result<Option<R>> {
+        Ok(self.rows(sql, params).await?.into_iter().next())
+    }
+
+    /// One statement that answers no rows. It may be sent twice, as with [`Db::rows`].
+    ///
+    /// # Errors
+    /// As [`Db::rows`].
+    pub async fn execute(&self, sql: &str, params: impl Into<Params>) -> Result<()> {
+        self.rows::<mysql_async::Row>(sql, params).await.map(drop)
+    }
+
+    /// Asks the server for a sign of life.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`].
+    pub async fn ping(&self) -> Result<()> {
+        match tokio::time::timeout(CONNECT_TIMEOUT, self.execute("SELECT 1", ())).await {
+            Ok(answer) => answer,
+            Err(_) => Err(timed_out()),
+        }
+    }
+
+    /// Does `work` in one transaction and commits it, or rolls it back when it fails.
+    ///
+    /// A deadlock or a lock wait rolls back and does `work` again, up to three times, after a short
+    /// random pause; so `work` must touch nothing but the transaction. `args` are handed to it.
+    ///
+    /// # Errors
+    /// What `work` answered, or the database's error.
+    pub async fn transaction<A, T, W>(&self, args: A, work: W) -> Result<T>
+    where
+        A: Copy + Send,
+        T: Send,
+        W: for<'t> Work<'t, A, T>,
+    {
+        let mut attempt = 1;
+        loop {
+            let mut transaction = self.begin().await?;
+            let outcome = match work.run(&mut transaction, args).await {
+                Ok(value) => match transaction.commit().await {
+                    Ok(()) => return Ok(value),
+                    Err(error) => Err(error.into()),
+                },
+                Err(error) => {
+                    // Its own failure must not hide the first one; a dropped connection rolls back.
+                    if let Err(cause) = transaction.rollback().await {
+                        tracing::warn!(%cause, "rollback failed");
+                    }
+                    Err(error)
+                }
+            };
+            match outcome {
+                Err(error) if attempt < ATTEMPTS && is_lock_conflict(&error) => {
+                    tracing::debug!(attempt, "lock conflict, trying again");
+                    tokio::time::sleep(Duration::from_millis(rand::random_range(2..20) * u64::from(attempt))).await;
+                    attempt += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn begin(&self) -> Result<Transaction<'static>> {
+        let begin = async || match tokio::time::timeout(CONNECT_TIMEOUT, self.pool.start_transaction(TxOpts::default())).await {
+            Ok(transaction) => Ok(transaction?),
+            Err(_) => Err(timed_out()),
+        };
+        match begin().await {
+            // Nothing was written yet, so a dead idle connection costs one more try and no more.
+            Err(Error::DatabaseUnavailable(error)) if is_disconnect(&error) => begin().await,
+            transaction => transaction,
+        }
+    }
+
+    /// Ends the pool's connections.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`] when they cannot be ended in order.
+    pub async fn disconnect(self) -> Result<()> {
+        Ok(self.pool.disconnect().await?)
+    }
+}
+
+/// An `async fn(&mut Transaction, args)`. A trait of its own, since the future of a plain
+/// `AsyncFn` bound cannot be proved `Send` on stable Rust.
+pub trait Work<'t, A, T>: Send + Sync {
+    /// What the function returns.
+    type Future: Future<Output = Result<T>> + Send;
+    /// Calls the function.
+    fn run(&self, transaction: &'t mut Transaction<'static>, args: A) -> Self::Future;
+}
+
+impl<'t, A, T, F, Fut> Work<'t, A, T> for F
+where
+    F: Fn(&'t mut Transaction<'static>, A) -> Fut + Send + Sync,
+    Fut: Future<Output = Result<T>> + Send,
+{
+    type Future = Fut;
+
+    fn run(&self, transaction: &'t mut Transaction<'static>, args: A) -> Fut {
+        self(transaction, args)
+    }
+}
+
+impl From<mysql_async::Error> for Error {
+    fn from(error: mysql_async::Error) -> Self {
+        match &error {
+            mysql_async::Error::Io(_) => Self::DatabaseUnavailable(error),
+            mysql_async::Error::Driver(_) if is_disconnect(&error) => Self::DatabaseUnavailable(error),
+            // Too many connections, shutting down, access denied, unknown database, read only:
+            // an operator's matter, and worth another try.
+            mysql_async::Error::Server(server) if matches!(server.code, 1040 | 1044 | 1045 | 1049 | 1053 | 1203 | 1290) => {
+                Self::DatabaseUnavailable(error)
+            }
+            _ => Self::internal(error),
+        }
+    }
+}
+
+/// Makes an enum that of an `ENUM` column, whose texts are the variants in lower case.
+macro_rules! stored_enum {
+    ($name:ident { $($variant:ident => $text:literal),+ $(,)? }) => {
+        impl TryFrom<mysql_async::Value> for $name {
+            type Error = mysql_async::FromValueError;
+
+            fn try_from(value: mysql_async::Value) -> Result<Self, Self::Error> {
+                match &value {
+                    $(mysql_async::Value::Bytes(text) if text == $text.as_bytes() => Ok(Self::$variant),)+
+                    _ => Err(mysql_async::FromValueError(value)),
+                }
+            }
+        }
+
+        impl From<$name> for mysql_async::Value {
+            fn from(value: $name) -> Self {
+                match value {
+                    $($name::$variant => $text.into(),)+
+                }
+            }
+        }
+
+        impl mysql_async::prelude::FromValue for $name {
+            type Intermediate = Self;
+        }
+    };
+}
+pub(crate) use stored_enum;
+
+/// The unique key that a statement would have violated: `PRIMARY`, `users_email`.
+pub fn duplicate_key(error: &mysql_async::Error) -> Option<&str> {
+    match error {
+        mysql_async::Error::Server(server) if server.code == ER_DUP_ENTRY => {
+            // "Duplicate entry '…' for key 'users.users_email'" on MySQL, 'users_email' on MariaDB.
+            // The entry is the client's text, so only what follows the last quote pair counts.
+            let key = server.message.trim_end_matches('\'').rsplit('\'').next()?;
+            key.rsplit('.').next()
+        }
+        _ => None,
+    }
+}
+
+fn timed_out() -> Error {
+    Error::DatabaseUnavailable(mysql_async::Error::Io(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+}
+
+fn is_disconnect(error: &mysql_async::Error) -> bool {
+    use mysql_async::DriverError::{ConnectionClosed, PoolDisconnected};
+    matches!(
+        error,
+        mysql_async::Error::Io(_) | mysql_async::Error::Driver(ConnectionClosed | PoolDisconnected)
+    )
+}
+
+fn is_lock_conflict(error: &Error) -> bool {
+    let Error::Internal(cause) = error else { return false };
+    matches!(
+        cause.downcast_ref(),
+        Some(mysql_async::Error::Server(server)) if matches!(server.code, ER_LOCK_DEADLOCK | ER_LOCK_WAIT_TIMEOUT)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use mysql_async::{Error, ServerError};
+
+    use super::duplicate_key;
+
+    fn duplicate(message: &str) -> Error {
+        Error::Server(ServerError { code: 1062, message: message.to_owned(), state: "23000".to_owned() })
+    }
+
+    #[test]
+    fn a_duplicate_key_is_named_alike_on_both_servers() {
+        assert_eq!(duplicate_key(&duplicate("Duplicate entry 'a@b' for key 'users.users_email'")), Some("users_email"));
+        assert_eq!(duplicate_key(&duplicate("Duplicate entry 'a@b' for key 'users_email'")), Some("users_email"));
+        assert_eq!(duplicate_key(&duplicate("Duplicate entry 'x' for key 'y.z' for key 'PRIMARY'")), Some("PRIMARY"));
+    }
+}

@@ -1,0 +1,188 @@
+//! The one error type, and the one table from an error to what a client sees (contract section 5).
+
+use std::fmt;
+
+use serde_json::{Map, Value, json};
+
+use crate::fields::FieldError;
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The thing that a 404 did not find; a client sees `room_not_found` and the like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thing {
+    /// A room, of any kind.
+    Room,
+    /// A user.
+    User,
+    /// A message.
+    Message,
+}
+
+/// Whatever can go wrong, one variant for each `code` of the contract. `Display` is the `detail`: it
+/// says what to do, and nothing of the inside.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// 400: the request is not well formed; every wrong field is named.
+    #[error("{}", sentence(.0))]
+    InvalidRequest(Vec<FieldError>),
+    /// 401: no credentials, or ones that are expired, revoked or forged.
+    #[error("Sign in and send the access token as `Authorization: Bearer <accessToken>`.")]
+    Unauthenticated,
+    /// 401: the answer to a wrong password and to an unknown user alike.
+    #[error("No user has this identifier and password.")]
+    InvalidCredentials,
+    /// 402: too few coins for one more room.
+    #[error("One more room costs {required} coins, and you have {available}.")]
+    InsufficientCoins {
+        /// What it costs, in coins.
+        required: i64,
+        /// What the user has, in coins.
+        available: i64,
+    },
+    /// 403: only prime users may.
+    #[error("Only prime users may do this.")]
+    PrimeRequired,
+    /// 403: of the organization, but not in the room.
+    #[error("Join the room first.")]
+    NotAMember,
+    /// 403: wrong or missing room password.
+    #[error("The room's password is missing or wrong.")]
+    WrongRoomPassword,
+    /// 403: a registration that claims a role.
+    #[error("In an organization that exists everybody starts as `user`; one of its admins can change that.")]
+    RoleNotAllowed,
+    /// 403: a `userId` for the acting user that is not the token's.
+    #[error("`userId` is not the user who is signed in: leave it out, or sign in as that user.")]
+    IdentityMismatch,
+    /// 404: it is not there, or is another organization's.
+    #[error("There is no such {0}.")]
+    NotFound(Thing),
+    /// 409: every seat is taken.
+    #[error("All {capacity} seats of the room are taken.")]
+    RoomFull {
+        /// How many members the room holds.
+        capacity: u32,
+    },
+    /// 409: a direct chat cannot be left.
+    #[error("A direct chat cannot be left.")]
+    DirectChat,
+    /// 409: somebody has this userId, username, email or phone.
+    #[error("Somebody already has this {field}.")]
+    UserExists {
+        /// The field's name in the request.
+        field: &'static str,
+    },
+    /// 409: the same `clientMessageId` with another body.
+    #[error("This clientMessageId was used for another message: send a new one.")]
+    ClientMessageIdReused,
+    /// 503: the database does not answer.
+    #[error("The database does not answer. Try again in a moment.")]
+    DatabaseUnavailable(#[source] mysql_async::Error),
+    /// 500: a bug or a broken environment. Only the log knows the cause.
+    #[error("Something went wrong on our side. Report the request id if it stays so.")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// A 400 that names one field.
+    pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::InvalidRequest(vec![FieldError { field: field.into(), message: message.into() }])
+    }
+
+    /// A 500 whose cause only the log sees.
+    pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Internal(cause.into())
+    }
+
+    /// The table: the HTTP status and the stable code of each error.
+    pub fn status_and_code(&self) -> (u16, &'static str) {
+        match self {
+            Self::InvalidRequest(_) => (400, "invalid_request"),
+            Self::Unauthenticated => (401, "unauthenticated"),
+            Self::InvalidCredentials => (401, "invalid_credentials"),
+            Self::InsufficientCoins { .. } => (402, "insufficient_coins"),
+            Self::PrimeRequired => (403, "prime_required"),
+            Self::NotAMember => (403, "not_a_member"),
+            Self::WrongRoomPassword => (403, "wrong_room_password"),
+            Self::RoleNotAllowed => (403, "role_not_allowed"),
+            Self::IdentityMismatch => (403, "identity_mismatch"),
+            Self::NotFound(Thing::Room) => (404, "room_not_found"),
+            Self::NotFound(Thing::User) => (404, "user_not_found"),
+            Self::NotFound(Thing::Message) => (404, "message_not_found"),
+            Self::RoomFull { .. } => (409, "room_full"),
+            Self::DirectChat => (409, "direct_chat"),
+            Self::UserExists { .. } => (409, "user_exists"),
+            Self::ClientMessageIdReused => (409, "client_message_id_reused"),
+            Self::DatabaseUnavailable(_) => (503, "database_unavailable"),
+            Self::Internal(_) => (500, "internal"),
+        }
+    }
+
+    /// The RFC 9457 problem that a client sees, on REST as the body and on a socket as `data` of an
+    /// `error` event. `request_id` is given with a 500, for a report.
+    pub fn problem(&self, request_id: &str) -> Value {
+        let (status, code) = self.status_and_code();
+        let mut problem = Map::new();
+        // "about:blank" says that the title is the status's own (RFC 9457 section 4.2.1).
+        problem.insert("type".to_owned(), json!("about:blank"));
+        problem.insert("title".to_owned(), json!(title(status)));
+        problem.insert("status".to_owned(), json!(status));
+        problem.insert("detail".to_owned(), json!(self.to_string()));
+        problem.insert("code".to_owned(), json!(code));
+        match self {
+            Self::InvalidRequest(errors) => _ = problem.insert("errors".to_owned(), json!(errors)),
+            Self::InsufficientCoins { required, available } => {
+                problem.insert("required".to_owned(), json!(required));
+                problem.insert("available".to_owned(), json!(available));
+            }
+            Self::UserExists { field } => _ = problem.insert("field".to_owned(), json!(field)),
+            Self::Internal(_) => _ = problem.insert("requestId".to_owned(), json!(request_id)),
+            _ => {}
+        }
+        Value::Object(problem)
+    }
+
+    /// How many seconds a client should wait before it tries again, where that helps.
+    pub fn retry_after(&self) -> Option<u32> {
+        matches!(self, Self::DatabaseUnavailable(_)).then_some(2)
+    }
+
+    /// Logs an error that is ours, once, at the edge. A client's mistake is not logged.
+    pub fn log(&self, request_id: &str) {
+        match self {
+            Self::Internal(cause) => tracing::error!(request_id, %cause, "internal error"),
+            Self::DatabaseUnavailable(cause) => tracing::error!(request_id, %cause, "the database does not answer"),
+            _ => {}
+        }
+    }
+}
+
+impl fmt::Display for Thing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Room => "room",
+            Self::User => "user",
+            Self::Message => "message",
+        })
+    }
+}
+
+fn title(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
+        404 => "Not Found",
+        409 => "Conflict",
+        503 => "Service Unavailable",
+        _ => "Internal Server Error",
+    }
+}
+
+fn sentence(errors: &[FieldError]) -> String {
+    let clauses: Vec<_> = errors.iter().map(|error| format!("`{}` {}", error.field, error.message)).collect();
+    format!("{}.", clauses.join("; "))
+}

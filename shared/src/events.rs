@@ -1,0 +1,40 @@
+//! What the service says on a socket (contract section 4).
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::messages::Message;
+use crate::rooms::RoomId;
+
+/// An event that members get, as `{"event": …, "data": {…}}`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", content = "data", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[expect(missing_docs, reason = "each is the contract's event and field of its name")]
+pub enum Event<'a> {
+    UserJoined { room_id: RoomId, seq: u64, user_id: &'a str, name: &'a str },
+    UserLeft { room_id: RoomId, seq: u64, user_id: &'a str, name: &'a str, removed: bool },
+    ReceiveMessage { room_id: RoomId, seq: u64, message: &'a Message },
+}
+
+/// The answer to one frame, for the socket that sent it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Answer<'a> {
+    /// What happened.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// The client's own mark, at the place where the frame had it.
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub reference: Option<&'a Value>,
+}
+
+/// What came of a frame.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", content = "data", rename_all = "camelCase")]
+pub enum Outcome {
+    /// Done: what REST answers for the same act, with `roomId` and `seq`.
+    Ack(Value),
+    /// Refused: a problem of section 5.
+    Error(Value),
+    /// The answer to `ping`: `{time}`.
+    Pong(Value),
+}

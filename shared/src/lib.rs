@@ -1,0 +1,27 @@
+//! Coterie's domain: one file for each thing of it, with its types, its SQL and its rules.
+//!
+//! Nothing here knows HTTP or Lambda. A rule that two doors share (REST and WebSocket) is one
+//! function here that both call; "contract" in a comment is the table of routes, events and rules in
+//! `README.md`, `docs/openapi.yaml` and `docs/asyncapi.yaml`.
+
+pub mod app;
+pub mod auth;
+pub mod coins;
+pub mod config;
+pub mod connections;
+pub mod db;
+pub mod error;
+pub mod events;
+pub mod fields;
+pub mod members;
+pub mod messages;
+pub mod migrations;
+pub mod organizations;
+pub mod push;
+pub mod rooms;
+pub mod text;
+pub mod time;
+pub mod users;
+
+pub use app::App;
+pub use error::{Error, Result};

@@ -1,0 +1,558 @@
+//! Messages: sending, history, and the numbers that order them (contract section 2).
+
+use aws_lc_rs::digest;
+use chrono::NaiveDateTime;
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Row, Transaction, params};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::connections::ConnectionId;
+use crate::db::{Db, duplicate_key, stored_enum};
+use crate::error::Thing;
+use crate::fields::{Fields, Flag, Missing, Read, WholeNumber};
+use crate::rooms::{Room, RoomId};
+use crate::text::{line, lines, text_type};
+use crate::users::{User, UserId};
+use crate::{Error, Result, fields, time};
+
+/// Where a message stands: `"{roomId}-{seq}"` in JSON, the primary key in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageId {
+    /// The room.
+    pub room_id: RoomId,
+    /// The message's number in it.
+    pub seq: u64,
+}
+
+impl<'de> Deserialize<'de> for MessageId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+        let text = fields::string(deserializer)?;
+        text.split_once('-')
+            .and_then(|(room_id, seq)| Some(Self { room_id: RoomId(number(room_id)?), seq: number(seq)? }))
+            .ok_or_else(|| de::Error::custom("must be a messageId, like \"12-7\""))
+    }
+}
+
+impl Serialize for MessageId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}-{}", self.room_id.0, self.seq))
+    }
+}
+
+text_type!(
+    /// What a message says: 1 to 8,000 characters.
+    Content, |content| lines(content, 1..=8000)
+);
+
+text_type!(
+    /// A client's own id for a message, which makes sending it repeatable: 1 to 64 characters.
+    ClientMessageId, |id| line(id, 1..=64)
+);
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Somebody's words.
+    Text,
+    /// Somebody's file.
+    File,
+    /// A join or a leave; `content` says which ([`Notice`]).
+    System,
+}
+
+stored_enum!(Kind { Text => "text", File => "file", System => "system" });
+
+/// A message as clients see it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct Message {
+    pub message_id: MessageId,
+    pub room_id: RoomId,
+    pub seq: u64,
+    pub updated_seq: u64,
+    pub kind: Kind,
+    pub user_id: String,
+    pub name: String,
+    pub content: String,
+    pub is_encrypted: bool,
+    pub client_message_id: Option<String>,
+    pub reply_to: Option<MessageId>,
+    pub attachment: Option<()>,
+    pub reactions: Vec<()>,
+    #[serde(serialize_with = "time::serialize")]
+    pub created_at: NaiveDateTime,
+    #[serde(serialize_with = "time::serialize_optional")]
+    pub edited_at: Option<NaiveDateTime>,
+    pub deleted: bool,
+}
+
+/// A message to be sent.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct Draft {
+    pub room_id: RoomId,
+    pub content: Content,
+    pub client_message_id: Option<ClientMessageId>,
+    pub is_encrypted: bool,
+    pub reply_to: Option<MessageId>,
+    pub user_id: Option<UserId>,
+}
+
+impl Read for Draft {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        let room_id = fields.required("roomId");
+        let content = fields.required("content");
+        let client_message_id = fields.optional("clientMessageId");
+        let is_encrypted = fields.optional("isEncrypted");
+        let reply_to = fields.optional::<MessageId>("replyTo");
+        let user_id = fields.optional("userId");
+        if let (Ok(room_id), Ok(Some(reply_to))) = (&room_id, &reply_to)
+            && reply_to.room_id != *room_id
+        {
+            fields.wrong("replyTo", "must be a message of the same room");
+        }
+        Ok(Self {
+            room_id: room_id?,
+            content: content?,
+            client_message_id: client_message_id?,
+            is_encrypted: is_encrypted?.is_some_and(|Flag(encrypted)| encrypted),
+            reply_to: reply_to?,
+            user_id: user_id?,
+        })
+    }
+}
+
+impl Draft {
+    /// What must be the same when a `clientMessageId` comes again. Each part is led by its length
+    /// or has a fixed one, so that no two drafts make the same text.
+    fn body_hash(&self) -> Vec<u8> {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(&(self.content.as_str().len() as u64).to_be_bytes());
+        context.update(self.content.as_str().as_bytes());
+        context.update(&[u8::from(self.is_encrypted)]);
+        context.update(&self.reply_to.map_or(0, |reply_to| reply_to.seq).to_be_bytes());
+        context.finish().as_ref().to_vec()
+    }
+}
+
+/// Who sends: a signed-in user, or whoever a socket belongs to.
+#[derive(Clone, Copy, Debug)]
+pub enum Sender<'a> {
+    /// By REST: the session was looked up.
+    User(&'a User),
+    /// By a frame: the socket is looked up in the statement that takes the number, so that a
+    /// revoked session or a removed member is refused at once.
+    Socket(&'a ConnectionId),
+}
+
+/// What sending did.
+#[derive(Debug)]
+pub enum Sent {
+    /// Stored: the members are to be told.
+    New {
+        /// The message.
+        message: Message,
+        /// The sockets of the room's members, the sender's among them.
+        sockets: Vec<ConnectionId>,
+    },
+    /// It was there already, from the same sender under the same `clientMessageId`.
+    Again(Message),
+}
+
+/// Sends a message.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::NotAMember`], [`Error::IdentityMismatch`],
+/// [`Error::ClientMessageIdReused`], a 400 for a `replyTo` that is no message of the room, and
+/// [`Error::Unauthenticated`] for an unknown socket.
+pub async fn send(db: &Db, sender: Sender<'_>, draft: &Draft) -> Result<Sent> {
+    if let Sender::User(user) = sender {
+        user.is(draft.user_id.as_ref())?;
+    }
+    match db.transaction((sender, draft), store).await {
+        Ok(Some((seq, now))) => announce(db, draft, seq, now).await,
+        Ok(None) => Err(why_refused(db, sender, draft).await?),
+        // The unique key found the same clientMessageId, and the transaction was rolled back.
+        Err(Error::ClientMessageIdReused) => sent_before(db, sender, draft).await.map(Sent::Again),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes the room's next number, if the sender may, and stores the message under it. None: refused.
+async fn store(
+    transaction: &mut Transaction<'static>,
+    (sender, draft): (Sender<'_>, &Draft),
+) -> Result<Option<(u64, NaiveDateTime)>> {
+    let now = time::now();
+    // The room comes first: the statement locks every row that it joins, in this order, and with
+    // another row first it would deadlock with joins. LAST_INSERT_ID(…) carries the number out.
+    let (number, author) = match sender {
+        Sender::User(_) => (
+            "UPDATE rooms r
+             STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = :sender
+             SET r.last_seq = LAST_INSERT_ID(r.last_seq + 1), r.updated_at = :now
+             WHERE r.id = :room_id",
+            "users WHERE user_id = :sender",
+        ),
+        Sender::Socket(_) => (
+            "UPDATE rooms r
+             STRAIGHT_JOIN connections c ON c.connection_id = :sender AND c.expires_at > UTC_TIMESTAMP(3)
+             STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = c.user_id
+             SET r.last_seq = LAST_INSERT_ID(r.last_seq + 1), r.updated_at = :now
+             WHERE r.id = :room_id AND (:user_id IS NULL OR c.user_id = :user_id)",
+            "connections WHERE connection_id = :sender",
+        ),
+    };
+    let params = params! { "sender" => sender.key(), "room_id" => draft.room_id, now, "user_id" => draft.user_id.as_ref() };
+    transaction.exec_drop(number, params).await?;
+    let Some(seq) = transaction.last_insert_id() else {
+        return Ok(None);
+    };
+
+    let stored = transaction
+        .exec_drop(
+            format!(
+                "INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, is_encrypted,
+                                       client_message_id, body_hash, reply_to_seq, created_at)
+                 SELECT :room_id, :seq, :seq, 'text', user_id, :content, :is_encrypted,
+                        :client_message_id, :body_hash, :reply_to_seq, :now
+                 FROM {author} AND (:reply_to_seq IS NULL OR EXISTS
+                     (SELECT 1 FROM messages p WHERE p.room_id = :room_id AND p.seq = :reply_to_seq))"
+            ),
+            params! {
+                "sender" => sender.key(),
+                "room_id" => draft.room_id,
+                seq,
+                "content" => &draft.content,
+                "is_encrypted" => draft.is_encrypted,
+                "client_message_id" => draft.client_message_id.as_ref(),
+                "body_hash" => draft.client_message_id.as_ref().map(|_| draft.body_hash()),
+                "reply_to_seq" => draft.reply_to.map(|reply_to| reply_to.seq),
+                now,
+            },
+        )
+        .await;
+    match stored {
+        Err(error) if duplicate_key(&error) == Some("messages_client_message_id") => Err(Error::ClientMessageIdReused),
+        Err(error) => Err(error.into()),
+        Ok(()) if transaction.affected_rows() == 0 => Err(Error::invalid("replyTo", "names no message of this room")),
+        Ok(()) => Ok(Some((seq, now))),
+    }
+}
+
+impl Sender<'_> {
+    fn key(&self) -> &str {
+        match self {
+            Self::User(user) => user.user_id.as_str(),
+            Self::Socket(connection_id) => connection_id.as_str(),
+        }
+    }
+}
+
+/// A message just stored, with its sender's name, and the sockets of the room's members.
+async fn announce(db: &Db, draft: &Draft, seq: u64, created_at: NaiveDateTime) -> Result<Sent> {
+    let rows: Vec<(String, String, Option<String>)> = db
+        .rows(
+            "SELECT u.user_id, u.name, c.connection_id
+             FROM messages x JOIN users u ON u.user_id = x.sender_id
+             LEFT JOIN (room_members m JOIN connections c
+                        ON c.user_id = m.user_id AND c.expires_at > UTC_TIMESTAMP(3)) ON m.room_id = x.room_id
+             WHERE x.room_id = ? AND x.seq = ?",
+            (draft.room_id, seq),
+        )
+        .await?;
+    let (user_id, name, _) = rows.first().cloned().ok_or(Error::NotFound(Thing::Room))?;
+    let message = Message {
+        message_id: MessageId { room_id: draft.room_id, seq },
+        room_id: draft.room_id,
+        seq,
+        updated_seq: seq,
+        kind: Kind::Text,
+        user_id,
+        name,
+        content: draft.content.to_string(),
+        is_encrypted: draft.is_encrypted,
+        client_message_id: draft.client_message_id.as_ref().map(ToString::to_string),
+        reply_to: draft.reply_to,
+        attachment: None,
+        reactions: Vec::new(),
+        created_at,
+        edited_at: None,
+        deleted: false,
+    };
+    let sockets = rows.into_iter().filter_map(|(_, _, connection_id)| connection_id.map(ConnectionId::new)).collect();
+    Ok(Sent::New { message, sockets })
+}
+
+/// The reason why [`store`] matched no row, found after the fact, since it is needed so seldom.
+async fn why_refused(db: &Db, sender: Sender<'_>, draft: &Draft) -> Result<Error> {
+    let actor = match sender {
+        Sender::User(_) => "users a WHERE a.user_id = ?",
+        Sender::Socket(_) => "connections a WHERE a.connection_id = ? AND a.expires_at > UTC_TIMESTAMP(3)",
+    };
+    let found: Option<(String, Option<u64>)> = db
+        .first(
+            format!(
+                "SELECT u.user_id, r.id
+                 FROM users u LEFT JOIN rooms r ON r.organization_id = u.organization_id AND r.id = ?
+                 WHERE u.user_id = (SELECT a.user_id FROM {actor})"
+            )
+            .as_str(),
+            (draft.room_id, sender.key()),
+        )
+        .await?;
+    Ok(match found {
+        None => Error::Unauthenticated,
+        Some((user_id, _)) if draft.user_id.as_ref().is_some_and(|given| given.as_str() != user_id) => {
+            Error::IdentityMismatch
+        }
+        Some((_, None)) => Error::NotFound(Thing::Room),
+        Some((_, Some(_))) => Error::NotAMember,
+    })
+}
+
+/// The message that the sender sent before under the draft's `clientMessageId`, as it is now.
+async fn sent_before(db: &Db, sender: Sender<'_>, draft: &Draft) -> Result<Message> {
+    let sender_id = match sender {
+        Sender::User(_) => ":sender",
+        Sender::Socket(_) => "(SELECT c.user_id FROM connections c WHERE c.connection_id = :sender)",
+    };
+    let row: Option<MessageRow> = db
+        .first(
+            format!(
+                "SELECT {COLUMNS} FROM messages x JOIN users u ON u.user_id = x.sender_id
+                 WHERE x.room_id = :room_id AND x.sender_id = {sender_id}
+                   AND x.client_message_id = :client_message_id AND x.body_hash = :body_hash"
+            )
+            .as_str(),
+            params! {
+                "room_id" => draft.room_id,
+                "sender" => sender.key(),
+                "client_message_id" => draft.client_message_id.as_ref(),
+                "body_hash" => draft.body_hash(),
+            },
+        )
+        .await?;
+    row.map(MessageRow::message).ok_or(Error::ClientMessageIdReused)
+}
+
+/// What a system message tells, as its `content`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Notice {
+    Joined,
+    Left,
+}
+
+/// Stores a system message in a room that the caller has locked, counts its member in or out, and
+/// brings `room` up to date. Answers its number. A direct chat has none.
+pub(crate) async fn note(
+    transaction: &mut Transaction<'static>,
+    room: &mut Room,
+    user_id: &UserId,
+    notice: Notice,
+) -> Result<u64> {
+    let content = match notice {
+        Notice::Joined => {
+            room.member_count += 1;
+            "joined"
+        }
+        Notice::Left => {
+            room.member_count -= 1;
+            "left"
+        }
+    };
+    room.last_seq += 1;
+    room.updated_at = time::now();
+    transaction
+        .exec_drop(
+            "UPDATE rooms SET last_seq = ?, member_count = ?, updated_at = ? WHERE id = ?",
+            (room.last_seq, room.member_count, room.updated_at, room.id),
+        )
+        .await?;
+    transaction
+        .exec_drop(
+            "INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, created_at)
+             VALUES (:room_id, :seq, :seq, 'system', :user_id, :content, :now)",
+            params! { "room_id" => room.id, "seq" => room.last_seq, user_id, content, "now" => room.updated_at },
+        )
+        .await?;
+    Ok(room.last_seq)
+}
+
+/// Which part of a room's history.
+#[derive(Debug)]
+pub struct Page {
+    /// Only numbers below this one.
+    pub before: Option<u64>,
+    /// Only numbers above this one; without it the newest come first into the page.
+    pub after: Option<u64>,
+    /// At most so many.
+    pub limit: u64,
+}
+
+/// The most messages of one page.
+const MOST: u64 = 200;
+/// The most bytes of one page: an answer stays below 2 MB.
+const MOST_BYTES: usize = 2_000_000;
+
+impl Read for Page {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        let before = fields.optional("before");
+        let after = fields.optional("after");
+        let limit = fields.optional("limit").map(|limit| limit.map_or(50, |WholeNumber(limit)| limit));
+        if matches!(limit, Ok(0 | 201..)) {
+            fields.wrong("limit", format!("must be 1 to {MOST}"));
+        }
+        let number = |WholeNumber(number)| number;
+        Ok(Self { before: before?.map(number), after: after?.map(number), limit: limit? })
+    }
+}
+
+/// One page of a room's history.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct History {
+    /// In ascending order, whichever way one pages.
+    pub messages: Vec<Message>,
+    /// Whether there are more in the direction of the page.
+    pub has_more: bool,
+    /// The room's newest number.
+    pub last_seq: u64,
+}
+
+/// A page of a room's history, for its members, who see it from its beginning.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::NotAMember`].
+pub async fn history(db: &Db, asker: &User, room_id: RoomId, page: &Page) -> Result<History> {
+    let ascending = page.after.is_some();
+    let direction = if ascending { "ASC" } else { "DESC" };
+    // One statement decides whether the asker may, and reads: the room's row comes back in any case.
+    let rows: Vec<Row> = db
+        .rows(
+            format!(
+                "SELECT r.last_seq, m.user_id IS NOT NULL AS is_member, {COLUMNS}
+                 FROM rooms r
+                 LEFT JOIN room_members m ON m.room_id = r.id AND m.user_id = :user_id
+                 LEFT JOIN (SELECT * FROM messages
+                            WHERE room_id = :room_id AND seq > :after AND seq < :before
+                            ORDER BY seq {direction} LIMIT :limit) x ON m.user_id IS NOT NULL
+                 LEFT JOIN users u ON u.user_id = x.sender_id
+                 WHERE r.id = :room_id AND r.organization_id = :organization_id
+                 ORDER BY x.seq {direction}"
+            )
+            .as_str(),
+            params! {
+                room_id,
+                "user_id" => &asker.user_id,
+                "organization_id" => asker.organization_id,
+                "after" => page.after.unwrap_or(0),
+                "before" => page.before.unwrap_or(u64::MAX),
+                "limit" => page.limit + 1,
+            },
+        )
+        .await?;
+    let room = rows.first().ok_or(Error::NotFound(Thing::Room))?;
+    if !room.get("is_member").unwrap_or(false) {
+        return Err(Error::NotAMember);
+    }
+    let last_seq = room.get("last_seq").unwrap_or(0);
+
+    let is_message = |row: &Row| row.get::<Option<u64>, _>("seq").flatten().is_some();
+    let found = rows.into_iter().filter(is_message).map(|row| MessageRow::from_row(row).message());
+    let mut bytes = 0;
+    let mut has_more = false;
+    let mut messages = Vec::new();
+    for message in found {
+        // JSON may double each byte of the text; the rest of a message is below 1,000 bytes.
+        bytes += 1_000 + 2 * message.content.len();
+        if messages.len() as u64 == page.limit || bytes > MOST_BYTES {
+            has_more = true;
+            break;
+        }
+        messages.push(message);
+    }
+    if !ascending {
+        messages.reverse();
+    }
+    Ok(History { messages, has_more, last_seq })
+}
+
+/// The columns of a [`MessageRow`], from `messages x` and its sender `users u`.
+const COLUMNS: &str = "x.room_id, x.seq, x.updated_seq, x.kind, x.sender_id, u.name, x.content, x.is_encrypted,
+    x.client_message_id, x.reply_to_seq, x.created_at, x.edited_at, x.deleted_at";
+
+#[derive(FromRow)]
+struct MessageRow {
+    room_id: u64,
+    seq: u64,
+    updated_seq: u64,
+    kind: Kind,
+    sender_id: String,
+    name: String,
+    content: String,
+    is_encrypted: bool,
+    client_message_id: Option<String>,
+    reply_to_seq: Option<u64>,
+    created_at: NaiveDateTime,
+    edited_at: Option<NaiveDateTime>,
+    deleted_at: Option<NaiveDateTime>,
+}
+
+impl MessageRow {
+    fn message(self) -> Message {
+        let room_id = RoomId(self.room_id);
+        Message {
+            message_id: MessageId { room_id, seq: self.seq },
+            room_id,
+            seq: self.seq,
+            updated_seq: self.updated_seq,
+            kind: self.kind,
+            user_id: self.sender_id,
+            name: self.name,
+            content: self.content,
+            is_encrypted: self.is_encrypted,
+            client_message_id: self.client_message_id,
+            reply_to: self.reply_to_seq.map(|seq| MessageId { room_id, seq }),
+            attachment: None,
+            reactions: Vec::new(),
+            created_at: self.created_at,
+            edited_at: self.edited_at,
+            deleted: self.deleted_at.is_some(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_message_id_names_a_room_and_a_place() {
+        let id: MessageId = serde_json::from_value(json!("12-7")).unwrap();
+        assert_eq!(id, MessageId { room_id: RoomId(12), seq: 7 });
+        assert_eq!(serde_json::to_value(id).unwrap(), json!("12-7"));
+        for bad in [json!("message-123"), json!("12"), json!("-7"), json!("12-"), json!("+1-2"), json!(12)] {
+            assert!(serde_json::from_value::<MessageId>(bad.clone()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn drafts_that_differ_have_different_hashes() {
+        let draft = |content: &str, encrypted, reply: Option<&str>| {
+            Fields::parse::<Draft>(json!({"roomId": 1, "content": content, "isEncrypted": encrypted, "replyTo": reply}))
+                .unwrap()
+                .body_hash()
+        };
+        let all = [draft("a", false, None), draft("a", true, None), draft("a", false, Some("1-1")), draft("b", false, None)];
+        for (index, hash) in all.iter().enumerate() {
+            assert!(!all[..index].contains(hash));
+        }
+        assert_eq!(all[0], draft("a", false, None));
+    }
+}

@@ -1,0 +1,30 @@
+//! Times as clients see them: RFC 3339, UTC, with milliseconds.
+
+use chrono::{DateTime, NaiveDateTime, SecondsFormat, SubsecRound, Utc};
+use serde::Serializer;
+
+/// This instant, cut to the millisecond that a `DATETIME(3)` column keeps.
+pub fn now() -> NaiveDateTime {
+    Utc::now().naive_utc().trunc_subsecs(3)
+}
+
+/// `2026-11-21T10:15:30.123Z`.
+pub fn rfc3339(time: NaiveDateTime) -> String {
+    DateTime::<Utc>::from_naive_utc_and_offset(time, Utc).to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// For `#[serde(serialize_with = "time::serialize")]`.
+pub fn serialize<S: Serializer>(time: &NaiveDateTime, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc3339(*time))
+}
+
+/// For `#[serde(serialize_with = "time::serialize_optional")]`: `null` for none.
+pub fn serialize_optional<S: Serializer>(
+    time: &Option<NaiveDateTime>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => serialize(time, serializer),
+        None => serializer.serialize_none(),
+    }
+}
