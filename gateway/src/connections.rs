@@ -1,0 +1,98 @@
+//! The open sockets, by connection id.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use shared::push::{NotDelivered, Sockets};
+use tokio::sync::{mpsc, watch};
+
+use crate::limits::FRAMES_WAITING;
+
+/// What a socket is told to do.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Send a text frame.
+    Send(Bytes),
+    /// Close with this code and reason.
+    Close(u16, &'static str),
+}
+
+/// A `DELETE` of a connection closes it with this (captured from AWS; see `docs/gateway.md`).
+pub(crate) const CLOSED_BY_SERVER: Order = Order::Close(1000, "Connection Closed Normally");
+/// The socket's time is over, or the gateway stops.
+pub(crate) const GOING_AWAY: Order = Order::Close(1001, "Going away");
+
+/// The open sockets of one gateway.
+#[derive(Debug)]
+pub struct Connections {
+    open: Mutex<HashMap<String, mpsc::Sender<Order>>>,
+    count: watch::Sender<usize>,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self { open: Mutex::default(), count: watch::Sender::new(0) }
+    }
+}
+
+impl Connections {
+    fn open(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<Order>>> {
+        // Every change of the map is one call, so a panic cannot leave it half done.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A socket whose `$connect` has succeeded: from now on frames can be posted to it.
+    pub(crate) fn add(&self, connection_id: &str) -> mpsc::Receiver<Order> {
+        let (sender, receiver) = mpsc::channel(FRAMES_WAITING);
+        let mut open = self.open();
+        open.insert(connection_id.to_owned(), sender);
+        self.count.send_replace(open.len());
+        receiver
+    }
+
+    pub(crate) fn remove(&self, connection_id: &str) {
+        let mut open = self.open();
+        open.remove(connection_id);
+        self.count.send_replace(open.len());
+    }
+
+    /// Tells every socket to close, and waits until each is gone.
+    pub(crate) async fn close_all(&self) {
+        let sockets: Vec<_> = self.open().values().cloned().collect();
+        for socket in sockets {
+            // A full queue belongs to a socket that does not read: it ends with the process.
+            _ = socket.try_send(GOING_AWAY);
+        }
+        _ = self.count.subscribe().wait_for(|&count| count == 0).await;
+    }
+
+    fn order(&self, connection_id: &str, order: Order) -> Result<(), NotDelivered> {
+        let open = self.open();
+        let socket = open.get(connection_id).ok_or(NotDelivered::Gone)?;
+        socket.try_send(order).map_err(|error| match error {
+            mpsc::error::TrySendError::Closed(_) => NotDelivered::Gone,
+            mpsc::error::TrySendError::Full(_) => NotDelivered::Failed,
+        })
+    }
+}
+
+impl Sockets for Connections {
+    fn post(&self, connection_id: &str, frame: Bytes) -> BoxFuture<'_, Result<(), NotDelivered>> {
+        let posted = self.order(connection_id, Order::Send(frame));
+        Box::pin(async move { posted })
+    }
+
+    fn close(&self, connection_id: &str) -> BoxFuture<'_, Result<(), NotDelivered>> {
+        let closed = self.order(connection_id, CLOSED_BY_SERVER);
+        Box::pin(async move { closed })
+    }
+}
+
+/// An id like API Gateway's: 11 random bytes in base64, 15 characters and a `=`.
+pub(crate) fn new_id() -> String {
+    BASE64_STANDARD.encode(rand::random::<[u8; 11]>())
+}

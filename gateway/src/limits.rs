@@ -1,0 +1,44 @@
+//! API Gateway's numbers, each with its source. Those that a test must turn down are in [`Limits`].
+
+use std::time::Duration;
+
+/// The most bytes of a request: Lambda's synchronous payload (Lambda quotas).
+pub const REQUEST_BYTES: usize = 6 * 1024 * 1024;
+
+/// The most bytes of one WebSocket frame (API Gateway quotas, WebSocket APIs).
+pub const FRAME_BYTES: usize = 32 * 1024;
+
+/// The most bytes of one WebSocket message (API Gateway quotas, WebSocket APIs).
+pub const MESSAGE_BYTES: usize = 128 * 1024;
+
+/// How many messages of one socket are with functions at once. API Gateway names no such number;
+/// past this the socket is read no further, so that memory stays bounded.
+pub const MESSAGES_UNDER_WAY: usize = 64;
+
+/// How many frames wait for one socket that does not read. API Gateway answers 429 when "the
+/// WebSocket client side buffer is full" (`PostToConnection`, `LimitExceededException`).
+pub const FRAMES_WAITING: usize = 512;
+
+/// The limits that are times.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The longest wait for a function (API Gateway quotas: integration timeout, 29 s).
+    pub integration: Duration,
+    /// A socket without a message either way is closed after this (quotas: 10 minutes).
+    pub idle: Duration,
+    /// The life of a socket (quotas: 2 hours).
+    pub life: Duration,
+    /// How long a stopping gateway waits for its sockets' `$disconnect`.
+    pub stopping: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            integration: Duration::from_secs(29),
+            idle: Duration::from_secs(10 * 60),
+            life: Duration::from_secs(2 * 60 * 60),
+            stopping: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! `template.yaml`: the routes, the functions behind them and how long they may take.
+//!
+//! Of CloudFormation's tags only what they hold is read (`!GetAtt MessageFunction.Arn` names a
+//! function); no intrinsic is evaluated, since the environment comes from the settings.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// The template that this binary was built with.
+pub const BUILT_IN: &str = include_str!("../../template.yaml");
+
+/// What the gateway needs of a template.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Template {
+    /// The routes of the HTTP API.
+    pub http: Vec<HttpRoute>,
+    /// Route key → function, of the WebSocket API.
+    pub websocket: BTreeMap<String, String>,
+    /// The field of a frame that chooses the route, like `event` of `$request.body.event`.
+    pub route_selection: String,
+    /// How long each function may run.
+    pub timeouts: BTreeMap<String, Duration>,
+}
+
+/// A route of the HTTP API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpRoute {
+    /// The method in capitals, or `ANY`.
+    pub method: String,
+    /// Like `/api/profile/{userId}`.
+    pub path: String,
+    /// The function's name.
+    pub function: String,
+}
+
+/// Why a template cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateError {
+    /// It is no YAML, or not of a template's shape.
+    #[error("the template cannot be read: {0}")]
+    Unreadable(String),
+    /// A route names a function that the template does not have.
+    #[error("the template routes {route} to {function}, which is no function in it")]
+    UnknownFunction {
+        /// The route key.
+        route: String,
+        /// The logical id that it names.
+        function: String,
+    },
+    /// The route selection expression is not the one form that the gateway knows.
+    #[error("RouteSelectionExpression must be like $request.body.event, and is {0}")]
+    RouteSelection(String),
+}
+
+#[derive(Deserialize)]
+struct Document {
+    #[serde(rename = "Globals", default)]
+    globals: Globals,
+    #[serde(rename = "Resources")]
+    resources: BTreeMap<String, Resource>,
+}
+
+#[derive(Deserialize, Default)]
+struct Globals {
+    #[serde(rename = "Function", default)]
+    function: GlobalFunction,
+}
+
+#[derive(Deserialize, Default)]
+struct GlobalFunction {
+    #[serde(rename = "Timeout")]
+    timeout: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "Type", content = "Properties")]
+enum Resource {
+    #[serde(rename = "AWS::Serverless::Function")]
+    Function(FunctionProperties),
+    #[serde(rename = "AWS::Serverless::WebSocketApi")]
+    WebSocketApi(WebSocketApiProperties),
+    #[serde(other, deserialize_with = "ignored")]
+    Other,
+}
+
+fn ignored<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+    IgnoredAny::deserialize(deserializer).map(drop)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct FunctionProperties {
+    code_uri: String,
+    timeout: Option<u64>,
+    #[serde(default)]
+    events: BTreeMap<String, Event>,
+}
+
+#[derive(Deserialize)]
+struct Event {
+    #[serde(rename = "Type")]
+    kind: String,
+    #[serde(rename = "Properties")]
+    properties: EventProperties,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct EventProperties {
+    #[serde(default)]
+    method: String,
+    #[serde(default)]
+    path: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct WebSocketApiProperties {
+    route_selection_expression: String,
+    routes: BTreeMap<String, WebSocketRoute>,
+}
+
+#[derive(Deserialize)]
+struct WebSocketRoute {
+    #[serde(rename = "FunctionArn")]
+    function_arn: String,
+}
+
+impl Template {
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// [`TemplateError`].
+    pub fn parse(yaml: &str) -> Result<Self, TemplateError> {
+        let document: Document =
+            serde_saphyr::from_str(yaml).map_err(|error| TemplateError::Unreadable(error.to_string()))?;
+        let default_timeout = document.globals.function.timeout;
+        let mut template = Self::default();
+        let mut names = BTreeMap::new();
+        for (logical_id, resource) in &document.resources {
+            let Resource::Function(function) = resource else { continue };
+            // `target/lambda/join-room/`: cargo-lambda's folder is the binary's name.
+            let name = function.code_uri.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
+            // SAM's own default is 3 s.
+            let timeout = function.timeout.or(default_timeout).unwrap_or(3);
+            template.timeouts.insert(name.clone(), Duration::from_secs(timeout));
+            for event in function.events.values().filter(|event| event.kind == "HttpApi") {
+                template.http.push(HttpRoute {
+                    method: event.properties.method.to_ascii_uppercase(),
+                    path: event.properties.path.clone(),
+                    function: name.clone(),
+                });
+            }
+            names.insert(logical_id.as_str(), name);
+        }
+        for resource in document.resources.values() {
+            let Resource::WebSocketApi(api) = resource else { continue };
+            let expression = &api.route_selection_expression;
+            template.route_selection = expression
+                .strip_prefix("$request.body.")
+                .ok_or_else(|| TemplateError::RouteSelection(expression.clone()))?
+                .to_owned();
+            for (route, target) in &api.routes {
+                let logical_id = target.function_arn.trim_end_matches(".Arn");
+                let name = names.get(logical_id).ok_or_else(|| TemplateError::UnknownFunction {
+                    route: route.clone(),
+                    function: logical_id.to_owned(),
+                })?;
+                template.websocket.insert(route.clone(), name.clone());
+            }
+        }
+        Ok(template)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_template_can_be_served() {
+        let template = Template::parse(BUILT_IN).unwrap();
+        assert_eq!(template.route_selection, "event");
+        assert_eq!(template.websocket["$default"], "message");
+        let join = template.http.iter().find(|route| route.path == "/api/joinroom").unwrap();
+        assert_eq!((join.method.as_str(), join.function.as_str()), ("POST", "join-room"));
+        assert_eq!(template.timeouts["join-room"], Duration::from_secs(28));
+    }
+
+    #[test]
+    fn a_route_to_no_function_is_refused() {
+        let broken = BUILT_IN.replace("!GetAtt MessageFunction.Arn", "!GetAtt NoFunction.Arn");
+        assert!(matches!(Template::parse(&broken), Err(TemplateError::UnknownFunction { .. })));
+    }
+}

@@ -1,0 +1,350 @@
+//! The WebSocket API: `$connect` decides the handshake, each message is a call of its own, and
+//! `$disconnect` tells the end (AWS: "About WebSocket APIs in API Gateway").
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, sleep_until};
+use tokio_tungstenite::tungstenite;
+
+use crate::Gateway;
+use crate::connections::{GOING_AWAY, Order, new_id};
+use crate::http::{message, query_parameters, time};
+use crate::invoke::within;
+use crate::limits::{FRAME_BYTES, MESSAGE_BYTES, MESSAGES_UNDER_WAY};
+
+/// What stays the same over the life of a socket.
+#[derive(Debug)]
+struct Connection {
+    id: String,
+    connected_at: DateTime<Utc>,
+    domain_name: String,
+    source_ip: String,
+    user_agent: Option<String>,
+}
+
+/// How a socket ended: close code and reason, as `$disconnect` gets them.
+type Ending = (u16, String);
+
+/// Answers a handshake with what `$connect` says.
+pub(crate) async fn handshake(
+    gateway: Arc<Gateway>,
+    peer: SocketAddr,
+    parts: Parts,
+    upgrade: WebSocketUpgrade,
+) -> Response<Body> {
+    let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::to_owned);
+    let connection = Arc::new(Connection {
+        id: new_id(),
+        connected_at: Utc::now(),
+        domain_name: text(header::HOST).unwrap_or_default(),
+        source_ip: peer.ip().to_string(),
+        user_agent: text(header::USER_AGENT),
+    });
+    let request_id = new_id();
+    let answer = match connect(&gateway, &connection, &request_id, &parts).await {
+        Ok(answer) => answer,
+        Err(status) => return refusal(status, &connection, &request_id),
+    };
+    if !(200..300).contains(&answer.status_code) {
+        return answer.refusal(&connection, &request_id);
+    }
+
+    // Registered before the upgrade: what is posted from here on waits for the socket.
+    let orders = gateway.connections.add(&connection.id);
+    let protocol = answer.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-protocol"));
+    let (failed_gateway, failed_connection) = (gateway.clone(), connection.clone());
+    let mut response = upgrade
+        .max_frame_size(FRAME_BYTES)
+        .max_message_size(MESSAGE_BYTES)
+        .on_failed_upgrade(move |_| {
+            tokio::spawn(async move {
+                disconnect(&failed_gateway, &failed_connection, (1006, String::new())).await;
+            });
+        })
+        .on_upgrade(move |socket| async move {
+            let ending = run(&gateway, &connection, socket, orders).await;
+            disconnect(&gateway, &connection, ending).await;
+        });
+    // A subprotocol is echoed only if the function says so.
+    if let Some(protocol) = protocol.and_then(|(_, value)| HeaderValue::try_from(value).ok()) {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    response
+}
+
+/// What `$connect` answered.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    status_code: u16,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    body: Option<String>,
+}
+
+impl Answer {
+    fn refusal(self, connection: &Connection, request_id: &str) -> Response<Body> {
+        let Ok(status) = StatusCode::from_u16(self.status_code) else {
+            return refusal(StatusCode::BAD_GATEWAY, connection, request_id);
+        };
+        let Some(body) = self.body else {
+            return refusal(status, connection, request_id);
+        };
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        for (name, value) in self.headers {
+            if let (Ok(name), Ok(value)) = (header::HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
+    }
+}
+
+fn refusal(status: StatusCode, connection: &Connection, request_id: &str) -> Response<Body> {
+    let mut response = message(status, "");
+    let text = status.canonical_reason().unwrap_or_default();
+    *response.body_mut() = Body::from(gateway_message(text, &connection.id, request_id));
+    response
+}
+
+/// The exact bytes of a message of API Gateway itself: a space after the first colon only.
+fn gateway_message(text: &str, connection_id: &str, request_id: &str) -> String {
+    format!(r#"{{"message": "{text}", "connectionId":"{connection_id}", "requestId":"{request_id}"}}"#)
+}
+
+async fn connect(
+    gateway: &Gateway,
+    connection: &Connection,
+    request_id: &str,
+    parts: &Parts,
+) -> Result<Answer, StatusCode> {
+    let Some(function) = gateway.template.websocket.get("$connect") else {
+        return Ok(Answer { status_code: 200, headers: BTreeMap::new(), body: None });
+    };
+    let mut event = event(connection, request_id, "$connect", "CONNECT");
+    let (headers, multi_value_headers) = original_headers(&parts.headers);
+    event["headers"] = json!(headers);
+    event["multiValueHeaders"] = json!(multi_value_headers);
+    if let Some(query) = parts.uri.query().filter(|query| !query.is_empty()) {
+        let parameters = query_parameters(query);
+        let multiple: BTreeMap<_, _> = parameters.iter().map(|(name, value)| (name, [value])).collect();
+        event["multiValueQueryStringParameters"] = json!(multiple);
+        event["queryStringParameters"] = json!(parameters);
+    }
+    let answer = invoke(gateway, function, request_id, &event).await.ok_or(StatusCode::BAD_GATEWAY)?;
+    serde_json::from_str(answer.get()).map_err(|_| StatusCode::BAD_GATEWAY)
+}
+
+async fn disconnect(gateway: &Gateway, connection: &Connection, (code, reason): Ending) {
+    if let Some(function) = gateway.template.websocket.get("$disconnect") {
+        let request_id = new_id();
+        let mut event = event(connection, &request_id, "$disconnect", "DISCONNECT");
+        event["requestContext"]["disconnectStatusCode"] = json!(code);
+        event["requestContext"]["disconnectReason"] = json!(reason);
+        // Not the client's headers: these four, whoever connected.
+        let host = connection.domain_name.as_str();
+        event["headers"] = json!({"Host": host, "x-api-key": "", "X-Forwarded-For": "", "x-restapi": ""});
+        event["multiValueHeaders"] =
+            json!({"Host": [host], "x-api-key": [""], "X-Forwarded-For": [""], "x-restapi": [""]});
+        invoke(gateway, function, &request_id, &event).await;
+    }
+    gateway.connections.remove(&connection.id);
+}
+
+async fn invoke(gateway: &Gateway, function: &str, request_id: &str, event: &Value) -> Option<Box<RawValue>> {
+    let event = to_raw_value(event).ok()?;
+    let call = gateway.functions.invoke(function, request_id, event);
+    within(gateway.limits.integration, call).await.ok()
+}
+
+/// What every event of a connection has.
+fn event(connection: &Connection, request_id: &str, route_key: &str, event_type: &str) -> Value {
+    let now = Utc::now();
+    let mut identity = json!({ "sourceIp": connection.source_ip });
+    if let Some(user_agent) = &connection.user_agent {
+        identity["userAgent"] = json!(user_agent);
+    }
+    json!({
+        "requestContext": {
+            "routeKey": route_key,
+            "eventType": event_type,
+            "extendedRequestId": request_id,
+            "requestTime": time(now),
+            "messageDirection": "IN",
+            "stage": "local",
+            "connectedAt": connection.connected_at.timestamp_millis(),
+            "requestTimeEpoch": now.timestamp_millis(),
+            "identity": identity,
+            "requestId": request_id,
+            "domainName": connection.domain_name,
+            "connectionId": connection.id,
+            "apiId": "local",
+        },
+        "isBase64Encoded": false,
+    })
+}
+
+/// The client's headers, without those of the hop, in the usual case of their names: the HTTP
+/// server has not kept the client's own.
+fn original_headers(headers: &HeaderMap) -> (BTreeMap<String, String>, BTreeMap<String, Vec<String>>) {
+    let mut multiple: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in headers {
+        if *name == header::CONNECTION || *name == header::UPGRADE {
+            continue;
+        }
+        let words: Vec<String> = name
+            .as_str()
+            .split('-')
+            .map(|word| match word {
+                "websocket" => "WebSocket".to_owned(),
+                word => word[..1].to_ascii_uppercase() + &word[1..],
+            })
+            .collect();
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        multiple.entry(words.join("-")).or_default().push(value);
+    }
+    // Of several values the last one counts.
+    let single = multiple.iter().filter_map(|(name, values)| Some((name.clone(), values.last()?.clone()))).collect();
+    (single, multiple)
+}
+
+/// Serves an open socket until it ends.
+async fn run(
+    gateway: &Arc<Gateway>,
+    connection: &Arc<Connection>,
+    socket: WebSocket,
+    mut orders: mpsc::Receiver<Order>,
+) -> Ending {
+    let (mut sink, mut stream) = socket.split();
+    let under_way = Arc::new(Semaphore::new(MESSAGES_UNDER_WAY));
+    let end_of_life = Instant::now() + gateway.limits.life;
+    let mut last_message = Instant::now();
+    loop {
+        let end = end_of_life.min(last_message + gateway.limits.idle);
+        tokio::select! {
+            frame = stream.next() => match frame {
+                Some(Ok(Message::Text(text))) => {
+                    last_message = Instant::now();
+                    let Ok(permit) = under_way.clone().acquire_owned().await else { continue };
+                    let (gateway, connection) = (gateway.clone(), connection.clone());
+                    tokio::spawn(async move {
+                        deliver(&gateway, &connection, text).await;
+                        drop(permit);
+                    });
+                }
+                Some(Ok(Message::Binary(_))) => {
+                    return close(sink, stream, 1003, "Unsupported data").await;
+                }
+                // Protocol pings are answered by the server and do not count as messages.
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Close(frame))) => return closed_by_client(sink, frame).await,
+                Some(Err(error)) if is_too_large(&error) => {
+                    return close(sink, stream, 1009, "Message too long").await;
+                }
+                Some(Err(_)) | None => return (1006, String::new()),
+            },
+            order = orders.recv() => match order {
+                Some(Order::Send(frame)) => {
+                    last_message = Instant::now();
+                    // Invalid UTF-8 becomes U+FFFD, as in API Gateway.
+                    let text = String::from_utf8_lossy(&frame).into_owned();
+                    let sent = tokio::select! {
+                        sent = sink.send(Message::Text(text.into())) => sent,
+                        // A socket that does not read holds nothing up for longer than it may live.
+                        () = sleep_until(end) => return (1001, "Going away".to_owned()),
+                    };
+                    if sent.is_err() {
+                        return (1006, String::new());
+                    }
+                }
+                Some(Order::Close(code, reason)) => return close(sink, stream, code, reason).await,
+                None => return (1006, String::new()),
+            },
+            () = sleep_until(end) => {
+                let Order::Close(code, reason) = GOING_AWAY else { unreachable!("it is a close") };
+                return close(sink, stream, code, reason).await;
+            }
+        }
+    }
+}
+
+/// Gives a message to the function of its route, and tells the client if that fails. What a
+/// function answers is dropped: it pushes what it has to say.
+async fn deliver(gateway: &Gateway, connection: &Connection, text: Utf8Bytes) {
+    let request_id = new_id();
+    let route_key = route_key(gateway, &text);
+    let Some(function) = gateway.template.websocket.get(&route_key) else {
+        return tell(gateway, connection, "Forbidden", &request_id).await;
+    };
+    let mut event = event(connection, &request_id, &route_key, "MESSAGE");
+    event["requestContext"]["messageId"] = json!(new_id());
+    event["body"] = json!(text.as_str());
+    if invoke(gateway, function, &request_id, &event).await.is_none() {
+        tell(gateway, connection, "Internal server error", &request_id).await;
+    }
+}
+
+/// The route that the frame's selected field names, or `$default`, also for what is no JSON. A
+/// client cannot choose `$connect` or `$disconnect`.
+fn route_key(gateway: &Gateway, text: &str) -> String {
+    let frame: Value = serde_json::from_str(text).unwrap_or_default();
+    match frame.get(&gateway.template.route_selection).and_then(Value::as_str) {
+        Some(key) if !key.starts_with('$') && gateway.template.websocket.contains_key(key) => key.to_owned(),
+        _ => "$default".to_owned(),
+    }
+}
+
+async fn tell(gateway: &Gateway, connection: &Connection, text: &str, request_id: &str) {
+    use shared::push::Sockets;
+    let frame = Bytes::from(gateway_message(text, &connection.id, request_id));
+    // A socket that has closed meanwhile is told nothing.
+    _ = gateway.connections.post(&connection.id, frame).await;
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|error| error.downcast_ref());
+    matches!(source, Some(tungstenite::Error::Capacity(_)))
+}
+
+/// Closes a socket, and waits a moment for the client's own close, so that the code arrives.
+async fn close(
+    mut sink: SplitSink<WebSocket, Message>,
+    mut stream: SplitStream<WebSocket>,
+    code: u16,
+    reason: &'static str,
+) -> Ending {
+    let farewell = async {
+        let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+        if sink.send(Message::Close(Some(frame))).await.is_ok() {
+            while let Some(Ok(_)) = stream.next().await {}
+        }
+    };
+    _ = tokio::time::timeout(CLOSING, farewell).await;
+    (code, reason.to_owned())
+}
+
+/// How long a client has to answer a close.
+const CLOSING: std::time::Duration = std::time::Duration::from_secs(1);
+
+async fn closed_by_client(mut sink: SplitSink<WebSocket, Message>, frame: Option<CloseFrame>) -> Ending {
+    // Flushing sends the close that answers the client's.
+    _ = tokio::time::timeout(CLOSING, sink.flush()).await;
+    match frame {
+        Some(frame) => (frame.code, frame.reason.as_str().to_owned()),
+        None => (1005, "Client-side close frame status not set".to_owned()),
+    }
+}
