@@ -119,7 +119,8 @@ CREATE TABLE IF NOT EXISTS messages (
     sender_id         VARCHAR(64) NOT NULL,
     content           TEXT NOT NULL,
     is_encrypted      BOOLEAN NOT NULL DEFAULT FALSE,
-    client_message_id VARCHAR(64) NULL,
+    -- Up to 64 characters. Bytes, since utf8mb4_bin still takes `k1` and `k1 ` for equal.
+    client_message_id VARBINARY(256) NULL,
     -- SHA-256 of what was sent under client_message_id: another body is refused.
     body_hash         BINARY(32) NULL,
     reply_to_seq      BIGINT UNSIGNED NULL,

@@ -1,8 +1,8 @@
 //! Reading a request and answering it.
 
+pub use lambda_http::Request;
 use lambda_http::http::{StatusCode, header};
 use lambda_http::{Body, RequestExt};
-pub use lambda_http::Request;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use shared::auth::session;
@@ -62,9 +62,12 @@ pub fn query<T: Read>(request: &Request) -> Result<T> {
     parameters(request.query_string_parameters_ref())
 }
 
-fn parameters<T: Read>(parameters: Option<&lambda_http::aws_lambda_events::query_map::QueryMap>) -> Result<T> {
+fn parameters<T: Read>(
+    parameters: Option<&lambda_http::aws_lambda_events::query_map::QueryMap>,
+) -> Result<T> {
     let pairs = parameters.into_iter().flat_map(|parameters| parameters.iter());
-    let object: Map<String, Value> = pairs.map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
+    let object: Map<String, Value> =
+        pairs.map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
     Fields::parse(Value::Object(object))
 }
 

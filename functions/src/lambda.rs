@@ -123,7 +123,12 @@ impl Function {
     ///
     /// # Errors
     /// What Lambda would report as a function error: an event that is not of its kind.
-    pub async fn call(&self, app: App, event: Box<RawValue>, context: Context) -> Result<Box<RawValue>, Error> {
+    pub async fn call(
+        &self,
+        app: App,
+        event: Box<RawValue>,
+        context: Context,
+    ) -> Result<Box<RawValue>, Error> {
         (self.0)(app, event, context).await
     }
 

@@ -36,7 +36,10 @@ impl Routes {
                 None => route.path.clone(),
             };
             let key = format!("{} {}", route.method, route.path);
-            by_method.entry(route.method.clone()).or_default().insert(pattern, (key, route.function.clone()))?;
+            by_method
+                .entry(route.method.clone())
+                .or_default()
+                .insert(pattern, (key, route.function.clone()))?;
         }
         Ok(Self(by_method))
     }
@@ -46,7 +49,8 @@ impl Routes {
     fn find(&self, method: &str, path: &str) -> Option<(&str, &str, BTreeMap<String, String>)> {
         [method, "ANY"].iter().find_map(|method| {
             let found = self.0.get(*method)?.at(path).ok()?;
-            let parameters = found.params.iter().map(|(name, value)| (name.to_owned(), decoded(value))).collect();
+            let parameters =
+                found.params.iter().map(|(name, value)| (name.to_owned(), decoded(value))).collect();
             Some((found.value.0.as_str(), found.value.1.as_str(), parameters))
         })
     }
@@ -181,7 +185,8 @@ pub(crate) fn query_parameters(query: &str) -> BTreeMap<String, String> {
 
 /// Only these bodies arrive as text; every other one, and one without a type, in base64.
 fn is_text(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     media_type.starts_with("text/")
         || matches!(media_type.as_str(), "application/json" | "application/xml" | "application/javascript")
@@ -227,7 +232,8 @@ fn response(answer: &RawValue) -> Response<Body> {
     *response.status_mut() = status;
     let cookies = answer.cookies.into_iter().map(|cookie| ("set-cookie".to_owned(), cookie));
     let multiple = answer.multi_value_headers.into_iter();
-    let multiple = multiple.flat_map(|(name, values)| values.into_iter().map(move |value| (name.clone(), value)));
+    let multiple =
+        multiple.flat_map(|(name, values)| values.into_iter().map(move |value| (name.clone(), value)));
     for (name, value) in cookies.chain(answer.headers).chain(multiple) {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             response.headers_mut().append(name, value);

@@ -21,8 +21,12 @@ pub enum Failure {
 /// The functions behind the routes.
 pub trait Functions: Send + Sync + 'static {
     /// Runs the function of this name once.
-    fn invoke(&self, name: &str, request_id: &str, event: Box<RawValue>)
-    -> BoxFuture<'static, Result<Box<RawValue>, Failure>>;
+    fn invoke(
+        &self,
+        name: &str,
+        request_id: &str,
+        event: Box<RawValue>,
+    ) -> BoxFuture<'static, Result<Box<RawValue>, Failure>>;
 }
 
 /// Runs a function, for at most `longest`.

@@ -59,7 +59,11 @@ impl Gateway {
     ///
     /// # Errors
     /// The listener's.
-    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
         let gateway = Arc::new(self);
         let router = Router::new().fallback(request).with_state(gateway.clone());
         // Frames are small and somebody waits for each.
@@ -84,7 +88,10 @@ async fn request(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     request: Request<Body>,
 ) -> Response<Body> {
-    let asks = request.headers().get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let asks = request
+        .headers()
+        .get(header::UPGRADE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
     match upgrade {
         _ if !asks => http::answer(&gateway, peer, request).await,
         Ok(upgrade) if request.uri().path() == "/" => {

@@ -62,7 +62,9 @@ fn default_url() -> String {
 #[tokio::main]
 async fn main() -> ExitCode {
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_env_filter(
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,refinery_core=warn")),
+        )
         .with_writer(std::io::stderr)
         .init();
     let done = match Cli::parse().command {
@@ -93,7 +95,8 @@ async fn serve(template: Option<PathBuf>) -> Result<(), String> {
     let config = config()?;
     let port = config.port;
     let yaml = match &template {
-        Some(path) => std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?,
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))?,
         None => template::BUILT_IN.to_owned(),
     };
     let template = Template::parse(&yaml).map_err(|error| error.to_string())?;
@@ -103,11 +106,14 @@ async fn serve(template: Option<PathBuf>) -> Result<(), String> {
     let database = app.db.clone();
     database.ping().await.map_err(unreachable_database)?;
     let functions = Arc::new(InProcess::new(app));
-    let gateway = Gateway::new(template, functions, connections, Limits::default()).map_err(|error| error.to_string())?;
+    let gateway = Gateway::new(template, functions, connections, Limits::default())
+        .map_err(|error| error.to_string())?;
 
     // Loopback only: this is a development server, and its grants may be open.
     let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => format!("port {port} is in use: choose another, like PORT={}", port.saturating_add(1)),
+        std::io::ErrorKind::AddrInUse => {
+            format!("port {port} is in use: choose another, like PORT={}", port.saturating_add(1))
+        }
         _ => format!("cannot listen on port {port}: {error}"),
     })?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
@@ -131,7 +137,9 @@ async fn migrate() -> Result<(), String> {
 fn unreachable_database(error: shared::Error) -> String {
     match error {
         shared::Error::DatabaseUnavailable(cause) => {
-            format!("cannot use the database of DATABASE_URL: {cause}. `scripts/dev` starts one; else start it and check the URL")
+            format!(
+                "cannot use the database of DATABASE_URL: {cause}. `scripts/dev` starts one; else start it and check the URL"
+            )
         }
         shared::Error::Internal(cause) => cause.to_string(),
         error => error.to_string(),

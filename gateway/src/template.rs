@@ -1,6 +1,6 @@
 //! `template.yaml`: the routes, the functions behind them and how long they may take.
 //!
-//! Of CloudFormation's tags only what they hold is read (`!GetAtt MessageFunction.Arn` names a
+//! Of the tags of `CloudFormation` only what they hold is read (`!GetAtt MessageFunction.Arn` names a
 //! function); no intrinsic is evaluated, since the environment comes from the settings.
 
 use std::collections::BTreeMap;
@@ -141,9 +141,12 @@ impl Template {
         let mut template = Self::default();
         let mut names = BTreeMap::new();
         for (logical_id, resource) in &document.resources {
-            let Resource::Function(function) = resource else { continue };
+            let Resource::Function(function) = resource else {
+                continue;
+            };
             // `target/lambda/join-room/`: cargo-lambda's folder is the binary's name.
-            let name = function.code_uri.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
+            let name =
+                function.code_uri.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
             // SAM's own default is 3 s.
             let timeout = function.timeout.or(default_timeout).unwrap_or(3);
             template.timeouts.insert(name.clone(), Duration::from_secs(timeout));
@@ -157,7 +160,9 @@ impl Template {
             names.insert(logical_id.as_str(), name);
         }
         for resource in document.resources.values() {
-            let Resource::WebSocketApi(api) = resource else { continue };
+            let Resource::WebSocketApi(api) = resource else {
+                continue;
+            };
             let expression = &api.route_selection_expression;
             template.route_selection = expression
                 .strip_prefix("$request.body.")

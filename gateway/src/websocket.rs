@@ -45,7 +45,8 @@ pub(crate) async fn handshake(
     parts: Parts,
     upgrade: WebSocketUpgrade,
 ) -> Response<Body> {
-    let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::to_owned);
+    let text =
+        |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::to_owned);
     let connection = Arc::new(Connection {
         id: new_id(),
         connected_at: Utc::now(),
@@ -64,7 +65,8 @@ pub(crate) async fn handshake(
 
     // Registered before the upgrade: what is posted from here on waits for the socket.
     let orders = gateway.connections.add(&connection.id);
-    let protocol = answer.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-protocol"));
+    let protocol =
+        answer.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-protocol"));
     let (failed_gateway, failed_connection) = (gateway.clone(), connection.clone());
     let mut response = upgrade
         .max_frame_size(FRAME_BYTES)
@@ -106,7 +108,8 @@ impl Answer {
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
         for (name, value) in self.headers {
-            if let (Ok(name), Ok(value)) = (header::HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            if let (Ok(name), Ok(value)) = (header::HeaderName::try_from(name), HeaderValue::try_from(value))
+            {
                 response.headers_mut().insert(name, value);
             }
         }
@@ -218,7 +221,8 @@ fn original_headers(headers: &HeaderMap) -> (BTreeMap<String, String>, BTreeMap<
         multiple.entry(words.join("-")).or_default().push(value);
     }
     // Of several values the last one counts.
-    let single = multiple.iter().filter_map(|(name, values)| Some((name.clone(), values.last()?.clone()))).collect();
+    let single =
+        multiple.iter().filter_map(|(name, values)| Some((name.clone(), values.last()?.clone()))).collect();
     (single, multiple)
 }
 

@@ -132,7 +132,9 @@ impl Config {
             port: settings.parse("PORT", 3000, "a port, 0 to 65535"),
             database: settings.database(),
             jwt_secret: settings.secret("JWT_SECRET"),
-            jwt_secret_previous: settings.has("JWT_SECRET_PREVIOUS").then(|| settings.secret("JWT_SECRET_PREVIOUS")),
+            jwt_secret_previous: settings
+                .has("JWT_SECRET_PREVIOUS")
+                .then(|| settings.secret("JWT_SECRET_PREVIOUS")),
             refresh_secret: settings.secret("REFRESH_SECRET"),
             bcrypt_cost: settings.within("BCRYPT_COST", 12, 4..=31),
             signup_grants: match settings.text("SIGNUP_GRANTS").as_deref() {
@@ -143,7 +145,13 @@ impl Config {
             starting_coins: settings.within("STARTING_COINS", 0, 0..=1_000_000_000),
             allowed_origins: settings
                 .text("ALLOWED_ORIGINS")
-                .map(|origins| origins.split(',').map(|origin| origin.trim().to_owned()).filter(|o| !o.is_empty()).collect())
+                .map(|origins| {
+                    origins
+                        .split(',')
+                        .map(|origin| origin.trim().to_owned())
+                        .filter(|o| !o.is_empty())
+                        .collect()
+                })
                 .unwrap_or_default(),
             limits: Limits {
                 chat_list: settings.limit("CHAT_LIST_LIMIT", "10/600"),
@@ -203,7 +211,9 @@ impl Settings {
             "0" => None,
             text => match text.parse() {
                 Ok(limit) => Some(limit),
-                Err(()) => self.wrong(name, &format!("`count/seconds` like {default}, or 0 for no limit"), None),
+                Err(()) => {
+                    self.wrong(name, &format!("`count/seconds` like {default}, or 0 for no limit"), None)
+                }
             },
         }
     }
@@ -227,7 +237,11 @@ impl Settings {
             (Some(url), _) => match Opts::from_url(&url) {
                 Ok(opts) if opts.db_name().is_some() => opts,
                 // The URL holds a password, so it is not repeated.
-                _ => self.wrong("DATABASE_URL", "like mysql://user:password@host:3306/database", Opts::default()),
+                _ => self.wrong(
+                    "DATABASE_URL",
+                    "like mysql://user:password@host:3306/database",
+                    Opts::default(),
+                ),
             },
             (None, Some(host)) => {
                 let port = self.parse("DB_PORT", 3306, "a port, 1 to 65535");
@@ -254,7 +268,11 @@ mod tests {
 
     fn settings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         let secret = "s".repeat(32);
-        let base = [("DATABASE_URL", "mysql://u:p@localhost/chat"), ("JWT_SECRET", &secret), ("REFRESH_SECRET", &secret)];
+        let base = [
+            ("DATABASE_URL", "mysql://u:p@localhost/chat"),
+            ("JWT_SECRET", &secret),
+            ("REFRESH_SECRET", &secret),
+        ];
         base.iter().chain(pairs).map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
@@ -279,7 +297,8 @@ mod tests {
         ]))
         .unwrap_err()
         .to_string();
-        for name in ["PORT", "JWT_SECRET", "BCRYPT_COST", "SIGNUP_GRANTS", "CHAT_LIST_LIMIT", "DATABASE_URL"] {
+        for name in ["PORT", "JWT_SECRET", "BCRYPT_COST", "SIGNUP_GRANTS", "CHAT_LIST_LIMIT", "DATABASE_URL"]
+        {
             assert!(error.contains(name), "{name} in {error}");
         }
         assert!(!error.contains("your_jwt_secret") && !error.contains("hunter2"), "{error}");
@@ -293,9 +312,17 @@ mod tests {
 
     #[test]
     fn the_database_can_be_given_in_parts() {
-        let mut map = settings(&[("DB_HOST", "db.example"), ("DB_PORT", "3307"), ("DB_USER", "me"), ("DB_NAME", "chat")]);
+        let mut map = settings(&[
+            ("DB_HOST", "db.example"),
+            ("DB_PORT", "3307"),
+            ("DB_USER", "me"),
+            ("DB_NAME", "chat"),
+        ]);
         map.remove("DATABASE_URL");
         let opts = Config::from(map).unwrap().database;
-        assert_eq!((opts.ip_or_hostname(), opts.tcp_port(), opts.db_name()), ("db.example", 3307, Some("chat")));
+        assert_eq!(
+            (opts.ip_or_hostname(), opts.tcp_port(), opts.db_name()),
+            ("db.example", 3307, Some("chat"))
+        );
     }
 }

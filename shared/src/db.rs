@@ -64,7 +64,11 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::DatabaseUnavailable`], or [`Error::Internal`] for a wrong statement.
-    pub async fn rows<R: FromRow + Send + 'static>(&self, sql: &str, params: impl Into<Params>) -> Result<Vec<R>> {
+    pub async fn rows<R: FromRow + Send + 'static>(
+        &self,
+        sql: &str,
+        params: impl Into<Params>,
+    ) -> Result<Vec<R>> {
         let params = params.into();
         let mut connection = self.connection().await?;
         match connection.exec(sql, params.clone()).await {
@@ -77,7 +81,11 @@ impl Db {
     ///
     /// # Errors
     /// As [`Db::rows`].
-    pub async fn first<R: FromRow + Send + 'static>(&self, sql: &str, params: impl Into<Params>) -> Result<Option<R>> {
+    pub async fn first<R: FromRow + Send + 'static>(
+        &self,
+        sql: &str,
+        params: impl Into<Params>,
+    ) -> Result<Option<R>> {
         Ok(self.rows(sql, params).await?.into_iter().next())
     }
 
@@ -132,7 +140,8 @@ impl Db {
             match outcome {
                 Err(error) if attempt < ATTEMPTS && is_lock_conflict(&error) => {
                     tracing::debug!(attempt, "lock conflict, trying again");
-                    tokio::time::sleep(Duration::from_millis(rand::random_range(2..20) * u64::from(attempt))).await;
+                    tokio::time::sleep(Duration::from_millis(rand::random_range(2..20) * u64::from(attempt)))
+                        .await;
                     attempt += 1;
                 }
                 outcome => return outcome,
@@ -141,7 +150,12 @@ impl Db {
     }
 
     async fn begin(&self) -> Result<Transaction<'static>> {
-        let begin = async || match tokio::time::timeout(CONNECT_TIMEOUT, self.pool.start_transaction(TxOpts::default())).await {
+        let begin = async || match tokio::time::timeout(
+            CONNECT_TIMEOUT,
+            self.pool.start_transaction(TxOpts::default()),
+        )
+        .await
+        {
             Ok(transaction) => Ok(transaction?),
             Err(_) => Err(timed_out()),
         };
@@ -189,7 +203,9 @@ impl From<mysql_async::Error> for Error {
             mysql_async::Error::Driver(_) if is_disconnect(&error) => Self::DatabaseUnavailable(error),
             // Too many connections, shutting down, access denied, unknown database, read only:
             // an operator's matter, and worth another try.
-            mysql_async::Error::Server(server) if matches!(server.code, 1040 | 1044 | 1045 | 1049 | 1053 | 1203 | 1290) => {
+            mysql_async::Error::Server(server)
+                if matches!(server.code, 1040 | 1044 | 1045 | 1049 | 1053 | 1203 | 1290) =>
+            {
                 Self::DatabaseUnavailable(error)
             }
             _ => Self::internal(error),
@@ -240,7 +256,9 @@ pub fn duplicate_key(error: &mysql_async::Error) -> Option<&str> {
 }
 
 fn timed_out() -> Error {
-    Error::DatabaseUnavailable(mysql_async::Error::Io(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+    Error::DatabaseUnavailable(mysql_async::Error::Io(
+        std::io::Error::from(std::io::ErrorKind::TimedOut).into(),
+    ))
 }
 
 fn is_disconnect(error: &mysql_async::Error) -> bool {
@@ -252,7 +270,9 @@ fn is_disconnect(error: &mysql_async::Error) -> bool {
 }
 
 fn is_lock_conflict(error: &Error) -> bool {
-    let Error::Internal(cause) = error else { return false };
+    let Error::Internal(cause) = error else {
+        return false;
+    };
     matches!(
         cause.downcast_ref(),
         Some(mysql_async::Error::Server(server)) if matches!(server.code, ER_LOCK_DEADLOCK | ER_LOCK_WAIT_TIMEOUT)
@@ -271,8 +291,17 @@ mod tests {
 
     #[test]
     fn a_duplicate_key_is_named_alike_on_both_servers() {
-        assert_eq!(duplicate_key(&duplicate("Duplicate entry 'a@b' for key 'users.users_email'")), Some("users_email"));
-        assert_eq!(duplicate_key(&duplicate("Duplicate entry 'a@b' for key 'users_email'")), Some("users_email"));
-        assert_eq!(duplicate_key(&duplicate("Duplicate entry 'x' for key 'y.z' for key 'PRIMARY'")), Some("PRIMARY"));
+        assert_eq!(
+            duplicate_key(&duplicate("Duplicate entry 'a@b' for key 'users.users_email'")),
+            Some("users_email")
+        );
+        assert_eq!(
+            duplicate_key(&duplicate("Duplicate entry 'a@b' for key 'users_email'")),
+            Some("users_email")
+        );
+        assert_eq!(
+            duplicate_key(&duplicate("Duplicate entry 'x' for key 'y.z' for key 'PRIMARY'")),
+            Some("PRIMARY")
+        );
     }
 }

@@ -151,11 +151,12 @@ impl Error {
 
     /// Logs an error that is ours, once, at the edge. A client's mistake is not logged.
     pub fn log(&self, request_id: &str) {
-        match self {
-            Self::Internal(cause) => tracing::error!(request_id, %cause, "internal error"),
-            Self::DatabaseUnavailable(cause) => tracing::error!(request_id, %cause, "the database does not answer"),
-            _ => {}
-        }
+        let cause: &dyn std::error::Error = match self {
+            Self::Internal(cause) => cause.as_ref(),
+            Self::DatabaseUnavailable(cause) => cause,
+            _ => return,
+        };
+        tracing::error!(request_id, code = self.status_and_code().1, cause, "a request failed");
     }
 }
 

@@ -115,7 +115,9 @@ pub(crate) fn string<'de, D: Deserializer<'de>>(deserializer: D) -> std::result:
 }
 
 /// Reads an id, which a request may give as a number or a string (contract section 1).
-pub(crate) fn string_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<String, D::Error> {
+pub(crate) fn string_or_number<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<String, D::Error> {
     match Value::deserialize(deserializer)? {
         Value::String(text) => Ok(text),
         Value::Number(number) if number.is_u64() => Ok(number.to_string()),
@@ -129,7 +131,11 @@ pub struct WholeNumber(pub u64);
 
 impl<'de> Deserialize<'de> for WholeNumber {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let text = string_or_number(deserializer)?;
+        let text = match Value::deserialize(deserializer)? {
+            Value::String(text) => text,
+            Value::Number(number) => number.to_string(),
+            _ => String::new(),
+        };
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         match text.parse() {
             Ok(number) if digits => Ok(Self(number)),
@@ -173,7 +179,8 @@ mod tests {
 
     #[test]
     fn every_wrong_field_is_named_at_once() {
-        let Err(Error::InvalidRequest(wrong)) = Fields::parse::<Sample>(json!({"count": -1, "shout": "yes"})) else {
+        let Err(Error::InvalidRequest(wrong)) = Fields::parse::<Sample>(json!({"count": -1, "shout": "yes"}))
+        else {
             panic!("must be refused");
         };
         let names: Vec<_> = wrong.iter().map(|error| error.field.as_str()).collect();

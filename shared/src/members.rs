@@ -32,7 +32,7 @@ pub enum RoomRole {
 stored_enum!(RoomRole { Owner => "owner", Moderator => "moderator", Member => "member" });
 
 /// A member as clients see it.
-#[derive(Debug, Serialize, FromRow)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct Member {
@@ -138,7 +138,13 @@ async fn seat(transaction: &mut Transaction<'static>, (user, room_id): (&User, R
         .await?;
     let purse = purse.ok_or(Error::Unauthenticated)?;
     if purse.is_member {
-        return Ok(Joined { room, charged: 0, avail_coins: purse.avail_coins, already_member: true, seq: None });
+        return Ok(Joined {
+            room,
+            charged: 0,
+            avail_coins: purse.avail_coins,
+            already_member: true,
+            seq: None,
+        });
     }
     if room.member_count >= room.capacity {
         return Err(Error::RoomFull { capacity: room.capacity });
@@ -173,7 +179,13 @@ async fn seat(transaction: &mut Transaction<'static>, (user, room_id): (&User, R
             params! { room_id, "user_id" => &user.user_id, role, seq, "now" => room.updated_at },
         )
         .await?;
-    Ok(Joined { room, charged, avail_coins: purse.avail_coins - charged, already_member: false, seq: Some(seq) })
+    Ok(Joined {
+        room,
+        charged,
+        avail_coins: purse.avail_coins - charged,
+        already_member: false,
+        seq: Some(seq),
+    })
 }
 
 /// Leaves a room. An owner who leaves is followed by the oldest moderator, else the oldest member.
@@ -217,13 +229,11 @@ async fn unseat(transaction: &mut Transaction<'static>, (user, room_id): (&User,
 /// # Errors
 /// [`Error::NotFound`], [`Error::NotAMember`].
 pub async fn list(db: &Db, asker: &User, room_id: RoomId) -> Result<Vec<Member>> {
-    // Rooms stay when everybody has left, so the room's row comes first, alone if it must.
-    let rows: Vec<(Option<String>, Option<String>, Option<RoomRole>, bool, Option<NaiveDateTime>)> = db
+    let rows: Vec<MemberRow> = db
         .rows(
-            "SELECT m.user_id, u.name, m.role,
+            "SELECT m.user_id, u.name, m.role, m.joined_at,
                     EXISTS (SELECT 1 FROM connections c
-                            WHERE c.user_id = m.user_id AND c.expires_at > UTC_TIMESTAMP(3)),
-                    m.joined_at
+                            WHERE c.user_id = m.user_id AND c.expires_at > UTC_TIMESTAMP(3)) AS online
              FROM rooms r LEFT JOIN (room_members m JOIN users u ON u.user_id = m.user_id) ON m.room_id = r.id
              WHERE r.id = ? AND r.organization_id = ?
              ORDER BY m.joined_seq, m.user_id",
@@ -233,15 +243,32 @@ pub async fn list(db: &Db, asker: &User, room_id: RoomId) -> Result<Vec<Member>>
     if rows.is_empty() {
         return Err(Error::NotFound(Thing::Room));
     }
-    let members: Vec<Member> = rows
-        .into_iter()
-        .filter_map(|(user_id, name, role, online, joined_at)| {
-            Some(Member { user_id: user_id?, name: name?, role: role?, online, joined_at: joined_at? })
-        })
-        .collect();
+    let members: Vec<Member> = rows.into_iter().filter_map(MemberRow::member).collect();
     if members.iter().any(|member| member.user_id == asker.user_id.as_str()) {
         Ok(members)
     } else {
         Err(Error::NotAMember)
+    }
+}
+
+/// A room's row comes back alone, without a member, when everybody has left.
+#[derive(FromRow)]
+struct MemberRow {
+    user_id: Option<String>,
+    name: Option<String>,
+    role: Option<RoomRole>,
+    joined_at: Option<NaiveDateTime>,
+    online: bool,
+}
+
+impl MemberRow {
+    fn member(self) -> Option<Member> {
+        Some(Member {
+            user_id: self.user_id?,
+            name: self.name?,
+            role: self.role?,
+            online: self.online,
+            joined_at: self.joined_at?,
+        })
     }
 }

@@ -26,7 +26,8 @@ pub struct MessageId {
 
 impl<'de> Deserialize<'de> for MessageId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+        let number =
+            |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
         let text = fields::string(deserializer)?;
         text.split_once('-')
             .and_then(|(room_id, seq)| Some(Self { room_id: RoomId(number(room_id)?), seq: number(seq)? }))
@@ -236,9 +237,13 @@ async fn store(
         )
         .await;
     match stored {
-        Err(error) if duplicate_key(&error) == Some("messages_client_message_id") => Err(Error::ClientMessageIdReused),
+        Err(error) if duplicate_key(&error) == Some("messages_client_message_id") => {
+            Err(Error::ClientMessageIdReused)
+        }
         Err(error) => Err(error.into()),
-        Ok(()) if transaction.affected_rows() == 0 => Err(Error::invalid("replyTo", "names no message of this room")),
+        Ok(()) if transaction.affected_rows() == 0 => {
+            Err(Error::invalid("replyTo", "names no message of this room"))
+        }
         Ok(()) => Ok(Some((seq, now))),
     }
 }
@@ -283,7 +288,8 @@ async fn announce(db: &Db, draft: &Draft, seq: u64, created_at: NaiveDateTime) -
         edited_at: None,
         deleted: false,
     };
-    let sockets = rows.into_iter().filter_map(|(_, _, connection_id)| connection_id.map(ConnectionId::new)).collect();
+    let sockets =
+        rows.into_iter().filter_map(|(_, _, connection_id)| connection_id.map(ConnectionId::new)).collect();
     Ok(Sent::New { message, sockets })
 }
 
@@ -482,7 +488,8 @@ pub async fn history(db: &Db, asker: &User, room_id: RoomId, page: &Page) -> Res
 }
 
 /// The columns of a [`MessageRow`], from `messages x` and its sender `users u`.
-const COLUMNS: &str = "x.room_id, x.seq, x.updated_seq, x.kind, x.sender_id, u.name, x.content, x.is_encrypted,
+const COLUMNS: &str =
+    "x.room_id, x.seq, x.updated_seq, x.kind, x.sender_id, u.name, x.content, x.is_encrypted,
     x.client_message_id, x.reply_to_seq, x.created_at, x.edited_at, x.deleted_at";
 
 #[derive(FromRow)]
@@ -545,11 +552,18 @@ mod tests {
     #[test]
     fn drafts_that_differ_have_different_hashes() {
         let draft = |content: &str, encrypted, reply: Option<&str>| {
-            Fields::parse::<Draft>(json!({"roomId": 1, "content": content, "isEncrypted": encrypted, "replyTo": reply}))
-                .unwrap()
-                .body_hash()
+            Fields::parse::<Draft>(
+                json!({"roomId": 1, "content": content, "isEncrypted": encrypted, "replyTo": reply}),
+            )
+            .unwrap()
+            .body_hash()
         };
-        let all = [draft("a", false, None), draft("a", true, None), draft("a", false, Some("1-1")), draft("b", false, None)];
+        let all = [
+            draft("a", false, None),
+            draft("a", true, None),
+            draft("a", false, Some("1-1")),
+            draft("b", false, None),
+        ];
         for (index, hash) in all.iter().enumerate() {
             assert!(!all[..index].contains(hash));
         }

@@ -115,7 +115,9 @@ fn not_delivered<E: std::error::Error + 'static>(error: SdkError<E>) -> NotDeliv
 impl App {
     /// Tells sockets what has been committed. Rows of sockets that are gone are deleted.
     pub async fn broadcast(&self, event: &impl Serialize, sockets: impl IntoIterator<Item = ConnectionId>) {
-        let Some(frame) = serialized(event) else { return };
+        let Some(frame) = serialized(event) else {
+            return;
+        };
         let gone: Vec<ConnectionId> = stream::iter(sockets)
             .map(|connection_id| {
                 let frame = frame.clone();

@@ -221,11 +221,14 @@ pub async fn register(app: &App, registration: Registration) -> Result<Registere
     match registration.organization_name {
         None if claims_role => return Err(Error::RoleNotAllowed),
         None => {}
-        Some(_) => warnings.push("organizationName is not in use yet: the user is in `public`, with the role `user`."),
+        Some(_) => warnings
+            .push("organizationName is not in use yet: the user is in `public`, with the role `user`."),
     }
     let claimed_coins = registration.avail_coins.map(|coins| coins as i64);
     let (coins, prime) = match app.config.signup_grants {
-        SignupGrants::Open => (claimed_coins.unwrap_or(app.config.starting_coins), registration.prime.unwrap_or(false)),
+        SignupGrants::Open => {
+            (claimed_coins.unwrap_or(app.config.starting_coins), registration.prime.unwrap_or(false))
+        }
         SignupGrants::Closed => {
             if claimed_coins.is_some_and(|coins| coins != app.config.starting_coins) {
                 warnings.push("availCoins was not given: the operator grants coins.");
@@ -239,13 +242,17 @@ pub async fn register(app: &App, registration: Registration) -> Result<Registere
     let password_hash = app.passwords.hash(registration.password.clone()).await?;
     let user_id = registration.user_id.clone().unwrap_or_else(generated_id);
     let name = registration.name.as_ref().map(Name::as_str);
-    let name = name.or(registration.username.as_ref().map(Username::as_str)).unwrap_or(user_id.as_str()).to_owned();
+    let name =
+        name.or(registration.username.as_ref().map(Username::as_str)).unwrap_or(user_id.as_str()).to_owned();
     let new = NewUser { user_id, name, password_hash, coins, prime, registration };
     let (user, tokens) = app.db.transaction((app, &new), insert).await?;
     Ok(Registered { user, tokens, warnings })
 }
 
-async fn insert(transaction: &mut Transaction<'static>, (app, new): (&App, &NewUser)) -> Result<(OwnProfile, Tokens)> {
+async fn insert(
+    transaction: &mut Transaction<'static>,
+    (app, new): (&App, &NewUser),
+) -> Result<(OwnProfile, Tokens)> {
     let registration = &new.registration;
     let inserted = transaction
         .exec_drop(
@@ -282,7 +289,8 @@ async fn insert(transaction: &mut Transaction<'static>, (app, new): (&App, &NewU
         coins::change(transaction, &new.user_id, new.coins, coins::Reason::Signup).await?;
     }
     let place = (organizations::PUBLIC, Role::User);
-    let tokens = session::open(transaction, app, &new.user_id, place, registration.device_id.as_ref()).await?;
+    let tokens =
+        session::open(transaction, app, &new.user_id, place, registration.device_id.as_ref()).await?;
     let row: Option<ProfileRow> =
         transaction.exec_first(PROFILE, (&new.user_id, organizations::PUBLIC)).await?;
     let row = row.ok_or_else(|| Error::internal("a user just inserted is not there"))?;
@@ -338,7 +346,10 @@ impl Read for Login {
         ];
         let mut identifiers = identifiers.into_iter().flatten();
         let (Some(identifier), None) = (identifiers.next(), identifiers.next()) else {
-            fields.wrong("identifier", "must be given, or instead just one of userId, username, email and phone");
+            fields.wrong(
+                "identifier",
+                "must be given, or instead just one of userId, username, email and phone",
+            );
             return Err(Missing);
         };
         Ok(Self { identifier, password: password?, device_id: device_id? })
@@ -382,7 +393,9 @@ pub async fn login(app: &App, login: Login) -> Result<LoggedIn> {
         )
         .await?;
     let (user, hash) = match found {
-        Some((user_id, organization_id, role, hash)) => (Some((UserId(user_id), organization_id, role)), Some(hash)),
+        Some((user_id, organization_id, role, hash)) => {
+            (Some((UserId(user_id), organization_id, role)), Some(hash))
+        }
         None => (None, None),
     };
     let right = app.passwords.verify(login.password, hash).await?;
@@ -390,7 +403,8 @@ pub async fn login(app: &App, login: Login) -> Result<LoggedIn> {
         return Err(Error::InvalidCredentials);
     };
     let place = (organization_id, role);
-    let (user, tokens) = app.db.transaction((app, &user_id, place, login.device_id.as_ref()), sign_in).await?;
+    let (user, tokens) =
+        app.db.transaction((app, &user_id, place, login.device_id.as_ref()), sign_in).await?;
     Ok(LoggedIn { user, tokens })
 }
 

@@ -1,6 +1,6 @@
 //! The Lambda function `get-chat`.
 
-use functions::{lambda, chats};
+use functions::{chats, lambda};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

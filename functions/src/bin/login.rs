@@ -1,6 +1,6 @@
 //! The Lambda function `login`.
 
-use functions::{lambda, auth};
+use functions::{auth, lambda};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

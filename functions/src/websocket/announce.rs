@@ -1,13 +1,13 @@
 //! Telling the members of a room what has been committed, the sending socket excepted: it has the
 //! `ack`. Both doors, REST and WebSocket, announce through here.
 
+use shared::App;
 use shared::connections::{self, ConnectionId};
 use shared::events::Event;
 use shared::members::Joined;
 use shared::messages::Message;
 use shared::rooms::RoomId;
 use shared::users::User;
-use shared::App;
 
 /// A message was sent.
 pub async fn sent(app: &App, message: &Message, sockets: impl IntoIterator<Item = ConnectionId>) {
@@ -25,13 +25,22 @@ pub async fn joined(app: &App, user: &User, joined: &Joined, by: Option<&Connect
 
 /// Somebody left; their other sockets learn it too.
 pub async fn left(app: &App, user: &User, room_id: RoomId, seq: u64, by: Option<&ConnectionId>) {
-    let event = Event::UserLeft { room_id, seq, user_id: user.user_id.as_str(), name: &user.name, removed: false };
+    let event =
+        Event::UserLeft { room_id, seq, user_id: user.user_id.as_str(), name: &user.name, removed: false };
     to_room(app, room_id, &event, Some(user), by).await;
 }
 
-async fn to_room(app: &App, room_id: RoomId, event: &Event<'_>, and_of: Option<&User>, by: Option<&ConnectionId>) {
+async fn to_room(
+    app: &App,
+    room_id: RoomId,
+    event: &Event<'_>,
+    and_of: Option<&User>,
+    by: Option<&ConnectionId>,
+) {
     match connections::of_room(&app.db, room_id, and_of.map(|user| &user.user_id)).await {
-        Ok(sockets) => app.broadcast(event, sockets.into_iter().filter(|socket| Some(socket) != by)).await,
+        Ok(sockets) => {
+            app.broadcast(event, sockets.into_iter().filter(|socket| Some(socket) != by)).await;
+        }
         // The act is done; who misses the push catches up by the numbers.
         Err(error) => error.log(""),
     }

@@ -72,7 +72,13 @@ impl AccessTokens {
     ///
     /// # Errors
     /// [`Error::Internal`] when it cannot be signed.
-    pub fn issue(&self, user_id: &UserId, organization_id: u64, role: Role, session_id: &str) -> Result<String> {
+    pub fn issue(
+        &self,
+        user_id: &UserId,
+        organization_id: u64,
+        role: Role,
+        session_id: &str,
+    ) -> Result<String> {
         let now = jsonwebtoken::get_current_timestamp();
         let claims = Claims {
             sub: user_id.to_string(),

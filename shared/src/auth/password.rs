@@ -68,9 +68,10 @@ impl Passwords {
     ///
     /// # Errors
     /// [`Error::Internal`] when bcrypt fails.
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
     pub async fn hash(&self, password: NewPassword) -> Result<String> {
         let cost = self.cost;
-        self.compute(move || bcrypt::non_truncating_hash(password.0, cost).map_err(Error::internal)).await
+        self.compute(move || bcrypt::hash(password.0, cost).map_err(Error::internal)).await
     }
 
     /// Whether a password is the one that was hashed. Without a hash it takes the same time and
@@ -78,19 +79,23 @@ impl Passwords {
     ///
     /// # Errors
     /// [`Error::Internal`] when the stored hash is none.
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
     pub async fn verify(&self, password: Password, hash: Option<String>) -> Result<bool> {
         let cost = self.cost;
         self.compute(move || match hash {
-            // A longer one never was set; verifying its first 72 bytes costs the same and cannot match.
+            // A longer one was never set, and bcrypt would look at its first 72 bytes only.
             Some(hash) if password.0.len() <= LONGEST => {
-                bcrypt::non_truncating_verify(password.0, &hash).map_err(Error::internal)
+                bcrypt::verify(password.0, &hash).map_err(Error::internal)
             }
             _ => bcrypt::hash_with_salt("", cost, [0; 16]).map(|_| false).map_err(Error::internal),
         })
         .await
     }
 
-    async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let permit = self.permits.clone().acquire_owned().await.map_err(Error::internal)?;
         tokio::task::spawn_blocking(move || {
             let _permit = permit;

@@ -1,0 +1,71 @@
+//! Contract section 5.
+
+use serde_json::json;
+
+use crate::harness::{Answer, TestApp};
+
+#[tokio::test]
+async fn a_problem_says_type_title_status_detail_and_code() {
+    let app = TestApp::start().await;
+    let answer = app.get("/api/profile/me").await;
+    assert_eq!(answer.headers["content-type"], "application/problem+json");
+    assert_eq!(answer.headers["www-authenticate"], "Bearer");
+    assert_eq!(
+        answer.refused(401, "unauthenticated"),
+        json!({
+            "type": "about:blank", "title": "Unauthorized", "status": 401,
+            "detail": "Sign in and send the access token as `Authorization: Bearer <accessToken>`.",
+            "code": "unauthenticated"
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_healthy_service_says_so_to_anybody() {
+    let app = TestApp::start().await;
+    let health = app.get("/health").await.ok();
+    assert_eq!((&health["status"], &health["database"]), (&json!("ok"), &json!("ok")));
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_answer_is_503_everywhere_with_a_time_to_retry() {
+    let app = TestApp::without_database().await;
+    let answers = [
+        app.get("/health").await,
+        app.post("/api/auth/login", json!({"userId": "ann", "password": "correct horse"})).await,
+        app.post("/api/auth/register", json!({"userId": "ann", "password": "correct horse"})).await,
+    ];
+    for answer in answers {
+        assert_eq!(answer.headers["retry-after"], "2");
+        let problem = answer.refused(503, "database_unavailable");
+        assert!(!problem.to_string().contains("127.0.0.1"), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_gone_in_mid_life_is_told_without_its_words() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    app.run("DROP TABLE room_members", ()).await;
+    let problem =
+        ann.post("/api/chatrooms", json!({"password": "open sesame"})).await.refused(500, "internal");
+    assert!(problem["requestId"].is_string());
+    assert!(!problem.to_string().contains("room_members"), "{problem}");
+}
+
+#[tokio::test]
+async fn an_unknown_route_or_method_is_answered_by_the_gateway() {
+    let app = TestApp::start().await;
+    for path in ["/", "/nowhere", "/api/profile", "/api/profile/ann/more", "/api/joinroom", "/health/"] {
+        let answer = app.get(path).await;
+        assert_eq!((answer.status, answer.json), (404, json!({"message": "Not Found"})), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_more_than_6_mb_is_refused_by_the_gateway() {
+    let app = TestApp::start().await;
+    let request = app.http.post(format!("{}/api/auth/login", app.url)).body("x".repeat(6 * 1024 * 1024 + 1));
+    let answer = Answer::of(request, "POST", "/api/auth/login").await;
+    assert_eq!((answer.status, answer.json), (413, json!({"message": "Request Entity Too Large"})));
+}

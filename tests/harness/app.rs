@@ -1,0 +1,228 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use gateway::Gateway;
+use gateway::connections::Connections;
+use gateway::invoke::InProcess;
+use gateway::limits::Limits;
+use gateway::template::{self, Template};
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Conn, Opts, OptsBuilder, Params};
+use serde_json::{Value, json};
+use shared::App;
+use shared::config::Config;
+use shared::migrations;
+use shared::push::Push;
+use tokio::net::TcpListener;
+use tokio::sync::{OnceCell, oneshot};
+
+use super::{Answer, Person, Socket};
+
+/// What signs the tests' tokens.
+pub const JWT_SECRET: &str = "a secret of the tests, of enough bytes";
+const NAME_PREFIX: &str = "coterie_test_";
+/// Enough for the races of the tests; a test server gives 500 to all of them together.
+const DATABASE_CONNECTIONS: usize = 24;
+
+/// A server of its own, on a free port, with a database of its own.
+pub struct TestApp {
+    /// `http://127.0.0.1:…`
+    pub url: String,
+    pub http: reqwest::Client,
+    database: Opts,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl TestApp {
+    /// A server with the settings of `scripts/dev` and a cheap bcrypt.
+    pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// A server with these settings besides.
+    pub async fn with(settings: &[(&str, &str)]) -> Self {
+        let server = server();
+        swept(&server).await;
+        let name = format!("{NAME_PREFIX}{}_{:016x}", std::process::id(), rand::random::<u64>());
+        let mut connection =
+            Conn::new(server.clone()).await.expect("the server of TEST_DATABASE_URL answers");
+        connection.query_drop(format!("CREATE DATABASE {name}")).await.unwrap();
+        connection.disconnect().await.unwrap();
+        let database: Opts = OptsBuilder::from_opts(server).db_name(Some(name)).into();
+        migrations::migrate(&database).await.unwrap();
+        Self::serve(database, settings).await
+    }
+
+    /// A server whose database does not answer.
+    pub async fn without_database() -> Self {
+        let nowhere = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let database = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(nowhere.port());
+        Self::serve(database.db_name(Some("coterie_test_none")).into(), &[]).await
+    }
+
+    async fn serve(database: Opts, settings: &[(&str, &str)]) -> Self {
+        let defaults = [
+            ("DATABASE_URL", "mysql://replaced@127.0.0.1/below"),
+            ("JWT_SECRET", JWT_SECRET),
+            ("REFRESH_SECRET", "another secret of the tests, of enough bytes"),
+            ("BCRYPT_COST", "4"),
+            ("SIGNUP_GRANTS", "open"),
+        ];
+        let map: BTreeMap<_, _> = defaults
+            .iter()
+            .chain(settings)
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let mut config = Config::from(map).unwrap();
+        config.database = database.clone();
+
+        let connections = Arc::new(Connections::default());
+        let app = App::new(config, Push::Local(connections.clone()), DATABASE_CONNECTIONS);
+        let template = Template::parse(template::BUILT_IN).unwrap();
+        let functions = Arc::new(InProcess::new(app));
+        let gateway = Gateway::new(template, functions, connections, Limits::default()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel::<()>();
+        tokio::spawn(gateway.serve(listener, async move { _ = stopped.await }));
+        Self { url, http: reqwest::Client::new(), database, stop: Some(stop) }
+    }
+
+    /// A user who registered with this id and name, not prime and without coins.
+    pub async fn user(&self, user_id: &str) -> Person {
+        self.register(json!({"userId": user_id})).await
+    }
+
+    /// A prime user.
+    pub async fn prime(&self, user_id: &str) -> Person {
+        self.register(json!({"userId": user_id, "isPrime": true})).await
+    }
+
+    /// A user with so many coins.
+    pub async fn rich(&self, user_id: &str, coins: u64) -> Person {
+        self.register(json!({"userId": user_id, "availCoins": coins})).await
+    }
+
+    /// A user who registered with this, and a password unless it has one.
+    pub async fn register(&self, mut registration: Value) -> Person {
+        let password = json!(format!("{}'s password", registration["userId"].as_str().unwrap_or("their")));
+        registration.as_object_mut().unwrap().entry("password").or_insert(password);
+        let registered = self.post("/api/auth/register", registration).await.created();
+        Person::new(self, &registered)
+    }
+
+    /// A user of another organization, which has no door of its own yet.
+    pub async fn foreigner(&self, user_id: &str) -> Person {
+        let foreigner = self.prime(user_id).await;
+        self.run("INSERT IGNORE INTO organizations (id, name, name_key, created_at) VALUES (2, 'Acme', 'acme', NOW())", ()).await;
+        self.run("UPDATE users SET organization_id = 2 WHERE user_id = ?", (user_id,)).await;
+        foreigner
+    }
+
+    /// A request without a token.
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        Answer::of(self.http.post(format!("{}{path}", self.url)).json(&body), "POST", path).await
+    }
+
+    /// A request without a token.
+    pub async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.http.get(format!("{}{path}", self.url)), "GET", path).await
+    }
+
+    /// A socket with this query, or the status and body of its refusal.
+    pub async fn connect(&self, query: &str) -> Result<Socket, (u16, Value)> {
+        Socket::connect(&format!("{}/{query}", self.url.replace("http", "ws"))).await
+    }
+
+    async fn database(&self) -> Conn {
+        Conn::new(self.database.clone()).await.unwrap()
+    }
+
+    /// Changes what no endpoint can change yet, or shifts time.
+    pub async fn run(&self, sql: &str, params: impl Into<Params> + Send) {
+        self.database().await.exec_drop(sql, params).await.unwrap();
+    }
+
+    /// Looks at what no endpoint shows.
+    pub async fn rows<R: FromRow + Send + 'static>(&self, sql: &str) -> Vec<R> {
+        self.database().await.query(sql).await.unwrap()
+    }
+
+    /// Checks what must hold in every room and for every user, whatever happened.
+    pub async fn invariants_hold(&self) {
+        let no_rows = [
+            ("a ledger's sum is the balance", "SELECT u.user_id FROM users u LEFT JOIN coin_ledger l USING (user_id)
+              GROUP BY u.user_id, u.avail_coins HAVING u.avail_coins <> COALESCE(SUM(l.delta), 0)"),
+            ("the ledger's last row has the balance", "SELECT u.user_id FROM users u JOIN coin_ledger l USING (user_id)
+              WHERE l.id = (SELECT MAX(id) FROM coin_ledger WHERE user_id = u.user_id) AND l.balance_after <> u.avail_coins"),
+            ("members are counted", "SELECT CAST(r.id AS CHAR) FROM rooms r LEFT JOIN room_members m ON m.room_id = r.id
+              GROUP BY r.id, r.member_count HAVING r.member_count <> COUNT(m.user_id)"),
+            ("a room with members has one owner", "SELECT CAST(room_id AS CHAR) FROM room_members
+              GROUP BY room_id HAVING SUM(role = 'owner') <> 1"),
+            ("seq has no gap", "SELECT CAST(r.id AS CHAR) FROM rooms r LEFT JOIN messages x ON x.room_id = r.id
+              GROUP BY r.id, r.last_seq HAVING COUNT(x.seq) <> r.last_seq OR COALESCE(MAX(x.seq), 0) <> r.last_seq"),
+        ];
+        for (rule, sql) in no_rows {
+            let broken: Vec<String> = self.rows(sql).await;
+            assert!(broken.is_empty(), "{rule}: not for {broken:?}");
+        }
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            _ = stop.send(());
+        }
+        // The database of a failed test stays for inspection; the next run sweeps it.
+        let Some(name) = self.database.db_name().map(str::to_owned).filter(|_| !std::thread::panicking())
+        else {
+            return;
+        };
+        // The test's own runtime is ending, so the thread has one of its own.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(drop_databases(&server(), &[name]));
+        });
+        _ = dropped.join();
+    }
+}
+
+/// The server on which each test makes its database. `scripts/test` starts one.
+fn server() -> Opts {
+    #[expect(clippy::disallowed_methods, reason = "a setting of the tests, not of the service")]
+    let url = std::env::var("TEST_DATABASE_URL").expect("TEST_DATABASE_URL is set; scripts/test does that");
+    Opts::from_url(&url).unwrap()
+}
+
+/// Drops, once in each run, the databases of runs that have ended.
+async fn swept(server: &Opts) {
+    static SWEPT: OnceCell<()> = OnceCell::const_new();
+    SWEPT
+        .get_or_init(|| async {
+            let mut connection =
+                Conn::new(server.clone()).await.expect("the server of TEST_DATABASE_URL answers");
+            let all: Vec<String> = connection.query("SHOW DATABASES").await.unwrap();
+            connection.disconnect().await.unwrap();
+            let ended: Vec<String> = all
+                .into_iter()
+                .filter(|name| {
+                    let process = name.strip_prefix(NAME_PREFIX).and_then(|rest| rest.split('_').next());
+                    process.is_some_and(|process| !Path::new("/proc").join(process).exists())
+                })
+                .collect();
+            drop_databases(server, &ended).await;
+        })
+        .await;
+}
+
+async fn drop_databases(server: &Opts, names: &[String]) {
+    let Ok(mut connection) = Conn::new(server.clone()).await else {
+        return;
+    };
+    for name in names {
+        _ = connection.query_drop(format!("DROP DATABASE IF EXISTS {name}")).await;
+    }
+    _ = connection.disconnect().await;
+}

@@ -1,0 +1,20 @@
+//! A server to test, and the people who use it.
+//!
+//! ```ignore
+//! let app = TestApp::start().await;
+//! let ann = app.prime("ann").await;
+//! let room = ann.opens_a_room().await;
+//! ann.post("/api/messages", json!({"roomId": room, "content": "Hello"})).await.created();
+//! ```
+
+mod answer;
+mod app;
+mod documents;
+mod person;
+mod socket;
+
+pub use answer::Answer;
+pub use app::TestApp;
+pub use documents::{document, paths_and_methods};
+pub use person::{Person, ROOM_PASSWORD};
+pub use socket::Socket;

@@ -1,0 +1,80 @@
+use serde_json::{Value, json};
+
+use super::{Answer, Socket, TestApp};
+
+/// The password of every room that [`Person::opens_a_room`] makes.
+pub const ROOM_PASSWORD: &str = "open sesame";
+
+/// Somebody signed in.
+#[derive(Clone)]
+pub struct Person {
+    pub user_id: String,
+    pub access_token: String,
+    pub refresh_token: String,
+    url: String,
+    http: reqwest::Client,
+}
+
+impl Person {
+    /// The person whom a registration or login answered.
+    pub fn new(app: &TestApp, signed_in: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        Self {
+            user_id: text(&signed_in["user"]["userId"]),
+            access_token: text(&signed_in["accessToken"]),
+            refresh_token: text(&signed_in["refreshToken"]),
+            url: app.url.clone(),
+            http: app.http.clone(),
+        }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.access_token);
+        Answer::of(request, "GET", path).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        let request =
+            self.http.post(format!("{}{path}", self.url)).bearer_auth(&self.access_token).json(&body);
+        Answer::of(request, "POST", path).await
+    }
+
+    /// An open socket.
+    pub async fn connect(&self) -> Socket {
+        let url = format!("{}/?token={}", self.url.replace("http", "ws"), self.access_token);
+        Socket::connect(&url).await.expect("the socket opens")
+    }
+
+    /// Makes a password room and answers its id.
+    pub async fn opens_a_room(&self) -> u64 {
+        let room =
+            self.post("/api/chatrooms", json!({"name": "Tea", "password": ROOM_PASSWORD})).await.created();
+        room["room"]["id"].as_u64().unwrap()
+    }
+
+    /// Asks to join by the right password.
+    pub async fn joins(&self, room: u64) -> Answer {
+        self.post("/api/joinroom", json!({"roomId": room, "password": ROOM_PASSWORD})).await
+    }
+
+    pub async fn leaves(&self, room: u64) -> Answer {
+        self.post(&format!("/api/rooms/{room}/leave"), json!({})).await
+    }
+
+    /// Sends a message by REST.
+    pub async fn says(&self, room: u64, content: &str) -> Answer {
+        self.post("/api/messages", json!({"roomId": room, "content": content})).await
+    }
+
+    /// The room's whole history, as `(seq, content)`.
+    pub async fn reads(&self, room: u64) -> Vec<(u64, String)> {
+        let history = self.get(&format!("/chats/{room}?limit=200")).await.ok();
+        let messages = history["messages"].as_array().unwrap().iter();
+        messages.map(|m| (m["seq"].as_u64().unwrap(), m["content"].as_str().unwrap().to_owned())).collect()
+    }
+
+    /// The own balance, in coins.
+    pub async fn coins(&self) -> i64 {
+        self.get("/api/profile/me").await.ok()["availCoins"].as_i64().unwrap()
+    }
+}

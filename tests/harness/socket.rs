@@ -1,0 +1,115 @@
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use super::documents;
+
+/// A test that waits longer than this for a frame fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An open socket. Every frame that it receives is held against `docs/asyncapi.yaml`.
+pub struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    next_ref: u64,
+}
+
+impl Socket {
+    /// Opens a socket, or answers the status and body of the refusal.
+    pub async fn connect(url: &str) -> Result<Self, (u16, Value)> {
+        match connect_async(url).await {
+            Ok((stream, _)) => Ok(Self { stream, next_ref: 1 }),
+            Err(Error::Http(response)) => {
+                let body = response.body().as_deref().unwrap_or_default();
+                Err((response.status().as_u16(), serde_json::from_slice(body).unwrap_or_default()))
+            }
+            Err(error) => panic!("cannot connect: {error}"),
+        }
+    }
+
+    /// Sends a text as it is.
+    pub async fn send_text(&mut self, text: impl Into<String>) {
+        self.stream.send(Message::Text(text.into().into())).await.unwrap();
+    }
+
+    /// Sends a frame, and answers the `ref` that it bears.
+    pub async fn send(&mut self, event: &str, data: Value) -> u64 {
+        let reference = self.next_ref;
+        self.next_ref += 1;
+        self.send_text(json!({"event": event, "data": data, "ref": reference}).to_string()).await;
+        reference
+    }
+
+    /// The next frame.
+    pub async fn receive(&mut self) -> Value {
+        loop {
+            let message = timeout(PATIENCE, self.stream.next()).await.expect("a frame comes");
+            match message.expect("the socket is open").expect("the socket is whole") {
+                Message::Text(text) => {
+                    let frame = serde_json::from_str(&text).unwrap();
+                    documents::check_frame(&frame);
+                    return frame;
+                }
+                Message::Close(close) => panic!("closed instead of a frame: {close:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// The data of the next frame, which must be this event.
+    pub async fn receives(&mut self, event: &str) -> Value {
+        let mut frame = self.receive().await;
+        assert_eq!(frame["event"], event, "{frame}");
+        frame["data"].take()
+    }
+
+    /// Sends a frame and answers the whole frame that answers it, which must be the next one.
+    pub async fn ask(&mut self, event: &str, data: Value) -> Value {
+        let reference = self.send(event, data).await;
+        let frame = self.receive().await;
+        assert_eq!(frame["ref"], reference, "{frame}");
+        frame
+    }
+
+    /// Sends a frame and answers the data of its `ack`, which must be the next frame.
+    pub async fn acked(&mut self, event: &str, data: Value) -> Value {
+        let mut frame = self.ask(event, data).await;
+        assert_eq!(frame["event"], "ack", "{frame}");
+        frame["data"].take()
+    }
+
+    /// Sends a frame that must be refused with this code.
+    pub async fn refused(&mut self, event: &str, data: Value, code: &str) -> Value {
+        let mut frame = self.ask(event, data).await;
+        assert_eq!((&frame["event"], &frame["data"]["code"]), (&json!("error"), &json!(code)), "{frame}");
+        frame["data"].take()
+    }
+
+    /// That nothing has been sent to this socket. What an act pushes is queued before the act is
+    /// answered, so the answer to a `ping` must be the next frame.
+    pub async fn has_nothing(&mut self) {
+        let frame = self.ask("ping", json!({})).await;
+        assert_eq!(frame["event"], "pong", "{frame}");
+    }
+
+    /// The code with which the server closes the socket.
+    pub async fn closed(&mut self) -> u16 {
+        loop {
+            match timeout(PATIENCE, self.stream.next()).await.expect("the socket closes") {
+                Some(Ok(Message::Close(Some(close)))) => return close.code.into(),
+                Some(Ok(_)) => {}
+                end => panic!("ended without a close frame: {end:?}"),
+            }
+        }
+    }
+
+    /// Closes the socket in order.
+    pub async fn close(mut self) {
+        self.stream.close(None).await.unwrap();
+        while let Some(Ok(_)) = self.stream.next().await {}
+    }
+}

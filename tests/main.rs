@@ -1,0 +1,13 @@
+//! End to end, as clients see it: over real sockets, against a real MySQL server, each test with a
+//! server and a database of its own. The tree mirrors the contract; `harness` has the people.
+//!
+//! Every answer and every frame that a test sees is held against `docs/openapi.yaml` and
+//! `docs/asyncapi.yaml`.
+
+mod catalogue;
+mod errors;
+mod harness;
+mod messages;
+mod people;
+mod rooms;
+mod websocket;

@@ -1,0 +1,95 @@
+use serde_json::json;
+
+use crate::harness::TestApp;
+
+#[tokio::test]
+async fn a_member_sees_the_whole_history_also_from_before_joining() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    let room = ann.opens_a_room().await;
+    ann.says(room, "early").await.created();
+    bob.joins(room).await.created();
+    assert_eq!(bob.reads(room).await, [(1, "early".to_owned()), (2, "joined".to_owned())]);
+    let history = bob.get(&format!("/chats/{room}")).await.ok();
+    let system = &history["messages"][1];
+    assert_eq!(
+        (&system["kind"], &system["userId"], &history["lastSeq"]),
+        (&json!("system"), &json!("bob"), &json!(2))
+    );
+}
+
+#[tokio::test]
+async fn pages_go_both_ways_without_gap_or_repeat() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    for number in 1..=23 {
+        ann.says(room, &number.to_string()).await.created();
+    }
+    let page = async |query: &str| {
+        let history = ann.get(&format!("/chats/{room}?{query}")).await.ok();
+        let seqs: Vec<u64> =
+            history["messages"].as_array().unwrap().iter().map(|m| m["seq"].as_u64().unwrap()).collect();
+        (seqs, history["hasMore"].as_bool().unwrap())
+    };
+    let (mut backward, mut before, mut more) = (Vec::new(), u64::MAX, true);
+    while more {
+        let seqs;
+        (seqs, more) = page(&format!("before={before}&limit=5")).await;
+        assert!(seqs.is_sorted());
+        before = seqs[0];
+        backward.splice(0..0, seqs);
+    }
+    let (mut forward, mut after, mut more) = (Vec::new(), 0, true);
+    while more {
+        let seqs;
+        (seqs, more) = page(&format!("after={after}&limit=5")).await;
+        after = *seqs.last().unwrap();
+        forward.extend(seqs);
+    }
+    let all: Vec<u64> = (1..=23).collect();
+    assert_eq!((backward, forward), (all.clone(), all));
+    assert_eq!(page("").await, ((1..=23).collect(), false));
+    assert_eq!(page("after=5&before=9").await, (vec![6, 7, 8], false));
+    assert_eq!(page("after=23").await, (vec![], false));
+    assert_eq!(page("before=1").await, (vec![], false));
+}
+
+#[tokio::test]
+async fn a_page_stays_below_2_mb() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let long = "😀".repeat(8000);
+    for _ in 0..70 {
+        ann.says(room, &long).await.created();
+    }
+    let history = ann.get(&format!("/chats/{room}?limit=200")).await.ok();
+    assert!(history.to_string().len() < 2_000_000);
+    assert_eq!(history["hasMore"], true);
+    let first = history["messages"][0]["seq"].as_u64().unwrap();
+    let rest = ann.get(&format!("/chats/{room}?limit=200&before={first}")).await.ok();
+    assert_eq!(rest["messages"].as_array().unwrap().last().unwrap()["seq"], first - 1);
+}
+
+#[tokio::test]
+async fn history_is_for_members_of_the_room() {
+    let app = TestApp::start().await;
+    let (ann, bob, zoe) = (app.prime("ann").await, app.user("bob").await, app.foreigner("zoe").await);
+    let path = format!("/chats/{}", ann.opens_a_room().await);
+    bob.get(&path).await.refused(403, "not_a_member");
+    zoe.get(&path).await.refused(404, "room_not_found");
+    ann.get("/chats/999").await.refused(404, "room_not_found");
+    app.get(&path).await.refused(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn wrong_parameters_of_a_page_are_named() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let wrong = ann.get(&format!("/chats/{room}?before=x&after=-1&limit=201")).await.wrong_fields();
+    assert_eq!(wrong, ["after", "before", "limit"]);
+    assert_eq!(ann.get(&format!("/chats/{room}?limit=0")).await.wrong_fields(), ["limit"]);
+    assert_eq!(ann.get("/chats/abc").await.wrong_fields(), ["chatId"]);
+}

@@ -1,0 +1,5 @@
+//! Contract section 2: messages, order and history.
+
+mod history;
+mod repeating;
+mod sending;

@@ -1,0 +1,82 @@
+//! `clientMessageId` makes a send repeatable.
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::harness::TestApp;
+
+#[tokio::test]
+async fn of_eight_parallel_sends_with_one_client_message_id_one_is_stored_and_pushed() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    let mut bobs = bob.connect().await;
+    let draft = json!({"roomId": room, "content": "once", "clientMessageId": "k1"});
+    let answers = join_all((0..8).map(|_| ann.post("/api/messages", draft.clone()))).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
+    for answer in answers {
+        assert!([200, 201].contains(&answer.status), "{}", answer.json);
+        assert_eq!(answer.json["message"]["messageId"], format!("{room}-2"));
+    }
+    bobs.receives("receiveMessage").await;
+    bobs.has_nothing().await;
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn a_repeated_frame_is_acknowledged_with_the_same_message() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let mut socket = ann.connect().await;
+    let draft = json!({"roomId": room, "content": "once", "clientMessageId": "k1"});
+    let first = socket.acked("sendMessage", draft.clone()).await;
+    assert_eq!((&first["roomId"], &first["seq"]), (&json!(room), &json!(1)));
+    assert_eq!(socket.acked("sendMessage", draft.clone()).await, first);
+    assert_eq!(ann.post("/api/messages", draft).await.ok()["message"], first["message"]);
+}
+
+#[tokio::test]
+async fn another_body_under_the_same_id_is_refused() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let draft = |content: &str, encrypted: bool, reply_to: Value| json!({"roomId": room, "content": content, "clientMessageId": "k1", "isEncrypted": encrypted, "replyTo": reply_to});
+    ann.says(room, "first").await.created();
+    ann.post("/api/messages", draft("a", false, json!(null))).await.created();
+    let reply = json!(format!("{room}-1"));
+    for other in [draft("b", false, json!(null)), draft("a", true, json!(null)), draft("a", false, reply)] {
+        ann.post("/api/messages", other).await.refused(409, "client_message_id_reused");
+    }
+    let mut socket = ann.connect().await;
+    socket.refused("sendMessage", draft("b", false, json!(null)), "client_message_id_reused").await;
+    assert_eq!(ann.reads(room).await.len(), 2, "no number is taken");
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn the_id_belongs_to_the_sender_and_the_room_and_compares_byte_for_byte() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
+    let (room, other) = (ann.opens_a_room().await, ann.opens_a_room().await);
+    bob.joins(room).await.created();
+    let draft = |room: u64, id: &str| json!({"roomId": room, "content": "x", "clientMessageId": id});
+    for (person, room, id) in
+        [(&ann, room, "k1"), (&bob, room, "k1"), (&ann, other, "k1"), (&ann, room, "K1"), (&ann, room, "k1 ")]
+    {
+        person.post("/api/messages", draft(room, id)).await.created();
+    }
+}
+
+#[tokio::test]
+async fn membership_is_checked_before_the_id() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    let draft = json!({"roomId": room, "content": "x", "clientMessageId": "k1"});
+    bob.post("/api/messages", draft.clone()).await.created();
+    bob.leaves(room).await.no_content();
+    bob.post("/api/messages", draft).await.refused(403, "not_a_member");
+}

@@ -1,0 +1,219 @@
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::harness::{Person, TestApp};
+
+#[tokio::test]
+async fn a_user_registers_with_every_field_and_sees_them_in_the_own_profile() {
+    let app = TestApp::start().await;
+    let registered = app
+        .post(
+            "/api/auth/register",
+            json!({
+                "userId": "ann.b-1", "deviceId": "pixel", "name": "Ann B", "username": "ann b", "email": "Ann@Example.com",
+                "phone": "+91 98765-43210", "password": "correct horse", "availCoins": 300, "isPrime": true
+            }),
+        )
+        .await
+        .created();
+    assert_eq!((&registered["expiresIn"], &registered["warnings"]), (&json!(900), &json!([])));
+    let ann = Person::new(&app, &registered);
+    assert_eq!(
+        ann.get("/api/profile/me").await.ok(),
+        json!({
+            "userId": "ann.b-1", "username": "ann b", "name": "Ann B", "role": "user", "prime": true, "online": false,
+            "email": "Ann@Example.com", "phone": "+919876543210", "deviceId": "pixel", "availCoins": 300,
+            "organization": {"id": 1, "name": "public"}
+        })
+    );
+    assert_eq!(registered["user"], ann.get("/api/profile/ann.b-1").await.ok());
+}
+
+#[tokio::test]
+async fn every_documented_path_registers() {
+    let app = TestApp::start().await;
+    for path in ["/api/auth/register", "/auth/register", "/api/create"] {
+        app.post(path, json!({"password": "correct horse"})).await.created();
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_enough_and_the_user_id_is_then_made_up() {
+    let app = TestApp::start().await;
+    let registered = app.post("/api/auth/register", json!({"password": "correct horse"})).await.created();
+    let user = &registered["user"];
+    assert_eq!(user["userId"].as_str().unwrap().len(), 16);
+    assert_eq!(user["name"], user["userId"]);
+}
+
+#[tokio::test]
+async fn the_name_is_the_username_when_there_is_none() {
+    let app = TestApp::start().await;
+    let registered =
+        app.post("/api/auth/register", json!({"username": "manoj singh", "password": "password1234"})).await;
+    assert_eq!(registered.created()["user"]["name"], "manoj singh");
+}
+
+#[tokio::test]
+async fn a_user_id_may_be_a_number() {
+    let app = TestApp::start().await;
+    let registered =
+        app.post("/api/auth/register", json!({"userId": 123, "password": "password1234"})).await.created();
+    assert_eq!(registered["user"]["userId"], "123");
+    app.post("/api/auth/login", json!({"userId": 123, "password": "password1234"})).await.ok();
+}
+
+#[tokio::test]
+async fn a_taken_identifier_is_named() {
+    let app = TestApp::start().await;
+    let ann = json!({"userId": "ann", "username": "Ann B", "email": "ann@example.com", "phone": "+4912345"});
+    app.register(ann).await;
+    for (field, value) in
+        [("userId", "ann"), ("username", "aNN b"), ("email", "ANN@example.COM"), ("phone", "+49 123-45")]
+    {
+        let problem =
+            app.post("/api/auth/register", json!({field: value, "password": "correct horse"})).await;
+        assert_eq!(problem.refused(409, "user_exists")["field"], field);
+    }
+}
+
+#[tokio::test]
+async fn user_ids_compare_byte_for_byte() {
+    let app = TestApp::start().await;
+    app.user("ann").await;
+    app.user("Ann").await;
+}
+
+#[tokio::test]
+async fn identifiers_are_unique_across_organizations() {
+    let app = TestApp::start().await;
+    app.foreigner("zoe").await;
+    let answer = app.post("/api/auth/register", json!({"userId": "zoe", "password": "correct horse"})).await;
+    answer.refused(409, "user_exists");
+}
+
+#[tokio::test]
+async fn of_eight_who_register_one_user_id_at_once_one_gets_it() {
+    let app = TestApp::start().await;
+    let answers = join_all(
+        (0..8).map(|_| app.post("/api/auth/register", json!({"userId": "ann", "password": "correct horse"}))),
+    )
+    .await;
+    let mut statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409, 409, 409, 409, 409, 409, 409]);
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn every_wrong_field_is_named_at_once_and_nothing_is_stored() {
+    let app = TestApp::start().await;
+    let answer = app
+        .post(
+            "/api/auth/register",
+            json!({
+                "userId": "me", "deviceId": "x".repeat(129), "name": "", "username": "a@b", "email": "nobody",
+                "phone": "12345", "password": "short", "availCoins": 1_000_001, "isPrime": "yes", "role": "king"
+            }),
+        )
+        .await;
+    let wrong = answer.wrong_fields();
+    assert_eq!(
+        wrong,
+        [
+            "availCoins",
+            "deviceId",
+            "email",
+            "isPrime",
+            "name",
+            "password",
+            "phone",
+            "role",
+            "userId",
+            "username"
+        ]
+    );
+    assert_eq!(app.rows::<u64>("SELECT COUNT(*) FROM users").await, [0]);
+}
+
+#[tokio::test]
+async fn a_password_is_8_to_72_bytes() {
+    let app = TestApp::start().await;
+    for (password, status) in
+        [("x".repeat(7), 400), ("x".repeat(8), 201), ("é".repeat(36), 201), ("é".repeat(37), 400)]
+    {
+        let answer = app.post("/api/auth/register", json!({"password": password})).await;
+        assert_eq!(answer.status, status, "{password}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_object_is_refused_by_name() {
+    let app = TestApp::start().await;
+    for body in ["", "{", "[]", "\"x\"", "null"] {
+        let request = app
+            .http
+            .post(format!("{}/api/auth/register", app.url))
+            .header("content-type", "application/json");
+        let answer = crate::harness::Answer::of(request.body(body), "POST", "/api/auth/register").await;
+        assert_eq!(answer.wrong_fields(), ["body"], "{body}");
+    }
+}
+
+#[tokio::test]
+async fn open_grants_honour_coins_and_prime_and_the_ledger_has_them() {
+    let app = TestApp::start().await;
+    let ann = app.register(json!({"userId": "ann", "availCoins": 1_000_000, "isPrimeMember": true})).await;
+    assert_eq!(ann.coins().await, 1_000_000);
+    assert_eq!(ann.get("/api/profile/me").await.ok()["prime"], true);
+    let ledger: Vec<(i64, i64, String)> =
+        app.rows("SELECT delta, balance_after, reason FROM coin_ledger").await;
+    assert_eq!(ledger, [(1_000_000, 1_000_000, "signup".to_owned())]);
+}
+
+#[tokio::test]
+async fn closed_grants_give_the_starting_coins_and_say_so() {
+    let app = TestApp::with(&[("SIGNUP_GRANTS", "closed"), ("STARTING_COINS", "20")]).await;
+    let claim = json!({"userId": "ann", "password": "correct horse", "availCoins": 500, "isPrime": true});
+    let registered = app.post("/api/auth/register", claim).await.created();
+    assert_eq!(
+        (&registered["user"]["availCoins"], &registered["user"]["prime"]),
+        (&json!(20), &json!(false))
+    );
+    assert_eq!(registered["warnings"].as_array().unwrap().len(), 2);
+    let modest =
+        app.post("/api/auth/register", json!({"userId": "bob", "password": "correct horse"})).await.created();
+    assert_eq!(modest["warnings"], json!([]));
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn grants_are_closed_unless_set() {
+    let app = TestApp::with(&[("SIGNUP_GRANTS", "")]).await;
+    let registered =
+        app.post("/api/auth/register", json!({"password": "correct horse", "isPrime": true})).await.created();
+    assert_eq!(registered["user"]["prime"], false);
+}
+
+#[tokio::test]
+async fn nobody_registers_above_the_role_of_a_user() {
+    let app = TestApp::start().await;
+    for role in ["admin", "moderator"] {
+        let answer = app.post("/api/auth/register", json!({"password": "correct horse", "role": role})).await;
+        answer.refused(403, "role_not_allowed");
+    }
+    app.post("/api/auth/register", json!({"password": "correct horse", "role": "user"})).await.created();
+}
+
+#[tokio::test]
+async fn secrets_are_stored_as_hashes_only() {
+    let app = TestApp::start().await;
+    let ann = app.register(json!({"userId": "ann", "password": "correct horse"})).await;
+    let hashes: Vec<String> = app.rows("SELECT password_hash FROM users").await;
+    assert!(hashes[0].starts_with("$2b$04$"), "{hashes:?}");
+    let tokens: Vec<Vec<u8>> = app.rows("SELECT token_hash FROM refresh_tokens").await;
+    assert_eq!(tokens[0].len(), 32);
+    let secret = b"another secret of the tests, of enough bytes";
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret);
+    assert_eq!(tokens[0], aws_lc_rs::hmac::sign(&key, ann.refresh_token.as_bytes()).as_ref());
+}

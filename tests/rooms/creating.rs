@@ -1,0 +1,58 @@
+use serde_json::json;
+
+use crate::harness::TestApp;
+
+#[tokio::test]
+async fn a_prime_user_makes_a_password_room_and_is_its_owner() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.post("/api/chatrooms", json!({"name": "Tea", "password": "open sesame"})).await.created();
+    let room = &room["room"];
+    assert_eq!(
+        (
+            &room["kind"],
+            &room["name"],
+            &room["capacity"],
+            &room["memberCount"],
+            &room["lastSeq"],
+            &room["createdBy"]
+        ),
+        (&json!("prime"), &json!("Tea"), &json!(6), &json!(1), &json!(0), &json!("ann"))
+    );
+    let members = ann.get(&format!("/api/rooms/{}/members", room["id"])).await.ok();
+    assert_eq!(
+        (&members["members"][0]["userId"], &members["members"][0]["role"]),
+        (&json!("ann"), &json!("owner"))
+    );
+    assert_eq!(ann.reads(room["id"].as_u64().unwrap()).await, [], "no system message");
+    let hashes: Vec<String> = app.rows("SELECT password_hash FROM rooms").await;
+    assert!(hashes[0].starts_with("$2b$"), "{hashes:?}");
+}
+
+#[tokio::test]
+async fn who_is_not_prime_makes_no_password_room() {
+    let app = TestApp::start().await;
+    let bob = app.rich("bob", 1000).await;
+    let answer = bob.post("/api/chatrooms", json!({"name": "Tea", "password": "open sesame"})).await;
+    answer.refused(403, "prime_required");
+}
+
+#[tokio::test]
+async fn a_room_without_a_name_bears_its_creators() {
+    let app = TestApp::start().await;
+    let ann = app.register(json!({"userId": "ann", "name": "é".repeat(100), "isPrime": true})).await;
+    let room = ann.post("/api/chatrooms", json!({"password": "open sesame"})).await.created();
+    assert_eq!(room["room"]["name"], "é".repeat(100));
+}
+
+#[tokio::test]
+async fn a_wrong_name_and_a_wrong_password_are_named() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let wrong = ann.post("/api/chatrooms", json!({"name": " ", "password": "short"})).await.wrong_fields();
+    assert_eq!(wrong, ["name", "password"]);
+    assert_eq!(
+        ann.post("/api/chatrooms", json!({"name": "x".repeat(101)})).await.wrong_fields(),
+        ["name", "password"]
+    );
+}

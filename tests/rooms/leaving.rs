@@ -1,0 +1,105 @@
+use serde_json::{Value, json};
+
+use crate::harness::{Person, TestApp};
+
+/// The members' ids and roles.
+async fn roles(asker: &Person, room: u64) -> Vec<(String, String)> {
+    let list = asker.get(&format!("/api/rooms/{room}/members")).await.ok();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    list["members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|member| (text(&member["userId"]), text(&member["role"])))
+        .collect()
+}
+
+#[tokio::test]
+async fn who_leaves_sees_and_may_nothing_there_and_the_others_are_told() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    let mut ann_hears = ann.connect().await;
+    bob.leaves(room).await.no_content();
+    assert_eq!(
+        ann_hears.receives("userLeft").await,
+        json!({"roomId": room, "seq": 2, "userId": "bob", "name": "bob", "removed": false})
+    );
+    ann_hears.has_nothing().await;
+    bob.says(room, "still here?").await.refused(403, "not_a_member");
+    bob.get(&format!("/chats/{room}")).await.refused(403, "not_a_member");
+    bob.get(&format!("/api/rooms/{room}/members")).await.refused(403, "not_a_member");
+    bob.leaves(room).await.refused(403, "not_a_member");
+    bob.joins(room).await.created();
+    let all = [(1, "joined".to_owned()), (2, "left".to_owned()), (3, "joined".to_owned())];
+    assert_eq!(bob.reads(room).await, all, "after rejoining, all again");
+}
+
+#[tokio::test]
+async fn the_other_sockets_of_who_leaves_learn_it() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    let (mut phone, mut laptop) = (bob.connect().await, bob.connect().await);
+    assert_eq!(phone.acked("leaveRoom", json!({"roomId": room})).await, json!({"roomId": room, "seq": 2}));
+    phone.has_nothing().await;
+    assert_eq!(laptop.receives("userLeft").await["userId"], "bob");
+}
+
+#[tokio::test]
+async fn an_owner_who_leaves_is_followed_by_the_oldest_moderator_else_the_oldest_member() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let mut guests = Vec::new();
+    // Their ids do not sort as they came.
+    for name in ["zed", "bob", "yan", "cid"] {
+        let guest = app.user(name).await;
+        guest.joins(room).await.created();
+        guests.push(guest);
+    }
+    app.run("UPDATE room_members SET role = 'moderator' WHERE user_id IN ('yan', 'cid')", ()).await;
+    let [zed, bob, yan, cid] = &guests[..] else { unreachable!() };
+    let owner = async |asker: &Person| {
+        roles(asker, room).await.into_iter().find(|(_, role)| role == "owner").unwrap().0
+    };
+    for (leaver, heir) in [(&ann, yan), (yan, cid), (cid, zed), (zed, bob)] {
+        leaver.leaves(room).await.no_content();
+        assert_eq!(owner(bob).await, heir.user_id);
+    }
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn whoever_enters_a_room_that_everybody_left_owns_it() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    let room = ann.opens_a_room().await;
+    ann.leaves(room).await.no_content();
+    bob.joins(room).await.created();
+    ann.joins(room).await.created();
+    let expected = [("bob", "owner"), ("ann", "member")];
+    assert_eq!(roles(&ann, room).await, expected.map(|(user, role)| (user.to_owned(), role.to_owned())));
+}
+
+#[tokio::test]
+async fn a_direct_chat_cannot_be_left() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    app.run("UPDATE rooms SET kind = 'direct', password_hash = NULL, capacity = 2 WHERE id = ?", (room,))
+        .await;
+    ann.leaves(room).await.refused(409, "direct_chat");
+}
+
+#[tokio::test]
+async fn a_room_of_another_organization_cannot_be_left_nor_found() {
+    let app = TestApp::start().await;
+    let (ann, zoe) = (app.prime("ann").await, app.foreigner("zoe").await);
+    let room = zoe.opens_a_room().await;
+    ann.leaves(room).await.refused(404, "room_not_found");
+    ann.leaves(999).await.refused(404, "room_not_found");
+    assert_eq!(ann.post("/api/rooms/x/leave", json!({})).await.wrong_fields(), ["roomId"]);
+}

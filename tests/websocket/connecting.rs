@@ -1,0 +1,57 @@
+use serde_json::json;
+
+use crate::harness::TestApp;
+
+#[tokio::test]
+async fn a_socket_without_a_good_token_is_refused_with_401_and_a_problem() {
+    let app = TestApp::start().await;
+    for query in ["", "?token=", "?token=x", "?other=1"] {
+        let Err((status, body)) = app.connect(query).await else { panic!("{query} opened a socket") };
+        assert_eq!((status, &body["code"]), (401, &json!("unauthenticated")), "{query}");
+    }
+    assert_eq!(app.rows::<u64>("SELECT COUNT(*) FROM connections").await, [0]);
+}
+
+#[tokio::test]
+async fn a_socket_is_a_row_until_it_closes() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let socket = ann.connect().await;
+    let rows: Vec<(String, i64)> = app
+        .rows("SELECT user_id, ROUND(TIMESTAMPDIFF(SECOND, connected_at, expires_at) / 60) FROM connections WHERE connection_id LIKE '%='")
+        .await;
+    assert_eq!(rows, [("ann".to_owned(), 120)]);
+    socket.close().await;
+    while app.rows::<u64>("SELECT COUNT(*) FROM connections").await != [0] {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_frame_from_a_socket_that_the_service_does_not_know_is_refused_and_the_socket_closed() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let frames = [
+        ("sendMessage", json!({"roomId": room, "content": "x"})),
+        ("joinRoom", json!({"roomId": room})),
+        ("leaveRoom", json!({"roomId": room})),
+        ("ping", json!({})),
+    ];
+    for (event, data) in frames {
+        let mut socket = ann.connect().await;
+        app.run("DELETE FROM connections", ()).await;
+        socket.refused(event, data, "unauthenticated").await;
+        assert_eq!(socket.closed().await, 1000, "{event}");
+    }
+}
+
+#[tokio::test]
+async fn a_socket_past_its_two_hours_may_do_nothing() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let mut socket = ann.connect().await;
+    app.run("UPDATE connections SET expires_at = NOW() - INTERVAL 1 SECOND", ()).await;
+    socket.refused("sendMessage", json!({"roomId": room, "content": "x"}), "unauthenticated").await;
+}

@@ -1,0 +1,5 @@
+//! Contract section 4.
+
+mod chatting;
+mod connecting;
+mod frames;
