@@ -53,3 +53,9 @@ fn every_event_is_documented() {
         assert!(messages.contains_key(event), "{event}");
     }
 }
+
+#[test]
+fn the_readme_shows_the_session_that_the_scripts_print_and_run() {
+    let session = include_str!("../scripts/session").split_once("# ---\n").unwrap().1;
+    assert!(include_str!("../README.md").contains(session));
+}

@@ -18,6 +18,7 @@ use axum::extract::{ConnectInfo, State, WebSocketUpgrade};
 use axum::http::{Request, Response, StatusCode, header};
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 use connections::Connections;
 use invoke::Functions;
@@ -68,16 +69,28 @@ impl Gateway {
         let router = Router::new().fallback(request).with_state(gateway.clone());
         // Frames are small and somebody waits for each.
         let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
-        let closing = gateway.clone();
+        let (stopping, stopped) = oneshot::channel();
+        let longest = gateway.limits.stopping;
         let stop = async move {
             stop.await;
-            if tokio::time::timeout(closing.limits.stopping, closing.connections.close_all()).await.is_err() {
-                tracing::warn!("some sockets did not close in time");
+            _ = stopping.send(());
+            gateway.connections.close_all().await;
+        };
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let serve = axum::serve(listener, service).with_graceful_shutdown(stop);
+        let too_long = async {
+            match stopped.await {
+                Ok(()) => tokio::time::sleep(longest).await,
+                Err(_) => std::future::pending().await,
             }
         };
-        axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
-            .with_graceful_shutdown(stop)
-            .await
+        tokio::select! {
+            served = serve => served,
+            () = too_long => {
+                tracing::warn!("stopped without waiting longer for clients that hold on");
+                Ok(())
+            }
+        }
     }
 }
 

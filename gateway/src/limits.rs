@@ -28,7 +28,7 @@ pub struct Limits {
     pub idle: Duration,
     /// The life of a socket (quotas: 2 hours).
     pub life: Duration,
-    /// How long a stopping gateway waits for its sockets' `$disconnect`.
+    /// How long a stopping gateway waits for requests under way and for `$disconnect` of its sockets.
     pub stopping: Duration,
 }
 
