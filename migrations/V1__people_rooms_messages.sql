@@ -21,10 +21,10 @@ CREATE TABLE IF NOT EXISTS users (
     user_id         VARCHAR(64) NOT NULL PRIMARY KEY,
     organization_id BIGINT UNSIGNED NOT NULL,
     username        VARCHAR(64) NULL,
-    -- Lowercasing can lengthen a text, threefold at worst.
+    -- Lowercasing can lengthen a text, so each key has room for more than its text has.
     username_key    VARCHAR(192) NULL,
     email           VARCHAR(254) NULL,
-    email_key       VARCHAR(254) NULL,
+    email_key       VARCHAR(700) NULL,
     phone           VARCHAR(16) NULL,
     name            VARCHAR(100) NOT NULL,
     device_id       VARCHAR(128) NULL,

@@ -46,6 +46,17 @@ pub fn json<T: Read>(request: &Request) -> Result<T> {
     Fields::parse(body)
 }
 
+/// The fields of the JSON body, which may be left out when none of them is required.
+///
+/// # Errors
+/// A 400 that names every wrong field, or `body`.
+pub fn json_or_nothing<T: Read>(request: &Request) -> Result<T> {
+    match request.body().is_empty() {
+        true => Fields::parse(Value::Object(Map::new())),
+        false => json(request),
+    }
+}
+
 /// The fields of the path, like `{roomId}`.
 ///
 /// # Errors

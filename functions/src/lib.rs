@@ -22,6 +22,9 @@ pub fn catalogue() -> BTreeMap<&'static str, Function> {
     BTreeMap::from([
         ("register", lambda::http(auth::register)),
         ("login", lambda::http(auth::login)),
+        ("refresh-token", lambda::http(auth::refresh_token)),
+        ("logout", lambda::http(auth::logout)),
+        ("create-ticket", lambda::http(auth::create_ticket)),
         ("get-profile", lambda::http(users::get_profile)),
         ("create-chatroom", lambda::http(rooms::create_chatroom)),
         ("join-room", lambda::http(rooms::join_room)),
@@ -29,6 +32,7 @@ pub fn catalogue() -> BTreeMap<&'static str, Function> {
         ("list-members", lambda::http(rooms::list_members)),
         ("send-message", lambda::http(messages::send_message)),
         ("get-chat", lambda::http(chats::get_chat)),
+        ("sync", lambda::http(chats::sync)),
         ("health", lambda::http(operations::health)),
         ("migrate", lambda::direct(operations::migrate)),
         ("connect", lambda::websocket(websocket::connect)),

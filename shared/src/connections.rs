@@ -3,6 +3,7 @@
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
 
+use crate::app::App;
 use crate::db::Db;
 use crate::rooms::RoomId;
 use crate::text::{line, text_type};
@@ -27,18 +28,23 @@ impl ConnectionId {
     }
 }
 
-/// Remembers a socket of a signed-in user.
+/// Remembers a socket of a signed-in user, and answers those that had to give way to it, since a user
+/// has at most `MAX_SOCKETS`: the oldest, which the caller closes.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`] when the session ended meanwhile.
-pub async fn open(db: &Db, connection_id: &ConnectionId, user: &User) -> Result<()> {
-    db.transaction((connection_id, user), insert).await
+pub async fn open(app: &App, connection_id: &ConnectionId, user: &User) -> Result<Vec<ConnectionId>> {
+    app.db.transaction((connection_id, user, app.config.max_sockets), insert).await
 }
 
 async fn insert(
     transaction: &mut Transaction<'static>,
-    (connection_id, user): (&ConnectionId, &User),
-) -> Result<()> {
+    (connection_id, user, most): (&ConnectionId, &User, Option<u32>),
+) -> Result<Vec<ConnectionId>> {
+    if most.is_some() {
+        // Two at once would each count without the other.
+        transaction.exec_drop("SELECT 1 FROM users WHERE user_id = ? FOR UPDATE", (&user.user_id,)).await?;
+    }
     // The session's row stays locked until the commit: whoever revokes it deletes this row too.
     transaction
         .exec_drop(
@@ -50,7 +56,25 @@ async fn insert(
             params! { connection_id, "session_id" => &user.session_id, "now" => time::now() },
         )
         .await?;
-    if transaction.affected_rows() == 0 { Err(Error::Unauthenticated) } else { Ok(()) }
+    if transaction.affected_rows() == 0 {
+        return Err(Error::Unauthenticated);
+    }
+    let Some(most) = most else { return Ok(Vec::new()) };
+    let surplus: Vec<String> = transaction
+        .exec(
+            "SELECT connection_id FROM connections WHERE user_id = ? AND connection_id <> ?
+             ORDER BY connected_at DESC, connection_id LIMIT 1000 OFFSET ? FOR UPDATE",
+            (&user.user_id, connection_id, most - 1),
+        )
+        .await?;
+    if !surplus.is_empty() {
+        let places = vec!["?"; surplus.len()].join(", ");
+        let ids: Vec<mysql_async::Value> = surplus.iter().map(Into::into).collect();
+        transaction
+            .exec_drop(format!("DELETE FROM connections WHERE connection_id IN ({places})"), ids)
+            .await?;
+    }
+    Ok(surplus.into_iter().map(ConnectionId).collect())
 }
 
 /// Forgets a socket.

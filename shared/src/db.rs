@@ -121,9 +121,22 @@ impl Db {
         T: Send,
         W: for<'t> Work<'t, A, T>,
     {
+        self.transaction_with(TxOpts::default(), args, work).await
+    }
+
+    /// As [`Db::transaction`], with an isolation level or a snapshot.
+    ///
+    /// # Errors
+    /// As [`Db::transaction`].
+    pub async fn transaction_with<A, T, W>(&self, options: TxOpts, args: A, work: W) -> Result<T>
+    where
+        A: Copy + Send,
+        T: Send,
+        W: for<'t> Work<'t, A, T>,
+    {
         let mut attempt = 1;
         loop {
-            let mut transaction = self.begin().await?;
+            let mut transaction = self.begin(options.clone()).await?;
             let outcome = match work.run(&mut transaction, args).await {
                 Ok(value) => match transaction.commit().await {
                     Ok(()) => return Ok(value),
@@ -149,10 +162,10 @@ impl Db {
         }
     }
 
-    async fn begin(&self) -> Result<Transaction<'static>> {
+    async fn begin(&self, options: TxOpts) -> Result<Transaction<'static>> {
         let begin = async || match tokio::time::timeout(
             CONNECT_TIMEOUT,
-            self.pool.start_transaction(TxOpts::default()),
+            self.pool.start_transaction(options.clone()),
         )
         .await
         {

@@ -56,6 +56,9 @@ pub enum Error {
     /// 403: a `userId` for the acting user that is not the token's.
     #[error("`userId` is not the user who is signed in: leave it out, or sign in as that user.")]
     IdentityMismatch,
+    /// 403: a browser's page that may not open a socket.
+    #[error("This page may not connect: its origin is not one of ALLOWED_ORIGINS.")]
+    OriginNotAllowed,
     /// 404: it is not there, or is another organization's.
     #[error("There is no such {0}.")]
     NotFound(Thing),
@@ -108,6 +111,7 @@ impl Error {
             Self::WrongRoomPassword => (403, "wrong_room_password"),
             Self::RoleNotAllowed => (403, "role_not_allowed"),
             Self::IdentityMismatch => (403, "identity_mismatch"),
+            Self::OriginNotAllowed => (403, "origin_not_allowed"),
             Self::NotFound(Thing::Room) => (404, "room_not_found"),
             Self::NotFound(Thing::User) => (404, "user_not_found"),
             Self::NotFound(Thing::Message) => (404, "message_not_found"),

@@ -13,6 +13,7 @@ use crate::rooms::RoomId;
 pub enum Event<'a> {
     UserJoined { room_id: RoomId, seq: u64, user_id: &'a str, name: &'a str },
     UserLeft { room_id: RoomId, seq: u64, user_id: &'a str, name: &'a str, removed: bool },
+    SessionRevoked {},
     ReceiveMessage { room_id: RoomId, seq: u64, message: &'a Message },
 }
 
@@ -37,4 +38,6 @@ pub enum Outcome {
     Error(Value),
     /// The answer to `ping`: `{time}`.
     Pong(Value),
+    /// The answer to `sync`.
+    Sync(Value),
 }

@@ -19,6 +19,7 @@ pub mod migrations;
 pub mod organizations;
 pub mod push;
 pub mod rooms;
+pub mod sync;
 pub mod text;
 pub mod time;
 pub mod users;

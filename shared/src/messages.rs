@@ -488,12 +488,12 @@ pub async fn history(db: &Db, asker: &User, room_id: RoomId, page: &Page) -> Res
 }
 
 /// The columns of a [`MessageRow`], from `messages x` and its sender `users u`.
-const COLUMNS: &str =
+pub(crate) const COLUMNS: &str =
     "x.room_id, x.seq, x.updated_seq, x.kind, x.sender_id, u.name, x.content, x.is_encrypted,
     x.client_message_id, x.reply_to_seq, x.created_at, x.edited_at, x.deleted_at";
 
 #[derive(FromRow)]
-struct MessageRow {
+pub(crate) struct MessageRow {
     room_id: u64,
     seq: u64,
     updated_seq: u64,
@@ -510,7 +510,7 @@ struct MessageRow {
 }
 
 impl MessageRow {
-    fn message(self) -> Message {
+    pub(crate) fn message(self) -> Message {
         let room_id = RoomId(self.room_id);
         Message {
             message_id: MessageId { room_id, seq: self.seq },

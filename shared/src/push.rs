@@ -19,6 +19,7 @@ use tokio::sync::OnceCell;
 
 use crate::app::App;
 use crate::connections::{self, ConnectionId};
+use crate::events::Event;
 
 /// How many posts of one fan-out are under way at once.
 const CONCURRENT_POSTS: usize = 32;
@@ -141,6 +142,14 @@ impl App {
             // A socket that closed meanwhile has its own `$disconnect`.
             _ = self.push.post(connection_id, frame).await;
         }
+    }
+
+    /// Tells the sockets of an ended session so, and closes them.
+    pub async fn end(&self, sockets: Vec<ConnectionId>) {
+        self.broadcast(&Event::SessionRevoked {}, sockets.iter().cloned()).await;
+        stream::iter(sockets)
+            .for_each_concurrent(CONCURRENT_POSTS, async |socket| self.hang_up(&socket).await)
+            .await;
     }
 
     /// Closes a socket.

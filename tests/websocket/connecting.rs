@@ -37,6 +37,9 @@ async fn a_frame_from_a_socket_that_the_service_does_not_know_is_refused_and_the
         ("joinRoom", json!({"roomId": room})),
         ("leaveRoom", json!({"roomId": room})),
         ("ping", json!({})),
+        ("sync", json!({"rooms": {}})),
+        ("sendMessage", json!({})),
+        ("nope", json!({})),
     ];
     for (event, data) in frames {
         let mut socket = ann.connect().await;

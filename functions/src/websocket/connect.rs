@@ -1,21 +1,59 @@
-use shared::auth::session;
+use shared::auth::{session, ticket};
+use shared::users::User;
 use shared::{App, Error, Result, connections};
 
 use super::{Event, Reply, ids};
 
-/// `$connect`: lets in who has an access token, and remembers the socket. What is answered here
-/// decides the handshake.
+/// The subprotocol that carries an access token: `Sec-WebSocket-Protocol: bearer, <accessToken>`.
+const BEARER: &str = "bearer";
+const PROTOCOL: &str = "Sec-WebSocket-Protocol";
+
+/// `$connect`: lets in who has a ticket or an access token, and remembers the socket. What is
+/// answered here decides the handshake.
 pub async fn connect(app: &App, event: Event) -> Reply {
     let (_, request_id) = ids(&event);
     match open(app, &event).await {
+        Ok(()) if protocol_token(&event).is_some() => Reply::ok().with(PROTOCOL, BEARER),
         Ok(()) => Reply::ok(),
         Err(error) => Reply::problem(&error, request_id),
     }
 }
 
 async fn open(app: &App, event: &Event) -> Result<()> {
+    // Exactly one of the list; who sends no Origin is no browser and has nothing to lend.
+    let origin = event.headers.get("origin").and_then(|origin| origin.to_str().ok());
+    let allowed = &app.config.allowed_origins;
+    if origin.is_some_and(|origin| !allowed.is_empty() && !allowed.iter().any(|one| one == origin)) {
+        return Err(Error::OriginNotAllowed);
+    }
     let (connection_id, _) = ids(event);
-    let token = event.query_string_parameters.first("token").ok_or(Error::Unauthenticated)?;
-    let user = session::authenticate(app, token).await?;
-    connections::open(&app.db, &connection_id, &user).await
+    let user = user(app, event).await?;
+    for socket in connections::open(app, &connection_id, &user).await? {
+        app.hang_up(&socket).await;
+    }
+    Ok(())
+}
+
+/// Whose credentials the handshake bears: a ticket, or an access token in one of three places.
+async fn user(app: &App, event: &Event) -> Result<User> {
+    if let Some(given) = event.query_string_parameters.first("ticket") {
+        return ticket::redeem(app, given).await;
+    }
+    let token = event
+        .query_string_parameters
+        .first("token")
+        .or_else(|| header_token(event))
+        .or_else(|| protocol_token(event))
+        .ok_or(Error::Unauthenticated)?;
+    session::authenticate(app, token).await
+}
+
+fn header_token(event: &Event) -> Option<&str> {
+    let (scheme, token) = event.headers.get("authorization")?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case(BEARER).then_some(token.trim())
+}
+
+fn protocol_token(event: &Event) -> Option<&str> {
+    let (first, token) = event.headers.get(PROTOCOL)?.to_str().ok()?.split_once(',')?;
+    (first.trim() == BEARER).then_some(token.trim())
 }

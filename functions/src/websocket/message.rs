@@ -1,5 +1,5 @@
 use serde_json::{Map, Value};
-use shared::connections::ConnectionId;
+use shared::connections::{self, ConnectionId};
 use shared::events::{Answer, Outcome};
 use shared::{App, Error, Result};
 
@@ -14,6 +14,13 @@ pub async fn message(app: &App, event: Event) -> Reply {
     let outcome = match frame {
         Ok(frame) => dispatch(app, &connection_id, frame).await,
         Err(error) => Err(error),
+    };
+    let outcome = match outcome {
+        // Whoever the service does not know is told so first, whatever is wrong with the frame.
+        Err(error @ Error::InvalidRequest(_)) => {
+            Err(connections::user(&app.db, &connection_id).await.err().unwrap_or(error))
+        }
+        outcome => outcome,
     };
     let unknown = matches!(outcome, Err(Error::Unauthenticated));
     let outcome = outcome.unwrap_or_else(|error| {
@@ -44,7 +51,8 @@ async fn dispatch(app: &App, connection_id: &ConnectionId, mut frame: Map<String
         Some("joinRoom") => events::join_room(app, connection_id, data).await,
         Some("leaveRoom") => events::leave_room(app, connection_id, data).await,
         Some("sendMessage") => events::send_message(app, connection_id, data).await,
+        Some("sync") => events::sync(app, connection_id, data).await,
         Some("ping") => events::ping(app, connection_id).await,
-        _ => Err(Error::invalid("event", "must be one of joinRoom, leaveRoom, sendMessage and ping")),
+        _ => Err(Error::invalid("event", "must be one of joinRoom, leaveRoom, sendMessage, sync and ping")),
     }
 }

@@ -37,6 +37,11 @@ impl Reply {
         Self { status_code: 200, headers: HashMap::new(), body: None }
     }
 
+    fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.insert(name, value.to_owned());
+        self
+    }
+
     fn problem(error: &Error, request_id: &str) -> Self {
         error.log(request_id);
         Self {

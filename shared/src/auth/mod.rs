@@ -3,6 +3,7 @@
 pub mod access_token;
 pub mod password;
 pub mod session;
+pub mod ticket;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

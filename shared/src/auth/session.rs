@@ -1,19 +1,26 @@
 //! Sessions: one for each device that signed in (contract section 3, "Sessions").
 
 use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Transaction, params};
+use mysql_async::{Transaction, Value, params};
 use serde::Serialize;
 
 use super::access_token::LIFETIME;
 use super::random_token;
 use crate::app::App;
 use crate::config::Config;
+use crate::connections::ConnectionId;
+use crate::fields::{Fields, Flag, Missing, Read};
+use crate::text::{line, text_type};
 use crate::users::{DeviceId, Role, User, UserId};
 use crate::{Error, Result, time};
 
 /// A session and its refresh tokens end after this many days without a refresh.
 const DAYS: u32 = 7;
+/// How long after an exchange the same refresh token may be answered again (contract section 3).
+const GRACE_SECONDS: u32 = 30;
 
 /// What a client gets when it signs in.
 #[derive(Clone, Serialize)]
@@ -46,6 +53,12 @@ impl RefreshTokens {
     /// What is stored of a token.
     fn hash(&self, token: &str) -> Vec<u8> {
         hmac::sign(&self.0, token.as_bytes()).as_ref().to_vec()
+    }
+
+    /// The token that follows this one. No token begins like the text that is signed here, so a
+    /// stored hash is never a successor.
+    fn successor(&self, token: &str) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&self.0, format!("successor of {token}").as_bytes()))
     }
 }
 
@@ -85,13 +98,32 @@ pub async fn open(
     })
 }
 
+/// The user of a session; a `WHERE` follows, and more joins may.
+pub(crate) const SIGNED_IN: &str =
+    "SELECT s.session_id, u.user_id, u.organization_id, u.name, u.role, u.prime
+     FROM sessions s JOIN users u ON u.user_id = s.user_id";
+
 #[derive(FromRow)]
-struct SessionRow {
+pub(crate) struct SignedIn {
+    session_id: String,
     user_id: String,
     organization_id: u64,
     name: String,
     role: Role,
     prime: bool,
+}
+
+impl SignedIn {
+    pub(crate) fn user(self) -> User {
+        User {
+            user_id: UserId::stored(self.user_id),
+            organization_id: self.organization_id,
+            name: self.name,
+            role: self.role,
+            prime: self.prime,
+            session_id: self.session_id,
+        }
+    }
 }
 
 /// The user whose access token this is, as the database knows them now.
@@ -100,22 +132,196 @@ struct SessionRow {
 /// [`Error::Unauthenticated`] when the token is bad or its session has ended.
 pub async fn authenticate(app: &App, access_token: &str) -> Result<User> {
     let claims = app.access_tokens.verify(access_token)?;
-    let row: Option<SessionRow> = app
+    let row: Option<SignedIn> = app
         .db
         .first(
-            "SELECT u.user_id, u.organization_id, u.name, u.role, u.prime
-             FROM sessions s JOIN users u ON u.user_id = s.user_id
-             WHERE s.session_id = ? AND s.user_id = ? AND s.revoked_at IS NULL AND s.expires_at > UTC_TIMESTAMP(3)",
+            &format!(
+                "{SIGNED_IN} WHERE s.session_id = ? AND s.user_id = ?
+                 AND s.revoked_at IS NULL AND s.expires_at > UTC_TIMESTAMP(3)"
+            ),
             (&claims.sid, &claims.sub),
         )
         .await?;
+    row.map(SignedIn::user).ok_or(Error::Unauthenticated)
+}
+
+/// A request for fresh tokens.
+#[derive(Debug)]
+pub struct Refresh {
+    /// The refresh token, as it was given.
+    pub refresh_token: String,
+}
+
+impl Read for Refresh {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        Ok(Self { refresh_token: fields.required::<GivenToken>("refreshToken")?.to_string() })
+    }
+}
+
+text_type!(
+    /// Whatever was sent as a refresh token; a wrong one finds nothing.
+    GivenToken, |token| line(token, 1..=1024)
+);
+
+/// Exchanges a refresh token for its successor and a fresh access token.
+///
+/// The successor is derived from the old token, so that the answer can be given again: within
+/// [`GRACE_SECONDS`] of the exchange, while the successor is unused, the old token gets that same
+/// successor (two tabs at once, a lost answer). Any other second use means that somebody else has
+/// the token: the session ends, whoever has its newest token (RFC 9700 section 4.14.2).
+///
+/// # Errors
+/// [`Error::Unauthenticated`] for a token that is unknown, of an ended session, or used before.
+pub async fn refresh(app: &App, request: &Refresh) -> Result<Tokens> {
+    match app.db.transaction((app, request.refresh_token.as_str()), rotate).await? {
+        Rotation::Refreshed(tokens) => Ok(tokens),
+        Rotation::Reused(sockets) => {
+            app.end(sockets).await;
+            Err(Error::Unauthenticated)
+        }
+    }
+}
+
+enum Rotation {
+    Refreshed(Tokens),
+    /// The session was revoked; these were its sockets.
+    Reused(Vec<ConnectionId>),
+}
+
+#[derive(FromRow)]
+struct TokenRow {
+    session_id: String,
+    user_id: String,
+    organization_id: u64,
+    role: Role,
+    is_rotated: bool,
+    is_recent: bool,
+}
+
+async fn rotate(transaction: &mut Transaction<'static>, (app, token): (&App, &str)) -> Result<Rotation> {
+    let hash = app.refresh_tokens.hash(token);
+    // The session's row is locked too, so that all exchanges and the end of one session queue up.
+    let row: Option<TokenRow> = transaction
+        .exec_first(
+            format!(
+                "SELECT s.session_id, u.user_id, u.organization_id, u.role, t.rotated_at IS NOT NULL AS is_rotated,
+                        COALESCE(t.rotated_at > UTC_TIMESTAMP(3) - INTERVAL {GRACE_SECONDS} SECOND, FALSE) AS is_recent
+                 FROM refresh_tokens t JOIN sessions s ON s.session_id = t.session_id
+                 JOIN users u ON u.user_id = s.user_id
+                 WHERE t.token_hash = ? AND s.revoked_at IS NULL AND s.expires_at > UTC_TIMESTAMP(3) FOR UPDATE"
+            ),
+            (&hash,),
+        )
+        .await?;
     let row = row.ok_or(Error::Unauthenticated)?;
-    Ok(User {
-        user_id: UserId::stored(row.user_id),
-        organization_id: row.organization_id,
-        name: row.name,
-        role: row.role,
-        prime: row.prime,
-        session_id: claims.sid,
-    })
+    let successor = app.refresh_tokens.successor(token);
+    let successor_hash = app.refresh_tokens.hash(&successor);
+    if row.is_rotated {
+        let unused: Option<bool> = transaction
+            .exec_first(
+                "SELECT rotated_at IS NULL FROM refresh_tokens WHERE token_hash = ? FOR UPDATE",
+                (&successor_hash,),
+            )
+            .await?;
+        if !row.is_recent || unused != Some(true) {
+            return Ok(Rotation::Reused(revoke_one(transaction, &row.session_id).await?));
+        }
+    } else {
+        let now = time::now();
+        transaction
+            .exec_drop(
+                "INSERT INTO refresh_tokens (token_hash, session_id, created_at) VALUES (?, ?, ?)",
+                (&successor_hash, &row.session_id, now),
+            )
+            .await?;
+        transaction
+            .exec_drop(
+                "UPDATE refresh_tokens SET rotated_at = UTC_TIMESTAMP(3) WHERE token_hash = ?",
+                (&hash,),
+            )
+            .await?;
+        transaction
+            .exec_drop(
+                format!("UPDATE sessions SET expires_at = UTC_TIMESTAMP(3) + INTERVAL {DAYS} DAY WHERE session_id = ?"),
+                (&row.session_id,),
+            )
+            .await?;
+    }
+    let user_id = UserId::stored(row.user_id);
+    Ok(Rotation::Refreshed(Tokens {
+        access_token: app.access_tokens.issue(&user_id, row.organization_id, row.role, &row.session_id)?,
+        refresh_token: successor,
+        expires_in: LIFETIME,
+    }))
+}
+
+/// A request to sign out.
+#[derive(Debug)]
+pub struct Logout {
+    /// All of the user's sessions, not only the one that asks.
+    pub everywhere: bool,
+}
+
+impl Read for Logout {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        Ok(Self { everywhere: fields.optional("everywhere")?.is_some_and(|Flag(everywhere)| everywhere) })
+    }
+}
+
+/// Ends the user's session, or all of them, and closes their sockets.
+///
+/// # Errors
+/// The database's.
+pub async fn log_out(app: &App, user: &User, logout: &Logout) -> Result<()> {
+    let sockets = app.db.transaction((user, logout.everywhere), revoke).await?;
+    app.end(sockets).await;
+    Ok(())
+}
+
+async fn revoke(
+    transaction: &mut Transaction<'static>,
+    (user, everywhere): (&User, bool),
+) -> Result<Vec<ConnectionId>> {
+    if !everywhere {
+        return revoke_one(transaction, &user.session_id).await;
+    }
+    // In the order of their ids, as every transaction that locks several.
+    let sessions: Vec<String> = transaction
+        .exec(
+            "SELECT session_id FROM sessions WHERE user_id = ? AND revoked_at IS NULL ORDER BY session_id FOR UPDATE",
+            (&user.user_id,),
+        )
+        .await?;
+    if sessions.is_empty() {
+        return Ok(Vec::new());
+    }
+    revoke_all(transaction, &sessions).await
+}
+
+async fn revoke_one(transaction: &mut Transaction<'static>, session_id: &str) -> Result<Vec<ConnectionId>> {
+    revoke_all(transaction, &[session_id.to_owned()]).await
+}
+
+/// Marks sessions as revoked and forgets their sockets in one transaction: what is committed
+/// afterwards reaches none of them, and none of them may do anything.
+async fn revoke_all(
+    transaction: &mut Transaction<'static>,
+    sessions: &[String],
+) -> Result<Vec<ConnectionId>> {
+    let places = vec!["?"; sessions.len()].join(", ");
+    let ids: Vec<Value> = sessions.iter().map(Into::into).collect();
+    transaction
+        .exec_drop(
+            format!("UPDATE sessions SET revoked_at = UTC_TIMESTAMP(3) WHERE session_id IN ({places}) AND revoked_at IS NULL"),
+            ids.clone(),
+        )
+        .await?;
+    let sockets: Vec<String> = transaction
+        .exec(
+            format!("SELECT connection_id FROM connections WHERE session_id IN ({places}) FOR UPDATE"),
+            ids.clone(),
+        )
+        .await?;
+    transaction.exec_drop(format!("DELETE FROM connections WHERE session_id IN ({places})"), ids).await?;
+    Ok(sockets.into_iter().map(ConnectionId::new).collect())
 }

@@ -4,8 +4,10 @@ mod join_room;
 mod leave_room;
 mod ping;
 mod send_message;
+mod sync;
 
 pub use join_room::join_room;
 pub use leave_room::leave_room;
 pub use ping::ping;
 pub use send_message::send_message;
+pub use sync::sync;
