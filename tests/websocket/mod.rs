@@ -2,4 +2,7 @@
 
 mod chatting;
 mod connecting;
+mod credentials;
 mod frames;
+mod syncing;
+mod tickets;
