@@ -42,7 +42,7 @@ async fn insert(
     (connection_id, user, most): (&ConnectionId, &User, Option<u32>),
 ) -> Result<Vec<ConnectionId>> {
     if most.is_some() {
-        // Two at once would each count without the other.
+        // Two at once would wait for each other's new row below: a deadlock.
         transaction.exec_drop("SELECT 1 FROM users WHERE user_id = ? FOR UPDATE", (&user.user_id,)).await?;
     }
     // The session's row stays locked until the commit: whoever revokes it deletes this row too.
