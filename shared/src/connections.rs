@@ -42,7 +42,7 @@ async fn insert(
     (connection_id, user, most): (&ConnectionId, &User, Option<u32>),
 ) -> Result<Vec<ConnectionId>> {
     if most.is_some() {
-        // Two at once would wait for each other's new row below: a deadlock.
+        // Two at once would each count without the other.
         transaction.exec_drop("SELECT 1 FROM users WHERE user_id = ? FOR UPDATE", (&user.user_id,)).await?;
     }
     // The session's row stays locked until the commit: whoever revokes it deletes this row too.
@@ -50,7 +50,8 @@ async fn insert(
         .exec_drop(
             format!(
                 "INSERT INTO connections (connection_id, user_id, session_id, connected_at, expires_at)
-                 SELECT :connection_id, user_id, session_id, :now, UTC_TIMESTAMP(3) + INTERVAL {HOURS} HOUR
+                 SELECT :connection_id, user_id, session_id, :now,
+                        LEAST(UTC_TIMESTAMP(3) + INTERVAL {HOURS} HOUR, expires_at)
                  FROM sessions WHERE session_id = :session_id AND revoked_at IS NULL LOCK IN SHARE MODE"
             ),
             params! { connection_id, "session_id" => &user.session_id, "now" => time::now() },
@@ -63,7 +64,7 @@ async fn insert(
     let surplus: Vec<String> = transaction
         .exec(
             "SELECT connection_id FROM connections WHERE user_id = ? AND connection_id <> ?
-             ORDER BY connected_at DESC, connection_id LIMIT 1000 OFFSET ? FOR UPDATE",
+             ORDER BY connected_at DESC, connection_id LIMIT 1000 OFFSET ?",
             (&user.user_id, connection_id, most - 1),
         )
         .await?;
@@ -75,6 +76,26 @@ async fn insert(
             .await?;
     }
     Ok(surplus.into_iter().map(ConnectionId).collect())
+}
+
+/// Holds, until the transaction ends, that the socket which asked for it is still a known one: its
+/// session may have ended while a password was being checked.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] when it is not.
+pub(crate) async fn still_open(
+    transaction: &mut Transaction<'static>,
+    connection_id: Option<&ConnectionId>,
+) -> Result<()> {
+    let Some(connection_id) = connection_id else { return Ok(()) };
+    let found: Option<u8> = transaction
+        .exec_first(
+            "SELECT 1 FROM connections
+             WHERE connection_id = ? AND expires_at > UTC_TIMESTAMP(3) LOCK IN SHARE MODE",
+            (connection_id,),
+        )
+        .await?;
+    found.map(drop).ok_or(Error::Unauthenticated)
 }
 
 /// Forgets a socket.

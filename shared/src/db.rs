@@ -17,6 +17,13 @@ const ER_DUP_ENTRY: u16 = 1062;
 /// How often a transaction is tried before its error reaches the caller.
 const ATTEMPTS: u32 = 4;
 
+/// A row changed after the snapshot was taken (MariaDB with `innodb_snapshot_isolation`).
+const ER_CHECKREAD: u16 = 1020;
+/// Set on every connection. MariaDB turns snapshot isolation on from 11.6.2: a locking read would fail
+/// where every other server reads the newest row. MySQL and older ones take the rest for a comment.
+const SESSION: &str =
+    "SET SESSION innodb_lock_wait_timeout = 3 /*M!110602 , SESSION innodb_snapshot_isolation = OFF */";
+
 /// The server's default `wait_timeout` is 8 hours; proxies cut idle connections sooner.
 const WAIT_TIMEOUT: usize = 300;
 /// The largest packet we send: no statement here comes near it.
@@ -46,7 +53,7 @@ impl Db {
             .wait_timeout(Some(WAIT_TIMEOUT))
             .prefer_socket(false)
             .stmt_cache_size(128)
-            .setup(vec!["SET SESSION innodb_lock_wait_timeout = 3"]);
+            .setup(vec![SESSION]);
         Self { pool: Pool::new(opts) }
     }
 
@@ -288,7 +295,7 @@ fn is_lock_conflict(error: &Error) -> bool {
     };
     matches!(
         cause.downcast_ref(),
-        Some(mysql_async::Error::Server(server)) if matches!(server.code, ER_LOCK_DEADLOCK | ER_LOCK_WAIT_TIMEOUT)
+        Some(mysql_async::Error::Server(server)) if matches!(server.code, ER_LOCK_DEADLOCK | ER_LOCK_WAIT_TIMEOUT | ER_CHECKREAD)
     )
 }
 

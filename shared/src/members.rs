@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::auth::password::Password;
+use crate::connections::{self, ConnectionId};
 use crate::db::{Db, stored_enum};
 use crate::error::Thing;
 use crate::fields::{Fields, Missing, Read};
@@ -83,10 +84,11 @@ pub struct Joined {
 ///
 /// The password never changes, so it is checked first, outside any lock: with sixteen people at the
 /// door, bcrypt under the room's lock would take seconds. Then [`seat`] decides in one transaction.
+/// `by` is the socket that asks, if one does.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::WrongRoomPassword`], [`Error::RoomFull`], [`Error::InsufficientCoins`].
-pub async fn join(app: &App, user: &User, entry: Entry) -> Result<Joined> {
+pub async fn join(app: &App, user: &User, by: Option<&ConnectionId>, entry: Entry) -> Result<Joined> {
     user.is(entry.user_id.as_ref())?;
     let door: Option<(Kind, Option<String>, bool)> = app
         .db
@@ -97,20 +99,18 @@ pub async fn join(app: &App, user: &User, entry: Entry) -> Result<Joined> {
             (&user.user_id, entry.room_id, user.organization_id),
         )
         .await?;
-    match door {
+    let knows_password = match door {
         Some((Kind::Prime, hash, false)) => {
-            let right = match entry.password {
-                Some(password) => app.passwords.verify(password, hash).await?,
-                None => false,
-            };
-            if !right {
+            let password = entry.password.ok_or(Error::WrongRoomPassword)?;
+            if !app.passwords.verify(password, hash).await? {
                 return Err(Error::WrongRoomPassword);
             }
+            true
         }
-        Some((Kind::Prime | Kind::Channel, ..)) => {}
+        Some((Kind::Prime | Kind::Channel, ..)) => false,
         Some((Kind::Group | Kind::Direct, ..)) | None => return Err(Error::NotFound(Thing::Room)),
-    }
-    app.db.transaction((user, entry.room_id), seat).await
+    };
+    app.db.transaction((user, by, entry.room_id, knows_password), seat).await
 }
 
 #[derive(FromRow)]
@@ -123,7 +123,10 @@ struct Purse {
 }
 
 /// Seats a user, under the locks of the room and of the user.
-async fn seat(transaction: &mut Transaction<'static>, (user, room_id): (&User, RoomId)) -> Result<Joined> {
+async fn seat(
+    transaction: &mut Transaction<'static>,
+    (user, by, room_id, knows_password): (&User, Option<&ConnectionId>, RoomId, bool),
+) -> Result<Joined> {
     let mut room = rooms::lock(transaction, user.organization_id, room_id).await?;
     let purse: Option<Purse> = transaction
         .exec_first(
@@ -137,6 +140,7 @@ async fn seat(transaction: &mut Transaction<'static>, (user, room_id): (&User, R
         )
         .await?;
     let purse = purse.ok_or(Error::Unauthenticated)?;
+    connections::still_open(transaction, by).await?;
     if purse.is_member {
         return Ok(Joined {
             room,
@@ -145,6 +149,10 @@ async fn seat(transaction: &mut Transaction<'static>, (user, room_id): (&User, R
             already_member: true,
             seq: None,
         });
+    }
+    // Who was a member at the door, and needed no password, may have left since.
+    if room.kind == Kind::Prime && !knows_password {
+        return Err(Error::WrongRoomPassword);
     }
     if room.member_count >= room.capacity {
         return Err(Error::RoomFull { capacity: room.capacity });
@@ -193,12 +201,16 @@ async fn seat(transaction: &mut Transaction<'static>, (user, room_id): (&User, R
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::NotAMember`], [`Error::DirectChat`].
-pub async fn leave(db: &Db, user: &User, room_id: RoomId) -> Result<u64> {
-    db.transaction((user, room_id), unseat).await
+pub async fn leave(db: &Db, user: &User, by: Option<&ConnectionId>, room_id: RoomId) -> Result<u64> {
+    db.transaction((user, by, room_id), unseat).await
 }
 
-async fn unseat(transaction: &mut Transaction<'static>, (user, room_id): (&User, RoomId)) -> Result<u64> {
+async fn unseat(
+    transaction: &mut Transaction<'static>,
+    (user, by, room_id): (&User, Option<&ConnectionId>, RoomId),
+) -> Result<u64> {
     let mut room = rooms::lock(transaction, user.organization_id, room_id).await?;
+    connections::still_open(transaction, by).await?;
     let role: Option<RoomRole> = transaction
         .exec_first(
             "SELECT role FROM room_members WHERE room_id = ? AND user_id = ? FOR UPDATE",

@@ -6,7 +6,7 @@ use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Row, Transaction, params};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::connections::ConnectionId;
+use crate::connections::{self, ConnectionId};
 use crate::db::{Db, duplicate_key, stored_enum};
 use crate::error::Thing;
 use crate::fields::{Fields, Flag, Missing, Read, WholeNumber};
@@ -342,7 +342,15 @@ async fn sent_before(db: &Db, sender: Sender<'_>, draft: &Draft) -> Result<Messa
             },
         )
         .await?;
-    row.map(MessageRow::message).ok_or(Error::ClientMessageIdReused)
+    match (row, sender) {
+        (Some(row), _) => Ok(row.message()),
+        // The socket may have gone meanwhile, and then nobody was asked for.
+        (None, Sender::Socket(connection_id)) => {
+            connections::user(db, connection_id).await?;
+            Err(Error::ClientMessageIdReused)
+        }
+        (None, Sender::User(_)) => Err(Error::ClientMessageIdReused),
+    }
 }
 
 /// What a system message tells, as its `content`.

@@ -34,17 +34,18 @@ impl Read for Cursors {
         let rooms: Map<String, serde_json::Value> = fields.required("rooms")?;
         if rooms.len() > MOST_ROOMS {
             fields.wrong("rooms", format!("must be at most {MOST_ROOMS} rooms"));
+            return Err(Missing);
         }
+        let number = |value| serde_json::from_value::<WholeNumber>(value).map(|WholeNumber(number)| number);
         let mut cursors = BTreeMap::new();
         for (room_id, cursor) in rooms {
-            let number =
-                |value| serde_json::from_value::<WholeNumber>(value).map(|WholeNumber(number)| number);
-            match (number(room_id.clone().into()), number(cursor)) {
+            match (number(room_id.into()), number(cursor)) {
                 (Ok(room_id), Ok(cursor)) => _ = cursors.insert(room_id, cursor),
-                (Err(_), _) => fields.wrong(format!("rooms.{room_id}"), "must be named by a room's id"),
-                (_, Err(_)) => {
-                    fields.wrong(format!("rooms.{room_id}"), "must be a cursor, a whole number from 0")
+                (Ok(room_id), Err(_)) => {
+                    fields.wrong(format!("rooms.{room_id}"), "must be a cursor, a whole number from 0");
                 }
+                // Not repeated, since it may be of any length.
+                (Err(_), _) => fields.wrong("rooms", "must be named by room ids"),
             }
         }
         Ok(Self(cursors))

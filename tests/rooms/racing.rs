@@ -64,6 +64,21 @@ async fn of_eight_joins_of_one_user_at_once_one_seats_and_charges() {
 }
 
 #[tokio::test]
+async fn who_leaves_while_joining_again_without_the_password_is_not_seated() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
+    let room = ann.opens_a_room().await;
+    for _ in 0..20 {
+        bob.joins(room).await.created();
+        let without_password = bob.post("/api/joinroom", json!({"roomId": room}));
+        let (left, joined) = tokio::join!(bob.leaves(room), without_password);
+        left.no_content();
+        assert!(joined.status == 200 || joined.json["code"] == "wrong_room_password", "{}", joined.json);
+    }
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
 async fn a_user_new_to_rooms_who_races_into_three_gets_one_of_them_free() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.rich("bob", 1000).await);

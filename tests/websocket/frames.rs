@@ -19,6 +19,7 @@ async fn a_frame_that_is_no_frame_is_answered_with_what_is_wrong_and_the_socket_
         (r#"{"event": "$connect"}"#, "event"),
         (r#"{"event": "$disconnect", "data": {}}"#, "event"),
         (r#"{"event": "ping", "data": []}"#, "data"),
+        (&json!({"event": "ping", "ref": "x".repeat(255)}).to_string(), "ref"),
         (r#"{"event": "joinRoom"}"#, "roomId"),
         (r#"{"event": "leaveRoom", "data": {"roomId": "x"}}"#, "roomId"),
         (r#"{"event": "sendMessage", "data": {"roomId": 1}}"#, "content"),

@@ -120,10 +120,7 @@ async fn wrong_cursors_are_named() {
     let wrong = async |body: Value| ann.post("/api/sync", body).await.wrong_fields();
     assert_eq!(wrong(json!({})).await, ["rooms"]);
     assert_eq!(wrong(json!({"rooms": [1]})).await, ["rooms"]);
-    assert_eq!(
-        wrong(json!({"rooms": {"x": 1, "7": -1, "8": "no"}})).await,
-        ["rooms.7", "rooms.8", "rooms.x"]
-    );
+    assert_eq!(wrong(json!({"rooms": {"x": 1, "7": -1, "8": "no"}})).await, ["rooms", "rooms.7", "rooms.8"]);
     let many: serde_json::Map<_, _> = (0..101).map(|room| (room.to_string(), json!(0))).collect();
     assert_eq!(wrong(json!({"rooms": many})).await, ["rooms"]);
 }

@@ -8,7 +8,7 @@ use crate::websocket::announce;
 pub async fn leave_room(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
     let RoomPath { room_id } = http::path(&request)?;
-    let seq = members::leave(&app.db, &user, room_id).await?;
+    let seq = members::leave(&app.db, &user, None, room_id).await?;
     announce::left(app, &user, room_id, seq, None).await;
     http::no_content()
 }

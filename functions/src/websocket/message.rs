@@ -5,12 +5,21 @@ use shared::{App, Error, Result};
 
 use super::{Event, Reply, events, ids};
 
+/// A longer `ref` could make an answer longer than API Gateway takes.
+const LONGEST_REF: usize = 256;
+
 /// `$default`: one frame of a socket, `{"event", "data", "ref"}`. It is answered by a frame of its
 /// own, and whatever is wrong with it, the socket stays open unless the service does not know it.
 pub async fn message(app: &App, event: Event) -> Reply {
     let (connection_id, request_id) = ids(&event);
     let frame = parse(event.body.as_deref().unwrap_or_default());
     let reference = frame.as_ref().ok().and_then(|frame| frame.get("ref")).cloned();
+    let (frame, reference) = match reference {
+        Some(long) if long.to_string().len() > LONGEST_REF => {
+            (Err(Error::invalid("ref", format!("must be at most {LONGEST_REF} bytes of JSON"))), None)
+        }
+        reference => (frame, reference),
+    };
     let outcome = match frame {
         Ok(frame) => dispatch(app, &connection_id, frame).await,
         Err(error) => Err(error),

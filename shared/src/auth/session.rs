@@ -192,8 +192,6 @@ enum Rotation {
 struct TokenRow {
     session_id: String,
     user_id: String,
-    organization_id: u64,
-    role: Role,
     is_rotated: bool,
     is_recent: bool,
 }
@@ -204,16 +202,20 @@ async fn rotate(transaction: &mut Transaction<'static>, (app, token): (&App, &st
     let row: Option<TokenRow> = transaction
         .exec_first(
             format!(
-                "SELECT s.session_id, u.user_id, u.organization_id, u.role, t.rotated_at IS NOT NULL AS is_rotated,
+                "SELECT s.session_id, s.user_id, t.rotated_at IS NOT NULL AS is_rotated,
                         COALESCE(t.rotated_at > UTC_TIMESTAMP(3) - INTERVAL {GRACE_SECONDS} SECOND, FALSE) AS is_recent
                  FROM refresh_tokens t JOIN sessions s ON s.session_id = t.session_id
-                 JOIN users u ON u.user_id = s.user_id
                  WHERE t.token_hash = ? AND s.revoked_at IS NULL AND s.expires_at > UTC_TIMESTAMP(3) FOR UPDATE"
             ),
             (&hash,),
         )
         .await?;
     let row = row.ok_or(Error::Unauthenticated)?;
+    // Not in the statement above: users are locked before sessions, never after.
+    let place: Option<(u64, Role)> = transaction
+        .exec_first("SELECT organization_id, role FROM users WHERE user_id = ?", (&row.user_id,))
+        .await?;
+    let (organization_id, role) = place.ok_or(Error::Unauthenticated)?;
     let successor = app.refresh_tokens.successor(token);
     let successor_hash = app.refresh_tokens.hash(&successor);
     if row.is_rotated {
@@ -224,7 +226,7 @@ async fn rotate(transaction: &mut Transaction<'static>, (app, token): (&App, &st
             )
             .await?;
         if !row.is_recent || unused != Some(true) {
-            return Ok(Rotation::Reused(revoke_one(transaction, &row.session_id).await?));
+            return Ok(Rotation::Reused(revoke(transaction, Which::Session(&row.session_id)).await?));
         }
     } else {
         let now = time::now();
@@ -249,7 +251,7 @@ async fn rotate(transaction: &mut Transaction<'static>, (app, token): (&App, &st
     }
     let user_id = UserId::stored(row.user_id);
     Ok(Rotation::Refreshed(Tokens {
-        access_token: app.access_tokens.issue(&user_id, row.organization_id, row.role, &row.session_id)?,
+        access_token: app.access_tokens.issue(&user_id, organization_id, role, &row.session_id)?,
         refresh_token: successor,
         expires_in: LIFETIME,
     }))
@@ -273,55 +275,41 @@ impl Read for Logout {
 /// # Errors
 /// The database's.
 pub async fn log_out(app: &App, user: &User, logout: &Logout) -> Result<()> {
-    let sockets = app.db.transaction((user, logout.everywhere), revoke).await?;
+    let which = match logout.everywhere {
+        true => Which::Of(&user.user_id),
+        false => Which::Session(&user.session_id),
+    };
+    let sockets = app.db.transaction(which, revoke).await?;
     app.end(sockets).await;
     Ok(())
 }
 
-async fn revoke(
-    transaction: &mut Transaction<'static>,
-    (user, everywhere): (&User, bool),
-) -> Result<Vec<ConnectionId>> {
-    if !everywhere {
-        return revoke_one(transaction, &user.session_id).await;
-    }
-    // In the order of their ids, as every transaction that locks several.
-    let sessions: Vec<String> = transaction
-        .exec(
-            "SELECT session_id FROM sessions WHERE user_id = ? AND revoked_at IS NULL ORDER BY session_id FOR UPDATE",
-            (&user.user_id,),
-        )
-        .await?;
-    if sessions.is_empty() {
-        return Ok(Vec::new());
-    }
-    revoke_all(transaction, &sessions).await
-}
-
-async fn revoke_one(transaction: &mut Transaction<'static>, session_id: &str) -> Result<Vec<ConnectionId>> {
-    revoke_all(transaction, &[session_id.to_owned()]).await
+/// Which sessions end.
+#[derive(Clone, Copy)]
+enum Which<'a> {
+    Session(&'a str),
+    /// All of a user's.
+    Of(&'a UserId),
 }
 
 /// Marks sessions as revoked and forgets their sockets in one transaction: what is committed
-/// afterwards reaches none of them, and none of them may do anything.
-async fn revoke_all(
-    transaction: &mut Transaction<'static>,
-    sessions: &[String],
-) -> Result<Vec<ConnectionId>> {
-    let places = vec!["?"; sessions.len()].join(", ");
-    let ids: Vec<Value> = sessions.iter().map(Into::into).collect();
+/// afterwards reaches none of them, and none of them may do anything. Answers the sockets.
+async fn revoke(transaction: &mut Transaction<'static>, which: Which<'_>) -> Result<Vec<ConnectionId>> {
+    let (column, key) = match which {
+        Which::Session(session_id) => ("session_id", Value::from(session_id)),
+        Which::Of(user_id) => ("user_id", Value::from(user_id)),
+    };
     transaction
         .exec_drop(
-            format!("UPDATE sessions SET revoked_at = UTC_TIMESTAMP(3) WHERE session_id IN ({places}) AND revoked_at IS NULL"),
-            ids.clone(),
+            format!(
+                "UPDATE sessions SET revoked_at = UTC_TIMESTAMP(3) WHERE {column} = ? AND revoked_at IS NULL"
+            ),
+            (&key,),
         )
         .await?;
     let sockets: Vec<String> = transaction
-        .exec(
-            format!("SELECT connection_id FROM connections WHERE session_id IN ({places}) FOR UPDATE"),
-            ids.clone(),
-        )
+        .exec(format!("SELECT connection_id FROM connections WHERE {column} = ? FOR UPDATE"), (&key,))
         .await?;
-    transaction.exec_drop(format!("DELETE FROM connections WHERE session_id IN ({places})"), ids).await?;
+    transaction.exec_drop(format!("DELETE FROM connections WHERE {column} = ?"), (&key,)).await?;
     Ok(sockets.into_iter().map(ConnectionId::new).collect())
 }

@@ -9,7 +9,7 @@ use crate::websocket::announce;
 /// `joinRoom`: as `POST /api/joinroom`.
 pub async fn join_room(app: &App, connection_id: &ConnectionId, data: Value) -> Result<Outcome> {
     let user = connections::user(&app.db, connection_id).await?;
-    let joined = members::join(app, &user, Fields::parse(data)?).await?;
+    let joined = members::join(app, &user, Some(connection_id), Fields::parse(data)?).await?;
     announce::joined(app, &user, &joined, Some(connection_id)).await;
     let mut ack = serde_json::to_value(&joined).map_err(Error::internal)?;
     ack["roomId"] = json!(joined.room.id);

@@ -26,7 +26,7 @@ pub async fn leave_room(app: &App, connection_id: &ConnectionId, data: Value) ->
     let user = connections::user(&app.db, connection_id).await?;
     let Leave { room_id, user_id } = Fields::parse(data)?;
     user.is(user_id.as_ref())?;
-    let seq = members::leave(&app.db, &user, room_id).await?;
+    let seq = members::leave(&app.db, &user, Some(connection_id), room_id).await?;
     announce::left(app, &user, room_id, seq, Some(connection_id)).await;
     Ok(Outcome::Ack(json!({ "roomId": room_id, "seq": seq })))
 }
