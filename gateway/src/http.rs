@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::Gateway;
 use crate::connections::new_id;
 use crate::invoke::{Failure, within};
-use crate::limits::REQUEST_BYTES;
+use crate::limits::EVENT_BYTES;
 use crate::template::HttpRoute;
 
 /// Path patterns to functions, for each method.
@@ -67,7 +67,7 @@ pub(crate) async fn answer(gateway: &Gateway, peer: SocketAddr, request: Request
     let Some((route_key, function, parameters)) = gateway.routes.find(parts.method.as_str(), path) else {
         return message(StatusCode::NOT_FOUND, "Not Found");
     };
-    let Ok(body) = to_bytes(body, REQUEST_BYTES).await else {
+    let Ok(body) = to_bytes(body, EVENT_BYTES).await else {
         return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
     };
     let request_id = new_id();
