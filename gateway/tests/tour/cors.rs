@@ -93,11 +93,8 @@ async fn the_gateway_answers_a_preflight_itself() {
 async fn an_answer_has_the_gateways_cors_headers_and_not_the_functions() {
     let tour = tour(&CONFIGURATION).await;
     let response = send(&tour, Method::GET, "/echo", &[("origin", ORIGIN)]).await;
-    let expected = [
-        "allow-credentials: true",
-        "allow-origin: https://app.example",
-        "expose-headers: x-request-id,date",
-    ];
+    let expected =
+        ["allow-credentials: true", "allow-origin: https://app.example", "expose-headers: x-request-id,date"];
     assert_eq!(cors(response.headers()), expected);
     assert_eq!(response.headers()["x-own"], "kept");
 

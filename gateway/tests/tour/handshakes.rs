@@ -98,10 +98,7 @@ async fn the_connect_event_has_the_clients_headers_and_query() {
         assert_eq!(event["headers"].get(name), None, "{name} belongs to the hop");
     }
     assert_eq!(event["queryStringParameters"], json!({ "token": "a b", "room": "2" }));
-    assert_eq!(
-        event["multiValueQueryStringParameters"],
-        json!({ "token": ["a b"], "room": ["1", "2"] })
-    );
+    assert_eq!(event["multiValueQueryStringParameters"], json!({ "token": ["a b"], "room": ["1", "2"] }));
     assert_eq!(event["isBase64Encoded"], false);
 
     let context = &event["requestContext"];

@@ -13,7 +13,9 @@ async fn tour(routes: &[&'static str]) -> Tour {
         let name = format!("route{index}");
         let properties = match route.split_once(' ') {
             Some((method, path)) => {
-                format!("\n          Properties: {{ ApiId: !Ref HttpApi, Method: {method}, Path: \"{path}\" }}")
+                format!(
+                    "\n          Properties: {{ ApiId: !Ref HttpApi, Method: {method}, Path: \"{path}\" }}"
+                )
             }
             None => String::new(),
         };
