@@ -2,9 +2,12 @@
 //! format 2.0 and of WebSocket APIs, and the limits of both, on one port.
 
 pub mod connections;
+mod cors;
 mod http;
 pub mod invoke;
 pub mod limits;
+mod linger;
+mod routes;
 pub mod template;
 mod websocket;
 
@@ -17,18 +20,20 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{ConnectInfo, State, WebSocketUpgrade};
 use axum::http::{Request, Response, StatusCode, header};
 use axum::serve::ListenerExt;
+use serde_json::value::RawValue;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use connections::Connections;
-use invoke::Functions;
-use limits::Limits;
+use invoke::{Failure, Functions, within};
+use limits::{ANSWER_BYTES, Limits};
+use linger::LingeringListener;
 use template::Template;
 
 /// A gateway, ready to serve.
 pub struct Gateway {
     template: Template,
-    routes: http::Routes,
+    routes: routes::Routes,
     functions: Arc<dyn Functions>,
     connections: Arc<Connections>,
     limits: Limits,
@@ -52,7 +57,7 @@ impl Gateway {
         connections: Arc<Connections>,
         limits: Limits,
     ) -> Result<Self, matchit::InsertError> {
-        let routes = http::Routes::new(&template.http)?;
+        let routes = routes::Routes::new(&template.http)?;
         Ok(Self { template, routes, functions, connections, limits })
     }
 
@@ -67,8 +72,8 @@ impl Gateway {
     ) -> std::io::Result<()> {
         let gateway = Arc::new(self);
         let router = Router::new().fallback(request).with_state(gateway.clone());
-        // Frames are small and somebody waits for each.
-        let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
+        // Tapped only because that lends a listener of one's own its peers' addresses.
+        let listener = LingeringListener(listener).tap_io(|_| {});
         let (stopping, stopped) = oneshot::channel();
         let longest = gateway.limits.stopping;
         let stop = async move {
@@ -90,6 +95,37 @@ impl Gateway {
                 tracing::warn!("stopped without waiting longer for clients that hold on");
                 Ok(())
             }
+        }
+    }
+
+    /// Runs a function: for at most its own timeout, after which Lambda ends it, and waiting no
+    /// longer than API Gateway does, which leaves it running. It runs in a task of its own, so that
+    /// a panic ends the call and nothing else, and a client that leaves does not end it.
+    async fn call(
+        &self,
+        function: &str,
+        request_id: &str,
+        event: Box<RawValue>,
+    ) -> Result<Box<RawValue>, Failure> {
+        let (functions, name) = (self.functions.clone(), function.to_owned());
+        let timeout = self.template.timeouts.get(function).copied().unwrap_or(self.limits.integration);
+        let request_id = request_id.to_owned();
+        let run = tokio::spawn(async move {
+            let answer = within(timeout, functions.invoke(&name, &request_id, event)).await?;
+            let bytes = answer.get().len();
+            if bytes > ANSWER_BYTES {
+                tracing::error!(name, bytes, "the answer is larger than Lambda carries");
+                return Err(Failure::Error);
+            }
+            Ok(answer)
+        });
+        match tokio::time::timeout(self.limits.integration, run).await {
+            Ok(Ok(answered)) => answered,
+            Ok(Err(error)) => {
+                tracing::error!(function, %error, "function panicked");
+                Err(Failure::Error)
+            }
+            Err(_) => Err(Failure::Timeout),
         }
     }
 }

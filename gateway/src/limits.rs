@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
-/// The most bytes of a request: Lambda's synchronous payload (Lambda quotas).
-pub const REQUEST_BYTES: usize = 6 * 1024 * 1024;
+/// The most bytes of a request's body (API Gateway quotas, HTTP APIs: payload size 10 MB).
+pub const BODY_BYTES: usize = 10 * 1024 * 1024;
+
+/// The most bytes of an event (Lambda quotas: invocation payload, synchronous, 6 MB each way).
+pub const EVENT_BYTES: usize = 6 * 1024 * 1024;
+
+/// The most bytes of a function's answer (Lambda quotas, as above).
+pub const ANSWER_BYTES: usize = 6 * 1024 * 1024;
 
 /// The most bytes of one WebSocket frame (API Gateway quotas, WebSocket APIs).
 pub const FRAME_BYTES: usize = 32 * 1024;

@@ -17,10 +17,13 @@ pub const BUILT_IN: &str = include_str!("../../template.yaml");
 pub struct Template {
     /// The routes of the HTTP API.
     pub http: Vec<HttpRoute>,
+    /// CORS of the HTTP API, if it is configured.
+    pub cors: Option<Cors>,
     /// Route key → function, of the WebSocket API.
     pub websocket: BTreeMap<String, String>,
-    /// The field of a frame that chooses the route, like `event` of `$request.body.event`.
-    pub route_selection: String,
+    /// The field of a frame that chooses the route, from the outside in: `["event"]` of
+    /// `$request.body.event`.
+    pub route_selection: Vec<String>,
     /// How long each function may run.
     pub timeouts: BTreeMap<String, Duration>,
 }
@@ -30,10 +33,29 @@ pub struct Template {
 pub struct HttpRoute {
     /// The method in capitals, or `ANY`.
     pub method: String,
-    /// Like `/api/profile/{userId}`.
+    /// Like `/api/profile/{userId}`, or `$default`.
     pub path: String,
     /// The function's name.
     pub function: String,
+}
+
+/// The `CorsConfiguration` of an HTTP API (AWS SAM: `HttpApiCorsConfiguration`). What is left out is
+/// not in any response.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Cors {
+    /// Origins, `*` for every one, or `https://*` for every one of a scheme.
+    pub allow_origins: Vec<String>,
+    /// Methods, or `*`.
+    pub allow_methods: Vec<String>,
+    /// Headers that a request may have.
+    pub allow_headers: Vec<String>,
+    /// Headers of an answer that a page may read.
+    pub expose_headers: Vec<String>,
+    /// How long a browser may keep a preflight's answer, in seconds.
+    pub max_age: Option<u64>,
+    /// Whether requests may carry cookies.
+    pub allow_credentials: bool,
 }
 
 /// Why a template cannot be served.
@@ -80,6 +102,8 @@ struct GlobalFunction {
 enum Resource {
     #[serde(rename = "AWS::Serverless::Function")]
     Function(FunctionProperties),
+    #[serde(rename = "AWS::Serverless::HttpApi")]
+    HttpApi(Option<HttpApiProperties>),
     #[serde(rename = "AWS::Serverless::WebSocketApi")]
     WebSocketApi(WebSocketApiProperties),
     #[serde(other, deserialize_with = "ignored")]
@@ -103,17 +127,37 @@ struct FunctionProperties {
 struct Event {
     #[serde(rename = "Type")]
     kind: String,
-    #[serde(rename = "Properties")]
+    #[serde(rename = "Properties", default)]
     properties: EventProperties,
 }
 
+/// An `HttpApi` event without a path is the route `$default`, one without a method is for `ANY`
+/// (AWS SAM: `HttpApi` of a function's event source).
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", default)]
 struct EventProperties {
-    #[serde(default)]
     method: String,
-    #[serde(default)]
     path: String,
+}
+
+impl Default for EventProperties {
+    fn default() -> Self {
+        Self { method: "ANY".to_owned(), path: "$default".to_owned() }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct HttpApiProperties {
+    cors_configuration: Option<CorsConfiguration>,
+}
+
+/// `true` allows every origin.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum CorsConfiguration {
+    EveryOrigin(bool),
+    These(Cors),
 }
 
 #[derive(Deserialize)]
@@ -160,14 +204,21 @@ impl Template {
             names.insert(logical_id.as_str(), name);
         }
         for resource in document.resources.values() {
-            let Resource::WebSocketApi(api) = resource else {
-                continue;
+            let api = match resource {
+                Resource::HttpApi(api) => {
+                    template.cors = match api.as_ref().and_then(|api| api.cors_configuration.as_ref()) {
+                        Some(CorsConfiguration::These(cors)) => Some(cors.clone()),
+                        Some(CorsConfiguration::EveryOrigin(true)) => {
+                            Some(Cors { allow_origins: vec!["*".to_owned()], ..Cors::default() })
+                        }
+                        Some(CorsConfiguration::EveryOrigin(false)) | None => None,
+                    };
+                    continue;
+                }
+                Resource::WebSocketApi(api) => api,
+                Resource::Function(_) | Resource::Other => continue,
             };
-            let expression = &api.route_selection_expression;
-            template.route_selection = expression
-                .strip_prefix("$request.body.")
-                .ok_or_else(|| TemplateError::RouteSelection(expression.clone()))?
-                .to_owned();
+            template.route_selection = route_selection(&api.route_selection_expression)?;
             for (route, target) in &api.routes {
                 let logical_id = target.function_arn.trim_end_matches(".Arn");
                 let name = names.get(logical_id).ok_or_else(|| TemplateError::UnknownFunction {
@@ -181,6 +232,21 @@ impl Template {
     }
 }
 
+/// `$request.body.event` or `${request.body.event}`; the field may lie deeper, as in `call.name`.
+fn route_selection(expression: &str) -> Result<Vec<String>, TemplateError> {
+    let field = match expression.strip_prefix("${") {
+        Some(braced) => braced.strip_suffix('}').and_then(|inner| inner.strip_prefix("request.body.")),
+        None => expression.strip_prefix("$request.body."),
+    };
+    let is_name = |name: &str| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+    };
+    field
+        .map(|field| field.split('.').map(str::to_owned).collect::<Vec<_>>())
+        .filter(|names| names.iter().all(|name| is_name(name)))
+        .ok_or_else(|| TemplateError::RouteSelection(expression.to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,7 +254,7 @@ mod tests {
     #[test]
     fn the_built_in_template_can_be_served() {
         let template = Template::parse(BUILT_IN).unwrap();
-        assert_eq!(template.route_selection, "event");
+        assert_eq!(template.route_selection, ["event"]);
         assert_eq!(template.websocket["$default"], "message");
         let join = template.http.iter().find(|route| route.path == "/api/joinroom").unwrap();
         assert_eq!((join.method.as_str(), join.function.as_str()), ("POST", "join-room"));
@@ -199,5 +265,24 @@ mod tests {
     fn a_route_to_no_function_is_refused() {
         let broken = BUILT_IN.replace("!GetAtt MessageFunction.Arn", "!GetAtt NoFunction.Arn");
         assert!(matches!(Template::parse(&broken), Err(TemplateError::UnknownFunction { .. })));
+    }
+
+    #[test]
+    fn an_expression_of_another_form_is_refused() {
+        for expression in ["$request.header.event", "$request.body.a/${request.body.b}", "$request.body."] {
+            let broken = BUILT_IN.replace("$request.body.event", expression);
+            assert!(
+                matches!(Template::parse(&broken), Err(TemplateError::RouteSelection(_))),
+                "{expression}"
+            );
+        }
+    }
+
+    #[test]
+    fn cors_may_be_true_for_every_origin() {
+        let yaml =
+            "Resources: {Api: {Type: 'AWS::Serverless::HttpApi', Properties: {CorsConfiguration: true}}}";
+        assert_eq!(Template::parse(yaml).unwrap().cors.unwrap().allow_origins, ["*"]);
+        assert_eq!(Template::parse(&yaml.replace("true", "false")).unwrap().cors, None);
     }
 }

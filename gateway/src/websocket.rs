@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::stream::{SplitSink, SplitStream};
@@ -15,14 +15,13 @@ use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite;
 
 use crate::Gateway;
 use crate::connections::{GOING_AWAY, Order, new_id};
-use crate::http::{message, query_parameters, time};
-use crate::invoke::within;
+use crate::http::{HeaderText, OF_THE_FRAMING, forwarded, message, query_parameters, status, time};
 use crate::limits::{FRAME_BYTES, MESSAGE_BYTES, MESSAGES_UNDER_WAY};
 
 /// What stays the same over the life of a socket.
@@ -55,18 +54,28 @@ pub(crate) async fn handshake(
         user_agent: text(header::USER_AGENT),
     });
     let request_id = new_id();
-    let answer = match connect(&gateway, &connection, &request_id, &parts).await {
-        Ok(answer) => answer,
-        Err(status) => return refusal(status, &connection, &request_id),
+    // In a task of its own, so that a client that leaves meanwhile is still disconnected.
+    let (answering, answered) = oneshot::channel();
+    tokio::spawn({
+        let (gateway, connection, request_id) = (gateway.clone(), connection.clone(), request_id.clone());
+        async move {
+            let answer = connect(&gateway, &connection, &request_id, &parts, peer).await;
+            let opens = answer.as_ref().is_some_and(Answer::opens);
+            if answering.send(answer).is_err() && opens {
+                disconnect(&gateway, &connection, (1006, String::new())).await;
+            }
+        }
+    });
+    let Some(answer) = answered.await.ok().flatten() else {
+        return refusal(StatusCode::BAD_GATEWAY, &connection, &request_id);
     };
-    if !(200..300).contains(&answer.status_code) {
+    if !answer.opens() {
         return answer.refusal(&connection, &request_id);
     }
 
     // Registered before the upgrade: what is posted from here on waits for the socket.
     let orders = gateway.connections.add(&connection.id);
-    let protocol =
-        answer.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-protocol"));
+    let protocol = answer.subprotocol();
     let (failed_gateway, failed_connection) = (gateway.clone(), connection.clone());
     let mut response = upgrade
         .max_frame_size(FRAME_BYTES)
@@ -81,38 +90,54 @@ pub(crate) async fn handshake(
             disconnect(&gateway, &connection, ending).await;
         });
     // A subprotocol is echoed only if the function says so.
-    if let Some(protocol) = protocol.and_then(|(_, value)| HeaderValue::try_from(value).ok()) {
+    if let Some(protocol) = protocol {
         response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
     }
     response
 }
 
 /// What `$connect` answered.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
     status_code: u16,
     #[serde(default)]
-    headers: BTreeMap<String, String>,
+    headers: BTreeMap<String, HeaderText>,
+    #[serde(default)]
+    multi_value_headers: BTreeMap<String, Vec<HeaderText>>,
     body: Option<String>,
 }
 
 impl Answer {
-    fn refusal(self, connection: &Connection, request_id: &str) -> Response<Body> {
-        let Ok(status) = StatusCode::from_u16(self.status_code) else {
+    fn opens(&self) -> bool {
+        (200..300).contains(&self.status_code)
+    }
+
+    /// Every header that can be one.
+    fn into_headers(self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let multiple = self.multi_value_headers.into_iter();
+        let multiple =
+            multiple.flat_map(|(name, values)| values.into_iter().map(move |value| (name.clone(), value)));
+        let all = self.headers.into_iter().chain(multiple);
+        all.filter_map(|(name, value)| Some((HeaderName::try_from(name).ok()?, value.into_value()?)))
+    }
+
+    fn subprotocol(self) -> Option<HeaderValue> {
+        let protocol = self.into_headers().find(|(name, _)| *name == header::SEC_WEBSOCKET_PROTOCOL);
+        protocol.map(|(_, value)| value)
+    }
+
+    fn refusal(mut self, connection: &Connection, request_id: &str) -> Response<Body> {
+        let Some(status) = status(self.status_code) else {
             return refusal(StatusCode::BAD_GATEWAY, connection, request_id);
         };
-        let Some(body) = self.body else {
+        let Some(body) = self.body.take() else {
             return refusal(status, connection, request_id);
         };
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
-        for (name, value) in self.headers {
-            if let (Ok(name), Ok(value)) = (header::HeaderName::try_from(name), HeaderValue::try_from(value))
-            {
-                response.headers_mut().insert(name, value);
-            }
-        }
+        let headers = self.into_headers().filter(|(name, _)| !OF_THE_FRAMING.contains(name));
+        response.headers_mut().extend(headers);
         response
     }
 }
@@ -129,27 +154,39 @@ fn gateway_message(text: &str, connection_id: &str, request_id: &str) -> String 
     format!(r#"{{"message": "{text}", "connectionId":"{connection_id}", "requestId":"{request_id}"}}"#)
 }
 
+/// Asks `$connect`; `None` if it gives no answer or none that counts.
 async fn connect(
     gateway: &Gateway,
     connection: &Connection,
     request_id: &str,
     parts: &Parts,
-) -> Result<Answer, StatusCode> {
+    peer: SocketAddr,
+) -> Option<Answer> {
     let Some(function) = gateway.template.websocket.get("$connect") else {
-        return Ok(Answer { status_code: 200, headers: BTreeMap::new(), body: None });
+        return Some(Answer { status_code: 200, ..Answer::default() });
     };
     let mut event = event(connection, request_id, "$connect", "CONNECT");
-    let (headers, multi_value_headers) = original_headers(&parts.headers);
-    event["headers"] = json!(headers);
-    event["multiValueHeaders"] = json!(multi_value_headers);
+    let client_headers = forwarded(&parts.headers, peer);
+    let headers = client_headers
+        .iter()
+        .filter(|(name, _)| **name != header::CONNECTION && **name != header::UPGRADE)
+        .map(|(name, value)| (usual_case(name), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    (event["headers"], event["multiValueHeaders"]) = last_and_all(headers);
     if let Some(query) = parts.uri.query().filter(|query| !query.is_empty()) {
-        let parameters = query_parameters(query);
-        let multiple: BTreeMap<_, _> = parameters.iter().map(|(name, value)| (name, [value])).collect();
-        event["multiValueQueryStringParameters"] = json!(multiple);
-        event["queryStringParameters"] = json!(parameters);
+        (event["queryStringParameters"], event["multiValueQueryStringParameters"]) =
+            last_and_all(query_parameters(query));
     }
-    let answer = invoke(gateway, function, request_id, &event).await.ok_or(StatusCode::BAD_GATEWAY)?;
-    serde_json::from_str(answer.get()).map_err(|_| StatusCode::BAD_GATEWAY)
+    serde_json::from_str(invoke(gateway, function, request_id, &event).await?.get()).ok()
+}
+
+/// The last value of each name, and all of them.
+fn last_and_all(pairs: impl Iterator<Item = (String, String)>) -> (Value, Value) {
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in pairs {
+        all.entry(name).or_default().push(value);
+    }
+    let last: BTreeMap<_, _> = all.iter().map(|(name, values)| (name, values.last())).collect();
+    (json!(last), json!(all))
 }
 
 async fn disconnect(gateway: &Gateway, connection: &Connection, (code, reason): Ending) {
@@ -170,8 +207,7 @@ async fn disconnect(gateway: &Gateway, connection: &Connection, (code, reason): 
 
 async fn invoke(gateway: &Gateway, function: &str, request_id: &str, event: &Value) -> Option<Box<RawValue>> {
     let event = to_raw_value(event).ok()?;
-    let call = gateway.functions.invoke(function, request_id, event);
-    within(gateway.limits.integration, call).await.ok()
+    gateway.call(function, request_id, event).await.ok()
 }
 
 /// What every event of a connection has.
@@ -201,29 +237,13 @@ fn event(connection: &Connection, request_id: &str, route_key: &str, event_type:
     })
 }
 
-/// The client's headers, without those of the hop, in the usual case of their names: the HTTP
-/// server has not kept the client's own.
-fn original_headers(headers: &HeaderMap) -> (BTreeMap<String, String>, BTreeMap<String, Vec<String>>) {
-    let mut multiple: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (name, value) in headers {
-        if *name == header::CONNECTION || *name == header::UPGRADE {
-            continue;
-        }
-        let words: Vec<String> = name
-            .as_str()
-            .split('-')
-            .map(|word| match word {
-                "websocket" => "WebSocket".to_owned(),
-                word => word[..1].to_ascii_uppercase() + &word[1..],
-            })
-            .collect();
-        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-        multiple.entry(words.join("-")).or_default().push(value);
-    }
-    // Of several values the last one counts.
-    let single =
-        multiple.iter().filter_map(|(name, values)| Some((name.clone(), values.last()?.clone()))).collect();
-    (single, multiple)
+/// A header's name as most clients write it: the HTTP server has not kept the client's own case.
+fn usual_case(name: &HeaderName) -> String {
+    let words = name.as_str().split('-').map(|word| match word {
+        "websocket" => "WebSocket".to_owned(),
+        word => word.get(..1).unwrap_or_default().to_ascii_uppercase() + word.get(1..).unwrap_or_default(),
+    });
+    words.collect::<Vec<_>>().join("-")
 }
 
 /// Serves an open socket until it ends.
@@ -239,11 +259,15 @@ async fn run(
     let mut last_message = Instant::now();
     loop {
         let end = end_of_life.min(last_message + gateway.limits.idle);
+        let next = async {
+            // Without a permit nothing is read, but pushes and the clock go on.
+            let permit = under_way.clone().acquire_owned().await;
+            (stream.next().await, permit)
+        };
         tokio::select! {
-            frame = stream.next() => match frame {
+            (frame, permit) = next => match frame {
                 Some(Ok(Message::Text(text))) => {
                     last_message = Instant::now();
-                    let Ok(permit) = under_way.clone().acquire_owned().await else { continue };
                     let (gateway, connection) = (gateway.clone(), connection.clone());
                     tokio::spawn(async move {
                         deliver(&gateway, &connection, text).await;
@@ -302,13 +326,25 @@ async fn deliver(gateway: &Gateway, connection: &Connection, text: Utf8Bytes) {
     }
 }
 
-/// The route that the frame's selected field names, or `$default`, also for what is no JSON. A
+/// The route that the frame's selected value names, or `$default`, also for what is no JSON. A
 /// client cannot choose `$connect` or `$disconnect`.
 fn route_key(gateway: &Gateway, text: &str) -> String {
     let frame: Value = serde_json::from_str(text).unwrap_or_default();
-    match frame.get(&gateway.template.route_selection).and_then(Value::as_str) {
-        Some(key) if !key.starts_with('$') && gateway.template.websocket.contains_key(key) => key.to_owned(),
+    let fields = &gateway.template.route_selection;
+    let selected = fields.iter().try_fold(&frame, |value, field| value.get(field));
+    match selected.map(as_text) {
+        Some(key) if !key.starts_with('$') && gateway.template.websocket.contains_key(&key) => key,
         _ => "$default".to_owned(),
+    }
+}
+
+/// A selected value as the text that is compared with route keys: `42`, `true`, `[a, b]`.
+fn as_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => format!("[{}]", values.iter().map(as_text).collect::<Vec<_>>().join(", ")),
+        Value::Null => String::new(),
+        other => other.to_string(),
     }
 }
 

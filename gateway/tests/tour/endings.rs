@@ -1,0 +1,210 @@
+//! How sockets end, and what `$disconnect` hears of it.
+
+use std::time::{Duration, Instant};
+
+use gateway::limits::{FRAME_BYTES, Limits, MESSAGE_BYTES};
+use serde_json::{Value, json};
+use shared::push::{NotDelivered, Sockets};
+
+use crate::harness::{Raw, Tour};
+
+/// A message for the function `record`, of this many bytes.
+fn message(bytes: usize) -> String {
+    let start = r#"{"action": "record", "filling": ""#;
+    let end = r#""}"#;
+    format!("{start}{}{end}", "x".repeat(bytes - start.len() - end.len()))
+}
+
+/// What `$disconnect` hears: code and reason.
+async fn heard(tour: &Tour) -> (u64, String) {
+    let event = tour.event("disconnect").await;
+    let context = &event["requestContext"];
+    let reason = context["disconnectReason"].as_str().unwrap().to_owned();
+    (context["disconnectStatusCode"].as_u64().unwrap(), reason)
+}
+
+async fn connection_id(tour: &Tour) -> String {
+    tour.event("connect").await["requestContext"]["connectionId"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_frame_of_32_kb_arrives_and_a_larger_one_closes_with_1009() {
+    let tour = Tour::with([]).await;
+    let mut socket = tour.connect().await;
+    socket.send(message(FRAME_BYTES)).await;
+    assert_eq!(tour.event("record").await["body"].as_str().unwrap().len(), 32 * 1024);
+
+    for bytes in [FRAME_BYTES + 1, 33 * 1024] {
+        let mut socket = tour.connect().await;
+        socket.send(message(bytes)).await;
+        assert_eq!(socket.closed().await.0, 1009);
+        assert_eq!(heard(&tour).await.0, 1009);
+    }
+    assert!(!tour.functions.has_event("record"));
+}
+
+#[tokio::test]
+async fn a_message_of_128_kb_arrives_and_a_larger_one_closes_with_1009() {
+    let tour = Tour::with([]).await;
+    let mut socket = tour.connect().await;
+    socket.send_in_fragments(&message(MESSAGE_BYTES), FRAME_BYTES).await;
+    assert_eq!(tour.event("record").await["body"].as_str().unwrap().len(), 128 * 1024);
+
+    socket.send_in_fragments(&message(129 * 1024), FRAME_BYTES).await;
+    assert_eq!(socket.closed().await.0, 1009);
+    assert_eq!(heard(&tour).await.0, 1009);
+    assert!(!tour.functions.has_event("record"));
+}
+
+#[tokio::test]
+async fn a_client_in_the_middle_of_a_huge_frame_still_reads_why_it_is_closed() {
+    let tour = Tour::with([]).await;
+    let mut socket = tour.connect().await;
+    socket.try_send(message(16 * 1024 * 1024)).await;
+    assert_eq!(socket.closed().await.0, 1009);
+}
+
+#[tokio::test]
+async fn a_binary_frame_closes_with_1003() {
+    let tour = Tour::with([]).await;
+    let mut socket = tour.connect().await;
+    socket.send_binary(br#"{"action": "record"}"#).await;
+    assert_eq!(socket.closed().await.0, 1003);
+    assert_eq!(heard(&tour).await.0, 1003);
+    assert!(!tour.functions.has_event("record"));
+}
+
+#[tokio::test]
+async fn an_idle_socket_is_closed_with_1001() {
+    let tour = Tour::limited(Limits { idle: Duration::from_millis(50), ..Limits::default() }).await;
+    let mut socket = tour.connect().await;
+    assert_eq!(socket.closed().await, (1001, "Going away".to_owned()));
+    assert_eq!(heard(&tour).await, (1001, "Going away".to_owned()));
+    assert_eq!(Limits::default().idle, Duration::from_secs(10 * 60));
+}
+
+#[tokio::test]
+async fn a_busy_socket_is_closed_with_1001_at_the_end_of_its_life() {
+    let [idle, life] = [150, 450].map(Duration::from_millis);
+    let tour = Tour::limited(Limits { idle, life, ..Limits::default() }).await;
+    let started = Instant::now();
+    let mut socket = tour.connect().await;
+    // Each message is answered, so the socket idles only if messages do not count.
+    let closed = async {
+        loop {
+            socket.try_send("no route".to_owned()).await;
+            if let Some(closed) = socket.text_or_closed().await {
+                break closed;
+            }
+        }
+    };
+    assert_eq!(closed.await, (1001, "Going away".to_owned()));
+    assert!(started.elapsed() >= life, "closed for idleness");
+    assert_eq!(heard(&tour).await.0, 1001);
+    assert_eq!(Limits::default().life, Duration::from_secs(2 * 60 * 60));
+}
+
+#[tokio::test]
+async fn a_push_keeps_a_socket_from_idling() {
+    let [idle, life] = [150, 450].map(Duration::from_millis);
+    let tour = Tour::limited(Limits { idle, life, ..Limits::default() }).await;
+    let started = Instant::now();
+    let mut socket = tour.connect().await;
+    let id = connection_id(&tour).await;
+    while tour.connections.post(&id, "still there?".into()).await.is_ok() {
+        if let Some(closed) = socket.text_or_closed().await {
+            assert_eq!(closed.0, 1001);
+            break;
+        }
+    }
+    assert!(started.elapsed() >= life, "closed for idleness");
+}
+
+#[tokio::test]
+async fn a_delete_closes_with_1000_and_disconnect_hears_it() {
+    let tour = Tour::with([]).await;
+    let mut socket = tour.connect().await;
+    let id = connection_id(&tour).await;
+    assert_eq!(tour.connections.post(&id, "farewell".into()).await, Ok(()));
+    assert_eq!(tour.connections.close(&id).await, Ok(()));
+    assert_eq!(socket.receive().await, "farewell");
+    assert_eq!(socket.closed().await, (1000, "Connection Closed Normally".to_owned()));
+    assert_eq!(heard(&tour).await, (1000, "Connection Closed Normally".to_owned()));
+    assert_eq!(tour.connections.post(&id, "too late".into()).await, Err(NotDelivered::Gone));
+}
+
+#[tokio::test]
+async fn disconnect_hears_the_clients_code_and_reason() {
+    let tour = Tour::with([]).await;
+    let ends = [
+        (None, 1005, "Client-side close frame status not set"),
+        (Some((1000, "")), 1000, ""),
+        (Some((1001, "")), 1001, ""),
+        (Some((4001, "enough")), 4001, "enough"),
+    ];
+    for (close, code, reason) in ends {
+        tour.connect().await.close(close).await;
+        assert_eq!(heard(&tour).await, (code, reason.to_owned()));
+    }
+    drop(tour.connect().await);
+    assert_eq!(heard(&tour).await.0, 1006);
+}
+
+#[tokio::test]
+async fn a_disconnect_event_has_headers_of_its_own() {
+    let tour = Tour::with([]).await;
+    let (socket, _) = tour.handshake("/?token=1", &[("x-mine", "1")]).await.unwrap();
+    socket.close(None).await;
+    let event = tour.event("disconnect").await;
+    let host = tour.address.to_string();
+    let expected: Value = json!({
+        "headers": { "Host": host, "x-api-key": "", "X-Forwarded-For": "", "x-restapi": "" },
+        "multiValueHeaders":
+            { "Host": [host], "x-api-key": [""], "X-Forwarded-For": [""], "x-restapi": [""] },
+        "isBase64Encoded": false,
+    });
+    let mut rest = event.clone();
+    let context = rest.as_object_mut().unwrap().remove("requestContext").unwrap();
+    assert_eq!(rest, expected);
+    assert_eq!(context["routeKey"], "$disconnect");
+    assert_eq!(context["eventType"], "DISCONNECT");
+    assert_eq!(context["messageDirection"], "IN");
+    assert_eq!(context.get("messageId"), None);
+}
+
+#[tokio::test]
+async fn a_connection_is_gone_when_disconnect_runs() {
+    let tour = Tour::with([("disconnect", crate::harness::Does::Hang)]).await;
+    let socket = tour.connect().await;
+    let id = connection_id(&tour).await;
+    socket.close(None).await;
+    heard(&tour).await;
+    assert_eq!(tour.connections.post(&id, "too late".into()).await, Err(NotDelivered::Gone));
+}
+
+#[tokio::test]
+async fn a_gateway_that_stops_closes_its_sockets_with_1001() {
+    let mut tour = Tour::with([]).await;
+    let mut socket = tour.connect().await;
+    tour.stop();
+    assert_eq!(socket.closed().await.0, 1001);
+    assert_eq!(heard(&tour).await.0, 1001);
+}
+
+#[tokio::test]
+async fn compression_is_not_negotiated() {
+    let tour = Tour::with([]).await;
+    let lines = [
+        "GET / HTTP/1.1",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Extensions: permessage-deflate",
+    ];
+    let (code, headers) = Raw::request(&tour, &lines).await.head().await;
+    assert_eq!(code, 101);
+    assert!(!headers.iter().any(|line| line.starts_with("sec-websocket-extensions")));
+    let event = tour.event("connect").await;
+    assert_eq!(event["headers"]["Sec-WebSocket-Extensions"], "permessage-deflate");
+}
