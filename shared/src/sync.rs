@@ -149,9 +149,8 @@ async fn read(
         .await?;
 
     let mut left = bytes.saturating_sub(ROOM_BYTES * rooms.len() + ROOM_BYTES);
-    let mut taken = 0;
     let mut cut = None;
-    for row in found {
+    for (taken, row) in found.into_iter().enumerate() {
         let message = row.message();
         let size = serde_json::to_vec(&message).map_err(Error::internal)?.len() + 1;
         if taken == MOST_MESSAGES || size > left {
@@ -159,7 +158,6 @@ async fn read(
             break;
         }
         left -= size;
-        taken += 1;
         if let Some(RoomChanges::Here { messages, .. }) = rooms.get_mut(&message.room_id.0) {
             messages.push(message);
         }
