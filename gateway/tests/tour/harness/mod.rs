@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::handshake::client::Response;
 use tokio_tungstenite::tungstenite::{Error, http};
 
 pub(crate) use functions::{Does, Functions};
-pub(crate) use raw::Raw;
+pub(crate) use raw::{Raw, UPGRADE};
 pub(crate) use socket::Socket;
 
 /// A test that waits longer than this fails.
