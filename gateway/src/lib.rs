@@ -6,7 +6,6 @@ mod cors;
 mod http;
 pub mod invoke;
 pub mod limits;
-mod linger;
 mod routes;
 pub mod template;
 mod websocket;
@@ -27,7 +26,6 @@ use tokio::sync::oneshot;
 use connections::Connections;
 use invoke::{Failure, Functions, within};
 use limits::{ANSWER_BYTES, Limits};
-use linger::LingeringListener;
 use template::Template;
 
 /// A gateway, ready to serve.
@@ -72,8 +70,8 @@ impl Gateway {
     ) -> std::io::Result<()> {
         let gateway = Arc::new(self);
         let router = Router::new().fallback(request).with_state(gateway.clone());
-        // Tapped only because that lends a listener of one's own its peers' addresses.
-        let listener = LingeringListener(listener).tap_io(|_| {});
+        // Frames are small and somebody waits for each.
+        let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
         let (stopping, stopped) = oneshot::channel();
         let longest = gateway.limits.stopping;
         let stop = async move {

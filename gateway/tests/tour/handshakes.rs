@@ -157,7 +157,7 @@ async fn a_client_that_leaves_during_its_handshake_is_disconnected() {
     let tour = Tour::with([("connect", Does::AwaitWord(word.clone()))]).await;
     let client = Raw::request(&tour, &UPGRADE).await;
     let connected = tour.event("connect").await;
-    drop(client);
+    client.leave().await;
     word.notify_one();
     let disconnected = tour.event("disconnect").await;
     assert_eq!(disconnected["requestContext"]["disconnectStatusCode"], 1006);

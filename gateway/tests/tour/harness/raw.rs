@@ -44,6 +44,12 @@ impl Raw {
         }
     }
 
+    /// Hangs up, and waits until the gateway has noticed.
+    pub(crate) async fn leave(mut self) {
+        self.0.get_mut().shutdown().await.unwrap();
+        assert_eq!(self.rest().await, "");
+    }
+
     /// What comes until the gateway closes the connection.
     pub(crate) async fn rest(&mut self) -> String {
         let mut rest = Vec::new();
