@@ -12,6 +12,7 @@ mod websocket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -97,16 +98,17 @@ impl Gateway {
     }
 
     /// Runs a function: for at most its own timeout, after which Lambda ends it, and waiting no
-    /// longer than API Gateway does, which leaves it running. It runs in a task of its own, so that
-    /// a panic ends the call and nothing else, and a client that leaves does not end it.
+    /// longer than `patience`, after which API Gateway leaves it running. It runs in a task of its
+    /// own, so that a panic ends the call and nothing else, and a client that leaves does not end it.
     async fn call(
         &self,
+        patience: Duration,
         function: &str,
         request_id: &str,
         event: Box<RawValue>,
     ) -> Result<Box<RawValue>, Failure> {
         let (functions, name) = (self.functions.clone(), function.to_owned());
-        let timeout = self.template.timeouts.get(function).copied().unwrap_or(self.limits.integration);
+        let timeout = self.template.timeouts.get(function).copied().unwrap_or(patience);
         let request_id = request_id.to_owned();
         let run = tokio::spawn(async move {
             let answer = within(timeout, functions.invoke(&name, &request_id, event)).await?;
@@ -117,7 +119,7 @@ impl Gateway {
             }
             Ok(answer)
         });
-        match tokio::time::timeout(self.limits.integration, run).await {
+        match tokio::time::timeout(patience, run).await {
             Ok(Ok(answered)) => answered,
             Ok(Err(error)) => {
                 tracing::error!(function, %error, "function panicked");

@@ -214,7 +214,7 @@ async fn disconnect(gateway: &Gateway, connection: &Connection, (code, reason): 
 
 async fn invoke(gateway: &Gateway, function: &str, request_id: &str, event: &Value) -> Option<Box<RawValue>> {
     let event = to_raw_value(event).ok()?;
-    gateway.call(function, request_id, event).await.ok()
+    gateway.call(gateway.limits.integration, function, request_id, event).await.ok()
 }
 
 /// What every event of a connection has.

@@ -124,7 +124,8 @@ pub(crate) fn template(yaml: &str) -> Template {
 
 /// The limits, with a wait for functions that a test can wait for.
 pub(crate) fn impatient() -> Limits {
-    Limits { integration: Duration::from_millis(50), ..Limits::default() }
+    let short = Duration::from_millis(50);
+    Limits { integration: short, http_integration: short, ..Limits::default() }
 }
 
 /// An answer with this status and nothing else.
