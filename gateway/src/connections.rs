@@ -21,10 +21,13 @@ pub(crate) enum Order {
     Close(u16, &'static str),
 }
 
+/// Code and reason of a close.
+pub(crate) type Closing = (u16, &'static str);
+
 /// A `DELETE` of a connection closes it with this (captured from AWS; see `docs/gateway.md`).
 pub(crate) const CLOSED_BY_SERVER: Order = Order::Close(1000, "Connection Closed Normally");
 /// The socket's time is over, or the gateway stops.
-pub(crate) const GOING_AWAY: Order = Order::Close(1001, "Going away");
+pub(crate) const GOING_AWAY: Closing = (1001, "Going away");
 
 /// The open sockets of one gateway.
 #[derive(Debug)]
@@ -65,7 +68,7 @@ impl Connections {
         let sockets: Vec<_> = self.open().values().cloned().collect();
         for socket in sockets {
             // A full queue belongs to a socket that does not read: it ends with the process.
-            _ = socket.try_send(GOING_AWAY);
+            _ = socket.try_send(Order::Close(GOING_AWAY.0, GOING_AWAY.1));
         }
         _ = self.count.subscribe().wait_for(|&count| count == 0).await;
     }

@@ -56,7 +56,7 @@ async fn routed(gateway: &Gateway, peer: SocketAddr, parts: &Parts, body: Body) 
     if event.get().len() > EVENT_BYTES {
         return too_large();
     }
-    match gateway.call(taken.function, &request_id, event).await {
+    match gateway.call(gateway.limits.http_integration, taken.function, &request_id, event).await {
         Ok(answer) => {
             let invalid = || message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
             response(&answer).unwrap_or_else(invalid)

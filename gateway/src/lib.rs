@@ -6,13 +6,13 @@ mod cors;
 mod http;
 pub mod invoke;
 pub mod limits;
-mod linger;
 mod routes;
 pub mod template;
 mod websocket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -27,7 +27,6 @@ use tokio::sync::oneshot;
 use connections::Connections;
 use invoke::{Failure, Functions, within};
 use limits::{ANSWER_BYTES, Limits};
-use linger::LingeringListener;
 use template::Template;
 
 /// A gateway, ready to serve.
@@ -72,8 +71,8 @@ impl Gateway {
     ) -> std::io::Result<()> {
         let gateway = Arc::new(self);
         let router = Router::new().fallback(request).with_state(gateway.clone());
-        // Tapped only because that lends a listener of one's own its peers' addresses.
-        let listener = LingeringListener(listener).tap_io(|_| {});
+        // Frames are small and somebody waits for each.
+        let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
         let (stopping, stopped) = oneshot::channel();
         let longest = gateway.limits.stopping;
         let stop = async move {
@@ -99,16 +98,17 @@ impl Gateway {
     }
 
     /// Runs a function: for at most its own timeout, after which Lambda ends it, and waiting no
-    /// longer than API Gateway does, which leaves it running. It runs in a task of its own, so that
-    /// a panic ends the call and nothing else, and a client that leaves does not end it.
+    /// longer than `patience`, after which API Gateway leaves it running. It runs in a task of its
+    /// own, so that a panic ends the call and nothing else, and a client that leaves does not end it.
     async fn call(
         &self,
+        patience: Duration,
         function: &str,
         request_id: &str,
         event: Box<RawValue>,
     ) -> Result<Box<RawValue>, Failure> {
         let (functions, name) = (self.functions.clone(), function.to_owned());
-        let timeout = self.template.timeouts.get(function).copied().unwrap_or(self.limits.integration);
+        let timeout = self.template.timeouts.get(function).copied().unwrap_or(patience);
         let request_id = request_id.to_owned();
         let run = tokio::spawn(async move {
             let answer = within(timeout, functions.invoke(&name, &request_id, event)).await?;
@@ -119,7 +119,7 @@ impl Gateway {
             }
             Ok(answer)
         });
-        match tokio::time::timeout(self.limits.integration, run).await {
+        match tokio::time::timeout(patience, run).await {
             Ok(Ok(answered)) => answered,
             Ok(Err(error)) => {
                 tracing::error!(function, %error, "function panicked");

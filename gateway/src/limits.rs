@@ -28,8 +28,12 @@ pub const FRAMES_WAITING: usize = 512;
 /// The limits that are times.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The longest wait for a function (API Gateway quotas: integration timeout, 29 s).
+    /// The longest wait for the function of a WebSocket route (API Gateway quotas, WebSocket APIs:
+    /// integration timeout, 29 s).
     pub integration: Duration,
+    /// The longest wait for the function of an HTTP route (API Gateway quotas, HTTP APIs: maximum
+    /// integration timeout, 30 s).
+    pub http_integration: Duration,
     /// A socket without a message either way is closed after this (quotas: 10 minutes).
     pub idle: Duration,
     /// The life of a socket (quotas: 2 hours).
@@ -42,6 +46,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             integration: Duration::from_secs(29),
+            http_integration: Duration::from_secs(30),
             idle: Duration::from_secs(10 * 60),
             life: Duration::from_secs(2 * 60 * 60),
             stopping: Duration::from_secs(5),

@@ -16,11 +16,11 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_tungstenite::tungstenite;
 
 use crate::Gateway;
-use crate::connections::{GOING_AWAY, Order, new_id};
+use crate::connections::{Closing, GOING_AWAY, Order, new_id};
 use crate::http::{HeaderText, OF_THE_FRAMING, forwarded, message, query_parameters, status, time};
 use crate::limits::{FRAME_BYTES, MESSAGE_BYTES, MESSAGES_UNDER_WAY};
 
@@ -36,6 +36,13 @@ struct Connection {
 
 /// How a socket ended: close code and reason, as `$disconnect` gets them.
 type Ending = (u16, String);
+
+/// The client sent a binary frame (API Gateway: "Binary media types for WebSocket APIs").
+const UNSUPPORTED_DATA: Closing = (1003, "Unsupported data");
+/// A frame or a message over the quota (API Gateway quotas, WebSocket APIs).
+const MESSAGE_TOO_LONG: Closing = (1009, "Message too long");
+/// The connection broke without a close (RFC 6455, 7.1.5).
+const ABNORMAL: u16 = 1006;
 
 /// Answers a handshake with what `$connect` says.
 pub(crate) async fn handshake(
@@ -62,7 +69,7 @@ pub(crate) async fn handshake(
             let answer = connect(&gateway, &connection, &request_id, &parts, peer).await;
             let opens = answer.as_ref().is_some_and(Answer::opens);
             if answering.send(answer).is_err() && opens {
-                disconnect(&gateway, &connection, (1006, String::new())).await;
+                disconnect(&gateway, &connection, (ABNORMAL, String::new())).await;
             }
         }
     });
@@ -82,7 +89,7 @@ pub(crate) async fn handshake(
         .max_message_size(MESSAGE_BYTES)
         .on_failed_upgrade(move |_| {
             tokio::spawn(async move {
-                disconnect(&failed_gateway, &failed_connection, (1006, String::new())).await;
+                disconnect(&failed_gateway, &failed_connection, (ABNORMAL, String::new())).await;
             });
         })
         .on_upgrade(move |socket| async move {
@@ -207,7 +214,7 @@ async fn disconnect(gateway: &Gateway, connection: &Connection, (code, reason): 
 
 async fn invoke(gateway: &Gateway, function: &str, request_id: &str, event: &Value) -> Option<Box<RawValue>> {
     let event = to_raw_value(event).ok()?;
-    gateway.call(function, request_id, event).await.ok()
+    gateway.call(gateway.limits.integration, function, request_id, event).await.ok()
 }
 
 /// What every event of a connection has.
@@ -275,37 +282,32 @@ async fn run(
                     });
                 }
                 Some(Ok(Message::Binary(_))) => {
-                    return close(sink, stream, 1003, "Unsupported data").await;
+                    return close(sink, stream, UNSUPPORTED_DATA).await;
                 }
                 // Protocol pings are answered by the server and do not count as messages.
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Close(frame))) => return closed_by_client(sink, frame).await,
                 Some(Err(error)) if is_too_large(&error) => {
-                    return close(sink, stream, 1009, "Message too long").await;
+                    return close(sink, stream, MESSAGE_TOO_LONG).await;
                 }
-                Some(Err(_)) | None => return (1006, String::new()),
+                Some(Err(_)) | None => return (ABNORMAL, String::new()),
             },
             order = orders.recv() => match order {
                 Some(Order::Send(frame)) => {
                     last_message = Instant::now();
                     // Invalid UTF-8 becomes U+FFFD, as in API Gateway.
                     let text = String::from_utf8_lossy(&frame).into_owned();
-                    let sent = tokio::select! {
-                        sent = sink.send(Message::Text(text.into())) => sent,
-                        // A socket that does not read holds nothing up for longer than it may live.
-                        () = sleep_until(end) => return (1001, "Going away".to_owned()),
-                    };
-                    if sent.is_err() {
-                        return (1006, String::new());
+                    // A socket that does not read holds nothing up for longer than it may live.
+                    match timeout_at(end, sink.send(Message::Text(text.into()))).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(_)) => return (ABNORMAL, String::new()),
+                        Err(_) => return close(sink, stream, GOING_AWAY).await,
                     }
                 }
-                Some(Order::Close(code, reason)) => return close(sink, stream, code, reason).await,
-                None => return (1006, String::new()),
+                Some(Order::Close(code, reason)) => return close(sink, stream, (code, reason)).await,
+                None => return (ABNORMAL, String::new()),
             },
-            () = sleep_until(end) => {
-                let Order::Close(code, reason) = GOING_AWAY else { unreachable!("it is a close") };
-                return close(sink, stream, code, reason).await;
-            }
+            () = sleep_until(end) => return close(sink, stream, GOING_AWAY).await,
         }
     }
 }
@@ -364,8 +366,7 @@ fn is_too_large(error: &axum::Error) -> bool {
 async fn close(
     mut sink: SplitSink<WebSocket, Message>,
     mut stream: SplitStream<WebSocket>,
-    code: u16,
-    reason: &'static str,
+    (code, reason): Closing,
 ) -> Ending {
     let farewell = async {
         let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
@@ -385,6 +386,7 @@ async fn closed_by_client(mut sink: SplitSink<WebSocket, Message>, frame: Option
     _ = tokio::time::timeout(CLOSING, sink.flush()).await;
     match frame {
         Some(frame) => (frame.code, frame.reason.as_str().to_owned()),
+        // Captured from AWS; see `docs/gateway.md`.
         None => (1005, "Client-side close frame status not set".to_owned()),
     }
 }

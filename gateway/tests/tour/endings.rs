@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use gateway::limits::{FRAME_BYTES, Limits, MESSAGE_BYTES};
+use gateway::limits::{FRAME_BYTES, FRAMES_WAITING, Limits, MESSAGE_BYTES};
 use serde_json::{Value, json};
 use shared::push::{NotDelivered, Sockets};
 
-use crate::harness::{Raw, Tour};
+use crate::harness::{Raw, Tour, UPGRADE};
 
 /// A message for the function `record`, of this many bytes.
 fn message(bytes: usize) -> String {
@@ -121,6 +121,27 @@ async fn a_push_keeps_a_socket_from_idling() {
 }
 
 #[tokio::test]
+async fn a_socket_that_does_not_read_takes_so_many_frames_and_then_ends() {
+    let tour = Tour::limited(Limits { idle: Duration::from_millis(500), ..Limits::default() }).await;
+    let mut deaf = Raw::request(&tour, &UPGRADE).await;
+    assert_eq!(deaf.head().await.0, 101);
+    let id = connection_id(&tour).await;
+    let frame = bytes::Bytes::from(vec![b'x'; MESSAGE_BYTES]);
+    let mut posts = 0;
+    let refused = loop {
+        match tour.connections.post(&id, frame.clone()).await {
+            Ok(()) => posts += 1,
+            Err(refused) => break refused,
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(refused, NotDelivered::Failed);
+    assert!(posts >= FRAMES_WAITING);
+    assert_eq!(heard(&tour).await, (1001, "Going away".to_owned()));
+    assert_eq!(tour.connections.post(&id, frame).await, Err(NotDelivered::Gone));
+}
+
+#[tokio::test]
 async fn a_delete_closes_with_1000_and_disconnect_hears_it() {
     let tour = Tour::with([]).await;
     let mut socket = tour.connect().await;
@@ -189,22 +210,4 @@ async fn a_gateway_that_stops_closes_its_sockets_with_1001() {
     tour.stop();
     assert_eq!(socket.closed().await.0, 1001);
     assert_eq!(heard(&tour).await.0, 1001);
-}
-
-#[tokio::test]
-async fn compression_is_not_negotiated() {
-    let tour = Tour::with([]).await;
-    let lines = [
-        "GET / HTTP/1.1",
-        "Connection: Upgrade",
-        "Upgrade: websocket",
-        "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        "Sec-WebSocket-Extensions: permessage-deflate",
-    ];
-    let (code, headers) = Raw::request(&tour, &lines).await.head().await;
-    assert_eq!(code, 101);
-    assert!(!headers.iter().any(|line| line.starts_with("sec-websocket-extensions")));
-    let event = tour.event("connect").await;
-    assert_eq!(event["headers"]["Sec-WebSocket-Extensions"], "permessage-deflate");
 }

@@ -53,8 +53,9 @@ async fn a_function_whose_answer_is_no_json_gives_the_error_frame_and_the_socket
 }
 
 #[tokio::test]
-async fn a_function_is_given_29_seconds() {
+async fn a_function_is_given_29_seconds_by_websocket_and_30_by_http() {
     assert_eq!(Limits::default().integration, Duration::from_secs(29));
+    assert_eq!(Limits::default().http_integration, Duration::from_secs(30));
 }
 
 #[tokio::test]

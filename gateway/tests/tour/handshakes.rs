@@ -7,16 +7,7 @@ use serde_json::{Value, json};
 use shared::push::{NotDelivered, Sockets};
 use tokio::sync::Notify;
 
-use crate::harness::{Does, Raw, TEMPLATE, Tour, impatient, status, template};
-
-/// What a client library would send, for tests that must see the answer as it is.
-const UPGRADE: [&str; 5] = [
-    "GET / HTTP/1.1",
-    "Connection: Upgrade",
-    "Upgrade: websocket",
-    "Sec-WebSocket-Version: 13",
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-];
+use crate::harness::{Does, Raw, TEMPLATE, Tour, UPGRADE, impatient, status, template};
 
 #[tokio::test]
 async fn the_status_of_a_handshake_is_the_functions() {
@@ -166,7 +157,7 @@ async fn a_client_that_leaves_during_its_handshake_is_disconnected() {
     let tour = Tour::with([("connect", Does::AwaitWord(word.clone()))]).await;
     let client = Raw::request(&tour, &UPGRADE).await;
     let connected = tour.event("connect").await;
-    drop(client);
+    client.leave().await;
     word.notify_one();
     let disconnected = tour.event("disconnect").await;
     assert_eq!(disconnected["requestContext"]["disconnectStatusCode"], 1006);
@@ -180,4 +171,15 @@ async fn a_handshake_at_another_path_is_forbidden() {
     assert_eq!(refusal.status().as_u16(), 403);
     assert_eq!(refusal.into_body().unwrap(), br#"{"message":"Forbidden"}"#);
     assert!(!tour.functions.has_event("connect"));
+}
+
+#[tokio::test]
+async fn compression_is_not_negotiated() {
+    let tour = Tour::with([]).await;
+    let lines = [&UPGRADE[..], &["Sec-WebSocket-Extensions: permessage-deflate"]].concat();
+    let (code, headers) = Raw::request(&tour, &lines).await.head().await;
+    assert_eq!(code, 101);
+    assert!(!headers.iter().any(|line| line.starts_with("sec-websocket-extensions")));
+    let event = tour.event("connect").await;
+    assert_eq!(event["headers"]["Sec-WebSocket-Extensions"], "permessage-deflate");
 }

@@ -12,3 +12,32 @@ mod http_answers;
 mod http_events;
 mod messages;
 mod routes;
+
+use std::collections::BTreeSet;
+
+/// The modules of the tour.
+const MODULES: [(&str, &str); 8] = [
+    ("cors", include_str!("cors.rs")),
+    ("endings", include_str!("endings.rs")),
+    ("failures", include_str!("failures.rs")),
+    ("handshakes", include_str!("handshakes.rs")),
+    ("http_answers", include_str!("http_answers.rs")),
+    ("http_events", include_str!("http_events.rs")),
+    ("messages", include_str!("messages.rs")),
+    ("routes", include_str!("routes.rs")),
+];
+
+#[test]
+fn the_page_of_the_gateway_names_exactly_the_tests_of_the_tour() {
+    let page = include_str!("../../../docs/gateway.md");
+    let named: BTreeSet<_> = page
+        .split('`')
+        .filter(|code| MODULES.iter().any(|(module, _)| code.starts_with(&format!("{module}::"))))
+        .map(str::to_owned)
+        .collect();
+    let tests = MODULES.iter().flat_map(|(module, source)| {
+        let functions = source.split("#[tokio::test]\nasync fn ").skip(1);
+        functions.map(move |function| format!("{module}::{}", function.split('(').next().unwrap()))
+    });
+    assert_eq!(named, tests.collect());
+}

@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::handshake::client::Response;
 use tokio_tungstenite::tungstenite::{Error, http};
 
 pub(crate) use functions::{Does, Functions};
-pub(crate) use raw::Raw;
+pub(crate) use raw::{Raw, UPGRADE};
 pub(crate) use socket::Socket;
 
 /// A test that waits longer than this fails.
@@ -124,7 +124,8 @@ pub(crate) fn template(yaml: &str) -> Template {
 
 /// The limits, with a wait for functions that a test can wait for.
 pub(crate) fn impatient() -> Limits {
-    Limits { integration: Duration::from_millis(50), ..Limits::default() }
+    let short = Duration::from_millis(50);
+    Limits { integration: short, http_integration: short, ..Limits::default() }
 }
 
 /// An answer with this status and nothing else.

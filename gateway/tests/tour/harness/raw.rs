@@ -4,6 +4,15 @@ use tokio::time::timeout;
 
 use super::{PATIENCE, Tour};
 
+/// What a client library would send, for tests that must see the answer as it is.
+pub(crate) const UPGRADE: [&str; 5] = [
+    "GET / HTTP/1.1",
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+];
+
 /// A connection whose bytes the test writes itself, where a client library would tidy them.
 pub(crate) struct Raw(BufReader<TcpStream>);
 
@@ -14,10 +23,6 @@ impl Raw {
         let head = format!("{}\r\nHost: tour.test\r\n\r\n", lines.join("\r\n"));
         stream.write_all(head.as_bytes()).await.unwrap();
         Self(BufReader::new(stream))
-    }
-
-    pub(crate) async fn write(&mut self, bytes: &[u8]) {
-        self.0.write_all(bytes).await.unwrap();
     }
 
     async fn line(&mut self) -> String {
@@ -37,6 +42,12 @@ impl Raw {
                 line => headers.push(line),
             }
         }
+    }
+
+    /// Hangs up, and waits until the gateway has noticed.
+    pub(crate) async fn leave(mut self) {
+        self.0.get_mut().shutdown().await.unwrap();
+        assert_eq!(self.rest().await, "");
     }
 
     /// What comes until the gateway closes the connection.
