@@ -1,11 +1,13 @@
 //! The open sockets, by connection id.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use shared::push::{NotDelivered, Sockets};
 use tokio::sync::{mpsc, watch};
@@ -26,10 +28,29 @@ pub(crate) const CLOSED_BY_SERVER: Order = Order::Close(1000, "Connection Closed
 /// The socket's time is over, or the gateway stops.
 pub(crate) const GOING_AWAY: Order = Order::Close(1001, "Going away");
 
+/// An open socket.
+#[derive(Debug)]
+struct Open {
+    orders: mpsc::Sender<Order>,
+    /// Told to close: whoever posts from now on is late.
+    closing: bool,
+    details: Details,
+}
+
+/// What the management API tells of a socket.
+#[derive(Clone, Debug)]
+pub(crate) struct Details {
+    pub(crate) connected_at: DateTime<Utc>,
+    pub(crate) source_ip: String,
+    pub(crate) user_agent: Option<String>,
+    /// The last message, either way.
+    pub(crate) last_active_at: DateTime<Utc>,
+}
+
 /// The open sockets of one gateway.
 #[derive(Debug)]
 pub struct Connections {
-    open: Mutex<HashMap<String, mpsc::Sender<Order>>>,
+    open: Mutex<HashMap<String, Open>>,
     count: watch::Sender<usize>,
 }
 
@@ -40,16 +61,23 @@ impl Default for Connections {
 }
 
 impl Connections {
-    fn open(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<Order>>> {
+    fn open(&self) -> MutexGuard<'_, HashMap<String, Open>> {
         // Every change of the map is one call, so a panic cannot leave it half done.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A socket whose `$connect` has succeeded: from now on frames can be posted to it.
     pub(crate) fn add(&self, connection_id: &str) -> mpsc::Receiver<Order> {
-        let (sender, receiver) = mpsc::channel(FRAMES_WAITING);
+        let (orders, receiver) = mpsc::channel(FRAMES_WAITING);
+        let now = Utc::now();
+        let details = Details {
+            connected_at: now,
+            source_ip: Ipv4Addr::LOCALHOST.to_string(),
+            user_agent: None,
+            last_active_at: now,
+        };
         let mut open = self.open();
-        open.insert(connection_id.to_owned(), sender);
+        open.insert(connection_id.to_owned(), Open { orders, closing: false, details });
         self.count.send_replace(open.len());
         receiver
     }
@@ -62,7 +90,7 @@ impl Connections {
 
     /// Tells every socket to close, and waits until each is gone.
     pub(crate) async fn close_all(&self) {
-        let sockets: Vec<_> = self.open().values().cloned().collect();
+        let sockets: Vec<_> = self.open().values().map(|socket| socket.orders.clone()).collect();
         for socket in sockets {
             // A full queue belongs to a socket that does not read: it ends with the process.
             _ = socket.try_send(GOING_AWAY);
@@ -70,13 +98,27 @@ impl Connections {
         _ = self.count.subscribe().wait_for(|&count| count == 0).await;
     }
 
-    fn order(&self, connection_id: &str, order: Order) -> Result<(), NotDelivered> {
+    /// What is known of an open socket; nothing of one that is closed, or not yet established.
+    pub(crate) fn details(&self, connection_id: &str) -> Option<Details> {
         let open = self.open();
-        let socket = open.get(connection_id).ok_or(NotDelivered::Gone)?;
-        socket.try_send(order).map_err(|error| match error {
+        let socket = open.get(connection_id)?;
+        (!socket.closing && !socket.orders.is_closed()).then(|| socket.details.clone())
+    }
+
+    fn order(&self, connection_id: &str, order: Order) -> Result<(), NotDelivered> {
+        let closing = matches!(order, Order::Close(..));
+        let mut open = self.open();
+        let socket = open.get_mut(connection_id).ok_or(NotDelivered::Gone)?;
+        if socket.closing {
+            return Err(NotDelivered::Gone);
+        }
+        socket.orders.try_send(order).map_err(|error| match error {
             mpsc::error::TrySendError::Closed(_) => NotDelivered::Gone,
             mpsc::error::TrySendError::Full(_) => NotDelivered::Failed,
-        })
+        })?;
+        socket.closing = closing;
+        socket.details.last_active_at = Utc::now();
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ pub mod connections;
 mod http;
 pub mod invoke;
 pub mod limits;
+pub mod management;
 pub mod template;
 mod websocket;
 
