@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use shared::push::{NotDelivered, Sockets};
 use tokio::sync::{mpsc, watch};
@@ -29,10 +30,29 @@ pub(crate) const CLOSED_BY_SERVER: Order = Order::Close(1000, "Connection Closed
 /// The socket's time is over, or the gateway stops.
 pub(crate) const GOING_AWAY: Closing = (1001, "Going away");
 
+/// An open socket.
+#[derive(Debug)]
+struct Open {
+    orders: mpsc::Sender<Order>,
+    /// Told to close: whoever posts from now on is late.
+    closing: bool,
+    details: Details,
+}
+
+/// What the management API tells of a socket.
+#[derive(Clone, Debug)]
+pub(crate) struct Details {
+    pub(crate) connected_at: DateTime<Utc>,
+    pub(crate) source_ip: String,
+    pub(crate) user_agent: Option<String>,
+    /// The last message, either way.
+    pub(crate) last_active_at: DateTime<Utc>,
+}
+
 /// The open sockets of one gateway.
 #[derive(Debug)]
 pub struct Connections {
-    open: Mutex<HashMap<String, mpsc::Sender<Order>>>,
+    open: Mutex<HashMap<String, Open>>,
     count: watch::Sender<usize>,
 }
 
@@ -43,16 +63,16 @@ impl Default for Connections {
 }
 
 impl Connections {
-    fn open(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<Order>>> {
+    fn open(&self) -> MutexGuard<'_, HashMap<String, Open>> {
         // Every change of the map is one call, so a panic cannot leave it half done.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A socket whose `$connect` has succeeded: from now on frames can be posted to it.
-    pub(crate) fn add(&self, connection_id: &str) -> mpsc::Receiver<Order> {
-        let (sender, receiver) = mpsc::channel(FRAMES_WAITING);
+    pub(crate) fn add(&self, connection_id: &str, details: Details) -> mpsc::Receiver<Order> {
+        let (orders, receiver) = mpsc::channel(FRAMES_WAITING);
         let mut open = self.open();
-        open.insert(connection_id.to_owned(), sender);
+        open.insert(connection_id.to_owned(), Open { orders, closing: false, details });
         self.count.send_replace(open.len());
         receiver
     }
@@ -63,9 +83,16 @@ impl Connections {
         self.count.send_replace(open.len());
     }
 
+    /// Notes a message of the client.
+    pub(crate) fn heard(&self, connection_id: &str) {
+        if let Some(socket) = self.open().get_mut(connection_id) {
+            socket.details.last_active_at = Utc::now();
+        }
+    }
+
     /// Tells every socket to close, and waits until each is gone.
     pub(crate) async fn close_all(&self) {
-        let sockets: Vec<_> = self.open().values().cloned().collect();
+        let sockets: Vec<_> = self.open().values().map(|socket| socket.orders.clone()).collect();
         for socket in sockets {
             // A full queue belongs to a socket that does not read: it ends with the process.
             _ = socket.try_send(Order::Close(GOING_AWAY.0, GOING_AWAY.1));
@@ -73,13 +100,27 @@ impl Connections {
         _ = self.count.subscribe().wait_for(|&count| count == 0).await;
     }
 
-    fn order(&self, connection_id: &str, order: Order) -> Result<(), NotDelivered> {
+    /// What is known of an open socket; nothing of one that is closed, or not yet established.
+    pub(crate) fn details(&self, connection_id: &str) -> Option<Details> {
         let open = self.open();
-        let socket = open.get(connection_id).ok_or(NotDelivered::Gone)?;
-        socket.try_send(order).map_err(|error| match error {
+        let socket = open.get(connection_id)?;
+        (!socket.closing && !socket.orders.is_closed()).then(|| socket.details.clone())
+    }
+
+    fn order(&self, connection_id: &str, order: Order) -> Result<(), NotDelivered> {
+        let closing = matches!(order, Order::Close(..));
+        let mut open = self.open();
+        let socket = open.get_mut(connection_id).ok_or(NotDelivered::Gone)?;
+        if socket.closing {
+            return Err(NotDelivered::Gone);
+        }
+        socket.orders.try_send(order).map_err(|error| match error {
             mpsc::error::TrySendError::Closed(_) => NotDelivered::Gone,
             mpsc::error::TrySendError::Full(_) => NotDelivered::Failed,
-        })
+        })?;
+        socket.closing = closing;
+        socket.details.last_active_at = Utc::now();
+        Ok(())
     }
 }
 

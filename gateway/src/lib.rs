@@ -6,6 +6,7 @@ mod cors;
 mod http;
 pub mod invoke;
 pub mod limits;
+pub mod management;
 mod routes;
 pub mod template;
 mod websocket;

@@ -3,6 +3,7 @@
 mod client;
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,8 +11,9 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use gateway::Gateway;
 use gateway::connections::Connections;
-use gateway::invoke::InProcess;
+use gateway::invoke::{Functions, InProcess, Remote};
 use gateway::limits::Limits;
+use gateway::management;
 use gateway::template::{self, Template};
 use shared::config::Config;
 use shared::push::Push;
@@ -40,6 +42,14 @@ enum Command {
         /// A SAM template to take the routes from, instead of the built-in one.
         #[arg(long)]
         template: Option<PathBuf>,
+        /// Run the functions behind this Lambda Invoke endpoint instead of in this process, like
+        /// `http://127.0.0.1:9000` of `cargo lambda watch`.
+        #[arg(long, value_name = "URL")]
+        invoke: Option<String>,
+        /// The loopback port of the @connections API through which such functions push; give them
+        /// its address as `WS_MANAGEMENT_ENDPOINT`. 0 chooses a free one.
+        #[arg(long, value_name = "PORT", default_value_t = 0, requires = "invoke")]
+        management_port: u16,
     },
     /// Bring the database's schema up to date.
     Migrate,
@@ -55,8 +65,11 @@ enum Command {
 }
 
 fn default_url() -> String {
-    let port = settings().remove("PORT").unwrap_or_else(|| "3000".to_owned());
-    format!("ws://localhost:{port}")
+    format!("ws://localhost:{}", port())
+}
+
+fn port() -> String {
+    settings().remove("PORT").filter(|port| !port.is_empty()).unwrap_or_else(|| "3000".to_owned())
 }
 
 #[tokio::main]
@@ -66,9 +79,13 @@ async fn main() -> ExitCode {
             EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,refinery_core=warn")),
         )
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let done = match Cli::parse().command {
-        Command::Serve { template } => serve(template).await,
+        Command::Serve { template, invoke: None, .. } => serve(template).await,
+        Command::Serve { template, invoke: Some(endpoint), management_port } => {
+            serve_remote(template, &endpoint, management_port).await
+        }
         Command::Migrate => migrate().await,
         Command::Connect { url, token } => client::connect(url.trim_end_matches('/'), &token).await,
     };
@@ -91,35 +108,69 @@ fn config() -> Result<Config, String> {
     Config::from(settings()).map_err(|error| error.to_string())
 }
 
+/// The functions in this process.
 async fn serve(template: Option<PathBuf>) -> Result<(), String> {
     let config = config()?;
     let port = config.port;
+    let connections = Arc::new(Connections::default());
+    let app = App::new(config, Push::Local(connections.clone()), DATABASE_CONNECTIONS);
+    let database = app.db.clone();
+    database.ping().await.map_err(unreachable_database)?;
+    let gateway = gateway(template, Arc::new(InProcess::new(app)), connections)?;
+    let listener = listen(port, "PORT").await?;
+    announce(&listener)?;
+    gateway.serve(listener, stopped()).await.map_err(|error| error.to_string())?;
+    database.disconnect().await.map_err(|error| error.to_string())
+}
+
+/// The functions behind a Lambda Invoke endpoint, which have the settings; of them only PORT is
+/// this process's.
+async fn serve_remote(template: Option<PathBuf>, endpoint: &str, management_port: u16) -> Result<(), String> {
+    let port = port().parse().map_err(|_| "PORT must be a port, 0 to 65535".to_owned())?;
+    let connections = Arc::new(Connections::default());
+    let functions = Remote::new(endpoint).map_err(|error| format!("--invoke {error}"))?;
+    let gateway = gateway(template, Arc::new(functions), connections.clone())?;
+    let management = listen(management_port, "--management-port").await?;
+    let address = management.local_addr().map_err(|error| error.to_string())?;
+    tracing::info!("functions behind {endpoint}; they push with WS_MANAGEMENT_ENDPOINT=http://{address}");
+    let listener = listen(port, "PORT").await?;
+    announce(&listener)?;
+    // The management API goes last: sockets that are being closed may still be posted to.
+    let served = tokio::select! {
+        served = gateway.serve(listener, stopped()) => served,
+        served = management::serve(connections, management) => served,
+    };
+    served.map_err(|error| error.to_string())
+}
+
+fn gateway(
+    template: Option<PathBuf>,
+    functions: Arc<dyn Functions>,
+    connections: Arc<Connections>,
+) -> Result<Gateway, String> {
     let yaml = match &template {
         Some(path) => std::fs::read_to_string(path)
             .map_err(|error| format!("cannot read {}: {error}", path.display()))?,
         None => template::BUILT_IN.to_owned(),
     };
     let template = Template::parse(&yaml).map_err(|error| error.to_string())?;
+    Gateway::new(template, functions, connections, Limits::default()).map_err(|error| error.to_string())
+}
 
-    let connections = Arc::new(Connections::default());
-    let app = App::new(config, Push::Local(connections.clone()), DATABASE_CONNECTIONS);
-    let database = app.db.clone();
-    database.ping().await.map_err(unreachable_database)?;
-    let functions = Arc::new(InProcess::new(app));
-    let gateway = Gateway::new(template, functions, connections, Limits::default())
-        .map_err(|error| error.to_string())?;
-
-    // Loopback only: this is a development server, and its grants may be open.
-    let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(|error| match error.kind() {
+/// Listens on loopback only: this is a development server, and its grants may be open.
+async fn listen(port: u16, setting: &str) -> Result<TcpListener, String> {
+    TcpListener::bind(("127.0.0.1", port)).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => {
-            format!("port {port} is in use: choose another, like PORT={}", port.saturating_add(1))
+            format!("port {port} is in use: choose another, like {setting}={}", port.saturating_add(1))
         }
         _ => format!("cannot listen on port {port}: {error}"),
-    })?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
-    tracing::info!("serving http://localhost:{0} and ws://localhost:{0}", address.port());
-    gateway.serve(listener, stopped()).await.map_err(|error| error.to_string())?;
-    database.disconnect().await.map_err(|error| error.to_string())
+    })
+}
+
+fn announce(listener: &TcpListener) -> Result<(), String> {
+    let port = listener.local_addr().map_err(|error| error.to_string())?.port();
+    tracing::info!("serving http://localhost:{port} and ws://localhost:{port}");
+    Ok(())
 }
 
 async fn migrate() -> Result<(), String> {

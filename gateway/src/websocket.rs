@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_tungstenite::tungstenite;
 
 use crate::Gateway;
-use crate::connections::{Closing, GOING_AWAY, Order, new_id};
+use crate::connections::{Closing, Details, GOING_AWAY, Order, new_id};
 use crate::http::{HeaderText, OF_THE_FRAMING, forwarded, message, query_parameters, status, time};
 use crate::limits::{FRAME_BYTES, MESSAGE_BYTES, MESSAGES_UNDER_WAY};
 
@@ -81,7 +81,13 @@ pub(crate) async fn handshake(
     }
 
     // Registered before the upgrade: what is posted from here on waits for the socket.
-    let orders = gateway.connections.add(&connection.id);
+    let details = Details {
+        connected_at: connection.connected_at,
+        source_ip: connection.source_ip.clone(),
+        user_agent: connection.user_agent.clone(),
+        last_active_at: connection.connected_at,
+    };
+    let orders = gateway.connections.add(&connection.id, details);
     let protocol = answer.subprotocol();
     let (failed_gateway, failed_connection) = (gateway.clone(), connection.clone());
     let mut response = upgrade
@@ -275,6 +281,7 @@ async fn run(
             (frame, permit) = next => match frame {
                 Some(Ok(Message::Text(text))) => {
                     last_message = Instant::now();
+                    gateway.connections.heard(&connection.id);
                     let (gateway, connection) = (gateway.clone(), connection.clone());
                     tokio::spawn(async move {
                         deliver(&gateway, &connection, text).await;
