@@ -4,9 +4,11 @@
 //! Every answer and every frame that a test sees is held against `docs/openapi.yaml` and
 //! `docs/asyncapi.yaml`.
 
+mod binaries;
 mod catalogue;
 mod errors;
 mod harness;
+mod management;
 mod messages;
 mod people;
 mod rooms;

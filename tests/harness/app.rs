@@ -19,29 +19,57 @@ use tokio::sync::{OnceCell, oneshot};
 
 use super::{Answer, Person, Socket};
 
-/// What signs the tests' tokens.
-pub const JWT_SECRET: &str = "a secret of the tests, of enough bytes";
+/// The settings of `scripts/dev` and a cheap bcrypt. `scripts/test` gives them to the functions that
+/// are processes of their own.
+const SETTINGS: [(&str, &str); 4] = [
+    ("JWT_SECRET", "a secret of the tests, of enough bytes"),
+    ("REFRESH_SECRET", "another secret of the tests, of enough bytes"),
+    ("BCRYPT_COST", "4"),
+    ("SIGNUP_GRANTS", "open"),
+];
 const NAME_PREFIX: &str = "coterie_test_";
 /// Enough for the races of the tests; a test server gives 500 to all of them together.
 const DATABASE_CONNECTIONS: usize = 24;
 
 /// A server of its own, on a free port, with a database of its own.
+///
+/// With `TEST_GATEWAY` set it is the one server there, with the one database `TEST_DATABASE`, for all
+/// tests at once: `scripts/test` then runs the functions as processes of their own. Names made by
+/// `user`, `prime`, `rich` and `register` get an ending of their own there, so a test says
+/// `ann.user_id` and not `"ann"`. A test that needs settings of its own, another time for all, or the
+/// whole of a table is named in `tests/in-process-only`.
 pub struct TestApp {
     /// `http://127.0.0.1:…`
     pub url: String,
     pub http: reqwest::Client,
     database: Opts,
+    /// What makes names this test's own.
+    ending: String,
+    /// None when the server is not this test's own.
     stop: Option<oneshot::Sender<()>>,
 }
 
 impl TestApp {
     /// A server with the settings of `scripts/dev` and a cheap bcrypt.
     pub async fn start() -> Self {
-        Self::with(&[]).await
+        match setting("TEST_GATEWAY") {
+            None => Self::with(&[]).await,
+            Some(url) => {
+                let name = setting("TEST_DATABASE").expect("TEST_DATABASE names the gateway's database");
+                Self {
+                    url,
+                    http: reqwest::Client::new(),
+                    database: OptsBuilder::from_opts(server()).db_name(Some(name)).into(),
+                    ending: format!("-{:08x}", rand::random::<u32>()),
+                    stop: None,
+                }
+            }
+        }
     }
 
     /// A server with these settings besides.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
+        assert_eq!(setting("TEST_GATEWAY"), None, "name this test in tests/in-process-only");
         let server = server();
         swept(&server).await;
         let name = format!("{NAME_PREFIX}{}_{:016x}", std::process::id(), rand::random::<u64>());
@@ -62,15 +90,9 @@ impl TestApp {
     }
 
     async fn serve(database: Opts, settings: &[(&str, &str)]) -> Self {
-        let defaults = [
-            ("DATABASE_URL", "mysql://replaced@127.0.0.1/below"),
-            ("JWT_SECRET", JWT_SECRET),
-            ("REFRESH_SECRET", "another secret of the tests, of enough bytes"),
-            ("BCRYPT_COST", "4"),
-            ("SIGNUP_GRANTS", "open"),
-        ];
-        let map: BTreeMap<_, _> = defaults
+        let map: BTreeMap<_, _> = [("DATABASE_URL", "mysql://replaced@127.0.0.1/below")]
             .iter()
+            .chain(&SETTINGS)
             .chain(settings)
             .map(|&(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
@@ -86,7 +108,15 @@ impl TestApp {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         tokio::spawn(gateway.serve(listener, async move { _ = stopped.await }));
-        Self { url, http: reqwest::Client::new(), database, stop: Some(stop) }
+        Self { url, http: reqwest::Client::new(), database, ending: String::new(), stop: Some(stop) }
+    }
+
+    /// The server's settings, for a process of its own.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        let name = self.database.db_name().unwrap();
+        let url = format!("{}/{name}", setting("TEST_DATABASE_URL").unwrap().trim_end_matches('/'));
+        let settings = SETTINGS.iter().map(|&(name, value)| (name, value.to_owned()));
+        settings.chain([("DATABASE_URL", url)]).collect()
     }
 
     /// A user who registered with this id and name, not prime and without coins.
@@ -106,6 +136,9 @@ impl TestApp {
 
     /// A user who registered with this, and a password unless it has one.
     pub async fn register(&self, mut registration: Value) -> Person {
+        if let Some(Value::String(user_id)) = registration.get_mut("userId") {
+            user_id.push_str(&self.ending);
+        }
         let password = json!(format!("{}'s password", registration["userId"].as_str().unwrap_or("their")));
         registration.as_object_mut().unwrap().entry("password").or_insert(password);
         let registered = self.post("/api/auth/register", registration).await.created();
@@ -116,7 +149,7 @@ impl TestApp {
     pub async fn foreigner(&self, user_id: &str) -> Person {
         let foreigner = self.prime(user_id).await;
         self.run("INSERT IGNORE INTO organizations (id, name, name_key, created_at) VALUES (2, 'Acme', 'acme', NOW())", ()).await;
-        self.run("UPDATE users SET organization_id = 2 WHERE user_id = ?", (user_id,)).await;
+        self.run("UPDATE users SET organization_id = 2 WHERE user_id = ?", (&foreigner.user_id,)).await;
         foreigner
     }
 
@@ -172,9 +205,8 @@ impl TestApp {
 
 impl Drop for TestApp {
     fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            _ = stop.send(());
-        }
+        let Some(stop) = self.stop.take() else { return };
+        _ = stop.send(());
         // The database of a failed test stays for inspection; the next run sweeps it.
         let Some(name) = self.database.db_name().map(str::to_owned).filter(|_| !std::thread::panicking())
         else {
@@ -189,10 +221,14 @@ impl Drop for TestApp {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a setting of the tests, not of the service")]
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// The server on which each test makes its database. `scripts/test` starts one.
 fn server() -> Opts {
-    #[expect(clippy::disallowed_methods, reason = "a setting of the tests, not of the service")]
-    let url = std::env::var("TEST_DATABASE_URL").expect("TEST_DATABASE_URL is set; scripts/test does that");
+    let url = setting("TEST_DATABASE_URL").expect("TEST_DATABASE_URL is set; scripts/test does that");
     Opts::from_url(&url).unwrap()
 }
 

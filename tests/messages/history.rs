@@ -14,7 +14,7 @@ async fn a_member_sees_the_whole_history_also_from_before_joining() {
     let system = &history["messages"][1];
     assert_eq!(
         (&system["kind"], &system["userId"], &history["lastSeq"]),
-        (&json!("system"), &json!("bob"), &json!(2))
+        (&json!("system"), &json!(bob.user_id), &json!(2))
     );
 }
 

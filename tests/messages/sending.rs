@@ -17,13 +17,13 @@ async fn a_message_sent_by_rest_is_answered_whole_and_pushed_to_all_sockets_of_t
     let sent = ann
         .post(
             "/api/messages",
-            json!({"roomId": room.to_string(), "content": "Hello\tBob\n", "userId": "ann"}),
+            json!({"roomId": room.to_string(), "content": "Hello\tBob\n", "userId": ann.user_id}),
         )
         .await;
     let message = sent.created()["message"].take();
     let expected = json!({
-        "messageId": format!("{room}-2"), "roomId": room, "seq": 2, "updatedSeq": 2, "kind": "text", "userId": "ann",
-        "name": "ann", "content": "Hello\tBob\n", "isEncrypted": false, "clientMessageId": null, "replyTo": null,
+        "messageId": format!("{room}-2"), "roomId": room, "seq": 2, "updatedSeq": 2, "kind": "text", "userId": ann.user_id,
+        "name": ann.user_id, "content": "Hello\tBob\n", "isEncrypted": false, "clientMessageId": null, "replyTo": null,
         "attachment": null, "reactions": [], "createdAt": message["createdAt"], "editedAt": null, "deleted": false
     });
     assert_eq!(message, expected);
@@ -128,9 +128,9 @@ async fn a_user_id_may_be_given_but_only_ones_own() {
     let app = TestApp::start().await;
     let (ann, bob, room) = room_of_two(&app).await;
     let draft = |user_id: &str| json!({"roomId": room, "content": "x", "userId": user_id});
-    bob.post("/api/messages", draft("ann")).await.refused(403, "identity_mismatch");
+    bob.post("/api/messages", draft(&ann.user_id)).await.refused(403, "identity_mismatch");
     let mut socket = bob.connect().await;
-    socket.refused("sendMessage", draft("ann"), "identity_mismatch").await;
-    socket.acked("sendMessage", draft("bob")).await;
+    socket.refused("sendMessage", draft(&ann.user_id), "identity_mismatch").await;
+    socket.acked("sendMessage", draft(&bob.user_id)).await;
     assert_eq!(ann.reads(room).await.len(), 2);
 }

@@ -35,7 +35,7 @@ async fn an_access_token_says_who_for_how_long_and_by_whom() {
     let ann = app.user("ann").await;
     let claims = claims(&ann.access_token);
     let is = |name: &str, value: Value| assert_eq!(claims[name], value, "{name}");
-    is("sub", json!("ann"));
+    is("sub", json!(ann.user_id));
     is("org", json!(1));
     is("role", json!("user"));
     is("iss", json!("coterie"));
@@ -94,7 +94,7 @@ async fn a_revoked_or_expired_session_ends_its_access_tokens_at_once() {
     for (name, end) in [("ann", "revoked_at = NOW()"), ("bob", "expires_at = NOW() - INTERVAL 1 SECOND")] {
         let person = app.user(name).await;
         person.get("/api/profile/me").await.ok();
-        app.run(&format!("UPDATE sessions SET {end} WHERE user_id = ?"), (name,)).await;
+        app.run(&format!("UPDATE sessions SET {end} WHERE user_id = ?"), (&person.user_id,)).await;
         assert!(refuse(&app, &person, person.access_token.clone()).await, "{name}");
     }
 }
@@ -118,7 +118,7 @@ async fn the_previous_secret_is_accepted_during_a_rotation() {
 async fn a_stale_claim_grants_nothing() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
-    app.run("UPDATE users SET prime = FALSE", ()).await;
+    app.run("UPDATE users SET prime = FALSE WHERE user_id = ?", (&ann.user_id,)).await;
     let answer = ann.post("/api/chatrooms", json!({"password": "open sesame"})).await;
     answer.refused(403, "prime_required");
 }

@@ -18,11 +18,12 @@ async fn others_see_the_public_fields_and_no_more() {
 async fn who_has_a_socket_open_is_online() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let ann_path = format!("/api/profile/{}", ann.user_id);
     let socket = ann.connect().await;
-    assert_eq!(bob.get("/api/profile/ann").await.ok()["online"], true);
+    assert_eq!(bob.get(&ann_path).await.ok()["online"], true);
     socket.close().await;
     // The close reaches the functions as `$disconnect`, which is an event of its own.
-    while bob.get("/api/profile/ann").await.ok()["online"] == true {
+    while bob.get(&ann_path).await.ok()["online"] == true {
         tokio::task::yield_now().await;
     }
 }
@@ -31,9 +32,9 @@ async fn who_has_a_socket_open_is_online() {
 async fn somebody_unknown_and_somebody_of_another_organization_are_not_found_alike() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
-    app.foreigner("zoe").await;
+    let zoe = app.foreigner("zoe").await;
     let unknown = ann.get("/api/profile/nobody").await.refused(404, "user_not_found");
-    let foreign = ann.get("/api/profile/zoe").await.refused(404, "user_not_found");
+    let foreign = ann.get(&format!("/api/profile/{}", zoe.user_id)).await.refused(404, "user_not_found");
     assert_eq!(unknown, foreign);
 }
 

@@ -87,8 +87,9 @@ async fn user_ids_compare_byte_for_byte() {
 #[tokio::test]
 async fn identifiers_are_unique_across_organizations() {
     let app = TestApp::start().await;
-    app.foreigner("zoe").await;
-    let answer = app.post("/api/auth/register", json!({"userId": "zoe", "password": "correct horse"})).await;
+    let zoe = app.foreigner("zoe").await;
+    let answer =
+        app.post("/api/auth/register", json!({"userId": zoe.user_id, "password": "correct horse"})).await;
     answer.refused(409, "user_exists");
 }
 

@@ -17,15 +17,16 @@ async fn a_prime_user_makes_a_password_room_and_is_its_owner() {
             &room["lastSeq"],
             &room["createdBy"]
         ),
-        (&json!("prime"), &json!("Tea"), &json!(6), &json!(1), &json!(0), &json!("ann"))
+        (&json!("prime"), &json!("Tea"), &json!(6), &json!(1), &json!(0), &json!(ann.user_id))
     );
     let members = ann.get(&format!("/api/rooms/{}/members", room["id"])).await.ok();
     assert_eq!(
         (&members["members"][0]["userId"], &members["members"][0]["role"]),
-        (&json!("ann"), &json!("owner"))
+        (&json!(ann.user_id), &json!("owner"))
     );
     assert_eq!(ann.reads(room["id"].as_u64().unwrap()).await, [], "no system message");
-    let hashes: Vec<String> = app.rows("SELECT password_hash FROM rooms").await;
+    let hashes: Vec<String> =
+        app.rows(&format!("SELECT password_hash FROM rooms WHERE id = {}", room["id"])).await;
     assert!(hashes[0].starts_with("$2b$"), "{hashes:?}");
 }
 

@@ -24,7 +24,7 @@ async fn who_leaves_sees_and_may_nothing_there_and_the_others_are_told() {
     bob.leaves(room).await.no_content();
     assert_eq!(
         ann_hears.receives("userLeft").await,
-        json!({"roomId": room, "seq": 2, "userId": "bob", "name": "bob", "removed": false})
+        json!({"roomId": room, "seq": 2, "userId": bob.user_id, "name": bob.user_id, "removed": false})
     );
     ann_hears.has_nothing().await;
     bob.says(room, "still here?").await.refused(403, "not_a_member");
@@ -45,7 +45,7 @@ async fn the_other_sockets_of_who_leaves_learn_it() {
     let (mut phone, mut laptop) = (bob.connect().await, bob.connect().await);
     assert_eq!(phone.acked("leaveRoom", json!({"roomId": room})).await, json!({"roomId": room, "seq": 2}));
     phone.has_nothing().await;
-    assert_eq!(laptop.receives("userLeft").await["userId"], "bob");
+    assert_eq!(laptop.receives("userLeft").await["userId"], bob.user_id);
 }
 
 #[tokio::test]
@@ -60,8 +60,12 @@ async fn an_owner_who_leaves_is_followed_by_the_oldest_moderator_else_the_oldest
         guest.joins(room).await.created();
         guests.push(guest);
     }
-    app.run("UPDATE room_members SET role = 'moderator' WHERE user_id IN ('yan', 'cid')", ()).await;
     let [zed, bob, yan, cid] = &guests[..] else { unreachable!() };
+    app.run(
+        "UPDATE room_members SET role = 'moderator' WHERE user_id IN (?, ?)",
+        (&yan.user_id, &cid.user_id),
+    )
+    .await;
     let owner = async |asker: &Person| {
         roles(asker, room).await.into_iter().find(|(_, role)| role == "owner").unwrap().0
     };
@@ -80,8 +84,8 @@ async fn whoever_enters_a_room_that_everybody_left_owns_it() {
     ann.leaves(room).await.no_content();
     bob.joins(room).await.created();
     ann.joins(room).await.created();
-    let expected = [("bob", "owner"), ("ann", "member")];
-    assert_eq!(roles(&ann, room).await, expected.map(|(user, role)| (user.to_owned(), role.to_owned())));
+    let expected = [(&bob.user_id, "owner"), (&ann.user_id, "member")];
+    assert_eq!(roles(&ann, room).await, expected.map(|(user, role)| (user.clone(), role.to_owned())));
 }
 
 #[tokio::test]

@@ -18,7 +18,10 @@ async fn members_are_listed_oldest_first_with_role_and_presence() {
         .collect();
     assert_eq!(
         seen,
-        [(&json!("zed"), &json!("owner"), &json!(false)), (&json!("bob"), &json!("member"), &json!(true))]
+        [
+            (&json!(zed.user_id), &json!("owner"), &json!(false)),
+            (&json!(bob.user_id), &json!("member"), &json!(true))
+        ]
     );
 }
 

@@ -45,7 +45,8 @@ async fn a_user_with_150_coins_who_races_into_five_rooms_joins_and_pays_one() {
     let answers = join_all(rooms.iter().map(|&room| bob.joins(room))).await;
     assert_eq!(tally(answers.iter().map(|answer| answer.status)), [(201, 1), (402, 4)]);
     assert_eq!(bob.coins().await, 0);
-    let sums: Vec<i64> = app.rows("SELECT SUM(delta) FROM coin_ledger WHERE user_id = 'bob'").await;
+    let sums: Vec<i64> =
+        app.rows(&format!("SELECT SUM(delta) FROM coin_ledger WHERE user_id = '{}'", bob.user_id)).await;
     assert_eq!(sums, [0]);
     app.invariants_hold().await;
 }
@@ -123,7 +124,7 @@ async fn sends_that_race_with_joins_and_leaves_of_the_room_meet_no_deadlock() {
         }
     }));
     tokio::join!(by_frame, by_rest, in_and_out);
-    let last: Vec<u64> = app.rows("SELECT last_seq FROM rooms").await;
+    let last: Vec<u64> = app.rows(&format!("SELECT last_seq FROM rooms WHERE id = {room}")).await;
     assert_eq!(last, [50 + 60 + 4 * 10 * 3]);
     app.invariants_hold().await;
 }

@@ -57,7 +57,7 @@ async fn joining_by_frame_is_acknowledged_as_rest_answers_with_room_and_number()
     let (ann, bob) = (app.prime("ann").await, app.rich("bob", 200).await);
     let room = ann.opens_a_room().await;
     let mut socket = bob.connect().await;
-    let entry = json!({"roomId": room.to_string(), "password": "open sesame", "userId": "bob"});
+    let entry = json!({"roomId": room.to_string(), "password": "open sesame", "userId": bob.user_id});
     let ack = socket.acked("joinRoom", entry).await;
     let seen = ["roomId", "seq", "charged", "availCoins", "alreadyMember"].map(|name| ack[name].clone());
     assert_eq!(seen, [json!(room), json!(1), json!(0), json!(200), json!(false)]);
@@ -76,7 +76,7 @@ async fn refusals_by_frame_are_those_of_rest() {
     let by_frame = socket.refused("joinRoom", wrong.clone(), "wrong_room_password").await;
     assert_eq!(by_frame, bob.post("/api/joinroom", wrong).await.refused(403, "wrong_room_password"));
     socket.refused("joinRoom", json!({"roomId": 999}), "room_not_found").await;
-    socket.refused("joinRoom", json!({"roomId": room, "userId": "ann"}), "identity_mismatch").await;
+    socket.refused("joinRoom", json!({"roomId": room, "userId": ann.user_id}), "identity_mismatch").await;
     socket.refused("leaveRoom", json!({"roomId": room}), "not_a_member").await;
     socket.refused("leaveRoom", json!({"roomId": room, "userId": 1}), "identity_mismatch").await;
     let problem: Value = socket.refused("leaveRoom", json!({}), "invalid_request").await;

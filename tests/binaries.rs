@@ -1,0 +1,135 @@
+//! Each Lambda binary by itself: started as Lambda starts it, it takes a recorded event from a runtime
+//! API on loopback and posts its answer there.
+
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use gateway::connections::Connections;
+use gateway::management;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::harness::TestApp;
+
+/// A recorded event, and the status of the answer to it. The events are AWS's own: payload format 2.0
+/// from the Lambda documentation with `{}` as its body and no token, the others captured from sockets.
+fn expectation(function: &str) -> (&'static str, Value) {
+    let http = include_str!("events/http.json");
+    match function {
+        "connect" => (include_str!("events/connect.json"), json!(401)),
+        "disconnect" => (include_str!("events/disconnect.json"), json!(200)),
+        "message" => (include_str!("events/message.json"), json!(200)),
+        "health" => (http, json!(200)),
+        "register" | "login" => (http, json!(400)),
+        // Invoked by name: no status, and an answer of its own.
+        "migrate" => ("{}", Value::Null),
+        // Every other endpoint is for those who have signed in.
+        _ => (http, json!(401)),
+    }
+}
+
+#[tokio::test]
+async fn every_binary_boots_and_answers_an_event() {
+    let app = TestApp::start().await;
+    let endpoint = nobody_connected().await;
+    for function in functions::catalogue().into_keys() {
+        let (event, status) = expectation(function);
+        let (runtime, mut answers) = runtime(event).await;
+        let _running = Running(
+            Command::new(binary(function))
+                .env_clear()
+                .envs(app.settings())
+                .env("WS_MANAGEMENT_ENDPOINT", &endpoint)
+                .env("AWS_LAMBDA_RUNTIME_API", runtime)
+                .env("AWS_LAMBDA_FUNCTION_NAME", function)
+                .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+                .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+                .envs([("AWS_REGION", "us-east-1"), ("AWS_EC2_METADATA_DISABLED", "true")])
+                .envs([("AWS_ACCESS_KEY_ID", "tests"), ("AWS_SECRET_ACCESS_KEY", "tests")])
+                .spawn()
+                .unwrap_or_else(|error| panic!("{function}: {error}; scripts/test builds the binaries")),
+        );
+        let posted = timeout(Duration::from_secs(20), answers.recv()).await;
+        let (outcome, answer) = posted.unwrap_or_else(|_| panic!("{function} answers")).unwrap();
+        assert_eq!((outcome.as_str(), &answer["statusCode"]), ("response", &status), "{function}: {answer}");
+    }
+}
+
+/// Where cargo has put a binary: beside the folder of the tests' own.
+fn binary(name: &str) -> PathBuf {
+    std::env::current_exe().unwrap().parent().unwrap().with_file_name(name)
+}
+
+/// A process that ends with its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+/// A management API without a single socket.
+async fn nobody_connected() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(management::serve(Arc::new(Connections::default()), listener));
+    endpoint
+}
+
+/// A runtime API (AWS Lambda Developer Guide, "Using the Lambda runtime API") with one event, at the
+/// address that is answered; what the function posts comes out as `("response", …)` or `("error", …)`.
+async fn runtime(event: &'static str) -> (String, mpsc::UnboundedReceiver<(String, Value)>) {
+    #[derive(Clone)]
+    struct Events {
+        next: Arc<Mutex<Option<&'static str>>>,
+        posted: mpsc::UnboundedSender<(String, Value)>,
+    }
+    let next = async |State(events): State<Events>| {
+        let event = events.next.lock().unwrap().take();
+        match event {
+            Some(event) => (
+                [
+                    ("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
+                    ("lambda-runtime-deadline-ms", "4102444800000"),
+                    (
+                        "lambda-runtime-invoked-function-arn",
+                        "arn:aws:lambda:us-east-1:123456789012:function:f",
+                    ),
+                    ("lambda-runtime-trace-id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0"),
+                ],
+                event,
+            ),
+            // As in Lambda, who asks for more waits.
+            None => std::future::pending().await,
+        }
+    };
+    let answered =
+        async |State(events): State<Events>, Path((_, outcome)): Path<(String, String)>, body: String| {
+            _ = events.posted.send((outcome, serde_json::from_str(&body).unwrap()));
+            (StatusCode::ACCEPTED, r#"{"status":"OK"}"#)
+        };
+    let failed = async |State(events): State<Events>, body: String| {
+        _ = events.posted.send(("init error".to_owned(), serde_json::from_str(&body).unwrap()));
+        StatusCode::ACCEPTED
+    };
+    let (posted, answers) = mpsc::unbounded_channel();
+    let router = Router::new()
+        .route("/2018-06-01/runtime/invocation/next", get(next))
+        .route("/2018-06-01/runtime/invocation/{request_id}/{outcome}", post(answered))
+        .route("/2018-06-01/runtime/init/error", post(failed))
+        .with_state(Events { next: Arc::new(Mutex::new(Some(event))), posted });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (address, answers)
+}

@@ -1,0 +1,171 @@
+//! The gateway's `@connections` API, as the AWS SDK sees it.
+
+use std::sync::Arc;
+
+use aws_sdk_apigatewaymanagement::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
+use aws_sdk_apigatewaymanagement::error::SdkError;
+use aws_sdk_apigatewaymanagement::primitives::Blob;
+use aws_sdk_apigatewaymanagement::{Client, Config};
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use gateway::connections::Connections;
+use gateway::invoke::{Failure, Functions};
+use gateway::limits::{FRAMES_WAITING, Limits, MESSAGE_BYTES};
+use gateway::template::{BUILT_IN, Template};
+use gateway::{Gateway, management};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Functions that tell of their events, let everybody in and do nothing else.
+struct Told(mpsc::UnboundedSender<Value>);
+
+impl Functions for Told {
+    fn invoke(
+        &self,
+        _name: &str,
+        _request_id: &str,
+        event: Box<RawValue>,
+    ) -> BoxFuture<'static, Result<Box<RawValue>, Failure>> {
+        _ = self.0.send(serde_json::from_str(event.get()).unwrap());
+        let answer = RawValue::from_string(r#"{"statusCode":200}"#.to_owned()).unwrap();
+        Box::pin(async { Ok(answer) })
+    }
+}
+
+/// A gateway with its management API.
+struct Served {
+    client: Client,
+    url: String,
+    management_url: String,
+    events: mpsc::UnboundedReceiver<Value>,
+}
+
+impl Served {
+    async fn start() -> Self {
+        let connections = Arc::new(Connections::default());
+        let (told, events) = mpsc::unbounded_channel();
+        let template = Template::parse(BUILT_IN).unwrap();
+        let gateway =
+            Gateway::new(template, Arc::new(Told(told)), connections.clone(), Limits::default()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}/", listener.local_addr().unwrap());
+        tokio::spawn(gateway.serve(listener, std::future::pending()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let management_url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(management::serve(connections, listener));
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(Credentials::new("tests", "tests", None, None, "tests"))
+            .retry_config(RetryConfig::disabled())
+            .endpoint_url(&management_url);
+        Self { client: Client::from_conf(config.build()), url, management_url, events }
+    }
+
+    /// An open socket, and its connection id.
+    async fn connect(&mut self) -> (Stream, String) {
+        let (stream, _) = connect_async(self.url.as_str()).await.unwrap();
+        (stream, self.event().await["connectionId"].as_str().unwrap().to_owned())
+    }
+
+    /// The context of the next event.
+    async fn event(&mut self) -> Value {
+        self.events.recv().await.unwrap()["requestContext"].take()
+    }
+
+    async fn post(&self, connection_id: &str, frame: Vec<u8>) -> Result<(), (u16, Option<String>)> {
+        let post = self.client.post_to_connection().connection_id(connection_id).data(Blob::new(frame));
+        post.send().await.map(drop).map_err(|error| refusal(&error))
+    }
+}
+
+/// The status of an error and the name by which the SDK knows it.
+fn refusal<E: aws_sdk_apigatewaymanagement::error::ProvideErrorMetadata>(
+    error: &SdkError<E>,
+) -> (u16, Option<String>) {
+    let status = error.raw_response().unwrap().status().as_u16();
+    (status, error.as_service_error().and_then(|error| error.code()).map(str::to_owned))
+}
+
+fn named<T>(status: u16, name: &str) -> Result<T, (u16, Option<String>)> {
+    Err((status, Some(name.to_owned())))
+}
+
+#[tokio::test]
+async fn what_is_posted_reaches_the_socket_as_text_and_the_largest_message_still_does() {
+    let mut served = Served::start().await;
+    let (mut socket, id) = served.connect().await;
+    assert!(id.ends_with('='), "{id}");
+    assert_eq!(served.post(&id, "héllo".into()).await, Ok(()));
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("héllo"));
+    assert_eq!(served.post(&id, vec![b'x'; MESSAGE_BYTES]).await, Ok(()));
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("x".repeat(MESSAGE_BYTES)));
+    assert_eq!(served.post(&id, vec![b'x'; MESSAGE_BYTES + 1]).await, named(413, "PayloadTooLargeException"));
+}
+
+#[tokio::test]
+async fn a_connection_can_be_looked_at() {
+    let mut served = Served::start().await;
+    let (_socket, id) = served.connect().await;
+    let found = served.client.get_connection().connection_id(&id).send().await.unwrap();
+    assert_eq!(found.identity().unwrap().source_ip(), Some("127.0.0.1"));
+    assert!(found.connected_at().unwrap() <= found.last_active_at().unwrap());
+}
+
+#[tokio::test]
+async fn a_connection_that_is_deleted_closes_and_is_gone_at_once() {
+    let mut served = Served::start().await;
+    let (mut socket, id) = served.connect().await;
+    let http = reqwest::Client::new();
+    let path =
+        format!("{}/@connections/{}", served.management_url, id.replace('=', "%3D").replace('/', "%2F"));
+    assert_eq!(http.delete(&path).send().await.unwrap().status(), 204);
+    assert_eq!(served.post(&id, "late".into()).await, named(410, "GoneException"));
+    let Message::Close(Some(close)) = socket.next().await.unwrap().unwrap() else { panic!("no close") };
+    assert_eq!((u16::from(close.code), close.reason.as_str()), (1000, "Connection Closed Normally"));
+    drop(socket);
+    let event = served.event().await;
+    assert_eq!((&event["eventType"], &event["disconnectStatusCode"]), (&"DISCONNECT".into(), &1000.into()));
+}
+
+#[tokio::test]
+async fn nobody_is_reached_behind_an_id_that_is_unknown() {
+    let served = Served::start().await;
+    let id = "TXzPWdnOjoECGjA=";
+    assert_eq!(served.post(id, "anybody?".into()).await, named(410, "GoneException"));
+    let got = served.client.get_connection().connection_id(id).send().await;
+    assert!(got.unwrap_err().into_service_error().is_gone_exception());
+    let deleted = served.client.delete_connection().connection_id(id).send().await;
+    assert!(deleted.unwrap_err().into_service_error().is_gone_exception());
+}
+
+#[tokio::test]
+async fn a_socket_that_does_not_read_is_over_its_limit_when_its_queue_is_full() {
+    let mut served = Served::start().await;
+    let (_socket, id) = served.connect().await;
+    // The queue, and what the system's buffers of the two ends hold.
+    let most = FRAMES_WAITING + 16 * 1024 * 1024 / MESSAGE_BYTES;
+    for _ in 0..most {
+        match served.post(&id, vec![b'x'; MESSAGE_BYTES]).await {
+            Ok(()) => {}
+            refused => return assert_eq!(refused, named(429, "LimitExceededException")),
+        }
+    }
+    panic!("{most} messages wait for a socket that does not read");
+}
+
+#[tokio::test]
+async fn the_port_has_nothing_else() {
+    let served = Served::start().await;
+    let answer = reqwest::get(format!("{}/health", served.management_url)).await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["x-amzn-errortype"]),
+        (403, &"ForbiddenException".parse().unwrap())
+    );
+}
