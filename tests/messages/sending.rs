@@ -45,7 +45,7 @@ async fn who_is_not_in_the_room_may_not_send_and_hears_nothing() {
     let (mut eves, mut zoes) = (eve.connect().await, zoe.connect().await);
     eve.says(room, "let me in").await.refused(403, "not_a_member");
     zoe.says(room, "let me in").await.refused(404, "room_not_found");
-    eve.says(999, "anybody?").await.refused(404, "room_not_found");
+    eve.says(999_999_999, "anybody?").await.refused(404, "room_not_found");
     eves.refused("sendMessage", json!({"roomId": room, "content": "x"}), "not_a_member").await;
     zoes.refused("sendMessage", json!({"roomId": room, "content": "x"}), "room_not_found").await;
     ann.says(room, "just us").await.created();

@@ -4,7 +4,8 @@ use crate::harness::{Answer, Person, TestApp};
 
 async fn two_sessions(app: &TestApp) -> [Person; 2] {
     let phone = app.register(json!({"userId": "ann", "password": "correct horse", "isPrime": true})).await;
-    let login = app.post("/api/auth/login", json!({"userId": "ann", "password": "correct horse"})).await.ok();
+    let login =
+        app.post("/api/auth/login", json!({"userId": phone.user_id, "password": "correct horse"})).await.ok();
     [phone, Person::new(app, &login)]
 }
 

@@ -11,9 +11,14 @@ fn token(answer: &Value) -> String {
     answer["refreshToken"].as_str().unwrap().to_owned()
 }
 
-/// As if the exchanges so far had happened so many seconds ago.
-async fn pass(app: &TestApp, seconds: u32) {
-    app.run("UPDATE refresh_tokens SET rotated_at = rotated_at - INTERVAL ? SECOND", (seconds,)).await;
+/// As if the person's exchanges so far had happened so many seconds ago.
+async fn pass(app: &TestApp, person: &Person, seconds: u32) {
+    app.run(
+        "UPDATE refresh_tokens SET rotated_at = rotated_at - INTERVAL ? SECOND
+         WHERE session_id IN (SELECT session_id FROM sessions WHERE user_id = ?)",
+        (seconds, &person.user_id),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -37,7 +42,11 @@ async fn parallel_refreshes_get_the_same_successor() {
     let mut successors: Vec<_> = answers.into_iter().map(|answer| token(&answer.ok())).collect();
     successors.dedup();
     assert_eq!(successors.len(), 1);
-    assert_eq!(app.rows::<u64>("SELECT COUNT(*) FROM refresh_tokens").await, [2]);
+    let sql = format!(
+        "SELECT COUNT(*) FROM refresh_tokens JOIN sessions USING (session_id) WHERE user_id = '{}'",
+        ann.user_id
+    );
+    assert_eq!(app.rows::<u64>(&sql).await, [2]);
 }
 
 #[tokio::test]
@@ -45,7 +54,7 @@ async fn an_old_token_is_answered_again_for_30_seconds_while_its_successor_is_un
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let first = token(&refresh(&app, &ann.refresh_token).await.ok());
-    pass(&app, 29).await;
+    pass(&app, &ann, 29).await;
     assert_eq!(token(&refresh(&app, &ann.refresh_token).await.ok()), first);
     ann.get("/api/profile/me").await.ok();
 }
@@ -56,7 +65,7 @@ async fn an_old_token_used_after_30_seconds_ends_the_session_and_its_sockets() {
     let ann = app.user("ann").await;
     let mut socket = ann.connect().await;
     let successor = token(&refresh(&app, &ann.refresh_token).await.ok());
-    pass(&app, 31).await;
+    pass(&app, &ann, 31).await;
     refresh(&app, &ann.refresh_token).await.refused(401, "unauthenticated");
     refresh(&app, &successor).await.refused(401, "unauthenticated");
     ann.get("/api/profile/me").await.refused(401, "unauthenticated");
@@ -79,10 +88,11 @@ async fn a_token_whose_successor_was_used_ends_the_session_at_once() {
 async fn a_reuse_ends_that_session_and_no_other() {
     let app = TestApp::start().await;
     let ann = app.register(json!({"userId": "ann", "password": "correct horse"})).await;
-    let login = app.post("/api/auth/login", json!({"userId": "ann", "password": "correct horse"})).await.ok();
+    let login =
+        app.post("/api/auth/login", json!({"userId": ann.user_id, "password": "correct horse"})).await.ok();
     let other = Person::new(&app, &login);
     refresh(&app, &ann.refresh_token).await.ok();
-    pass(&app, 31).await;
+    pass(&app, &ann, 31).await;
     refresh(&app, &ann.refresh_token).await.refused(401, "unauthenticated");
     other.get("/api/profile/me").await.ok();
     refresh(&app, &other.refresh_token).await.ok();
@@ -103,12 +113,18 @@ async fn what_is_no_refresh_token_is_refused() {
 async fn a_session_lives_seven_days_from_its_last_refresh() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
-    app.run("UPDATE sessions SET expires_at = UTC_TIMESTAMP(3) + INTERVAL 1 MINUTE", ()).await;
+    let ends_in = async |seconds: i32| {
+        let sql = "UPDATE sessions SET expires_at = UTC_TIMESTAMP(3) + INTERVAL ? SECOND WHERE user_id = ?";
+        app.run(sql, (seconds, &ann.user_id)).await;
+    };
+    ends_in(60).await;
     let fresh = token(&refresh(&app, &ann.refresh_token).await.ok());
-    let days: Vec<i64> = app
-        .rows("SELECT ROUND(TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(3), expires_at) / 86400) FROM sessions")
-        .await;
-    assert_eq!(days, [7]);
-    app.run("UPDATE sessions SET expires_at = UTC_TIMESTAMP(3) - INTERVAL 1 SECOND", ()).await;
+    let sql = format!(
+        "SELECT ROUND(TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(3), expires_at) / 86400)
+         FROM sessions WHERE user_id = '{}'",
+        ann.user_id
+    );
+    assert_eq!(app.rows::<i64>(&sql).await, [7]);
+    ends_in(-1).await;
     refresh(&app, &fresh).await.refused(401, "unauthenticated");
 }

@@ -142,7 +142,7 @@ async fn a_room_that_is_unknown_foreign_or_not_joined_by_this_door_is_not_found(
         app.run("UPDATE rooms SET kind = ?, password_hash = NULL WHERE id = ?", (kind, room)).await;
     }
     let bob = app.user("bob").await;
-    let unknown = bob.joins(999).await.refused(404, "room_not_found");
+    let unknown = bob.joins(999_999_999).await.refused(404, "room_not_found");
     for room in [foreign, group, direct] {
         assert_eq!(bob.joins(room).await.refused(404, "room_not_found"), unknown);
     }

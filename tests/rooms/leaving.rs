@@ -104,6 +104,6 @@ async fn a_room_of_another_organization_cannot_be_left_nor_found() {
     let (ann, zoe) = (app.prime("ann").await, app.foreigner("zoe").await);
     let room = zoe.opens_a_room().await;
     ann.leaves(room).await.refused(404, "room_not_found");
-    ann.leaves(999).await.refused(404, "room_not_found");
+    ann.leaves(999_999_999).await.refused(404, "room_not_found");
     assert_eq!(ann.post("/api/rooms/x/leave", json!({})).await.wrong_fields(), ["roomId"]);
 }

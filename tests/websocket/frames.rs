@@ -75,7 +75,7 @@ async fn refusals_by_frame_are_those_of_rest() {
     let wrong = json!({"roomId": room, "password": "nope"});
     let by_frame = socket.refused("joinRoom", wrong.clone(), "wrong_room_password").await;
     assert_eq!(by_frame, bob.post("/api/joinroom", wrong).await.refused(403, "wrong_room_password"));
-    socket.refused("joinRoom", json!({"roomId": 999}), "room_not_found").await;
+    socket.refused("joinRoom", json!({"roomId": 999_999_999}), "room_not_found").await;
     socket.refused("joinRoom", json!({"roomId": room, "userId": ann.user_id}), "identity_mismatch").await;
     socket.refused("leaveRoom", json!({"roomId": room}), "not_a_member").await;
     socket.refused("leaveRoom", json!({"roomId": room, "userId": 1}), "identity_mismatch").await;

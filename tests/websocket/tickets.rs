@@ -19,7 +19,7 @@ async fn a_ticket_opens_one_socket_of_its_user() {
         panic!("the ticket opens nothing")
     };
     let ack = socket.acked("sendMessage", json!({"roomId": room, "content": "it is me"})).await;
-    assert_eq!(ack["message"]["userId"], "ann");
+    assert_eq!(ack["message"]["userId"], ann.user_id);
     let Err((status, _)) = app.connect(&format!("?ticket={ticket}")).await else {
         panic!("it opened another")
     };
@@ -41,7 +41,12 @@ async fn a_ticket_is_worth_nothing_after_a_minute_or_after_its_session() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let (late, orphan) = (ticket(&ann).await, ticket(&bob).await);
-    app.run("UPDATE tickets SET expires_at = expires_at - INTERVAL 61 SECOND WHERE session_id = (SELECT session_id FROM sessions WHERE user_id = 'ann')", ()).await;
+    app.run(
+        "UPDATE tickets SET expires_at = expires_at - INTERVAL 61 SECOND
+         WHERE session_id IN (SELECT session_id FROM sessions WHERE user_id = ?)",
+        (&ann.user_id,),
+    )
+    .await;
     bob.post("/api/auth/logout", json!({})).await.no_content();
     for ticket in [late, orphan, "x".to_owned(), String::new()] {
         let Err((status, _)) = app.connect(&format!("?ticket={ticket}")).await else {
