@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gateway::Gateway;
 use gateway::connections::Connections;
-use gateway::invoke::InProcess;
+use gateway::invoke::{Functions, InProcess};
 use gateway::limits::Limits;
 use gateway::template::{self, Template};
 use mysql_async::prelude::{FromRow, Queryable};
@@ -69,6 +69,15 @@ impl TestApp {
 
     /// A server with these settings besides.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
+        Self::serve(Self::new_database().await, settings, |functions| Arc::new(functions)).await
+    }
+
+    /// A server whose functions are wrapped, to stop time between two lines.
+    pub async fn wrapped(wrap: impl FnOnce(InProcess) -> Arc<dyn Functions>) -> Self {
+        Self::serve(Self::new_database().await, &[], wrap).await
+    }
+
+    async fn new_database() -> Opts {
         assert_eq!(setting("TEST_GATEWAY"), None, "name this test in tests/in-process-only");
         let server = server();
         swept(&server).await;
@@ -79,17 +88,22 @@ impl TestApp {
         connection.disconnect().await.unwrap();
         let database: Opts = OptsBuilder::from_opts(server).db_name(Some(name)).into();
         migrations::migrate(&database).await.unwrap();
-        Self::serve(database, settings).await
+        database
     }
 
     /// A server whose database does not answer.
     pub async fn without_database() -> Self {
         let nowhere = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let database = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(nowhere.port());
-        Self::serve(database.db_name(Some("coterie_test_none")).into(), &[]).await
+        let database = database.db_name(Some("coterie_test_none")).into();
+        Self::serve(database, &[], |functions| Arc::new(functions)).await
     }
 
-    async fn serve(database: Opts, settings: &[(&str, &str)]) -> Self {
+    async fn serve(
+        database: Opts,
+        settings: &[(&str, &str)],
+        wrap: impl FnOnce(InProcess) -> Arc<dyn Functions>,
+    ) -> Self {
         let map: BTreeMap<_, _> = [("DATABASE_URL", "mysql://replaced@127.0.0.1/below")]
             .iter()
             .chain(&SETTINGS)
@@ -102,7 +116,7 @@ impl TestApp {
         let connections = Arc::new(Connections::default());
         let app = App::new(config, Push::Local(connections.clone()), DATABASE_CONNECTIONS);
         let template = Template::parse(template::BUILT_IN).unwrap();
-        let functions = Arc::new(InProcess::new(app));
+        let functions = wrap(InProcess::new(app));
         let gateway = Gateway::new(template, functions, connections, Limits::default()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

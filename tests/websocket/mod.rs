@@ -4,5 +4,6 @@ mod chatting;
 mod connecting;
 mod credentials;
 mod frames;
+mod overtaking;
 mod syncing;
 mod tickets;

@@ -1,0 +1,57 @@
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use gateway::invoke::{Failure, Functions, InProcess};
+use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
+
+use crate::harness::TestApp;
+
+/// Functions of which `connect`, when it has done all, waits before it answers.
+struct Held {
+    functions: InProcess,
+    connected: Arc<Semaphore>,
+    answer: Arc<Semaphore>,
+}
+
+impl Functions for Held {
+    fn invoke(
+        &self,
+        name: &str,
+        request_id: &str,
+        event: Box<RawValue>,
+    ) -> BoxFuture<'static, Result<Box<RawValue>, Failure>> {
+        let call = self.functions.invoke(name, request_id, event);
+        if name != "connect" {
+            return call;
+        }
+        let (connected, answer) = (self.connected.clone(), self.answer.clone());
+        Box::pin(async move {
+            let answered = call.await;
+            connected.add_permits(1);
+            answer.acquire().await.unwrap().forget();
+            answered
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_push_that_overtakes_the_handshake_leaves_no_deaf_socket() {
+    let (connected, answer) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let held = (connected.clone(), answer.clone());
+    let app =
+        TestApp::wrapped(move |functions| Arc::new(Held { functions, connected: held.0, answer: held.1 }))
+            .await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+
+    // The row is there and the socket is not: this push finds nobody.
+    let overtake = async {
+        connected.acquire().await.unwrap().forget();
+        ann.says(room, "too early").await.created();
+        answer.add_permits(1);
+    };
+    let (mut socket, ()) = tokio::join!(ann.connect(), overtake);
+    ann.says(room, "in time").await.created();
+    assert_eq!(socket.receives("receiveMessage").await["message"]["content"], "in time");
+}
