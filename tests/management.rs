@@ -16,14 +16,17 @@ use gateway::{Gateway, management};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// Functions that tell of their events, let everybody in and do nothing else.
-struct Told(mpsc::UnboundedSender<Value>);
+/// Functions that tell of their events, let everybody in through an open door and do nothing else.
+struct Told {
+    events: mpsc::UnboundedSender<Value>,
+    door: Arc<Semaphore>,
+}
 
 impl Functions for Told {
     fn invoke(
@@ -32,9 +35,12 @@ impl Functions for Told {
         _request_id: &str,
         event: Box<RawValue>,
     ) -> BoxFuture<'static, Result<Box<RawValue>, Failure>> {
-        _ = self.0.send(serde_json::from_str(event.get()).unwrap());
-        let answer = RawValue::from_string(r#"{"statusCode":200}"#.to_owned()).unwrap();
-        Box::pin(async { Ok(answer) })
+        _ = self.events.send(serde_json::from_str(event.get()).unwrap());
+        let door = self.door.clone();
+        Box::pin(async move {
+            _ = door.acquire().await;
+            Ok(RawValue::from_string(r#"{"statusCode":200}"#.to_owned()).unwrap())
+        })
     }
 }
 
@@ -44,15 +50,22 @@ struct Served {
     url: String,
     management_url: String,
     events: mpsc::UnboundedReceiver<Value>,
+    door: Arc<Semaphore>,
 }
 
 impl Served {
     async fn start() -> Self {
+        Self::with_door(1).await
+    }
+
+    /// With a door that is closed until it gets permits.
+    async fn with_door(permits: usize) -> Self {
+        let door = Arc::new(Semaphore::new(permits));
         let connections = Arc::new(Connections::default());
         let (told, events) = mpsc::unbounded_channel();
         let template = Template::parse(BUILT_IN).unwrap();
-        let gateway =
-            Gateway::new(template, Arc::new(Told(told)), connections.clone(), Limits::default()).unwrap();
+        let functions = Arc::new(Told { events: told, door: door.clone() });
+        let gateway = Gateway::new(template, functions, connections.clone(), Limits::default()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}/", listener.local_addr().unwrap());
         tokio::spawn(gateway.serve(listener, std::future::pending()));
@@ -65,7 +78,7 @@ impl Served {
             .credentials_provider(Credentials::new("tests", "tests", None, None, "tests"))
             .retry_config(RetryConfig::disabled())
             .endpoint_url(&management_url);
-        Self { client: Client::from_conf(config.build()), url, management_url, events }
+        Self { client: Client::from_conf(config.build()), url, management_url, events, door }
     }
 
     /// An open socket, and its connection id.
@@ -143,6 +156,19 @@ async fn nobody_is_reached_behind_an_id_that_is_unknown() {
     assert!(got.unwrap_err().into_service_error().is_gone_exception());
     let deleted = served.client.delete_connection().connection_id(id).send().await;
     assert!(deleted.unwrap_err().into_service_error().is_gone_exception());
+}
+
+#[tokio::test]
+async fn a_connection_is_gone_until_its_connect_has_been_answered() {
+    let mut served = Served::with_door(0).await;
+    let url = served.url.clone();
+    let connecting = tokio::spawn(async move { connect_async(url).await.unwrap().0 });
+    let id = served.event().await["connectionId"].as_str().unwrap().to_owned();
+    assert_eq!(served.post(&id, "early".into()).await, named(410, "GoneException"));
+    served.door.add_permits(1);
+    let mut socket = connecting.await.unwrap();
+    assert_eq!(served.post(&id, "in time".into()).await, Ok(()));
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("in time"));
 }
 
 #[tokio::test]
