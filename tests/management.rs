@@ -6,8 +6,8 @@ use aws_sdk_apigatewaymanagement::config::{BehaviorVersion, Credentials, Region,
 use aws_sdk_apigatewaymanagement::error::SdkError;
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 use aws_sdk_apigatewaymanagement::{Client, Config};
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use futures_util::{SinkExt, StreamExt};
 use gateway::connections::Connections;
 use gateway::invoke::{Failure, Functions};
 use gateway::limits::{FRAMES_WAITING, Limits, MESSAGE_BYTES};
@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -125,9 +126,17 @@ async fn what_is_posted_reaches_the_socket_as_text_and_the_largest_message_still
 #[tokio::test]
 async fn a_connection_can_be_looked_at() {
     let mut served = Served::start().await;
-    let (_socket, id) = served.connect().await;
-    let found = served.client.get_connection().connection_id(&id).send().await.unwrap();
-    assert_eq!(found.identity().unwrap().source_ip(), Some("127.0.0.1"));
+    let mut request = served.url.as_str().into_client_request().unwrap();
+    request.headers_mut().insert("user-agent", "tests".parse().unwrap());
+    let (mut socket, _) = connect_async(request).await.unwrap();
+    let event = served.event().await;
+    let id = event["connectionId"].as_str().unwrap();
+    socket.send(Message::text("{}")).await.unwrap();
+    assert_eq!(served.event().await["eventType"], "MESSAGE");
+    let found = served.client.get_connection().connection_id(id).send().await.unwrap();
+    let identity = found.identity().unwrap();
+    assert_eq!((identity.source_ip(), identity.user_agent()), (Some("127.0.0.1"), Some("tests")));
+    assert_eq!(found.connected_at().unwrap().to_millis().unwrap(), event["connectedAt"]);
     assert!(found.connected_at().unwrap() <= found.last_active_at().unwrap());
 }
 
