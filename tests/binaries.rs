@@ -28,7 +28,7 @@ fn expectation(function: &str) -> (&'static str, Value) {
         "disconnect" => (include_str!("events/disconnect.json"), json!(200)),
         "message" => (include_str!("events/message.json"), json!(200)),
         "health" => (http, json!(200)),
-        "register" | "login" => (http, json!(400)),
+        "register" | "login" | "refresh-token" => (http, json!(400)),
         // Invoked by name: no status, and an answer of its own.
         "migrate" => ("{}", Value::Null),
         // Every other endpoint is for those who have signed in.
