@@ -1,8 +1,8 @@
 //! Coterie's domain: one file for each thing of it, with its types, its SQL and its rules.
 //!
 //! Nothing here knows HTTP or Lambda. A rule that two doors share (REST and WebSocket) is one
-//! function here that both call; "contract" in a comment is the table of routes, events and rules in
-//! `README.md`, `docs/openapi.yaml` and `docs/asyncapi.yaml`.
+//! function here that both call. "Contract section 2" in a comment is the part of the service's
+//! specification that a rule comes from; `docs/openapi.yaml` and `docs/asyncapi.yaml` tell it to clients.
 
 pub mod app;
 pub mod auth;
@@ -13,6 +13,7 @@ pub mod db;
 pub mod error;
 pub mod events;
 pub mod fields;
+pub mod history;
 pub mod members;
 pub mod messages;
 pub mod migrations;

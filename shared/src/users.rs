@@ -1,22 +1,15 @@
-//! Users: who they are, registration, login and profiles (contract section 1).
+//! Users: who they are, and their profiles (contract section 1). How they register and sign in is in
+//! [`crate::auth`].
 
+use mysql_async::Transaction;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Transaction, params};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::app::App;
-use crate::auth::password::{NewPassword, Password};
-use crate::auth::session::{self, Tokens};
-use crate::config::SignupGrants;
-use crate::db::{duplicate_key, stored_enum};
+use crate::db::stored_enum;
 use crate::error::Thing;
-use crate::fields::{Fields, Flag, Missing, Read, WholeNumber};
 use crate::text::{line, text_type};
-use crate::{Error, Result, coins, organizations, time};
-
-/// The most coins that a registration may claim.
-const MOST_CLAIMED: u64 = 1_000_000;
+use crate::{Error, Result};
 
 text_type!(
     /// A user's public id: 1 to 64 of `[A-Za-z0-9._-]`, beginning with a letter or digit, not `me`.
@@ -131,292 +124,6 @@ impl User {
     }
 }
 
-/// A request to register.
-#[derive(Debug)]
-#[expect(missing_docs, reason = "each is the contract's field of its name")]
-pub struct Registration {
-    pub user_id: Option<UserId>,
-    pub device_id: Option<DeviceId>,
-    pub name: Option<Name>,
-    pub username: Option<Username>,
-    pub email: Option<Email>,
-    pub phone: Option<Phone>,
-    pub password: NewPassword,
-    pub avail_coins: Option<u64>,
-    pub prime: Option<bool>,
-    pub organization_name: Option<Name>,
-    pub role: Option<Role>,
-}
-
-impl Read for Registration {
-    fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        let user_id = fields.optional("userId");
-        let device_id = fields.optional("deviceId");
-        let name = fields.optional("name");
-        let username = fields.optional("username");
-        let email = fields.optional("email");
-        let phone = fields.optional("phone");
-        let password = fields.required("password");
-        let avail_coins = fields.optional("availCoins").map(|coins| coins.map(|WholeNumber(coins)| coins));
-        if matches!(avail_coins, Ok(Some(coins)) if coins > MOST_CLAIMED) {
-            fields.wrong("availCoins", format!("must be 0 to {MOST_CLAIMED}"));
-        }
-        let prime = fields.optional("isPrime");
-        let prime_member = fields.optional("isPrimeMember");
-        let organization_name = fields.optional("organizationName");
-        let role = fields.optional::<Value>("role").and_then(|role| {
-            role.map(|role| {
-                Role::deserialize(role).map_err(|_| {
-                    fields.wrong("role", "must be admin, moderator or user");
-                    Missing
-                })
-            })
-            .transpose()
-        });
-        Ok(Self {
-            user_id: user_id?,
-            device_id: device_id?,
-            name: name?,
-            username: username?,
-            email: email?,
-            phone: phone?,
-            password: password?,
-            avail_coins: avail_coins?,
-            prime: prime?.or(prime_member?).map(|Flag(prime)| prime),
-            organization_name: organization_name?,
-            role: role?,
-        })
-    }
-}
-
-/// What a registration answers.
-#[derive(Serialize)]
-pub struct Registered {
-    /// The new user's own profile.
-    pub user: OwnProfile,
-    /// The first session.
-    #[serde(flatten)]
-    pub tokens: Tokens,
-    /// What was asked for and not given, a sentence each.
-    pub warnings: Vec<&'static str>,
-}
-
-/// The row that a registration inserts; see the fields of [`Registration`].
-struct NewUser {
-    user_id: UserId,
-    name: String,
-    password_hash: String,
-    coins: i64,
-    prime: bool,
-    registration: Registration,
-}
-
-/// Registers a user in `public` and signs them in.
-///
-/// # Errors
-/// [`Error::RoleNotAllowed`] for a role above `user`, [`Error::UserExists`] when an identifier is taken.
-pub async fn register(app: &App, registration: Registration) -> Result<Registered> {
-    let mut warnings = Vec::new();
-    let claims_role = !matches!(registration.role, None | Some(Role::User));
-    match registration.organization_name {
-        None if claims_role => return Err(Error::RoleNotAllowed),
-        None => {}
-        Some(_) => warnings
-            .push("organizationName is not in use yet: the user is in `public`, with the role `user`."),
-    }
-    let claimed_coins = registration.avail_coins.map(|coins| coins as i64);
-    let (coins, prime) = match app.config.signup_grants {
-        SignupGrants::Open => {
-            (claimed_coins.unwrap_or(app.config.starting_coins), registration.prime.unwrap_or(false))
-        }
-        SignupGrants::Closed => {
-            if claimed_coins.is_some_and(|coins| coins != app.config.starting_coins) {
-                warnings.push("availCoins was not given: the operator grants coins.");
-            }
-            if registration.prime == Some(true) {
-                warnings.push("isPrime was not given: the operator makes users prime.");
-            }
-            (app.config.starting_coins, false)
-        }
-    };
-    let password_hash = app.passwords.hash(registration.password.clone()).await?;
-    let user_id = registration.user_id.clone().unwrap_or_else(generated_id);
-    let name = registration.name.as_ref().map(Name::as_str);
-    let name =
-        name.or(registration.username.as_ref().map(Username::as_str)).unwrap_or(user_id.as_str()).to_owned();
-    let new = NewUser { user_id, name, password_hash, coins, prime, registration };
-    let (user, tokens) = app.db.transaction((app, &new), insert).await?;
-    Ok(Registered { user, tokens, warnings })
-}
-
-async fn insert(
-    transaction: &mut Transaction<'static>,
-    (app, new): (&App, &NewUser),
-) -> Result<(OwnProfile, Tokens)> {
-    let registration = &new.registration;
-    let inserted = transaction
-        .exec_drop(
-            "INSERT INTO users (user_id, organization_id, username, username_key, email, email_key, phone, name,
-                                device_id, password_hash, role, prime, created_at)
-             VALUES (:user_id, :organization_id, :username, :username_key, :email, :email_key, :phone, :name,
-                     :device_id, :password_hash, 'user', :prime, :now)",
-            params! {
-                "user_id" => &new.user_id,
-                "organization_id" => organizations::PUBLIC,
-                "username" => registration.username.as_ref(),
-                "username_key" => registration.username.as_ref().map(|name| name.as_str().to_lowercase()),
-                "email" => registration.email.as_ref(),
-                "email_key" => registration.email.as_ref().map(|email| email.as_str().to_lowercase()),
-                "phone" => registration.phone.as_ref(),
-                "name" => &new.name,
-                "device_id" => registration.device_id.as_ref(),
-                "password_hash" => &new.password_hash,
-                "prime" => new.prime,
-                "now" => time::now(),
-            },
-        )
-        .await;
-    if let Err(error) = inserted {
-        return Err(match duplicate_key(&error) {
-            Some("users_username") => Error::UserExists { field: "username" },
-            Some("users_email") => Error::UserExists { field: "email" },
-            Some("users_phone") => Error::UserExists { field: "phone" },
-            Some(_) => Error::UserExists { field: "userId" },
-            None => error.into(),
-        });
-    }
-    if new.coins > 0 {
-        coins::change(transaction, &new.user_id, new.coins, coins::Reason::Signup).await?;
-    }
-    let place = (organizations::PUBLIC, Role::User);
-    let tokens =
-        session::open(transaction, app, &new.user_id, place, registration.device_id.as_ref()).await?;
-    let row: Option<ProfileRow> =
-        transaction.exec_first(PROFILE, (&new.user_id, organizations::PUBLIC)).await?;
-    let row = row.ok_or_else(|| Error::internal("a user just inserted is not there"))?;
-    Ok((row.own(), tokens))
-}
-
-/// 16 random letters and digits, of which there are 10^24.
-fn generated_id() -> UserId {
-    use rand::RngExt;
-    use rand::distr::Alphanumeric;
-    UserId::stored(rand::rng().sample_iter(Alphanumeric).take(16).map(char::from).collect())
-}
-
-/// By what a user signs in.
-#[derive(Debug)]
-#[expect(missing_docs, reason = "each is the contract's field of its name")]
-pub enum Identifier {
-    /// Tried as userId, then email, username, phone.
-    Any(String),
-    UserId(String),
-    Username(String),
-    Email(String),
-    Phone(String),
-}
-
-/// A request to sign in.
-#[derive(Debug)]
-#[expect(missing_docs, reason = "each is the contract's field of its name")]
-pub struct Login {
-    pub identifier: Identifier,
-    pub password: Password,
-    pub device_id: Option<DeviceId>,
-}
-
-text_type!(
-    /// What was typed to say who one is: a wrong one finds nobody, so it is not checked further.
-    Typed, id, |typed| line(typed, 1..=254)
-);
-
-impl Read for Login {
-    fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        const NAMES: [&str; 5] = ["identifier", "userId", "username", "email", "phone"];
-        let given = NAMES.map(|name| fields.optional::<Typed>(name));
-        let password = fields.required("password");
-        let device_id = fields.optional("deviceId");
-        let [any, user_id, username, email, phone] = given;
-        let identifiers = [
-            any?.map(|typed| Identifier::Any(typed.0)),
-            user_id?.map(|typed| Identifier::UserId(typed.0)),
-            username?.map(|typed| Identifier::Username(typed.0)),
-            email?.map(|typed| Identifier::Email(typed.0)),
-            phone?.map(|typed| Identifier::Phone(typed.0)),
-        ];
-        let mut identifiers = identifiers.into_iter().flatten();
-        let (Some(identifier), None) = (identifiers.next(), identifiers.next()) else {
-            fields.wrong(
-                "identifier",
-                "must be given, or instead just one of userId, username, email and phone",
-            );
-            return Err(Missing);
-        };
-        Ok(Self { identifier, password: password?, device_id: device_id? })
-    }
-}
-
-/// What a login answers.
-#[derive(Serialize)]
-pub struct LoggedIn {
-    /// The user's own profile.
-    pub user: OwnProfile,
-    /// The new session.
-    #[serde(flatten)]
-    pub tokens: Tokens,
-}
-
-/// Signs a user in: a new session.
-///
-/// # Errors
-/// [`Error::InvalidCredentials`] for an unknown user and a wrong password alike, after the same time.
-pub async fn login(app: &App, login: Login) -> Result<LoggedIn> {
-    const NOBODY: &str = "";
-    let (any, user_id, username, email, phone) = match &login.identifier {
-        Identifier::Any(text) => (true, text.as_str(), text.as_str(), text.as_str(), text.as_str()),
-        Identifier::UserId(id) => (false, id.as_str(), NOBODY, NOBODY, NOBODY),
-        Identifier::Username(name) => (false, NOBODY, name.as_str(), NOBODY, NOBODY),
-        Identifier::Email(email) => (false, NOBODY, NOBODY, email.as_str(), NOBODY),
-        Identifier::Phone(phone) => (false, NOBODY, NOBODY, NOBODY, phone.as_str()),
-    };
-    let phone = Phone::try_from(phone.to_owned()).map_or(String::new(), |phone| phone.0);
-    let email_key = email.to_lowercase();
-    let found: Option<(String, u64, Role, String)> = app
-        .db
-        .first(
-            "SELECT user_id, organization_id, role, password_hash FROM users
-             WHERE user_id = :user_id OR email_key = :email_key OR username_key = :username_key OR phone = :phone
-             ORDER BY :any AND user_id = :user_id DESC, :any AND email_key <=> :email_key DESC,
-                      :any AND username_key <=> :username_key DESC
-             LIMIT 1",
-            params! { any, user_id, email_key, "username_key" => username.to_lowercase(), phone },
-        )
-        .await?;
-    let (user, hash) = match found {
-        Some((user_id, organization_id, role, hash)) => {
-            (Some((UserId(user_id), organization_id, role)), Some(hash))
-        }
-        None => (None, None),
-    };
-    let right = app.passwords.verify(login.password, hash).await?;
-    let (Some((user_id, organization_id, role)), true) = (user, right) else {
-        return Err(Error::InvalidCredentials);
-    };
-    let place = (organization_id, role);
-    let (user, tokens) =
-        app.db.transaction((app, &user_id, place, login.device_id.as_ref()), sign_in).await?;
-    Ok(LoggedIn { user, tokens })
-}
-
-async fn sign_in(
-    transaction: &mut Transaction<'static>,
-    (app, user_id, place, device_id): (&App, &UserId, (u64, Role), Option<&DeviceId>),
-) -> Result<(OwnProfile, Tokens)> {
-    let tokens = session::open(transaction, app, user_id, place, device_id).await?;
-    let row: Option<ProfileRow> = transaction.exec_first(PROFILE, (user_id, place.0)).await?;
-    Ok((row.ok_or(Error::InvalidCredentials)?.own(), tokens))
-}
-
 /// A profile as everybody of the organization sees it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -509,6 +216,19 @@ impl ProfileRow {
             organization: Organization { id: self.organization_id, name: self.organization_name },
         }
     }
+}
+
+/// A user's own profile, inside the transaction that signs them in.
+///
+/// # Errors
+/// [`Error::NotFound`] when the organization has no such user.
+pub(crate) async fn own_profile(
+    transaction: &mut Transaction<'static>,
+    user_id: &UserId,
+    organization_id: u64,
+) -> Result<OwnProfile> {
+    let row: Option<ProfileRow> = transaction.exec_first(PROFILE, (user_id, organization_id)).await?;
+    row.map(ProfileRow::own).ok_or(Error::NotFound(Thing::User))
 }
 
 /// The profile of a user of the asker's organization.

@@ -1,7 +1,9 @@
-//! Who is asking: passwords, access tokens and sessions.
+//! Who is asking: registration, login, passwords, access tokens, sessions and tickets.
 
 pub mod access_token;
+pub mod login;
 pub mod password;
+pub mod registration;
 pub mod session;
 pub mod ticket;
 

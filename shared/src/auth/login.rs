@@ -1,0 +1,125 @@
+//! Login: a new session, by any of a user's identifiers and the password (contract section 3).
+
+use mysql_async::{Transaction, params};
+use serde::Serialize;
+
+use super::password::Password;
+use super::session::{self, Tokens};
+use crate::app::App;
+use crate::fields::{Fields, Missing, Read};
+use crate::text::{line, text_type};
+use crate::users::{self, DeviceId, OwnProfile, Phone, Role, UserId};
+use crate::{Error, Result};
+
+/// By what a user signs in.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub enum Identifier {
+    /// Tried as userId, then email, username, phone.
+    Any(String),
+    UserId(String),
+    Username(String),
+    Email(String),
+    Phone(String),
+}
+
+/// A request to sign in.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct Login {
+    pub identifier: Identifier,
+    pub password: Password,
+    pub device_id: Option<DeviceId>,
+}
+
+text_type!(
+    /// What was typed to say who one is: a wrong one finds nobody, so it is not checked further.
+    Typed, id, |typed| line(typed, 1..=254)
+);
+
+impl Read for Login {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        const NAMES: [&str; 5] = ["identifier", "userId", "username", "email", "phone"];
+        let given = NAMES.map(|name| fields.optional::<Typed>(name));
+        let password = fields.required("password");
+        let device_id = fields.optional("deviceId");
+        let [any, user_id, username, email, phone] = given;
+        let identifiers = [
+            any?.map(|typed| Identifier::Any(typed.to_string())),
+            user_id?.map(|typed| Identifier::UserId(typed.to_string())),
+            username?.map(|typed| Identifier::Username(typed.to_string())),
+            email?.map(|typed| Identifier::Email(typed.to_string())),
+            phone?.map(|typed| Identifier::Phone(typed.to_string())),
+        ];
+        let mut identifiers = identifiers.into_iter().flatten();
+        let (Some(identifier), None) = (identifiers.next(), identifiers.next()) else {
+            fields.wrong(
+                "identifier",
+                "must be given, or instead just one of userId, username, email and phone",
+            );
+            return Err(Missing);
+        };
+        Ok(Self { identifier, password: password?, device_id: device_id? })
+    }
+}
+
+/// What a login answers.
+#[derive(Serialize)]
+pub struct LoggedIn {
+    /// The user's own profile.
+    pub user: OwnProfile,
+    /// The new session.
+    #[serde(flatten)]
+    pub tokens: Tokens,
+}
+
+/// Signs a user in: a new session.
+///
+/// # Errors
+/// [`Error::InvalidCredentials`] for an unknown user and a wrong password alike, after the same time.
+pub async fn login(app: &App, login: Login) -> Result<LoggedIn> {
+    const NOBODY: &str = "";
+    let (any, user_id, username, email, phone) = match &login.identifier {
+        Identifier::Any(text) => (true, text.as_str(), text.as_str(), text.as_str(), text.as_str()),
+        Identifier::UserId(id) => (false, id.as_str(), NOBODY, NOBODY, NOBODY),
+        Identifier::Username(name) => (false, NOBODY, name.as_str(), NOBODY, NOBODY),
+        Identifier::Email(email) => (false, NOBODY, NOBODY, email.as_str(), NOBODY),
+        Identifier::Phone(phone) => (false, NOBODY, NOBODY, NOBODY, phone.as_str()),
+    };
+    let phone = Phone::try_from(phone.to_owned()).map_or(String::new(), |phone| phone.to_string());
+    let email_key = email.to_lowercase();
+    let found: Option<(String, u64, Role, String)> = app
+        .db
+        .first(
+            "SELECT user_id, organization_id, role, password_hash FROM users
+             WHERE user_id = :user_id OR email_key = :email_key OR username_key = :username_key OR phone = :phone
+             ORDER BY :any AND user_id = :user_id DESC, :any AND email_key <=> :email_key DESC,
+                      :any AND username_key <=> :username_key DESC
+             LIMIT 1",
+            params! { any, user_id, email_key, "username_key" => username.to_lowercase(), phone },
+        )
+        .await?;
+    let (user, hash) = match found {
+        Some((user_id, organization_id, role, hash)) => {
+            (Some((UserId::stored(user_id), organization_id, role)), Some(hash))
+        }
+        None => (None, None),
+    };
+    let right = app.passwords.verify(login.password, hash).await?;
+    let (Some((user_id, organization_id, role)), true) = (user, right) else {
+        return Err(Error::InvalidCredentials);
+    };
+    let place = (organization_id, role);
+    let (user, tokens) =
+        app.db.transaction((app, &user_id, place, login.device_id.as_ref()), sign_in).await?;
+    Ok(LoggedIn { user, tokens })
+}
+
+async fn sign_in(
+    transaction: &mut Transaction<'static>,
+    (app, user_id, place, device_id): (&App, &UserId, (u64, Role), Option<&DeviceId>),
+) -> Result<(OwnProfile, Tokens)> {
+    let tokens = session::open(transaction, app, user_id, place, device_id).await?;
+    let user = users::own_profile(transaction, user_id, place.0).await?;
+    Ok((user, tokens))
+}

@@ -1,0 +1,189 @@
+//! Registration: a new user, signed in (contract section 1).
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Transaction, params};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::password::NewPassword;
+use super::session::{self, Tokens};
+use crate::app::App;
+use crate::config::SignupGrants;
+use crate::db::duplicate_key;
+use crate::fields::{Fields, Flag, Missing, Read, WholeNumber};
+use crate::users::{self, DeviceId, Email, Name, OwnProfile, Phone, Role, UserId, Username};
+use crate::{Error, Result, coins, organizations, time};
+
+/// The most coins that a registration may claim.
+const MOST_CLAIMED: u64 = 1_000_000;
+
+/// A request to register.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct Registration {
+    pub user_id: Option<UserId>,
+    pub device_id: Option<DeviceId>,
+    pub name: Option<Name>,
+    pub username: Option<Username>,
+    pub email: Option<Email>,
+    pub phone: Option<Phone>,
+    pub password: NewPassword,
+    pub avail_coins: Option<u64>,
+    pub prime: Option<bool>,
+    pub organization_name: Option<Name>,
+    pub role: Option<Role>,
+}
+
+impl Read for Registration {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        let user_id = fields.optional("userId");
+        let device_id = fields.optional("deviceId");
+        let name = fields.optional("name");
+        let username = fields.optional("username");
+        let email = fields.optional("email");
+        let phone = fields.optional("phone");
+        let password = fields.required("password");
+        let avail_coins = fields.optional("availCoins").map(|coins| coins.map(|WholeNumber(coins)| coins));
+        if matches!(avail_coins, Ok(Some(coins)) if coins > MOST_CLAIMED) {
+            fields.wrong("availCoins", format!("must be 0 to {MOST_CLAIMED}"));
+        }
+        let prime = fields.optional("isPrime");
+        let prime_member = fields.optional("isPrimeMember");
+        let organization_name = fields.optional("organizationName");
+        let role = fields.optional::<Value>("role").and_then(|role| {
+            role.map(|role| {
+                Role::deserialize(role).map_err(|_| {
+                    fields.wrong("role", "must be admin, moderator or user");
+                    Missing
+                })
+            })
+            .transpose()
+        });
+        Ok(Self {
+            user_id: user_id?,
+            device_id: device_id?,
+            name: name?,
+            username: username?,
+            email: email?,
+            phone: phone?,
+            password: password?,
+            avail_coins: avail_coins?,
+            prime: prime?.or(prime_member?).map(|Flag(prime)| prime),
+            organization_name: organization_name?,
+            role: role?,
+        })
+    }
+}
+
+/// What a registration answers.
+#[derive(Serialize)]
+pub struct Registered {
+    /// The new user's own profile.
+    pub user: OwnProfile,
+    /// The first session.
+    #[serde(flatten)]
+    pub tokens: Tokens,
+    /// What was asked for and not given, a sentence each.
+    pub warnings: Vec<&'static str>,
+}
+
+/// The row that a registration inserts; see the fields of [`Registration`].
+struct NewUser {
+    user_id: UserId,
+    name: String,
+    password_hash: String,
+    coins: i64,
+    prime: bool,
+    registration: Registration,
+}
+
+/// Registers a user in `public` and signs them in.
+///
+/// # Errors
+/// [`Error::RoleNotAllowed`] for a role above `user`, [`Error::UserExists`] when an identifier is taken.
+pub async fn register(app: &App, registration: Registration) -> Result<Registered> {
+    let mut warnings = Vec::new();
+    let claims_role = !matches!(registration.role, None | Some(Role::User));
+    match registration.organization_name {
+        None if claims_role => return Err(Error::RoleNotAllowed),
+        None => {}
+        Some(_) => warnings
+            .push("organizationName is not in use yet: the user is in `public`, with the role `user`."),
+    }
+    let claimed_coins = registration.avail_coins.map(|coins| coins as i64);
+    let (coins, prime) = match app.config.signup_grants {
+        SignupGrants::Open => {
+            (claimed_coins.unwrap_or(app.config.starting_coins), registration.prime.unwrap_or(false))
+        }
+        SignupGrants::Closed => {
+            if claimed_coins.is_some_and(|coins| coins != app.config.starting_coins) {
+                warnings.push("availCoins was not given: the operator grants coins.");
+            }
+            if registration.prime == Some(true) {
+                warnings.push("isPrime was not given: the operator makes users prime.");
+            }
+            (app.config.starting_coins, false)
+        }
+    };
+    let password_hash = app.passwords.hash(registration.password.clone()).await?;
+    let user_id = registration.user_id.clone().unwrap_or_else(generated_id);
+    let name = registration.name.as_ref().map(Name::as_str);
+    let name =
+        name.or(registration.username.as_ref().map(Username::as_str)).unwrap_or(user_id.as_str()).to_owned();
+    let new = NewUser { user_id, name, password_hash, coins, prime, registration };
+    let (user, tokens) = app.db.transaction((app, &new), insert).await?;
+    Ok(Registered { user, tokens, warnings })
+}
+
+async fn insert(
+    transaction: &mut Transaction<'static>,
+    (app, new): (&App, &NewUser),
+) -> Result<(OwnProfile, Tokens)> {
+    let registration = &new.registration;
+    let inserted = transaction
+        .exec_drop(
+            "INSERT INTO users (user_id, organization_id, username, username_key, email, email_key, phone, name,
+                                device_id, password_hash, role, prime, created_at)
+             VALUES (:user_id, :organization_id, :username, :username_key, :email, :email_key, :phone, :name,
+                     :device_id, :password_hash, 'user', :prime, :now)",
+            params! {
+                "user_id" => &new.user_id,
+                "organization_id" => organizations::PUBLIC,
+                "username" => registration.username.as_ref(),
+                "username_key" => registration.username.as_ref().map(|name| name.as_str().to_lowercase()),
+                "email" => registration.email.as_ref(),
+                "email_key" => registration.email.as_ref().map(|email| email.as_str().to_lowercase()),
+                "phone" => registration.phone.as_ref(),
+                "name" => &new.name,
+                "device_id" => registration.device_id.as_ref(),
+                "password_hash" => &new.password_hash,
+                "prime" => new.prime,
+                "now" => time::now(),
+            },
+        )
+        .await;
+    if let Err(error) = inserted {
+        return Err(match duplicate_key(&error) {
+            Some("users_username") => Error::UserExists { field: "username" },
+            Some("users_email") => Error::UserExists { field: "email" },
+            Some("users_phone") => Error::UserExists { field: "phone" },
+            Some(_) => Error::UserExists { field: "userId" },
+            None => error.into(),
+        });
+    }
+    if new.coins > 0 {
+        coins::change(transaction, &new.user_id, new.coins, coins::Reason::Signup).await?;
+    }
+    let place = (organizations::PUBLIC, Role::User);
+    let tokens =
+        session::open(transaction, app, &new.user_id, place, registration.device_id.as_ref()).await?;
+    let user = users::own_profile(transaction, &new.user_id, organizations::PUBLIC).await?;
+    Ok((user, tokens))
+}
+
+/// 16 random letters and digits, of which there are 10^24.
+fn generated_id() -> UserId {
+    use rand::RngExt;
+    use rand::distr::Alphanumeric;
+    UserId::stored(rand::rng().sample_iter(Alphanumeric).take(16).map(char::from).collect())
+}
