@@ -182,7 +182,8 @@ impl TestApp {
         Socket::connect(&format!("{}/{query}", self.url.replace("http", "ws"))).await
     }
 
-    async fn database(&self) -> Conn {
+    /// A connection of the test's own to the database.
+    pub async fn database(&self) -> Conn {
         Conn::new(self.database.clone()).await.unwrap()
     }
 

@@ -82,6 +82,12 @@ pub fn check_frame(frame: &Value) {
     check("asyncapi", schema, frame, name);
 }
 
+/// Holds the body of a refused handshake against the schema of a problem.
+#[track_caller]
+pub fn check_refusal(problem: &Value) {
+    check("asyncapi", &json!({"$ref": "#/components/schemas/Problem"}), problem, "a refused handshake");
+}
+
 fn matches(pattern: &str, path: &str) -> bool {
     let (pattern, path) = (pattern.split('/'), path.split('/'));
     pattern.clone().count() == path.clone().count()

@@ -25,7 +25,9 @@ impl Socket {
             Ok((stream, _)) => Ok(Self { stream, next_ref: 1 }),
             Err(Error::Http(response)) => {
                 let body = response.body().as_deref().unwrap_or_default();
-                Err((response.status().as_u16(), serde_json::from_slice(body).unwrap_or_default()))
+                let problem = serde_json::from_slice(body).unwrap();
+                documents::check_refusal(&problem);
+                Err((response.status().as_u16(), problem))
             }
             Err(error) => panic!("cannot connect: {error}"),
         }

@@ -2,10 +2,13 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use gateway::invoke::{Failure, Functions, InProcess};
+use mysql_async::TxOpts;
+use mysql_async::prelude::Queryable;
+use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
-use crate::harness::TestApp;
+use crate::harness::{ROOM_PASSWORD, TestApp};
 
 /// Functions of which `connect`, when it has done all, waits before it answers.
 struct Held {
@@ -54,4 +57,34 @@ async fn a_push_that_overtakes_the_handshake_leaves_no_deaf_socket() {
     let (mut socket, ()) = tokio::join!(ann.connect(), overtake);
     ann.says(room, "in time").await.created();
     assert_eq!(socket.receives("receiveMessage").await["message"]["content"], "in time");
+}
+
+#[tokio::test]
+async fn a_logout_that_overtakes_a_join_leaves_nobody_seated() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.prime("ann").await, app.rich("bob", 500).await);
+    let room = ann.opens_a_room().await;
+    let mut socket = bob.connect().await;
+    let (mut holder, mut watcher) = (app.database().await, app.database().await);
+    let lock = format!("SELECT id FROM rooms WHERE id = {room} FOR UPDATE");
+
+    // The join waits for the room's lock, its password checked and its socket known.
+    let mut held = holder.start_transaction(TxOpts::default()).await.unwrap();
+    held.query_drop(&lock).await.unwrap();
+    socket.send("joinRoom", json!({"roomId": room, "password": ROOM_PASSWORD})).await;
+    let waiting = "SELECT COUNT(*) FROM information_schema.processlist
+                   WHERE db = DATABASE() AND info LIKE '%FROM rooms%FOR UPDATE' AND id <> CONNECTION_ID()";
+    while watcher.query_first(waiting).await.unwrap() != Some(1) {
+        tokio::task::yield_now().await;
+    }
+    bob.post("/api/auth/logout", json!({})).await.no_content();
+    held.rollback().await.unwrap();
+
+    // The lock is given in turn: after the join.
+    let mut after = holder.start_transaction(TxOpts::default()).await.unwrap();
+    after.query_drop(&lock).await.unwrap();
+    after.rollback().await.unwrap();
+    let members = ann.get(&format!("/api/rooms/{room}/members")).await.ok();
+    assert_eq!(members["members"].as_array().unwrap().len(), 1, "{members}");
+    app.invariants_hold().await;
 }
