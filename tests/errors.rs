@@ -66,6 +66,6 @@ async fn an_unknown_route_or_method_is_answered_by_the_gateway() {
 async fn a_body_of_more_than_6_mb_is_refused_by_the_gateway() {
     let app = TestApp::start().await;
     let request = app.http.post(format!("{}/api/auth/login", app.url)).body("x".repeat(6 * 1024 * 1024 + 1));
-    let answer = Answer::of(request, "POST", "/api/auth/login").await;
+    let answer = Answer::of(request, "POST", "/api/auth/login", None).await;
     assert_eq!((answer.status, answer.json), (413, json!({"message": "Request Entity Too Large"})));
 }

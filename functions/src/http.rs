@@ -2,11 +2,13 @@
 
 pub use lambda_http::Request;
 use lambda_http::http::{StatusCode, header};
+use lambda_http::request::RequestContext;
 use lambda_http::{Body, RequestExt};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use shared::auth::session;
 use shared::fields::{Fields, Read};
+use shared::rate_limit::Standing;
 use shared::users::User;
 use shared::{App, Error, Result};
 
@@ -27,6 +29,14 @@ pub async fn user(app: &App, request: &Request) -> Result<User> {
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
     session::authenticate(app, token.ok_or(Error::Unauthenticated)?).await
+}
+
+/// The client's address, as the gateway saw it; a header could claim any.
+pub fn address(request: &Request) -> String {
+    match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.clone().unwrap_or_default(),
+        _ => String::new(),
+    }
 }
 
 /// The fields of the JSON body.
@@ -116,10 +126,22 @@ pub fn problem(error: &Error, request_id: &str) -> Response {
     if let Some(seconds) = error.retry_after() {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
+    if let Error::RateLimited(standing) = error {
+        response = with_standing(response, standing);
+    }
     if status == StatusCode::UNAUTHORIZED {
         // A 401 names its scheme (RFC 9110 section 15.5.2).
         response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
     }
+    response
+}
+
+/// An answer that tells how much of a rate limit is used (contract section 6).
+pub fn with_standing(mut response: Response, standing: &Standing) -> Response {
+    let headers = response.headers_mut();
+    headers.insert("ratelimit-limit", standing.limit.into());
+    headers.insert("ratelimit-remaining", standing.remaining.into());
+    headers.insert("ratelimit-reset", standing.reset.into());
     response
 }
 

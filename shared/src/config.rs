@@ -9,6 +9,11 @@ use mysql_async::{Opts, OptsBuilder};
 
 /// HS256 and the refresh tokens' HMAC use 256-bit keys (RFC 7518 section 3.2).
 const SECRET_BYTES: usize = 32;
+/// The largest count of a limit and its longest window, a day: [`crate::rate_limit`] has room for them.
+const MOST_COUNTED: u32 = 1_000_000;
+const MOST_SECONDS: u64 = 86_400;
+/// How long a user's last socket has been closed when their friends are told (contract section 4).
+const PRESENCE_HOLD: Duration = Duration::from_secs(5);
 
 /// All settings.
 #[derive(Clone, Debug)]
@@ -35,6 +40,8 @@ pub struct Config {
     pub limits: Limits,
     /// `MAX_SOCKETS`: open sockets of one user; none for no limit.
     pub max_sockets: Option<u32>,
+    /// Until friends are told that a user's last socket has closed: a reconnect in time is silent.
+    pub presence_hold: Duration,
     /// `WS_MANAGEMENT_ENDPOINT`: where `@connections` is reached; the template sets it in AWS.
     pub management_endpoint: Option<String>,
 }
@@ -93,7 +100,7 @@ impl FromStr for Limit {
     fn from_str(text: &str) -> Result<Self, ()> {
         let (count, seconds) = text.split_once('/').ok_or(())?;
         let (count, seconds) = (count.parse().map_err(drop)?, seconds.parse().map_err(drop)?);
-        if count == 0 || seconds == 0 {
+        if !(1..=MOST_COUNTED).contains(&count) || !(1..=MOST_SECONDS).contains(&seconds) {
             return Err(());
         }
         Ok(Self { count, window: Duration::from_secs(seconds) })
@@ -163,6 +170,7 @@ impl Config {
                 register: settings.limit("REGISTER_LIMIT", "20/3600"),
             },
             max_sockets: Some(settings.parse("MAX_SOCKETS", 10, "a whole number")).filter(|&most| most > 0),
+            presence_hold: PRESENCE_HOLD,
             management_endpoint: settings.text("WS_MANAGEMENT_ENDPOINT"),
         };
         if settings.wrong.is_empty() { Ok(config) } else { Err(ConfigError(settings.wrong)) }
@@ -212,7 +220,7 @@ impl Settings {
             text => match text.parse() {
                 Ok(limit) => Some(limit),
                 Err(()) => {
-                    self.wrong(name, &format!("`count/seconds` like {default}, or 0 for no limit"), None)
+                    self.wrong(name, &format!("`count/seconds` like {default}, at most {MOST_COUNTED}/{MOST_SECONDS}, or 0 for no limit"), None)
                 }
             },
         }

@@ -1,4 +1,7 @@
 //! Connections: one row for each open socket, with its user and session (contract section 4).
+//!
+//! A socket that may not go on, since its session ended or there are too many, expires at once: nothing
+//! more reaches it and it may do nothing. Its row stays for `$disconnect`, which needs the user.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
@@ -63,7 +66,8 @@ async fn insert(
     let Some(most) = most else { return Ok(Vec::new()) };
     let surplus: Vec<String> = transaction
         .exec(
-            "SELECT connection_id FROM connections WHERE user_id = ? AND connection_id <> ?
+            "SELECT connection_id FROM connections
+             WHERE user_id = ? AND connection_id <> ? AND expires_at > UTC_TIMESTAMP(3)
              ORDER BY connected_at DESC, connection_id LIMIT 1000 OFFSET ?",
             (&user.user_id, connection_id, most - 1),
         )
@@ -72,7 +76,12 @@ async fn insert(
         let places = vec!["?"; surplus.len()].join(", ");
         let ids: Vec<mysql_async::Value> = surplus.iter().map(Into::into).collect();
         transaction
-            .exec_drop(format!("DELETE FROM connections WHERE connection_id IN ({places})"), ids)
+            .exec_drop(
+                format!(
+                    "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) WHERE connection_id IN ({places})"
+                ),
+                ids,
+            )
             .await?;
     }
     Ok(surplus.into_iter().map(ConnectionId).collect())
@@ -103,7 +112,7 @@ pub(crate) async fn still_open(
 /// # Errors
 /// The database's.
 pub async fn close(db: &Db, connection_id: &ConnectionId) -> Result<()> {
-    db.execute("DELETE FROM connections WHERE connection_id = ?", (connection_id,)).await
+    db.execute("DELETE FROM connections WHERE connection_id = ?", (connection_id,)).await.map(drop)
 }
 
 /// Forgets the sockets that a post found gone, unless their handshake may still be under way.
@@ -120,7 +129,7 @@ pub async fn forget_gone(db: &Db, gone: &[ConnectionId]) -> Result<()> {
          AND connected_at < UTC_TIMESTAMP(3) - INTERVAL {HANDSHAKE_SECONDS} SECOND"
     );
     let ids: Vec<mysql_async::Value> = gone.iter().map(Into::into).collect();
-    db.execute(&sql, ids).await
+    db.execute(&sql, ids).await.map(drop)
 }
 
 /// The user whose socket this is, as the database knows them now.
@@ -138,6 +147,23 @@ pub async fn user(db: &Db, connection_id: &ConnectionId) -> Result<User> {
         .await?;
     let (user_id, organization_id, name, role, prime, session_id) = row.ok_or(Error::Unauthenticated)?;
     Ok(User { user_id: UserId::stored(user_id), organization_id, name, role, prime, session_id })
+}
+
+/// The sockets of these users.
+///
+/// # Errors
+/// The database's.
+pub async fn of_users(db: &Db, user_ids: &[&UserId]) -> Result<Vec<ConnectionId>> {
+    if user_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let places = vec!["?"; user_ids.len()].join(", ");
+    let sql = format!(
+        "SELECT connection_id FROM connections WHERE user_id IN ({places}) AND expires_at > UTC_TIMESTAMP(3)"
+    );
+    let params: Vec<mysql_async::Value> = user_ids.iter().map(|&user_id| user_id.into()).collect();
+    let ids: Vec<String> = db.rows(&sql, params).await?;
+    Ok(ids.into_iter().map(ConnectionId).collect())
 }
 
 /// The sockets of a room's members, and of one more user who has just left it.

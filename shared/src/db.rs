@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Conn, Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Transaction, TxOpts};
+use mysql_async::{
+    Conn, Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Row, Transaction, TxOpts,
+};
 
 use crate::{Error, Result};
 
@@ -35,6 +37,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Db {
     pool: Pool,
+}
+
+/// What a statement without rows did.
+#[derive(Clone, Copy, Debug)]
+pub struct Done {
+    /// How many rows it changed; by an upsert 1 is a new one and 2 an old one.
+    pub affected_rows: u64,
+    /// What `LAST_INSERT_ID` is after it, if it set that.
+    pub last_insert_id: Option<u64>,
 }
 
 impl Db {
@@ -68,6 +79,7 @@ impl Db {
     ///
     /// An idle connection may have died while a Lambda environment was frozen, so a statement that
     /// fails with its connection is sent once more on another: it must be one that can be repeated.
+    /// A lock conflict undoes it, and it is sent again as in [`Db::transaction`].
     ///
     /// # Errors
     /// [`Error::DatabaseUnavailable`], or [`Error::Internal`] for a wrong statement.
@@ -76,12 +88,8 @@ impl Db {
         sql: &str,
         params: impl Into<Params>,
     ) -> Result<Vec<R>> {
-        let params = params.into();
-        let mut connection = self.connection().await?;
-        match connection.exec(sql, params.clone()).await {
-            Err(error) if is_disconnect(&error) => Ok(self.connection().await?.exec(sql, params).await?),
-            result => Ok(result?),
-        }
+        let (rows, _) = self.send(sql, params.into()).await?;
+        rows.into_iter().map(|row| R::from_row_opt(row).map_err(Error::internal)).collect()
     }
 
     /// The first row of one statement, if there is any. It may be sent twice, as with [`Db::rows`].
@@ -100,8 +108,25 @@ impl Db {
     ///
     /// # Errors
     /// As [`Db::rows`].
-    pub async fn execute(&self, sql: &str, params: impl Into<Params>) -> Result<()> {
-        self.rows::<mysql_async::Row>(sql, params).await.map(drop)
+    pub async fn execute(&self, sql: &str, params: impl Into<Params>) -> Result<Done> {
+        Ok(self.send(sql, params.into()).await?.1)
+    }
+
+    async fn send(&self, sql: &str, params: Params) -> Result<(Vec<Row>, Done)> {
+        let mut reconnected = false;
+        let mut attempt = 1;
+        loop {
+            let mut connection = self.connection().await?;
+            match connection.exec(sql, params.clone()).await {
+                Ok(rows) => {
+                    let affected_rows = connection.affected_rows();
+                    let last_insert_id = connection.last_insert_id();
+                    return Ok((rows, Done { affected_rows, last_insert_id }));
+                }
+                Err(error) if is_disconnect(&error) && !reconnected => reconnected = true,
+                Err(error) => try_again(&mut attempt, error.into()).await?,
+            }
+        }
     }
 
     /// Asks the server for a sign of life.
@@ -110,7 +135,7 @@ impl Db {
     /// [`Error::DatabaseUnavailable`].
     pub async fn ping(&self) -> Result<()> {
         match tokio::time::timeout(CONNECT_TIMEOUT, self.execute("SELECT 1", ())).await {
-            Ok(answer) => answer,
+            Ok(answer) => answer.map(drop),
             Err(_) => Err(timed_out()),
         }
     }
@@ -158,12 +183,7 @@ impl Db {
                 }
             };
             match outcome {
-                Err(error) if attempt < ATTEMPTS && is_lock_conflict(&error) => {
-                    tracing::debug!(attempt, "lock conflict, trying again");
-                    tokio::time::sleep(Duration::from_millis(rand::random_range(2..20) * u64::from(attempt)))
-                        .await;
-                    attempt += 1;
-                }
+                Err(error) => try_again(&mut attempt, error).await?,
                 outcome => return outcome,
             }
         }
@@ -287,6 +307,20 @@ fn is_disconnect(error: &mysql_async::Error) -> bool {
         error,
         mysql_async::Error::Io(_) | mysql_async::Error::Driver(ConnectionClosed | PoolDisconnected)
     )
+}
+
+/// Waits a short random while, if a lock conflict should be tried again.
+///
+/// # Errors
+/// The error itself, if not.
+async fn try_again(attempt: &mut u32, error: Error) -> Result<()> {
+    if *attempt == ATTEMPTS || !is_lock_conflict(&error) {
+        return Err(error);
+    }
+    tracing::debug!(attempt, "lock conflict, trying again");
+    tokio::time::sleep(Duration::from_millis(rand::random_range(2..20) * u64::from(*attempt))).await;
+    *attempt += 1;
+    Ok(())
 }
 
 fn is_lock_conflict(error: &Error) -> bool {

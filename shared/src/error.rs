@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Map, Value, json};
 
 use crate::fields::FieldError;
+use crate::rate_limit::Standing;
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -18,6 +19,16 @@ pub enum Thing {
     User,
     /// A message.
     Message,
+    /// A member of a room.
+    Member,
+    /// A session.
+    Session,
+    /// An invitation.
+    Invitation,
+    /// A friend request.
+    FriendRequest,
+    /// A friend.
+    Friend,
 }
 
 /// Whatever can go wrong, one variant for each `code` of the contract. `Display` is the `detail`: it
@@ -33,8 +44,8 @@ pub enum Error {
     /// 401: the answer to a wrong password and to an unknown user alike.
     #[error("No user has this identifier and password.")]
     InvalidCredentials,
-    /// 402: too few coins for one more room.
-    #[error("One more room costs {required} coins, and you have {available}.")]
+    /// 402: too few coins.
+    #[error("This takes {required} coins, and there are {available}.")]
     InsufficientCoins {
         /// What it costs, in coins.
         required: i64,
@@ -47,9 +58,27 @@ pub enum Error {
     /// 403: of the organization, but not in the room.
     #[error("Join the room first.")]
     NotAMember,
+    /// 403: only the room's creator may.
+    #[error("Only the room's creator may do this.")]
+    NotRoomCreator,
+    /// 403: only the sender may.
+    #[error("Only the message's sender may do this.")]
+    NotSender,
+    /// 403: the role in the room is too low.
+    #[error("This is for the room's {0}.")]
+    RoomRoleRequired(&'static str),
     /// 403: wrong or missing room password.
     #[error("The room's password is missing or wrong.")]
     WrongRoomPassword,
+    /// 403: an invitation that is unknown, expired, used, revoked or somebody else's.
+    #[error("The invitation is not good for you any more, or never was: ask for a new one.")]
+    InvitationInvalid,
+    /// 403: who was or is to be invited is not prime.
+    #[error("Only prime users can be invited.")]
+    InviteeNotPrime,
+    /// 403: the role in the organization is too low.
+    #[error("This is for {0}.")]
+    RoleRequired(&'static str),
     /// 403: a registration that claims a role.
     #[error("In an organization that exists everybody starts as `user`; one of its admins can change that.")]
     RoleNotAllowed,
@@ -77,9 +106,24 @@ pub enum Error {
         /// The field's name in the request.
         field: &'static str,
     },
+    /// 409: they are friends.
+    #[error("You are friends already.")]
+    AlreadyFriends,
+    /// 409: a request waits for its answer.
+    #[error("You have asked already: wait for the answer.")]
+    FriendRequestExists,
+    /// 409: an organization keeps an admin.
+    #[error("This is the organization's last admin: make another one first.")]
+    LastAdmin,
+    /// 409: the same `idempotencyKey` with another grant.
+    #[error("This idempotencyKey was used for another change of coins: send a new one.")]
+    IdempotencyKeyReused,
     /// 409: the same `clientMessageId` with another body.
     #[error("This clientMessageId was used for another message: send a new one.")]
     ClientMessageIdReused,
+    /// 429: too many in a window of time.
+    #[error("That was too often: at most {} are allowed at a time. Try again in {} s.", .0.limit, .0.reset)]
+    RateLimited(Standing),
     /// 503: the database does not answer.
     #[error("The database does not answer. Try again in a moment.")]
     DatabaseUnavailable(#[source] mysql_async::Error),
@@ -108,6 +152,12 @@ impl Error {
             Self::InsufficientCoins { .. } => (402, "insufficient_coins"),
             Self::PrimeRequired => (403, "prime_required"),
             Self::NotAMember => (403, "not_a_member"),
+            Self::NotRoomCreator => (403, "not_room_creator"),
+            Self::NotSender => (403, "not_sender"),
+            Self::RoomRoleRequired(_) => (403, "room_role_required"),
+            Self::InvitationInvalid => (403, "invitation_invalid"),
+            Self::InviteeNotPrime => (403, "invitee_not_prime"),
+            Self::RoleRequired(_) => (403, "role_required"),
             Self::WrongRoomPassword => (403, "wrong_room_password"),
             Self::RoleNotAllowed => (403, "role_not_allowed"),
             Self::IdentityMismatch => (403, "identity_mismatch"),
@@ -115,10 +165,20 @@ impl Error {
             Self::NotFound(Thing::Room) => (404, "room_not_found"),
             Self::NotFound(Thing::User) => (404, "user_not_found"),
             Self::NotFound(Thing::Message) => (404, "message_not_found"),
+            Self::NotFound(Thing::Member) => (404, "member_not_found"),
+            Self::NotFound(Thing::Session) => (404, "session_not_found"),
+            Self::NotFound(Thing::Invitation) => (404, "invitation_not_found"),
+            Self::NotFound(Thing::FriendRequest) => (404, "friend_request_not_found"),
+            Self::NotFound(Thing::Friend) => (404, "friend_not_found"),
             Self::RoomFull { .. } => (409, "room_full"),
             Self::DirectChat => (409, "direct_chat"),
             Self::UserExists { .. } => (409, "user_exists"),
+            Self::AlreadyFriends => (409, "already_friends"),
+            Self::FriendRequestExists => (409, "friend_request_exists"),
+            Self::LastAdmin => (409, "last_admin"),
+            Self::IdempotencyKeyReused => (409, "idempotency_key_reused"),
             Self::ClientMessageIdReused => (409, "client_message_id_reused"),
+            Self::RateLimited(_) => (429, "rate_limited"),
             Self::DatabaseUnavailable(_) => (503, "database_unavailable"),
             Self::Internal(_) => (500, "internal"),
         }
@@ -142,6 +202,7 @@ impl Error {
                 problem.insert("available".to_owned(), json!(available));
             }
             Self::UserExists { field } => _ = problem.insert("field".to_owned(), json!(field)),
+            Self::RateLimited(standing) => _ = problem.insert("retryAfter".to_owned(), json!(standing.reset)),
             Self::Internal(_) => _ = problem.insert("requestId".to_owned(), json!(request_id)),
             _ => {}
         }
@@ -149,8 +210,12 @@ impl Error {
     }
 
     /// How many seconds a client should wait before it tries again, where that helps.
-    pub fn retry_after(&self) -> Option<u32> {
-        matches!(self, Self::DatabaseUnavailable(_)).then_some(2)
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::RateLimited(standing) => Some(standing.reset),
+            Self::DatabaseUnavailable(_) => Some(2),
+            _ => None,
+        }
     }
 
     /// Logs an error that is ours, once, at the edge. A client's mistake is not logged.
@@ -170,6 +235,11 @@ impl fmt::Display for Thing {
             Self::Room => "room",
             Self::User => "user",
             Self::Message => "message",
+            Self::Member => "member",
+            Self::Session => "session",
+            Self::Invitation => "invitation",
+            Self::FriendRequest => "friend request",
+            Self::Friend => "friend",
         })
     }
 }
@@ -182,6 +252,7 @@ fn title(status: u16) -> &'static str {
         403 => "Forbidden",
         404 => "Not Found",
         409 => "Conflict",
+        429 => "Too Many Requests",
         503 => "Service Unavailable",
         _ => "Internal Server Error",
     }

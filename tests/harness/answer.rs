@@ -2,7 +2,7 @@ use reqwest::RequestBuilder;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use super::documents;
+use super::{documents, private};
 
 /// An answer to a request, held against `docs/openapi.yaml`.
 #[derive(Debug)]
@@ -14,7 +14,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub async fn of(request: RequestBuilder, method: &str, path: &str) -> Self {
+    /// The answer to `asker`, if somebody has signed in.
+    pub async fn of(request: RequestBuilder, method: &str, path: &str, asker: Option<&str>) -> Self {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.unwrap();
@@ -23,6 +24,8 @@ impl Answer {
             text => serde_json::from_str(text)
                 .unwrap_or_else(|_| panic!("{method} {path} answers no JSON: {text}")),
         };
+        // Who registers or signs in is answered as that user.
+        private::check(&json, asker.or(json["user"]["userId"].as_str()), path);
         documents::check_answer(method, path, status, headers.get("content-type"), &json);
         Self { status, headers, json }
     }

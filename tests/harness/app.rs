@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,14 +18,8 @@ use tokio::sync::{OnceCell, oneshot};
 
 use super::{Answer, Person, Socket};
 
-/// The settings of `scripts/dev` and a cheap bcrypt. `scripts/test` gives them to the functions that
-/// are processes of their own.
-const SETTINGS: [(&str, &str); 4] = [
-    ("JWT_SECRET", "a secret of the tests, of enough bytes"),
-    ("REFRESH_SECRET", "another secret of the tests, of enough bytes"),
-    ("BCRYPT_COST", "4"),
-    ("SIGNUP_GRANTS", "open"),
-];
+/// `scripts/test` gives the same to the functions that are processes of their own.
+const SETTINGS: &str = include_str!("../settings.env");
 const NAME_PREFIX: &str = "coterie_test_";
 /// Enough for the races of the tests; a test server gives 500 to all of them together.
 const DATABASE_CONNECTIONS: usize = 24;
@@ -69,12 +62,17 @@ impl TestApp {
 
     /// A server with these settings besides.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
-        Self::serve(Self::new_database().await, settings, |functions| Arc::new(functions)).await
+        Self::serve(Self::new_database().await, settings, |_| (), |functions| Arc::new(functions)).await
+    }
+
+    /// A server with what no setting sets.
+    pub async fn adjusted(adjust: impl FnOnce(&mut Config)) -> Self {
+        Self::serve(Self::new_database().await, &[], adjust, |functions| Arc::new(functions)).await
     }
 
     /// A server whose functions are wrapped, to stop time between two lines.
     pub async fn wrapped(wrap: impl FnOnce(InProcess) -> Arc<dyn Functions>) -> Self {
-        Self::serve(Self::new_database().await, &[], wrap).await
+        Self::serve(Self::new_database().await, &[], |_| (), wrap).await
     }
 
     async fn new_database() -> Opts {
@@ -96,22 +94,20 @@ impl TestApp {
         let nowhere = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let database = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(nowhere.port());
         let database = database.db_name(Some("coterie_test_none")).into();
-        Self::serve(database, &[], |functions| Arc::new(functions)).await
+        Self::serve(database, &[], |_| (), |functions| Arc::new(functions)).await
     }
 
     async fn serve(
         database: Opts,
         settings: &[(&str, &str)],
+        adjust: impl FnOnce(&mut Config),
         wrap: impl FnOnce(InProcess) -> Arc<dyn Functions>,
     ) -> Self {
-        let map: BTreeMap<_, _> = [("DATABASE_URL", "mysql://replaced@127.0.0.1/below")]
-            .iter()
-            .chain(&SETTINGS)
-            .chain(settings)
-            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
-        let mut config = Config::from(map).unwrap();
+        let replaced = [("DATABASE_URL", "mysql://replaced@127.0.0.1/below")];
+        let own = replaced.iter().chain(settings).map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        let mut config = Config::from(common_settings().chain(own).collect()).unwrap();
         config.database = database.clone();
+        adjust(&mut config);
 
         let connections = Arc::new(Connections::default());
         let app = App::new(config, Push::Local(connections.clone()), DATABASE_CONNECTIONS);
@@ -126,11 +122,10 @@ impl TestApp {
     }
 
     /// The server's settings, for a process of its own.
-    pub fn settings(&self) -> Vec<(&'static str, String)> {
+    pub fn settings(&self) -> Vec<(String, String)> {
         let name = self.database.db_name().unwrap();
         let url = format!("{}/{name}", setting("TEST_DATABASE_URL").unwrap().trim_end_matches('/'));
-        let settings = SETTINGS.iter().map(|&(name, value)| (name, value.to_owned()));
-        settings.chain([("DATABASE_URL", url)]).collect()
+        common_settings().chain([("DATABASE_URL".to_owned(), url)]).collect()
     }
 
     /// A user who registered with this id and name, not prime and without coins.
@@ -169,17 +164,17 @@ impl TestApp {
 
     /// A request without a token.
     pub async fn post(&self, path: &str, body: Value) -> Answer {
-        Answer::of(self.http.post(format!("{}{path}", self.url)).json(&body), "POST", path).await
+        Answer::of(self.http.post(format!("{}{path}", self.url)).json(&body), "POST", path, None).await
     }
 
     /// A request without a token.
     pub async fn get(&self, path: &str) -> Answer {
-        Answer::of(self.http.get(format!("{}{path}", self.url)), "GET", path).await
+        Answer::of(self.http.get(format!("{}{path}", self.url)), "GET", path, None).await
     }
 
     /// A socket with this query, or the status and body of its refusal.
     pub async fn connect(&self, query: &str) -> Result<Socket, (u16, Value)> {
-        Socket::connect(&format!("{}/{query}", self.url.replace("http", "ws"))).await
+        Socket::connect(&format!("{}/{query}", self.url.replace("http", "ws")), None).await
     }
 
     /// A connection of the test's own to the database.
@@ -208,8 +203,11 @@ impl TestApp {
               GROUP BY r.id, r.member_count HAVING r.member_count <> COUNT(m.user_id)"),
             ("a room with members has one owner", "SELECT CAST(room_id AS CHAR) FROM room_members
               GROUP BY room_id HAVING SUM(role = 'owner') <> 1"),
-            ("seq has no gap", "SELECT CAST(r.id AS CHAR) FROM rooms r LEFT JOIN messages x ON x.room_id = r.id
-              GROUP BY r.id, r.last_seq HAVING COUNT(x.seq) <> r.last_seq OR COALESCE(MAX(x.seq), 0) <> r.last_seq"),
+            ("a room's last number is that of its last change", "SELECT CAST(r.id AS CHAR) FROM rooms r LEFT JOIN messages x ON x.room_id = r.id
+              GROUP BY r.id, r.last_seq HAVING COALESCE(MAX(x.updated_seq), 0) <> r.last_seq"),
+            ("every number is that of a message or of a later change", "SELECT CAST(r.id AS CHAR) FROM rooms r LEFT JOIN messages x ON x.room_id = r.id
+              GROUP BY r.id, r.last_seq HAVING COUNT(x.seq) > r.last_seq OR SUM(x.updated_seq < x.seq) > 0
+                OR (SUM(x.updated_seq <> x.seq) = 0 AND COUNT(x.seq) <> r.last_seq)"),
         ];
         for (rule, sql) in no_rows {
             let broken: Vec<String> = self.rows(sql).await;
@@ -234,6 +232,10 @@ impl Drop for TestApp {
         });
         _ = dropped.join();
     }
+}
+
+fn common_settings() -> impl Iterator<Item = (String, String)> {
+    dotenvy::from_read_iter(SETTINGS.as_bytes()).map(Result::unwrap)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a setting of the tests, not of the service")]

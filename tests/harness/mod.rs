@@ -11,6 +11,7 @@ mod answer;
 mod app;
 mod documents;
 mod person;
+mod private;
 mod socket;
 
 pub use answer::Answer;

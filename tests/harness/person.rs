@@ -30,19 +30,30 @@ impl Person {
 
     pub async fn get(&self, path: &str) -> Answer {
         let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.access_token);
-        Answer::of(request, "GET", path).await
+        Answer::of(request, "GET", path, Some(&self.user_id)).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        let request =
+            self.http.patch(format!("{}{path}", self.url)).bearer_auth(&self.access_token).json(&body);
+        Answer::of(request, "PATCH", path, Some(&self.user_id)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        let request = self.http.delete(format!("{}{path}", self.url)).bearer_auth(&self.access_token);
+        Answer::of(request, "DELETE", path, Some(&self.user_id)).await
     }
 
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         let request =
             self.http.post(format!("{}{path}", self.url)).bearer_auth(&self.access_token).json(&body);
-        Answer::of(request, "POST", path).await
+        Answer::of(request, "POST", path, Some(&self.user_id)).await
     }
 
     /// An open socket.
     pub async fn connect(&self) -> Socket {
         let url = format!("{}/?token={}", self.url.replace("http", "ws"), self.access_token);
-        Socket::connect(&url).await.expect("the socket opens")
+        Socket::connect(&url, Some(&self.user_id)).await.expect("the socket opens")
     }
 
     /// Makes a password room and answers its id.

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use super::documents;
+use super::{documents, private};
 
 /// A test that waits longer than this for a frame fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -16,13 +16,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     next_ref: u64,
+    /// Whose it is, where that is known.
+    user_id: Option<String>,
 }
 
 impl Socket {
     /// Opens a socket, or answers the status and body of the refusal.
-    pub async fn connect(url: &str) -> Result<Self, (u16, Value)> {
+    pub async fn connect(url: &str, user_id: Option<&str>) -> Result<Self, (u16, Value)> {
         match connect_async(url).await {
-            Ok((stream, _)) => Ok(Self { stream, next_ref: 1 }),
+            Ok((stream, _)) => Ok(Self { stream, next_ref: 1, user_id: user_id.map(str::to_owned) }),
             Err(Error::Http(response)) => {
                 let body = response.body().as_deref().unwrap_or_default();
                 let problem = serde_json::from_slice(body).unwrap();
@@ -54,6 +56,7 @@ impl Socket {
                 Message::Text(text) => {
                     let frame = serde_json::from_str(&text).unwrap();
                     documents::check_frame(&frame);
+                    private::check(&frame, self.user_id.as_deref(), "a socket");
                     return frame;
                 }
                 Message::Close(close) => panic!("closed instead of a frame: {close:?}"),

@@ -130,7 +130,7 @@ async fn the_scheme_of_the_header_has_no_case_and_must_be_bearer() {
     for (header, status) in [("bearer", 200), ("BEARER", 200), ("Basic", 401), ("", 401)] {
         let request = app.http.get(format!("{}/api/profile/me", app.url));
         let request = request.header("authorization", format!("{header} {}", ann.access_token));
-        let answer = crate::harness::Answer::of(request, "GET", "/api/profile/me").await;
+        let answer = crate::harness::Answer::of(request, "GET", "/api/profile/me", Some(&ann.user_id)).await;
         assert_eq!(answer.status, status, "{header}");
     }
 }

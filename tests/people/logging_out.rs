@@ -46,7 +46,7 @@ async fn logging_out_needs_no_body_and_names_a_wrong_one() {
     let wrong = phone.post("/api/auth/logout", json!({"everywhere": "yes"})).await;
     assert_eq!(wrong.wrong_fields(), ["everywhere"]);
     let request = app.http.post(format!("{}/api/auth/logout", app.url)).bearer_auth(&laptop.access_token);
-    Answer::of(request, "POST", "/api/auth/logout").await.no_content();
+    Answer::of(request, "POST", "/api/auth/logout", None).await.no_content();
 }
 
 #[tokio::test]

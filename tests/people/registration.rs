@@ -156,7 +156,7 @@ async fn a_body_that_is_no_json_object_is_refused_by_name() {
             .http
             .post(format!("{}/api/auth/register", app.url))
             .header("content-type", "application/json");
-        let answer = crate::harness::Answer::of(request.body(body), "POST", "/api/auth/register").await;
+        let answer = crate::harness::Answer::of(request.body(body), "POST", "/api/auth/register", None).await;
         assert_eq!(answer.wrong_fields(), ["body"], "{body}");
     }
 }

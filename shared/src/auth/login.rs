@@ -7,6 +7,7 @@ use super::password::Password;
 use super::session::{self, Tokens};
 use crate::app::App;
 use crate::fields::{Fields, Missing, Read};
+use crate::rate_limit::{self, Limited};
 use crate::text::{line, text_type};
 use crate::users::{self, DeviceId, OwnProfile, Phone, Role, UserId};
 use crate::{Error, Result};
@@ -63,6 +64,18 @@ impl Read for Login {
     }
 }
 
+impl Identifier {
+    /// What tries are counted under: one text for all the ways to write an identifier.
+    fn counted(&self) -> String {
+        let (Self::Any(text)
+        | Self::UserId(text)
+        | Self::Username(text)
+        | Self::Email(text)
+        | Self::Phone(text)) = self;
+        text.chars().filter(|c| !matches!(c, ' ' | '-')).flat_map(char::to_lowercase).collect()
+    }
+}
+
 /// What a login answers.
 #[derive(Serialize)]
 pub struct LoggedIn {
@@ -73,12 +86,16 @@ pub struct LoggedIn {
     pub tokens: Tokens,
 }
 
-/// Signs a user in: a new session.
+/// Signs a user in, at a client at `address`: a new session.
 ///
 /// # Errors
+/// [`Error::RateLimited`] after `PASSWORD_LIMIT` failures,
 /// [`Error::InvalidCredentials`] for an unknown user and a wrong password alike, after the same time.
-pub async fn login(app: &App, login: Login) -> Result<LoggedIn> {
+pub async fn login(app: &App, address: &str, login: Login) -> Result<LoggedIn> {
     const NOBODY: &str = "";
+    let counted = login.identifier.counted();
+    let limited = Limited::Login(&counted, address);
+    rate_limit::count(&app.db, &app.config.limits, limited).await?;
     let (any, user_id, username, email, phone) = match &login.identifier {
         Identifier::Any(text) => (true, text.as_str(), text.as_str(), text.as_str(), text.as_str()),
         Identifier::UserId(id) => (false, id.as_str(), NOBODY, NOBODY, NOBODY),
@@ -109,6 +126,7 @@ pub async fn login(app: &App, login: Login) -> Result<LoggedIn> {
     let (Some((user_id, organization_id, role)), true) = (user, right) else {
         return Err(Error::InvalidCredentials);
     };
+    rate_limit::give_back(&app.db, &app.config.limits, limited).await?;
     let place = (organization_id, role);
     let (user, tokens) =
         app.db.transaction((app, &user_id, place, login.device_id.as_ref()), sign_in).await?;

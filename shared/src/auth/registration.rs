@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::config::SignupGrants;
 use crate::db::duplicate_key;
 use crate::fields::{Fields, Flag, Missing, Read, WholeNumber};
+use crate::rate_limit::{self, Limited};
 use crate::users::{self, DeviceId, Email, Name, OwnProfile, Phone, Role, UserId, Username};
 use crate::{Error, Result, coins, organizations, time};
 
@@ -97,11 +98,13 @@ struct NewUser {
     registration: Registration,
 }
 
-/// Registers a user in `public` and signs them in.
+/// Registers a user in `public` and signs them in, for a client at `address`.
 ///
 /// # Errors
+/// [`Error::RateLimited`] after `REGISTER_LIMIT`,
 /// [`Error::RoleNotAllowed`] for a role above `user`, [`Error::UserExists`] when an identifier is taken.
-pub async fn register(app: &App, registration: Registration) -> Result<Registered> {
+pub async fn register(app: &App, address: &str, registration: Registration) -> Result<Registered> {
+    rate_limit::count(&app.db, &app.config.limits, Limited::Registration(address)).await?;
     let mut warnings = Vec::new();
     let claims_role = !matches!(registration.role, None | Some(Role::User));
     match registration.organization_name {

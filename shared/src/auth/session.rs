@@ -292,7 +292,7 @@ enum Which<'a> {
     Of(&'a UserId),
 }
 
-/// Marks sessions as revoked and forgets their sockets in one transaction: what is committed
+/// Marks sessions as revoked and lets their sockets expire in one transaction: what is committed
 /// afterwards reaches none of them, and none of them may do anything. Answers the sockets.
 async fn revoke(transaction: &mut Transaction<'static>, which: Which<'_>) -> Result<Vec<ConnectionId>> {
     let (column, key) = match which {
@@ -307,9 +307,12 @@ async fn revoke(transaction: &mut Transaction<'static>, which: Which<'_>) -> Res
             (&key,),
         )
         .await?;
+    let open = format!("{column} = ? AND expires_at > UTC_TIMESTAMP(3)");
     let sockets: Vec<String> = transaction
-        .exec(format!("SELECT connection_id FROM connections WHERE {column} = ? FOR UPDATE"), (&key,))
+        .exec(format!("SELECT connection_id FROM connections WHERE {open} FOR UPDATE"), (&key,))
         .await?;
-    transaction.exec_drop(format!("DELETE FROM connections WHERE {column} = ?"), (&key,)).await?;
+    transaction
+        .exec_drop(format!("UPDATE connections SET expires_at = UTC_TIMESTAMP(3) WHERE {open}"), (&key,))
+        .await?;
     Ok(sockets.into_iter().map(ConnectionId::new).collect())
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::random_token;
 use super::session::{self, SIGNED_IN};
 use crate::app::App;
+use crate::rate_limit::{self, Limited};
 use crate::users::User;
 use crate::{Error, Result};
 
@@ -28,8 +29,9 @@ pub struct Ticket {
 /// A new ticket, bound to the user's session.
 ///
 /// # Errors
-/// The database's.
+/// [`Error::RateLimited`] after `TICKET_LIMIT`.
 pub async fn create(app: &App, user: &User) -> Result<Ticket> {
+    rate_limit::count(&app.db, &app.config.limits, Limited::Ticket(&user.user_id)).await?;
     let ticket = random_token::<32>();
     app.db
         .execute(

@@ -1,0 +1,161 @@
+//! Rate limits: so many in a window of time, counted in MySQL, since functions share no memory
+//! (contract section 6). A window opens with its first request.
+
+use aws_lc_rs::digest;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use chrono::Utc;
+use mysql_async::params;
+
+use crate::config::{Limit, Limits};
+use crate::db::Db;
+use crate::rooms::RoomId;
+use crate::users::UserId;
+use crate::{Error, Result};
+
+/// The bits of a `tally` that count; above them stands the end of its window.
+const COUNT_BITS: u32 = 20;
+/// The most that a tally can count; [`Limit::count`] stays below.
+pub const MOST: u64 = (1 << COUNT_BITS) - 1;
+
+/// Something that is limited, and for whom.
+#[derive(Clone, Copy, Debug)]
+pub enum Limited<'a> {
+    /// `CHAT_LIST_LIMIT`.
+    ChatList(&'a UserId),
+    /// `MESSAGE_LIMIT`.
+    Message(&'a UserId),
+    /// `FRAME_LIMIT`.
+    Frame(&'a UserId),
+    /// `TICKET_LIMIT`.
+    Ticket(&'a UserId),
+    /// `UPLOAD_LIMIT`.
+    Upload(&'a UserId),
+    /// `PASSWORD_LIMIT` at login: whatever was typed as an identifier, and the client's address.
+    Login(&'a str, &'a str),
+    /// `PASSWORD_LIMIT` at a room's door.
+    RoomPassword(&'a UserId, RoomId),
+    /// `REGISTER_LIMIT`: the client's address.
+    Registration(&'a str),
+}
+
+/// How much of a window is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// How many the window allows.
+    pub limit: u32,
+    /// How many of them are left.
+    pub remaining: u32,
+    /// Seconds until the window ends, rounded up.
+    pub reset: u64,
+}
+
+impl Limited<'_> {
+    fn limit(self, limits: &Limits) -> Option<Limit> {
+        match self {
+            Self::ChatList(_) => limits.chat_list,
+            Self::Message(_) => limits.message,
+            Self::Frame(_) => limits.frame,
+            Self::Ticket(_) => limits.ticket,
+            Self::Upload(_) => limits.upload,
+            Self::Login(..) | Self::RoomPassword(..) => limits.password,
+            Self::Registration(_) => limits.register,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::ChatList(_) => "chat_list",
+            Self::Message(_) => "message",
+            Self::Frame(_) => "frame",
+            Self::Ticket(_) => "ticket",
+            Self::Upload(_) => "upload",
+            Self::Login(..) => "login",
+            Self::RoomPassword(..) => "room_password",
+            Self::Registration(_) => "registration",
+        }
+    }
+
+    fn subject(self) -> String {
+        match self {
+            Self::ChatList(user_id)
+            | Self::Message(user_id)
+            | Self::Frame(user_id)
+            | Self::Ticket(user_id)
+            | Self::Upload(user_id) => user_id.to_string(),
+            // Of any length, so a hash stands for both; the address has no newline.
+            Self::Login(identifier, address) => hash(&format!("{address}\n{identifier}")),
+            Self::RoomPassword(user_id, room_id) => hash(&format!("{}\n{user_id}", room_id.0)),
+            Self::Registration(address) => address.chars().take(64).collect(),
+        }
+    }
+}
+
+fn hash(text: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, text.as_bytes()))
+}
+
+/// The numbers by which a `tally` is counted up at this moment.
+struct Count {
+    /// A tally below this one is of a window that has ended.
+    closed: u64,
+    /// The tally of a window that opens now, with its first.
+    fresh: u64,
+    now: u64,
+}
+
+impl Count {
+    fn now(limit: Limit) -> Self {
+        let now = Utc::now().timestamp_millis() as u64;
+        let window = limit.window.as_millis() as u64;
+        Self { closed: (now + 1) << COUNT_BITS, fresh: ((now + window) << COUNT_BITS) + 1, now }
+    }
+
+    fn standing(&self, limit: Limit, tally: u64) -> Standing {
+        let used = (tally & MOST) as u32;
+        let reset = (tally >> COUNT_BITS).saturating_sub(self.now).div_ceil(1000).max(1);
+        Standing { limit: limit.count, remaining: limit.count.saturating_sub(used), reset }
+    }
+}
+
+/// Counts one, in one statement that many may send at once. None when the limit is turned off.
+///
+/// # Errors
+/// [`Error::RateLimited`] when it is one too many.
+pub async fn count(db: &Db, limits: &Limits, limited: Limited<'_>) -> Result<Option<Standing>> {
+    let Some(limit) = limited.limit(limits) else { return Ok(None) };
+    let count = Count::now(limit);
+    let done = db
+        .execute(
+            "INSERT INTO rate_limits (name, subject, tally) VALUES (:name, :subject, LAST_INSERT_ID(:fresh))
+             ON DUPLICATE KEY UPDATE tally = LAST_INSERT_ID(IF(tally < :closed, :fresh, tally + 1))",
+            params! {
+                "name" => limited.name(),
+                "subject" => limited.subject(),
+                "fresh" => count.fresh,
+                "closed" => count.closed,
+            },
+        )
+        .await?;
+    let tally = done.last_insert_id.ok_or_else(|| Error::internal("a tally was not answered"))?;
+    let standing = count.standing(limit, tally);
+    if tally & MOST > u64::from(limit.count) {
+        return Err(Error::RateLimited(standing));
+    }
+    Ok(Some(standing))
+}
+
+/// Takes one back that was counted before it turned out to be none of those that are limited: a
+/// right password.
+///
+/// # Errors
+/// The database's.
+pub async fn give_back(db: &Db, limits: &Limits, limited: Limited<'_>) -> Result<()> {
+    if limited.limit(limits).is_none() {
+        return Ok(());
+    }
+    let sql = format!(
+        "UPDATE rate_limits SET tally = tally - 1 WHERE name = ? AND subject = ? AND tally & {MOST} > 0"
+    );
+    db.execute(&sql, (limited.name(), limited.subject())).await.map(drop)
+}
