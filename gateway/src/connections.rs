@@ -116,7 +116,7 @@ impl Connections {
         }
         socket.orders.try_send(order).map_err(|error| match error {
             mpsc::error::TrySendError::Closed(_) => NotDelivered::Gone,
-            mpsc::error::TrySendError::Full(_) => NotDelivered::Failed,
+            mpsc::error::TrySendError::Full(_) => NotDelivered::Throttled,
         })?;
         socket.closing = closing;
         socket.details.last_active_at = Utc::now();

@@ -84,11 +84,14 @@ fn as_json(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
 fn refusal(why: NotDelivered) -> Response<Body> {
     match why {
         NotDelivered::Gone => error(StatusCode::GONE, "GoneException", "The connection is not open."),
-        NotDelivered::Failed => error(
+        NotDelivered::Throttled => error(
             StatusCode::TOO_MANY_REQUESTS,
             "LimitExceededException",
             "The client does not read what waits for it.",
         ),
+        NotDelivered::Failed => {
+            error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerException", "The frame was not taken.")
+        }
     }
 }
 

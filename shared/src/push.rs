@@ -3,19 +3,23 @@
 //! A push happens after the commit. It may fail or get lost; `sync` is how a client catches up.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
+use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_apigatewaymanagement::Client;
 use aws_sdk_apigatewaymanagement::error::SdkError;
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use futures_util::{StreamExt, stream};
+use futures_util::stream::{self, FuturesUnordered};
 use serde::Serialize;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::app::App;
 use crate::connections::{self, ConnectionId};
@@ -23,14 +27,21 @@ use crate::events::Event;
 
 /// How many posts of one fan-out are under way at once.
 const CONCURRENT_POSTS: usize = 32;
-/// Without a route out of a VPC a post hangs instead of failing.
+/// A post that takes longer makes room for the others and goes on beside them.
+const SLOW_POST: Duration = Duration::from_millis(100);
+/// When a post is given up: a socket that does not read, or no route out of a VPC, where posts hang
+/// instead of failing.
 const POST_TIMEOUT: Duration = Duration::from_secs(2);
+/// The wait before a throttled post is tried again, at most; it doubles from try to try.
+const FIRST_RETRY: Duration = Duration::from_millis(50);
 
 /// Why a post did not arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotDelivered {
     /// 410: the socket is closed, or its handshake is not done.
     Gone,
+    /// 429: too many posts at once, or the socket does not read.
+    Throttled,
     /// Anything else; logged where it happened.
     Failed,
 }
@@ -92,7 +103,10 @@ impl Management {
     async fn client(&self) -> &Client {
         let connect = async || {
             let timeouts = TimeoutConfig::builder().operation_timeout(POST_TIMEOUT).build();
-            let mut loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts);
+            let mut loader = aws_config::defaults(BehaviorVersion::latest())
+                .timeout_config(timeouts)
+                // A fan-out tries again itself, without holding up the other sockets.
+                .retry_config(RetryConfig::disabled());
             if let Some(endpoint) = &self.endpoint {
                 loader = loader.endpoint_url(endpoint);
             }
@@ -106,6 +120,7 @@ fn not_delivered<E: std::error::Error + 'static>(error: SdkError<E>) -> NotDeliv
     // By status, since the SDK maps errors by a code that proxies may drop.
     match error.raw_response().map(|response| response.status().as_u16()) {
         Some(410) => NotDelivered::Gone,
+        Some(429) => NotDelivered::Throttled,
         status => {
             tracing::warn!(?status, %error, "a post failed");
             NotDelivered::Failed
@@ -114,25 +129,60 @@ fn not_delivered<E: std::error::Error + 'static>(error: SdkError<E>) -> NotDeliv
 }
 
 impl App {
-    /// Tells sockets what has been committed. Rows of sockets that are gone are deleted.
+    /// Tells sockets what has been committed: all at once, as far as [`CONCURRENT_POSTS`] allows. None of
+    /// them waits for a slow or dead one. Rows of sockets that are gone are deleted.
     pub async fn broadcast(&self, event: &impl Serialize, sockets: impl IntoIterator<Item = ConnectionId>) {
         let Some(frame) = serialized(event) else {
             return;
         };
-        let gone: Vec<ConnectionId> = stream::iter(sockets)
-            .map(|connection_id| {
-                let frame = frame.clone();
-                async move {
-                    let gone = self.push.post(&connection_id, frame).await == Err(NotDelivered::Gone);
-                    gone.then_some(connection_id)
-                }
+        let permits = Semaphore::new(CONCURRENT_POSTS);
+        let posts: FuturesUnordered<_> = sockets
+            .into_iter()
+            .map(|socket| {
+                let (permits, frame) = (&permits, frame.clone());
+                async move { (self.deliver(permits, &socket, frame).await, socket) }
             })
-            .buffer_unordered(CONCURRENT_POSTS)
-            .filter_map(async |gone| gone)
+            .collect();
+        let gone: Vec<ConnectionId> = posts
+            .filter_map(async |(delivered, socket)| (delivered == Err(NotDelivered::Gone)).then_some(socket))
             .collect()
             .await;
         if let Err(error) = connections::forget_gone(&self.db, &gone).await {
             error.log("");
+        }
+    }
+
+    /// Posts a frame to one of many sockets, again while it is throttled, for [`POST_TIMEOUT`] in all. It
+    /// has a permit while it posts, but for no longer than [`SLOW_POST`], and none while it waits.
+    async fn deliver(
+        &self,
+        permits: &Semaphore,
+        socket: &ConnectionId,
+        frame: Bytes,
+    ) -> Result<(), NotDelivered> {
+        let mut retry = FIRST_RETRY;
+        let mut deadline = None;
+        loop {
+            let permit = permits.acquire().await;
+            // Its time begins when its turn comes.
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + POST_TIMEOUT);
+            let mut post = pin!(self.push.post(socket, frame.clone()));
+            let quick = timeout(SLOW_POST, post.as_mut()).await;
+            drop(permit);
+            let posted = match quick {
+                Ok(posted) => posted,
+                Err(_) => timeout_at(deadline, post).await.unwrap_or(Err(NotDelivered::Failed)),
+            };
+            if posted != Err(NotDelivered::Throttled) {
+                return posted;
+            }
+            let pause = rand::random_range(retry / 2..retry);
+            if Instant::now() + pause >= deadline {
+                tracing::warn!(%socket, "a post was throttled until it was given up");
+                return posted;
+            }
+            sleep(pause).await;
+            retry *= 2;
         }
     }
 
@@ -163,4 +213,99 @@ fn serialized(frame: &impl Serialize) -> Option<Bytes> {
         .map(Bytes::from)
         .inspect_err(|error| tracing::error!(%error, "a frame cannot be written as JSON"))
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use futures_util::FutureExt;
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::config::Config;
+
+    /// Sockets that are dead, throttled or good by what their ids begin with.
+    #[derive(Debug, Default)]
+    struct Strange {
+        delivered: AtomicUsize,
+        tries: AtomicUsize,
+        under_way: AtomicUsize,
+        most_under_way: AtomicUsize,
+        /// How many dead ones were being waited for at the last delivery.
+        waited_for: AtomicUsize,
+    }
+
+    impl Sockets for Strange {
+        fn post(&self, connection_id: &str, _: Bytes) -> BoxFuture<'_, Result<(), NotDelivered>> {
+            let socket = connection_id.to_owned();
+            async move {
+                let earlier_tries = self.tries.fetch_add(1, Relaxed);
+                let under_way = self.under_way.fetch_add(1, Relaxed) + 1;
+                self.most_under_way.fetch_max(under_way, Relaxed);
+                for _ in 0..3 {
+                    yield_now().await;
+                }
+                if socket.starts_with("dead") {
+                    return std::future::pending().await;
+                }
+                let under_way = self.under_way.fetch_sub(1, Relaxed) - 1;
+                match socket.split('-').next() {
+                    Some("full") => return Err(NotDelivered::Throttled),
+                    Some("busy") if earlier_tries < 3 => return Err(NotDelivered::Throttled),
+                    _ => {}
+                }
+                self.waited_for.store(under_way, Relaxed);
+                self.delivered.fetch_add(1, Relaxed);
+                Ok(())
+            }
+            .boxed()
+        }
+
+        fn close(&self, _: &str) -> BoxFuture<'_, Result<(), NotDelivered>> {
+            async { Ok(()) }.boxed()
+        }
+    }
+
+    async fn broadcast_to(sockets: impl Iterator<Item = String>) -> Arc<Strange> {
+        let secret = "s".repeat(32);
+        let settings = [
+            ("DATABASE_URL", "mysql://u@127.0.0.1/none"),
+            ("JWT_SECRET", &secret),
+            ("REFRESH_SECRET", &secret),
+        ];
+        let settings: BTreeMap<_, _> =
+            settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let strange = Arc::new(Strange::default());
+        let app = App::new(Config::from(settings).unwrap(), Push::Local(strange.clone()), 1);
+        app.broadcast(&"hello", sockets.map(ConnectionId::new)).await;
+        strange
+    }
+
+    #[tokio::test]
+    async fn dead_sockets_hold_up_no_other_and_are_given_up() {
+        let dead = (0..100).map(|n| format!("dead-{n}"));
+        let sockets = broadcast_to(dead.chain((0..100).map(|n| format!("good-{n}")))).await;
+        assert_eq!(sockets.delivered.load(Relaxed), 100);
+        assert!(sockets.waited_for.load(Relaxed) > CONCURRENT_POSTS, "more dead ones than may post at once");
+    }
+
+    #[tokio::test]
+    async fn a_throttled_post_is_tried_again_and_given_up_in_the_end() {
+        let sockets = broadcast_to(["busy-1".to_owned()].into_iter()).await;
+        assert_eq!((sockets.delivered.load(Relaxed), sockets.tries.load(Relaxed)), (1, 4));
+
+        let sockets = broadcast_to((0..40).map(|n| format!("full-{n}"))).await;
+        assert_eq!(sockets.delivered.load(Relaxed), 0);
+        let tries = sockets.tries.load(Relaxed);
+        assert!((40 * 3..40 * 10).contains(&tries), "{tries} tries do not back off");
+    }
+
+    #[tokio::test]
+    async fn so_many_posts_are_under_way_at_once_and_no_more() {
+        let sockets = broadcast_to((0..320).map(|n| format!("good-{n}"))).await;
+        assert_eq!(sockets.delivered.load(Relaxed), 320);
+        assert_eq!(sockets.most_under_way.load(Relaxed), CONCURRENT_POSTS);
+    }
 }

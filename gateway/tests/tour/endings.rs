@@ -135,7 +135,7 @@ async fn a_socket_that_does_not_read_takes_so_many_frames_and_then_ends() {
         }
         tokio::task::yield_now().await;
     };
-    assert_eq!(refused, NotDelivered::Failed);
+    assert_eq!(refused, NotDelivered::Throttled);
     assert!(posts >= FRAMES_WAITING);
     assert_eq!(heard(&tour).await, (1001, "Going away".to_owned()));
     assert_eq!(tour.connections.post(&id, frame).await, Err(NotDelivered::Gone));
