@@ -4,6 +4,7 @@
 
 pub mod auth;
 pub mod chats;
+pub mod groups;
 pub mod http;
 pub mod lambda;
 pub mod messages;
@@ -32,6 +33,11 @@ pub fn catalogue() -> BTreeMap<&'static str, Function> {
         ("list-members", lambda::http(rooms::list_members)),
         ("send-message", lambda::http(messages::send_message)),
         ("get-chat", lambda::http(chats::get_chat)),
+        ("list-chats", lambda::http(chats::list_chats)),
+        ("send-direct", lambda::http(chats::send_direct)),
+        ("create-group", lambda::http(groups::create_group)),
+        ("add-user", lambda::http(groups::add_user)),
+        ("get-group-messages", lambda::http(groups::get_group_messages)),
         ("sync", lambda::http(chats::sync)),
         ("health", lambda::http(operations::health)),
         ("migrate", lambda::direct(operations::migrate)),

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::messages::Message;
-use crate::rooms::RoomId;
+use crate::rooms::{Room, RoomId};
 
 /// An event that members get, as `{"event": …, "data": {…}}`.
 #[derive(Clone, Debug, Serialize)]
@@ -13,6 +13,8 @@ use crate::rooms::RoomId;
 pub enum Event<'a> {
     UserJoined { room_id: RoomId, seq: u64, user_id: &'a str, name: &'a str },
     UserLeft { room_id: RoomId, seq: u64, user_id: &'a str, name: &'a str, removed: bool },
+    GroupCreated { group: &'a Room },
+    AddedToGroup { group: &'a Room },
     SessionRevoked {},
     ReceiveMessage { room_id: RoomId, seq: u64, message: &'a Message },
 }

@@ -8,7 +8,7 @@ use crate::db::Db;
 use crate::error::Thing;
 use crate::fields::{Fields, Missing, Read, WholeNumber};
 use crate::messages::{COLUMNS, Message, MessageRow};
-use crate::rooms::RoomId;
+use crate::rooms::{Kind, RoomId};
 use crate::users::User;
 use crate::{Error, Result};
 
@@ -53,11 +53,18 @@ pub struct History {
     pub last_seq: u64,
 }
 
-/// A page of a room's history, for its members, who see it from its beginning.
+/// A page of the history of a room, of the one kind that the door knows, for its members, who see it from
+/// its beginning.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::NotAMember`].
-pub async fn read(db: &Db, asker: &User, room_id: RoomId, page: &Page) -> Result<History> {
+pub async fn read(
+    db: &Db,
+    asker: &User,
+    room_id: RoomId,
+    only: Option<Kind>,
+    page: &Page,
+) -> Result<History> {
     let ascending = page.after.is_some();
     let direction = if ascending { "ASC" } else { "DESC" };
     // One statement decides whether the asker may, and reads: the room's row comes back in any case.
@@ -72,11 +79,13 @@ pub async fn read(db: &Db, asker: &User, room_id: RoomId, page: &Page) -> Result
                             ORDER BY seq {direction} LIMIT :limit) x ON m.user_id IS NOT NULL
                  LEFT JOIN users u ON u.user_id = x.sender_id
                  WHERE r.id = :room_id AND r.organization_id = :organization_id
+                   AND (:only IS NULL OR r.kind = :only)
                  ORDER BY x.seq {direction}"
             )
             .as_str(),
             params! {
                 room_id,
+                only,
                 "user_id" => &asker.user_id,
                 "organization_id" => asker.organization_id,
                 "after" => page.after.unwrap_or(0),

@@ -6,13 +6,16 @@
 
 pub mod app;
 pub mod auth;
+pub mod chats;
 pub mod coins;
 pub mod config;
 pub mod connections;
 pub mod db;
+pub mod direct;
 pub mod error;
 pub mod events;
 pub mod fields;
+pub mod groups;
 pub mod history;
 pub mod members;
 pub mod messages;

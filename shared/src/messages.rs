@@ -10,7 +10,7 @@ use crate::connections::{self, ConnectionId};
 use crate::db::{Db, duplicate_key, stored_enum};
 use crate::error::Thing;
 use crate::fields::{Fields, Flag, Missing, Read};
-use crate::rooms::{Room, RoomId};
+use crate::rooms::{self, Room, RoomId};
 use crate::text::{line, lines, text_type};
 use crate::users::{User, UserId};
 use crate::{Error, Result, fields, time};
@@ -95,6 +95,8 @@ pub struct Message {
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct Draft {
     pub room_id: RoomId,
+    /// The kind of room that the door knows; none for all kinds.
+    pub only: Option<rooms::Kind>,
     pub content: Content,
     pub client_message_id: Option<ClientMessageId>,
     pub is_encrypted: bool,
@@ -104,29 +106,32 @@ pub struct Draft {
 
 impl Read for Draft {
     fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        let room_id = fields.required("roomId");
-        let content = fields.required("content");
-        let client_message_id = fields.optional("clientMessageId");
-        let is_encrypted = fields.optional("isEncrypted");
-        let reply_to = fields.optional::<MessageId>("replyTo");
-        let user_id = fields.optional("userId");
-        if let (Ok(room_id), Ok(Some(reply_to))) = (&room_id, &reply_to)
-            && reply_to.room_id != *room_id
-        {
-            fields.wrong("replyTo", "must be a message of the same room");
-        }
-        Ok(Self {
-            room_id: room_id?,
-            content: content?,
-            client_message_id: client_message_id?,
-            is_encrypted: is_encrypted?.is_some_and(|Flag(encrypted)| encrypted),
-            reply_to: reply_to?,
-            user_id: user_id?,
-        })
+        Self::read_for(fields, "roomId", None)
     }
 }
 
 impl Draft {
+    /// Reads a message for the room that the field `room` names, of the one kind that the door knows.
+    ///
+    /// # Errors
+    /// [`Missing`] after a field could not be read.
+    pub fn read_for(
+        fields: &mut Fields,
+        room: &str,
+        only: Option<rooms::Kind>,
+    ) -> std::result::Result<Self, Missing> {
+        let room_id = fields.required(room);
+        let words = Words::read_in(fields, room_id.as_ref().ok().copied());
+        let user_id = fields.optional("userId");
+        Ok(Self { only, user_id: user_id?, ..Self::of(room_id?, words?) })
+    }
+
+    /// Words for a room of any kind.
+    pub(crate) fn of(room_id: RoomId, words: Words) -> Self {
+        let Words { content, client_message_id, is_encrypted, reply_to } = words;
+        Self { room_id, only: None, content, client_message_id, is_encrypted, reply_to, user_id: None }
+    }
+
     /// What must be the same when a `clientMessageId` comes again. Each part is led by its length
     /// or has a fixed one, so that no two drafts make the same text.
     fn body_hash(&self) -> Vec<u8> {
@@ -136,6 +141,54 @@ impl Draft {
         context.update(&[u8::from(self.is_encrypted)]);
         context.update(&self.reply_to.map_or(0, |reply_to| reply_to.seq).to_be_bytes());
         context.finish().as_ref().to_vec()
+    }
+}
+
+/// What is to be said, when it need not be known yet in which room.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct Words {
+    pub content: Content,
+    pub client_message_id: Option<ClientMessageId>,
+    pub is_encrypted: bool,
+    pub reply_to: Option<MessageId>,
+}
+
+impl Words {
+    /// Reads them; where the room is known, `replyTo` must be of it.
+    ///
+    /// # Errors
+    /// [`Missing`] after a field could not be read.
+    pub(crate) fn read_in(
+        fields: &mut Fields,
+        room_id: Option<RoomId>,
+    ) -> std::result::Result<Self, Missing> {
+        let content = fields.required("content");
+        let client_message_id = fields.optional("clientMessageId");
+        let is_encrypted = fields.optional("isEncrypted");
+        let reply_to = fields.optional::<MessageId>("replyTo");
+        if let (Some(room_id), Ok(Some(reply_to))) = (room_id, &reply_to)
+            && reply_to.room_id != room_id
+        {
+            fields.wrong("replyTo", "must be a message of the same room");
+        }
+        Ok(Self {
+            content: content?,
+            client_message_id: client_message_id?,
+            is_encrypted: is_encrypted?.is_some_and(|Flag(encrypted)| encrypted),
+            reply_to: reply_to?,
+        })
+    }
+
+    /// The message that they make in a room of any kind.
+    ///
+    /// # Errors
+    /// A 400 for a `replyTo` of another room.
+    pub(crate) fn in_room(self, room_id: RoomId) -> Result<Draft> {
+        if self.reply_to.is_some_and(|reply_to| reply_to.room_id != room_id) {
+            return Err(Error::invalid("replyTo", "must be a message of the same room"));
+        }
+        Ok(Draft::of(room_id, self))
     }
 }
 
@@ -183,7 +236,7 @@ pub async fn send(db: &Db, sender: Sender<'_>, draft: &Draft) -> Result<Sent> {
 }
 
 /// Takes the room's next number, if the sender may, and stores the message under it. None: refused.
-async fn store(
+pub(crate) async fn store(
     transaction: &mut Transaction<'static>,
     (sender, draft): (Sender<'_>, &Draft),
 ) -> Result<Option<(u64, NaiveDateTime)>> {
@@ -195,7 +248,7 @@ async fn store(
             "UPDATE rooms r
              STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = :sender
              SET r.last_seq = LAST_INSERT_ID(r.last_seq + 1), r.updated_at = :now
-             WHERE r.id = :room_id",
+             WHERE r.id = :room_id AND (:only IS NULL OR r.kind = :only)",
             "users WHERE user_id = :sender",
         ),
         Sender::Socket(_) => (
@@ -203,11 +256,18 @@ async fn store(
              STRAIGHT_JOIN connections c ON c.connection_id = :sender AND c.expires_at > UTC_TIMESTAMP(3)
              STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = c.user_id
              SET r.last_seq = LAST_INSERT_ID(r.last_seq + 1), r.updated_at = :now
-             WHERE r.id = :room_id AND (:user_id IS NULL OR c.user_id = :user_id)",
+             WHERE r.id = :room_id AND (:only IS NULL OR r.kind = :only)
+               AND (:user_id IS NULL OR c.user_id = :user_id)",
             "connections WHERE connection_id = :sender",
         ),
     };
-    let params = params! { "sender" => sender.key(), "room_id" => draft.room_id, now, "user_id" => draft.user_id.as_ref() };
+    let params = params! {
+        "sender" => sender.key(),
+        "room_id" => draft.room_id,
+        "only" => draft.only,
+        now,
+        "user_id" => draft.user_id.as_ref(),
+    };
     transaction.exec_drop(number, params).await?;
     let Some(seq) = transaction.last_insert_id() else {
         return Ok(None);
@@ -258,7 +318,7 @@ impl Sender<'_> {
 }
 
 /// A message just stored, with its sender's name, and the sockets of the room's members.
-async fn announce(db: &Db, draft: &Draft, seq: u64, created_at: NaiveDateTime) -> Result<Sent> {
+pub(crate) async fn announce(db: &Db, draft: &Draft, seq: u64, created_at: NaiveDateTime) -> Result<Sent> {
     let rows: Vec<(String, String, Option<String>)> = db
         .rows(
             "SELECT u.user_id, u.name, c.connection_id
@@ -296,18 +356,21 @@ async fn announce(db: &Db, draft: &Draft, seq: u64, created_at: NaiveDateTime) -
 /// The reason why [`store`] matched no row, found after the fact, since it is needed so seldom.
 async fn why_refused(db: &Db, sender: Sender<'_>, draft: &Draft) -> Result<Error> {
     let actor = match sender {
-        Sender::User(_) => "users a WHERE a.user_id = ?",
-        Sender::Socket(_) => "connections a WHERE a.connection_id = ? AND a.expires_at > UTC_TIMESTAMP(3)",
+        Sender::User(_) => "users a WHERE a.user_id = :sender",
+        Sender::Socket(_) => {
+            "connections a WHERE a.connection_id = :sender AND a.expires_at > UTC_TIMESTAMP(3)"
+        }
     };
     let found: Option<(String, Option<u64>)> = db
         .first(
             format!(
                 "SELECT u.user_id, r.id
-                 FROM users u LEFT JOIN rooms r ON r.organization_id = u.organization_id AND r.id = ?
+                 FROM users u LEFT JOIN rooms r ON r.organization_id = u.organization_id AND r.id = :room_id
+                                                AND (:only IS NULL OR r.kind = :only)
                  WHERE u.user_id = (SELECT a.user_id FROM {actor})"
             )
             .as_str(),
-            (draft.room_id, sender.key()),
+            params! { "room_id" => draft.room_id, "only" => draft.only, "sender" => sender.key() },
         )
         .await?;
     Ok(match found {

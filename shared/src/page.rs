@@ -48,6 +48,16 @@ pub struct Paged<T> {
     pub data: Vec<T>,
 }
 
+/// What is looked up for the rows of one page alone, and not for all that are counted: what it costs does
+/// not grow with the list.
+#[derive(Clone, Copy, Debug)]
+pub struct More<'a> {
+    /// Columns, each after a comma; the row's own are `listed.…`.
+    pub columns: &'a str,
+    /// `LEFT JOIN`s to `listed` that find one row each, or none.
+    pub joins: &'a str,
+}
+
 impl<T> Paged<T> {
     /// The page of the rows that `from` names (a `FROM … WHERE …`), and how many these are on all
     /// pages, both by one statement: `total` and the rows are of one moment. `columns` must name each
@@ -67,6 +77,27 @@ impl<T> Paged<T> {
         R: FromRow,
         T: From<R>,
     {
+        Self::read_with(db, columns, from, order, More { columns: "", joins: "" }, params, page).await
+    }
+
+    /// As [`Paged::read`], with more about each row of the page.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn read_with<R>(
+        db: &Db,
+        columns: &str,
+        from: &str,
+        order: &str,
+        more: More<'_>,
+        params: Params,
+        page: Page,
+    ) -> Result<Self>
+    where
+        R: FromRow,
+        T: From<R>,
+    {
+        let More { columns: more_columns, joins } = more;
         let Params::Named(mut params) = params else {
             return Err(Error::internal("a paged statement names its parameters"));
         };
@@ -75,10 +106,10 @@ impl<T> Paged<T> {
         let rows: Vec<Row> = db
             .rows(
                 &format!(
-                    "SELECT counted.total, listed.* FROM (SELECT COUNT(*) AS total {from}) counted
+                    "SELECT counted.total, listed.* {more_columns} FROM (SELECT COUNT(*) AS total {from}) counted
                      LEFT JOIN (SELECT {columns}, 1 AS is_row, ROW_NUMBER() OVER (ORDER BY {order}) AS place
                                 {from} ORDER BY place LIMIT :page_size OFFSET :page_offset) listed ON TRUE
-                     ORDER BY listed.place"
+                     {joins} ORDER BY listed.place"
                 ),
                 Params::Named(params),
             )

@@ -10,6 +10,7 @@ use crate::auth::password::NewPassword;
 use crate::db::stored_enum;
 use crate::error::Thing;
 use crate::fields::{Fields, Missing, Read, WholeNumber};
+use crate::members::RoomRole;
 use crate::text::{line, text_type};
 use crate::users::{User, UserId};
 use crate::{Error, Result, time};
@@ -159,4 +160,69 @@ pub(crate) async fn lock(
         )
         .await?;
     room.ok_or(Error::NotFound(Thing::Room))
+}
+
+/// A room that is made with all its members, before it is there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct New<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) name: &'a str,
+    pub(crate) capacity: u32,
+    /// Its owner.
+    pub(crate) creator: &'a User,
+    /// The other members, each once.
+    pub(crate) others: &'a [&'a UserId],
+}
+
+/// Makes a room with its first members, of whom no system message tells. The caller has locked these users.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn insert(transaction: &mut Transaction<'static>, new: New<'_>) -> Result<Room> {
+    let New { kind, name, capacity, creator, others } = new;
+    let now = time::now();
+    let member_count = others.len() as u32 + 1;
+    transaction
+        .exec_drop(
+            "INSERT INTO rooms (organization_id, kind, name, capacity, member_count, created_by, created_at,
+                                updated_at)
+             VALUES (:organization_id, :kind, :name, :capacity, :member_count, :creator, :now, :now)",
+            params! {
+                "organization_id" => creator.organization_id,
+                kind,
+                name,
+                capacity,
+                member_count,
+                "creator" => &creator.user_id,
+                now,
+            },
+        )
+        .await?;
+    let room_id = transaction.last_insert_id().ok_or_else(|| Error::internal("a new room has no id"))?;
+    let others = others.iter().map(|&user_id| (user_id, RoomRole::Member));
+    let members = std::iter::once((&creator.user_id, RoomRole::Owner)).chain(others);
+    let params: Vec<Value> = members
+        .flat_map(|(user_id, role)| [room_id.into(), user_id.into(), role.into(), now.into()])
+        .collect();
+    let rows = vec!["(?, ?, ?, 0, ?, 0)"; member_count as usize].join(", ");
+    transaction
+        .exec_drop(
+            format!(
+                "INSERT INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq) VALUES {rows}"
+            ),
+            params,
+        )
+        .await?;
+    Ok(Room {
+        id: room_id,
+        kind,
+        name: name.to_owned(),
+        capacity,
+        member_count,
+        created_by: creator.user_id.to_string(),
+        organization_id: creator.organization_id,
+        last_seq: 0,
+        created_at: now,
+        updated_at: now,
+    })
 }

@@ -19,5 +19,5 @@ pub async fn get_chat(app: &App, request: Request) -> Result<Response> {
     let asker = http::user(app, &request).await?;
     let Path { chat_id } = http::path(&request)?;
     let page = http::query(&request)?;
-    http::ok(&history::read(&app.db, &asker, chat_id, &page).await?)
+    http::ok(&history::read(&app.db, &asker, chat_id, None, &page).await?)
 }

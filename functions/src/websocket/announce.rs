@@ -4,10 +4,11 @@
 use shared::App;
 use shared::connections::{self, ConnectionId};
 use shared::events::Event;
+use shared::groups::Added;
 use shared::members::Joined;
 use shared::messages::Message;
-use shared::rooms::RoomId;
-use shared::users::User;
+use shared::rooms::{Room, RoomId};
+use shared::users::{User, UserId};
 
 /// A message was sent.
 pub async fn sent(app: &App, message: &Message, sockets: impl IntoIterator<Item = ConnectionId>) {
@@ -28,6 +29,25 @@ pub async fn left(app: &App, user: &User, room_id: RoomId, seq: u64, by: Option<
     let event =
         Event::UserLeft { room_id, seq, user_id: user.user_id.as_str(), name: &user.name, removed: false };
     to_room(app, room_id, &event, Some(user), by).await;
+}
+
+/// A group was made, for all whom it was made with.
+pub async fn group_created(app: &App, group: &Room, by: Option<&ConnectionId>) {
+    to_room(app, RoomId(group.id), &Event::GroupCreated { group }, None, by).await;
+}
+
+/// Somebody was added to a group, and gets to know it before the join; nothing to tell when they were in
+/// it already.
+pub async fn added(app: &App, added: &Added, user_id: &UserId) {
+    let Added { group, joined: Some((seq, name)) } = added else { return };
+    match connections::of_users(&app.db, &[user_id]).await {
+        Ok(sockets) => app.broadcast(&Event::AddedToGroup { group }, sockets).await,
+        // The act is done, and the list of chats has the group.
+        Err(error) => error.log(""),
+    }
+    let room_id = RoomId(group.id);
+    let event = Event::UserJoined { room_id, seq: *seq, user_id: user_id.as_str(), name };
+    to_room(app, room_id, &event, None, None).await;
 }
 
 async fn to_room(

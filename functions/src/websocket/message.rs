@@ -60,8 +60,14 @@ async fn dispatch(app: &App, connection_id: &ConnectionId, mut frame: Map<String
         Some("joinRoom") => events::join_room(app, connection_id, data).await,
         Some("leaveRoom") => events::leave_room(app, connection_id, data).await,
         Some("sendMessage") => events::send_message(app, connection_id, data).await,
+        Some("createGroup") => events::create_group(app, connection_id, data).await,
+        Some("joinGroup") => events::join_group(app, connection_id, data).await,
+        Some("groupMessage") => events::group_message(app, connection_id, data).await,
         Some("sync") => events::sync(app, connection_id, data).await,
         Some("ping") => events::ping(app, connection_id).await,
-        _ => Err(Error::invalid("event", "must be one of joinRoom, leaveRoom, sendMessage, sync and ping")),
+        _ => Err(Error::invalid(
+            "event",
+            "must be one of joinRoom, leaveRoom, sendMessage, createGroup, joinGroup, groupMessage, sync and ping",
+        )),
     }
 }

@@ -10,7 +10,12 @@ use crate::websocket::announce;
 /// `sendMessage`: as `POST /api/messages`.
 pub async fn send_message(app: &App, connection_id: &ConnectionId, data: Value) -> Result<Outcome> {
     let draft: Draft = Fields::parse(data)?;
-    let message = match messages::send(&app.db, Sender::Socket(connection_id), &draft).await? {
+    send(app, connection_id, &draft).await
+}
+
+/// Sends what a frame has asked to send, to the room that its event knows.
+pub(super) async fn send(app: &App, connection_id: &ConnectionId, draft: &Draft) -> Result<Outcome> {
+    let message = match messages::send(&app.db, Sender::Socket(connection_id), draft).await? {
         Sent::New { message, sockets } => {
             announce::sent(app, &message, sockets.into_iter().filter(|socket| socket != connection_id)).await;
             message
