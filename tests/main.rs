@@ -6,7 +6,9 @@
 
 mod binaries;
 mod catalogue;
+mod chats;
 mod errors;
+mod groups;
 mod harness;
 mod management;
 mod messages;

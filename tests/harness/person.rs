@@ -72,6 +72,18 @@ impl Person {
         self.post(&format!("/api/rooms/{room}/leave"), json!({})).await
     }
 
+    /// Makes a group with these others, and answers its id.
+    pub async fn groups(&self, others: &[&Self]) -> u64 {
+        let members: Vec<_> = others.iter().map(|other| &other.user_id).collect();
+        let made = self.post("/groups", json!({"name": "Hikers", "members": members})).await.created();
+        made["group"]["id"].as_u64().unwrap()
+    }
+
+    /// Writes to somebody directly.
+    pub async fn writes_to(&self, other: &Self, content: &str) -> Answer {
+        self.post("/chats/send-message", json!({"userId": other.user_id, "content": content})).await
+    }
+
     /// Sends a message by REST.
     pub async fn says(&self, room: u64, content: &str) -> Answer {
         self.post("/api/messages", json!({"roomId": room, "content": content})).await

@@ -1,0 +1,218 @@
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use futures_util::future::join;
+use serde_json::{Value, json};
+
+use crate::harness::{Person, TestApp};
+
+/// Of each chat of a page: its id, the `seq` of its last message and what is unread.
+fn outline(list: &Value) -> Vec<(u64, Option<u64>, u64)> {
+    let chats = list["data"].as_array().unwrap().iter();
+    chats
+        .map(|chat| {
+            assert_eq!((&chat["room"]["id"], &chat["room"]["lastSeq"]), (&chat["chatId"], &chat["lastSeq"]));
+            (
+                chat["chatId"].as_u64().unwrap(),
+                chat["lastMessage"]["seq"].as_u64(),
+                chat["unread"].as_u64().unwrap(),
+            )
+        })
+        .collect()
+}
+
+async fn chats(person: &Person) -> Vec<(u64, Option<u64>, u64)> {
+    outline(&person.get("/chats?pageSize=100").await.ok())
+}
+
+#[tokio::test]
+async fn rooms_of_every_kind_are_listed_where_something_happened_last_first() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    assert_eq!(bob.get("/chats").await.ok(), json!({"total": 0, "pages": 0, "currentPage": 1, "data": []}));
+    let (prime, group, others) =
+        (ann.opens_a_room().await, ann.groups(&[&bob]).await, ann.opens_a_room().await);
+    bob.joins(prime).await.created();
+    let direct = ann.writes_to(&bob, "psst").await.created()["chatId"].as_u64().unwrap();
+    // The join is what bob did himself; the group has no message.
+    assert_eq!(chats(&bob).await, [(direct, Some(1), 1), (prime, Some(1), 0), (group, None, 0)]);
+    ann.says(group, "who comes along?").await.created();
+    assert_eq!(chats(&bob).await, [(group, Some(1), 1), (direct, Some(1), 1), (prime, Some(1), 0)]);
+    assert_eq!(
+        chats(&ann).await.iter().map(|&(room, ..)| room).collect::<Vec<_>>(),
+        [group, direct, prime, others]
+    );
+    let list = bob.get("/api/chats").await.ok();
+    let kinds: Vec<_> = list["data"].as_array().unwrap().iter().map(|chat| &chat["room"]["kind"]).collect();
+    assert_eq!(kinds, ["group", "direct", "prime"]);
+    assert_eq!(list["data"][1]["lastMessage"]["content"], "psst");
+    assert_eq!(list["data"][1]["lastMessage"]["userId"], ann.user_id);
+    assert_eq!(list["data"][2]["lastMessage"]["kind"], "system");
+    app.get("/chats").await.refused(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn unread_are_the_messages_of_others_after_the_read_position_neither_notices_nor_deleted() {
+    let app = TestApp::start().await;
+    let (ann, bob, eve) = (app.prime("ann").await, app.user("bob").await, app.user("eve").await);
+    let room = ann.opens_a_room().await;
+    ann.says(room, "before bob came").await.created();
+    bob.joins(room).await.created();
+    assert_eq!(chats(&bob).await, [(room, Some(2), 0)], "what was there before is no news");
+    for number in 3..=5 {
+        ann.says(room, &number.to_string()).await.created();
+    }
+    bob.says(room, "my own").await.created();
+    eve.joins(room).await.created();
+    assert_eq!(chats(&bob).await, [(room, Some(7), 3)]);
+    bob.reads(room).await;
+    assert_eq!(chats(&bob).await, [(room, Some(7), 3)], "reading history marks nothing");
+
+    app.run(
+        "UPDATE messages SET deleted_at = created_at, content = '' WHERE room_id = ? AND seq = 4",
+        (room,),
+    )
+    .await;
+    assert_eq!(chats(&bob).await, [(room, Some(7), 2)]);
+    app.run("UPDATE messages SET kind = 'file' WHERE room_id = ? AND seq = 5", (room,)).await;
+    assert_eq!(chats(&bob).await, [(room, Some(7), 2)]);
+    let read = async |seq: u64| {
+        let sql = "UPDATE room_members SET read_seq = ? WHERE room_id = ? AND user_id = ?";
+        app.run(sql, (seq, room, &bob.user_id)).await;
+        chats(&bob).await[0].2
+    };
+    assert_eq!([read(3).await, read(4).await, read(5).await, read(7).await], [1, 1, 0, 0]);
+    assert_eq!(chats(&ann).await[0].2, 1, "each has a position of their own");
+}
+
+#[tokio::test]
+async fn the_last_message_may_be_a_deleted_one_and_a_later_change_of_an_older_one_is_no_message() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.groups(&[&bob]).await;
+    ann.says(group, "one").await.created();
+    ann.says(group, "two").await.created();
+    // As after an edit of the first: the room's last number is not its last message's.
+    app.run("UPDATE messages SET updated_seq = 3 WHERE room_id = ? AND seq = 1", (group,)).await;
+    app.run("UPDATE rooms SET last_seq = 3 WHERE id = ?", (group,)).await;
+    app.run(
+        "UPDATE messages SET deleted_at = created_at, content = '' WHERE room_id = ? AND seq = 2",
+        (group,),
+    )
+    .await;
+    let chat = bob.get("/chats").await.ok()["data"][0].take();
+    assert_eq!(
+        (&chat["lastMessage"]["seq"], &chat["lastMessage"]["deleted"], &chat["lastSeq"], &chat["unread"]),
+        (&json!(2), &json!(true), &json!(3), &json!(1))
+    );
+}
+
+#[tokio::test]
+async fn a_room_that_one_left_and_those_of_others_are_not_listed() {
+    let app = TestApp::start().await;
+    let (ann, bob, zoe) = (app.prime("ann").await, app.user("bob").await, app.foreigner("zoe").await);
+    let (group, foreign) = (ann.groups(&[&bob]).await, zoe.opens_a_room().await);
+    assert_eq!(chats(&bob).await, [(group, None, 0)]);
+    bob.leaves(group).await.no_content();
+    assert_eq!(chats(&bob).await, []);
+    assert_eq!(chats(&ann).await, [(group, Some(1), 0)]);
+    assert_eq!(chats(&zoe).await, [(foreign, None, 0)]);
+}
+
+#[tokio::test]
+async fn three_hundred_rooms_come_page_by_page_without_gap_or_repeat() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    // In groups of three of one time, so that their ids decide.
+    app.run(
+        "INSERT INTO rooms (organization_id, kind, name, capacity, member_count, last_seq, created_by, created_at, updated_at)
+         WITH RECURSIVE numbers AS (SELECT 0 AS n UNION ALL SELECT n + 1 FROM numbers WHERE n < 299)
+         SELECT 1, 'group', CONCAT('Group ', n), 256, 2, 2, ?, UTC_TIMESTAMP(3),
+                UTC_TIMESTAMP(3) - INTERVAL (n * 7 MOD 100) SECOND
+         FROM numbers",
+        (&ann.user_id,),
+    )
+    .await;
+    for (person, role) in [(&ann, "owner"), (&bob, "member")] {
+        app.run(
+            "INSERT INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq)
+             SELECT id, ?, ?, id MOD 3, created_at, 0 FROM rooms WHERE created_by = ?",
+            (&person.user_id, role, &ann.user_id),
+        )
+        .await;
+    }
+    app.run(
+        "INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, created_at)
+         SELECT r.id, s.seq, s.seq, 'text', r.created_by, 'hello', r.created_at
+         FROM rooms r JOIN (SELECT 1 AS seq UNION SELECT 2) s WHERE r.created_by = ?",
+        (&ann.user_id,),
+    )
+    .await;
+    let expected: Vec<(u64, u64)> = app
+        .rows(&format!(
+            "SELECT id, 2 - id MOD 3 FROM rooms WHERE created_by = '{}' ORDER BY updated_at DESC, id DESC",
+            ann.user_id
+        ))
+        .await;
+    for size in [7, 100] {
+        let mut seen = Vec::new();
+        for number in 1.. {
+            let page = bob.get(&format!("/chats?page={number}&pageSize={size}")).await.ok();
+            let pages = 300_u64.div_ceil(size);
+            assert_eq!(
+                (&page["total"], &page["pages"], &page["currentPage"]),
+                (&json!(300), &json!(pages), &json!(number))
+            );
+            let rows = outline(&page);
+            if rows.is_empty() {
+                assert_eq!(number, pages + 1);
+                break;
+            }
+            assert!(rows.iter().all(|&(_, last, _)| last == Some(2)));
+            seen.extend(rows.into_iter().map(|(room, _, unread)| (room, unread)));
+        }
+        assert_eq!(seen, expected);
+    }
+    assert_eq!(bob.get("/chats").await.ok()["data"].as_array().unwrap().len(), 10);
+    assert_eq!(bob.get("/chats?page=0&pageSize=101").await.wrong_fields(), ["page", "pageSize"]);
+    assert_eq!(bob.get("/chats?page=x&pageSize=0").await.wrong_fields(), ["page", "pageSize"]);
+}
+
+#[tokio::test]
+async fn order_last_message_and_unread_are_of_one_moment_while_messages_arrive() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let mut groups = Vec::new();
+    for _ in 0..4 {
+        groups.push(ann.groups(&[&bob]).await);
+    }
+    let done = AtomicBool::new(false);
+    let writing = async {
+        for number in 0..80 {
+            ann.says(groups[number * 7 % 4], "news").await.created();
+        }
+        done.store(true, Relaxed);
+    };
+    let reading = async {
+        let mut before = 0;
+        while !done.load(Relaxed) {
+            let list = bob.get("/chats").await.ok();
+            let mut unread = 0;
+            for (_, last, new) in outline(&list) {
+                assert_eq!(last.unwrap_or(0), new, "{list}");
+                unread += new;
+            }
+            let chats = list["data"].as_array().unwrap();
+            let times: Vec<_> =
+                chats.iter().map(|chat| chat["room"]["updatedAt"].as_str().unwrap()).collect();
+            assert!(times.is_sorted_by(|one, next| one >= next), "{times:?}");
+            assert!(
+                chats.iter().all(|chat| chat["lastMessage"]["seq"].as_u64().unwrap_or(0) == chat["lastSeq"])
+            );
+            assert!(unread >= before);
+            before = unread;
+        }
+    };
+    join(writing, reading).await;
+    assert_eq!(chats(&bob).await.iter().map(|&(.., unread)| unread).sum::<u64>(), 80);
+    assert_eq!(chats(&bob).await[0].0, groups[79 * 7 % 4]);
+}

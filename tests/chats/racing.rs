@@ -1,0 +1,90 @@
+//! Many at once: two users have one chat, and nothing that is written into it is lost.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::harness::{Person, TestApp};
+
+#[tokio::test]
+async fn of_sixteen_first_messages_both_ways_at_once_none_is_lost_and_one_chat_is_made() {
+    let app = TestApp::start().await;
+    for round in 0..4 {
+        let (ann, bob) = (app.user(&format!("ann{round}")).await, app.user(&format!("bob{round}")).await);
+        let names: Vec<String> = (0..16).map(|number| number.to_string()).collect();
+        let answers = join_all(names.iter().enumerate().map(|(number, content)| match number % 2 {
+            0 => ann.writes_to(&bob, content),
+            _ => bob.writes_to(&ann, content),
+        }))
+        .await;
+        let (mut chats, mut seqs) = (BTreeSet::new(), Vec::new());
+        for answer in answers {
+            let sent = answer.created();
+            chats.insert(sent["chatId"].as_u64().unwrap());
+            seqs.push(sent["message"]["seq"].as_u64().unwrap());
+        }
+        seqs.sort_unstable();
+        assert_eq!((chats.len(), seqs), (1, (1..=16).collect()));
+        let history = ann.reads(*chats.first().unwrap()).await;
+        let said: BTreeSet<String> = history.into_iter().map(|(_, content)| content).collect();
+        assert_eq!(said, names.into_iter().collect());
+        let rooms: Vec<u64> = app
+            .rows(&format!(
+                "SELECT COUNT(*) FROM room_members WHERE user_id IN ('{}', '{}')",
+                ann.user_id, bob.user_id
+            ))
+            .await;
+        assert_eq!(rooms, [2], "no other room was made");
+    }
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn of_eight_first_messages_with_one_client_message_id_one_is_stored_and_pushed() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let mut bobs = bob.connect().await;
+    let letter = json!({"userId": bob.user_id, "content": "once", "clientMessageId": "k1"});
+    let answers = join_all((0..8).map(|_| ann.post("/chats/send-message", letter.clone()))).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
+    for answer in answers {
+        assert!([200, 201].contains(&answer.status), "{}", answer.json);
+        assert_eq!(answer.json["message"]["seq"], 1);
+    }
+    bobs.receives("receiveMessage").await;
+    bobs.has_nothing().await;
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn everybody_who_writes_to_everybody_at_once_amid_joins_and_sends_meets_no_deadlock() {
+    let app = TestApp::start().await;
+    let names: Vec<String> = (0..6).map(|number| format!("user{number}")).collect();
+    let people: Vec<Person> = join_all(names.iter().map(|name| app.prime(name))).await;
+    let room = people[0].opens_a_room().await;
+    let writes = people.iter().flat_map(|writer| {
+        let others = people.iter().filter(|other| other.user_id != writer.user_id);
+        others.map(async |other| drop(writer.writes_to(other, "hello").await.created()))
+    });
+    let groups = people.iter().map(async |maker| {
+        let others: Vec<&Person> = people.iter().filter(|other| other.user_id != maker.user_id).collect();
+        maker.groups(&others).await;
+    });
+    let in_and_out = people[1..].iter().map(async |person| {
+        for _ in 0..4 {
+            person.joins(room).await.created();
+            person.says(room, "here I am").await.created();
+            person.leaves(room).await.no_content();
+        }
+    });
+    tokio::join!(join_all(writes), join_all(groups), join_all(in_and_out));
+    for person in &people {
+        let list = person.get("/chats?pageSize=100").await.ok();
+        let kinds = |kind: &str| {
+            list["data"].as_array().unwrap().iter().filter(|chat| chat["room"]["kind"] == kind).count()
+        };
+        assert_eq!((kinds("direct"), kinds("group")), (5, 6));
+    }
+    app.invariants_hold().await;
+}
