@@ -33,14 +33,15 @@ pub struct Chat {
 /// # Errors
 /// The database's.
 pub async fn list(db: &Db, user: &User, page: Page) -> Result<Paged<Chat>> {
-    // Only the newest number of a room is read, from the end of its range of the primary key.
+    // Of each room the last row of its range of the primary key. Without naming the index and the whole of
+    // its order, both servers would sort the room.
     let joins = "
         LEFT JOIN messages x ON x.room_id = listed.id AND x.seq =
-            (SELECT newest.seq FROM messages newest
-             WHERE newest.room_id = listed.id ORDER BY newest.seq DESC LIMIT 1)
+            (SELECT newest.seq FROM messages newest FORCE INDEX (PRIMARY)
+             WHERE newest.room_id = listed.id ORDER BY newest.room_id DESC, newest.seq DESC LIMIT 1)
         LEFT JOIN users u ON u.user_id = x.sender_id";
-    // The numbers from the read position to the last, of which each is looked up by the primary key: by a
-    // range that is another one for each room, both servers would read the whole room.
+    // The numbers from the read position to the last, of which each is looked up by the primary key: with
+    // `seq > read_seq`, a range of its own for each room, both servers would read the whole room.
     let columns = format!(
         ", {},
         (SELECT COUNT(*)
