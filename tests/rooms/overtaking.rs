@@ -3,9 +3,12 @@
 //! The test holds the lock, lets the act come to wait for it, and commits what somebody else would have
 //! done in the meantime.
 
+use std::time::Duration;
+
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Transaction, TxOpts};
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::harness::{Person, ROOM_PASSWORD, TestApp};
 
@@ -37,6 +40,11 @@ async fn lock(holder: &mut Conn, room: u64) -> Transaction<'_> {
 }
 
 async fn until_waiting(app: &TestApp, statement: &str) {
+    let seen = timeout(Duration::from_secs(20), seen_waiting(app, statement)).await;
+    seen.unwrap_or_else(|_| panic!("no {statement} waits"));
+}
+
+async fn seen_waiting(app: &TestApp, statement: &str) {
     let mut watcher = app.database().await;
     let waiting = format!(
         "SELECT COUNT(*) FROM information_schema.processlist
@@ -154,6 +162,24 @@ async fn who_waits_to_join_while_their_invitation_is_revoked_stays_out() {
         meanwhile(&app, room, (LOCK, change), &bob, bob.redeems(token)).await.refused(403, code);
     }
     assert_eq!(ann.roles(room).await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_invitation_that_is_just_being_revoked_is_refused() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
+    let room = ann.opens_a_room().await;
+    let invited = ann.invites(room, &bob).await.created();
+    let mut revoker = app.database().await;
+    let mut revocation = revoker.start_transaction(TxOpts::default()).await.unwrap();
+    let revoke = "UPDATE invitations SET revoked_at = UTC_TIMESTAMP(3) WHERE room_id = ?";
+    revocation.exec_drop(revoke, (room,)).await.unwrap();
+    let commit = async {
+        until_waiting(&app, "%invitations%").await;
+        revocation.commit().await.unwrap();
+    };
+    let (joined, ()) = tokio::join!(bob.redeems(invited["inviteToken"].as_str().unwrap()), commit);
+    joined.refused(403, "invitation_invalid");
 }
 
 #[tokio::test]

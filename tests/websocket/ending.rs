@@ -171,6 +171,29 @@ async fn a_socket_whose_session_ends_amid_the_talk_gets_nothing_that_is_said_aft
 }
 
 #[tokio::test]
+async fn a_socket_that_was_ended_and_not_closed_gets_no_push_of_any_kind() {
+    let app = TestApp::start().await;
+    let (ann, bob, eve) = (app.prime("ann").await, app.prime("bob").await, app.user("eve").await);
+    let (room, other) = (ann.opens_a_room().await, ann.opens_a_room().await);
+    let mut socket = bob.connect().await;
+    // As when the function that ended the session was killed between its commit and the closing.
+    let end = "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) WHERE user_id = ?";
+    app.run(end, (&bob.user_id,)).await;
+    ann.invites(room, &bob).await.created();
+    for room in [room, other] {
+        bob.joins(room).await.created();
+        ann.says(room, "hello").await.created();
+    }
+    eve.joins(room).await.created();
+    eve.leaves(room).await.no_content();
+    ann.removes(room, &bob).await.no_content();
+    ann.delete(&format!("/api/rooms/{other}")).await.no_content();
+    // The answer to its own frame is the first that it gets, and the last.
+    socket.refused("ping", json!({}), "unauthenticated").await;
+    assert_eq!(socket.closed().await, 1000);
+}
+
+#[tokio::test]
 async fn a_socket_that_talks_while_its_session_ends_says_nothing_afterwards() {
     let app = TestApp::start().await;
     let crowd = crowd(&app).await;
