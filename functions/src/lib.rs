@@ -5,6 +5,7 @@
 pub mod auth;
 pub mod chats;
 pub mod http;
+pub mod invitations;
 pub mod lambda;
 pub mod messages;
 pub mod operations;
@@ -27,9 +28,15 @@ pub fn catalogue() -> BTreeMap<&'static str, Function> {
         ("create-ticket", lambda::http(auth::create_ticket)),
         ("get-profile", lambda::http(users::get_profile)),
         ("create-chatroom", lambda::http(rooms::create_chatroom)),
+        ("invite", lambda::http(invitations::invite)),
+        ("list-invitations", lambda::http(invitations::list_invitations)),
+        ("revoke-invitation", lambda::http(invitations::revoke_invitation)),
         ("join-room", lambda::http(rooms::join_room)),
         ("leave-room", lambda::http(rooms::leave_room)),
+        ("delete-room", lambda::http(rooms::delete_room)),
         ("list-members", lambda::http(rooms::list_members)),
+        ("update-member", lambda::http(rooms::update_member)),
+        ("remove-member", lambda::http(rooms::remove_member)),
         ("send-message", lambda::http(messages::send_message)),
         ("get-chat", lambda::http(chats::get_chat)),
         ("sync", lambda::http(chats::sync)),

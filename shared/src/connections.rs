@@ -15,6 +15,9 @@ use crate::{Error, Result, time};
 
 /// API Gateway ends a connection after two hours (WebSocket API quotas).
 const HOURS: u32 = 2;
+/// What becomes `expires_at` of a socket that may not go on. `UTC_TIMESTAMP` is the time at which a statement
+/// began, before it waited for its locks; so this lies before all that can still be waiting.
+pub(crate) const NO_MORE: &str = "UTC_TIMESTAMP(3) - INTERVAL 1 MINUTE";
 /// A post may overtake the handshake and find nobody; a row younger than this stays all the same,
 /// or an open socket would be deaf for good.
 const HANDSHAKE_SECONDS: u32 = 60;
@@ -77,9 +80,7 @@ async fn insert(
         let ids: Vec<mysql_async::Value> = surplus.iter().map(Into::into).collect();
         transaction
             .exec_drop(
-                format!(
-                    "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) WHERE connection_id IN ({places})"
-                ),
+                format!("UPDATE connections SET expires_at = {NO_MORE} WHERE connection_id IN ({places})"),
                 ids,
             )
             .await?;

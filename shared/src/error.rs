@@ -97,8 +97,8 @@ pub enum Error {
         /// How many members the room holds.
         capacity: u32,
     },
-    /// 409: a direct chat cannot be left.
-    #[error("A direct chat cannot be left.")]
+    /// 409: the membership of a direct chat never changes.
+    #[error("A direct chat stays as it is: nobody leaves it or is removed, and it is not deleted.")]
     DirectChat,
     /// 409: somebody has this userId, username, email or phone.
     #[error("Somebody already has this {field}.")]

@@ -1,20 +1,52 @@
 //! What the service says on a socket (contract section 4).
 
+use chrono::NaiveDateTime;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::invitations::InvitationId;
 use crate::messages::Message;
-use crate::rooms::RoomId;
+use crate::rooms::{Room, RoomId};
+use crate::time;
 
 /// An event that members get, as `{"event": …, "data": {…}}`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", content = "data", rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's event and field of its name")]
 pub enum Event<'a> {
-    UserJoined { room_id: RoomId, seq: u64, user_id: &'a str, name: &'a str },
-    UserLeft { room_id: RoomId, seq: u64, user_id: &'a str, name: &'a str, removed: bool },
+    UserJoined {
+        room_id: RoomId,
+        seq: u64,
+        user_id: &'a str,
+        name: &'a str,
+    },
+    UserLeft {
+        room_id: RoomId,
+        seq: u64,
+        user_id: &'a str,
+        name: &'a str,
+        removed: bool,
+    },
+    RemovedFromRoom {
+        room_id: RoomId,
+    },
+    RoomDeleted {
+        room_id: RoomId,
+    },
+    Invitation {
+        invitation_id: InvitationId,
+        invite_token: &'a str,
+        room: &'a Room,
+        from: &'a str,
+        #[serde(serialize_with = "time::serialize")]
+        expires_at: NaiveDateTime,
+    },
     SessionRevoked {},
-    ReceiveMessage { room_id: RoomId, seq: u64, message: &'a Message },
+    ReceiveMessage {
+        room_id: RoomId,
+        seq: u64,
+        message: &'a Message,
+    },
 }
 
 /// The answer to one frame, for the socket that sent it.

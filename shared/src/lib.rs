@@ -14,6 +14,7 @@ pub mod error;
 pub mod events;
 pub mod fields;
 pub mod history;
+pub mod invitations;
 pub mod members;
 pub mod messages;
 pub mod migrations;

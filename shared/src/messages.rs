@@ -59,7 +59,7 @@ pub enum Kind {
     Text,
     /// Somebody's file.
     File,
-    /// A join or a leave; `content` says which ([`Notice`]).
+    /// A join, a leave or a removal; `content` says which ([`Notice`]).
     System,
 }
 
@@ -358,6 +358,7 @@ async fn sent_before(db: &Db, sender: Sender<'_>, draft: &Draft) -> Result<Messa
 pub(crate) enum Notice {
     Joined,
     Left,
+    Removed,
 }
 
 /// Stores a system message in a room that the caller has locked, counts its member in or out, and
@@ -376,6 +377,10 @@ pub(crate) async fn note(
         Notice::Left => {
             room.member_count -= 1;
             "left"
+        }
+        Notice::Removed => {
+            room.member_count -= 1;
+            "removed"
         }
     };
     room.last_seq += 1;

@@ -68,6 +68,35 @@ impl Person {
         self.post("/api/joinroom", json!({"roomId": room, "password": ROOM_PASSWORD})).await
     }
 
+    /// Asks to invite somebody into an own room.
+    pub async fn invites(&self, room: u64, invitee: &Self) -> Answer {
+        let invitation = json!({"roomId": room, "password": ROOM_PASSWORD, "userId": invitee.user_id});
+        self.post("/api/invite", invitation).await
+    }
+
+    /// Asks to join by an invitation alone.
+    pub async fn redeems(&self, token: &str) -> Answer {
+        self.post("/api/joinroom", json!({"inviteToken": token})).await
+    }
+
+    /// Asks to remove a member.
+    pub async fn removes(&self, room: u64, member: &Self) -> Answer {
+        self.delete(&format!("/api/rooms/{room}/members/{}", member.user_id)).await
+    }
+
+    /// Asks to give a member a role.
+    pub async fn appoints(&self, room: u64, member: &Self, role: &str) -> Answer {
+        self.patch(&format!("/api/rooms/{room}/members/{}", member.user_id), json!({"role": role})).await
+    }
+
+    /// The ids and roles of a room's members, oldest first.
+    pub async fn roles(&self, room: u64) -> Vec<(String, String)> {
+        let list = self.get(&format!("/api/rooms/{room}/members")).await.ok();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let members = list["members"].as_array().unwrap().iter();
+        members.map(|member| (text(&member["userId"]), text(&member["role"]))).collect()
+    }
+
     pub async fn leaves(&self, room: u64) -> Answer {
         self.post(&format!("/api/rooms/{room}/leave"), json!({})).await
     }

@@ -3,6 +3,7 @@
 mod chatting;
 mod connecting;
 mod credentials;
+mod ending;
 mod frames;
 mod overtaking;
 mod syncing;

@@ -4,10 +4,11 @@
 use shared::App;
 use shared::connections::{self, ConnectionId};
 use shared::events::Event;
-use shared::members::Joined;
+use shared::invitations::Invited;
+use shared::members::{Joined, Removed};
 use shared::messages::Message;
 use shared::rooms::RoomId;
-use shared::users::User;
+use shared::users::{User, UserId};
 
 /// A message was sent.
 pub async fn sent(app: &App, message: &Message, sockets: impl IntoIterator<Item = ConnectionId>) {
@@ -28,6 +29,41 @@ pub async fn left(app: &App, user: &User, room_id: RoomId, seq: u64, by: Option<
     let event =
         Event::UserLeft { room_id, seq, user_id: user.user_id.as_str(), name: &user.name, removed: false };
     to_room(app, room_id, &event, Some(user), by).await;
+}
+
+/// Somebody was removed, and learns so by an event of their own.
+pub async fn removed(app: &App, room_id: RoomId, user_id: &UserId, removed: &Removed) {
+    let Removed { seq, name } = removed;
+    let event = Event::UserLeft { room_id, seq: *seq, user_id: user_id.as_str(), name, removed: true };
+    to_users(app, &[user_id], &Event::RemovedFromRoom { room_id }).await;
+    to_room(app, room_id, &event, None, None).await;
+}
+
+/// A room was deleted, with these members.
+pub async fn deleted(app: &App, room_id: RoomId, members: &[UserId]) {
+    let members: Vec<&UserId> = members.iter().collect();
+    to_users(app, &members, &Event::RoomDeleted { room_id }).await;
+}
+
+/// Somebody was invited.
+pub async fn invited(app: &App, inviter: &User, invited: &Invited) {
+    let event = Event::Invitation {
+        invitation_id: invited.invitation_id,
+        invite_token: &invited.invite_token,
+        room: &invited.room,
+        from: inviter.user_id.as_str(),
+        expires_at: invited.expires_at,
+    };
+    to_users(app, &[&invited.invitee], &event).await;
+}
+
+/// Looked up after the commit: a socket whose session ended before it hears nothing of it.
+async fn to_users(app: &App, user_ids: &[&UserId], event: &Event<'_>) {
+    match connections::of_users(&app.db, user_ids).await {
+        Ok(sockets) => app.broadcast(event, sockets).await,
+        // The act is done; who misses the push finds out by asking.
+        Err(error) => error.log(""),
+    }
 }
 
 async fn to_room(

@@ -11,7 +11,7 @@ use super::access_token::LIFETIME;
 use super::random_token;
 use crate::app::App;
 use crate::config::Config;
-use crate::connections::ConnectionId;
+use crate::connections::{ConnectionId, NO_MORE};
 use crate::fields::{Fields, Flag, Missing, Read};
 use crate::text::{line, text_type};
 use crate::users::{DeviceId, Role, User, UserId};
@@ -312,7 +312,7 @@ async fn revoke(transaction: &mut Transaction<'static>, which: Which<'_>) -> Res
         .exec(format!("SELECT connection_id FROM connections WHERE {open} FOR UPDATE"), (&key,))
         .await?;
     transaction
-        .exec_drop(format!("UPDATE connections SET expires_at = UTC_TIMESTAMP(3) WHERE {open}"), (&key,))
+        .exec_drop(format!("UPDATE connections SET expires_at = {NO_MORE} WHERE {open}"), (&key,))
         .await?;
     Ok(sockets.into_iter().map(ConnectionId::new).collect())
 }
