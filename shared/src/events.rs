@@ -3,10 +3,11 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::friends::FriendRequest;
 use crate::messages::Message;
 use crate::rooms::RoomId;
 
-/// An event that members get, as `{"event": …, "data": {…}}`.
+/// An event that people get, as `{"event": …, "data": {…}}`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", content = "data", rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's event and field of its name")]
@@ -14,6 +15,9 @@ pub enum Event<'a> {
     UserJoined { room_id: RoomId, seq: u64, user_id: &'a str, name: &'a str },
     UserLeft { room_id: RoomId, seq: u64, user_id: &'a str, name: &'a str, removed: bool },
     SessionRevoked {},
+    FriendRequest { friend_request: &'a FriendRequest },
+    FriendRequestAnswered { friend_request: &'a FriendRequest },
+    Presence { user_id: &'a str, online: bool },
     ReceiveMessage { room_id: RoomId, seq: u64, message: &'a Message },
 }
 

@@ -114,7 +114,7 @@ fn not_delivered<E: std::error::Error + 'static>(error: SdkError<E>) -> NotDeliv
 }
 
 impl App {
-    /// Tells sockets what has been committed. Rows of sockets that are gone are deleted.
+    /// Tells sockets what has been committed. Sockets that are gone expire.
     pub async fn broadcast(&self, event: &impl Serialize, sockets: impl IntoIterator<Item = ConnectionId>) {
         let Some(frame) = serialized(event) else {
             return;
@@ -131,7 +131,7 @@ impl App {
             .filter_map(async |gone| gone)
             .collect()
             .await;
-        if let Err(error) = connections::forget_gone(&self.db, &gone).await {
+        if let Err(error) = connections::end_gone(&self.db, &gone).await {
             error.log("");
         }
     }
