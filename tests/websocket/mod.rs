@@ -5,5 +5,6 @@ mod connecting;
 mod credentials;
 mod frames;
 mod overtaking;
+mod presence;
 mod syncing;
 mod tickets;
