@@ -45,10 +45,13 @@ impl App {
         }
     }
 
-    /// Waits so long, or until [`App::end_pauses`].
-    pub async fn pause(&self, time: Duration) {
+    /// Waits so long, or until [`App::end_pauses`]. Answers the time, or zero when it was cut short.
+    pub async fn pause(&self, time: Duration) -> Duration {
         let mut ending = self.ending.subscribe();
-        _ = tokio::time::timeout(time, ending.wait_for(|&ending| ending)).await;
+        match tokio::time::timeout(time, ending.wait_for(|&ending| ending)).await {
+            Err(_) => time,
+            Ok(_) => Duration::ZERO,
+        }
     }
 
     /// Ends every pause, now and from now on: the process is about to end, and what it has begun is

@@ -1,6 +1,8 @@
 //! Presence: a user's friends are told when the first socket opens and when the last one has closed
 //! (contract section 4). A row of `presence` says that they have been told of the first.
 
+use std::time::Duration;
+
 use mysql_async::params;
 
 use crate::Result;
@@ -48,26 +50,30 @@ pub async fn appear(app: &App, user: &User, connection_id: &ConnectionId) -> Res
 }
 
 /// A user's socket has closed. If it was the last one, waits for a reconnect, and tells their friends
-/// if there was none. Nothing waits for who has no friends.
+/// if there was none. Nothing waits for who has no friends. One that opened and closed meanwhile has a
+/// hold of its own, so a connection that comes and goes stays silent.
 ///
 /// Whoever deletes the row tells it, so of two last sockets that close at once only one does. The
 /// friends are told nothing when the user has appeared again since: the two pushes could change places.
 ///
 /// # Errors
 /// The database's.
-pub async fn disappear(app: &App, closed: &Closed) -> Result<()> {
+pub async fn disappear(app: &App, connection_id: &ConnectionId, closed: &Closed) -> Result<()> {
     if closed.is_online {
         return Ok(());
     }
-    if closed.has_friends {
-        app.pause(app.config.presence_hold).await;
-    }
+    let held = match closed.has_friends {
+        true => app.pause(app.config.presence_hold).await,
+        false => Duration::ZERO,
+    };
     let hidden = app
         .db
         .execute(
             "DELETE FROM presence WHERE user_id = :user_id AND NOT EXISTS (
-                 SELECT 1 FROM connections c WHERE c.user_id = :user_id AND c.expires_at > UTC_TIMESTAMP(3))",
-            params! { "user_id" => &closed.user_id },
+                 SELECT 1 FROM connections c
+                 WHERE c.user_id = :user_id AND c.connection_id <> :connection_id
+                   AND c.expires_at > UTC_TIMESTAMP(3) - INTERVAL :held MICROSECOND)",
+            params! { "user_id" => &closed.user_id, connection_id, "held" => held.as_micros() as u64 },
         )
         .await?;
     if hidden.affected_rows == 0 || !closed.has_friends {

@@ -140,6 +140,25 @@ async fn a_reconnect_within_the_hold_is_silent() {
 }
 
 #[tokio::test]
+async fn every_reconnect_is_held_back_for_anew() {
+    let app = holding(Duration::from_secs(2)).await;
+    let (ann, bob) = friends(&app).await;
+    let mut bobs = bob.connect().await;
+    ann.connect().await.close().await;
+    assert_eq!(bobs.receives("presence").await, presence(&ann, true));
+    let second = ann.connect().await;
+    // She stays for half of the first hold.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    second.close().await;
+    // The first hold is over, the second is not.
+    until(&app, 1, KNOWN, &ann).await;
+    until(&app, 0, OPEN, &ann).await;
+    let _third = ann.connect().await;
+    until(&app, 1, KNOWN, &ann).await;
+    bobs.has_nothing().await;
+}
+
+#[tokio::test]
 async fn nothing_is_said_before_the_hold_is_over() {
     let app = holding(FOREVER).await;
     let (ann, bob) = friends(&app).await;

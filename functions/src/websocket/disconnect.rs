@@ -16,6 +16,6 @@ pub async fn disconnect(app: &App, event: Event) -> Reply {
 async fn close(app: &App, connection_id: &ConnectionId) -> Result<()> {
     let Some(closed) = connections::close(&app.db, connection_id).await? else { return Ok(()) };
     // It may wait, and nobody waits for it. Its row stays as long, for who appears meanwhile.
-    presence::disappear(app, &closed).await?;
+    presence::disappear(app, connection_id, &closed).await?;
     connections::forget(&app.db, connection_id).await
 }
