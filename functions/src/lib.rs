@@ -4,6 +4,7 @@
 
 pub mod auth;
 pub mod chats;
+pub mod friends;
 pub mod http;
 pub mod invitations;
 pub mod lambda;
@@ -40,6 +41,11 @@ pub fn catalogue() -> BTreeMap<&'static str, Function> {
         ("send-message", lambda::http(messages::send_message)),
         ("get-chat", lambda::http(chats::get_chat)),
         ("sync", lambda::http(chats::sync)),
+        ("create-friend-request", lambda::http(friends::create_friend_request)),
+        ("list-friend-requests", lambda::http(friends::list_friend_requests)),
+        ("answer-friend-request", lambda::http(friends::answer_friend_request)),
+        ("list-friends", lambda::http(friends::list_friends)),
+        ("remove-friend", lambda::http(friends::remove_friend)),
         ("health", lambda::http(operations::health)),
         ("migrate", lambda::direct(operations::migrate)),
         ("connect", lambda::websocket(websocket::connect)),

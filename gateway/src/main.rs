@@ -114,12 +114,16 @@ async fn serve(template: Option<PathBuf>) -> Result<(), String> {
     let port = config.port;
     let connections = Arc::new(Connections::default());
     let app = App::new(config, Push::Local(connections.clone()), DATABASE_CONNECTIONS);
-    let database = app.db.clone();
+    let (database, ending) = (app.db.clone(), app.clone());
     database.ping().await.map_err(unreachable_database)?;
     let gateway = gateway(template, Arc::new(InProcess::new(app)), connections)?;
     let listener = listen(port, "PORT").await?;
     announce(&listener)?;
-    gateway.serve(listener, stopped()).await.map_err(|error| error.to_string())?;
+    let stop = async move {
+        stopped().await;
+        ending.end_pauses();
+    };
+    gateway.serve(listener, stop).await.map_err(|error| error.to_string())?;
     database.disconnect().await.map_err(|error| error.to_string())
 }
 

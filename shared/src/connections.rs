@@ -108,26 +108,71 @@ pub(crate) async fn still_open(
     found.map(drop).ok_or(Error::Unauthenticated)
 }
 
-/// Forgets a socket.
+/// A socket that has closed.
+#[derive(Debug)]
+pub struct Closed {
+    /// Whose it was.
+    pub user_id: UserId,
+    /// Whether the user has another one open.
+    pub is_online: bool,
+    /// Whether there is anybody to tell.
+    pub has_friends: bool,
+}
+
+/// Ends a socket that has closed, and answers whose it was; none if it was unknown. Its row stays until
+/// [`forget`]. It expires before the others are looked at, so that of two last ones at least one sees
+/// that there is no other.
 ///
 /// # Errors
 /// The database's.
-pub async fn close(db: &Db, connection_id: &ConnectionId) -> Result<()> {
+pub async fn close(db: &Db, connection_id: &ConnectionId) -> Result<Option<Closed>> {
+    db.execute(
+        "UPDATE connections SET expires_at = UTC_TIMESTAMP(3)
+         WHERE connection_id = ? AND expires_at > UTC_TIMESTAMP(3)",
+        (connection_id,),
+    )
+    .await?;
+    let row: Option<(String, bool, bool)> = db
+        .first(
+            "SELECT c.user_id,
+                EXISTS (SELECT 1 FROM connections o
+                        WHERE o.user_id = c.user_id AND o.expires_at > UTC_TIMESTAMP(3)) AS is_online,
+                EXISTS (SELECT 1 FROM friend_requests f WHERE f.from_id = c.user_id AND f.status = 'accepted')
+                    OR EXISTS (SELECT 1 FROM friend_requests f
+                               WHERE f.to_id = c.user_id AND f.status = 'accepted') AS has_friends
+         FROM connections c WHERE c.connection_id = ?",
+            (connection_id,),
+        )
+        .await?;
+    Ok(row.map(|(user_id, is_online, has_friends)| Closed {
+        user_id: UserId::stored(user_id),
+        is_online,
+        has_friends,
+    }))
+}
+
+/// Forgets a socket that has closed.
+///
+/// # Errors
+/// The database's.
+pub async fn forget(db: &Db, connection_id: &ConnectionId) -> Result<()> {
     db.execute("DELETE FROM connections WHERE connection_id = ?", (connection_id,)).await.map(drop)
 }
 
-/// Forgets the sockets that a post found gone, unless their handshake may still be under way.
+/// Ends the sockets that a post found gone, unless their handshake may still be under way. Their rows
+/// stay for `$disconnect`, which may be on its way.
 ///
 /// # Errors
 /// The database's.
-pub async fn forget_gone(db: &Db, gone: &[ConnectionId]) -> Result<()> {
+pub async fn end_gone(db: &Db, gone: &[ConnectionId]) -> Result<()> {
     if gone.is_empty() {
         return Ok(());
     }
     let places = vec!["?"; gone.len()].join(", ");
     let sql = format!(
-        "DELETE FROM connections WHERE connection_id IN ({places})
-         AND connected_at < UTC_TIMESTAMP(3) - INTERVAL {HANDSHAKE_SECONDS} SECOND"
+        "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) WHERE connection_id IN ({places})
+         AND connected_at < UTC_TIMESTAMP(3) - INTERVAL {HANDSHAKE_SECONDS} SECOND
+         AND expires_at > UTC_TIMESTAMP(3)"
     );
     let ids: Vec<mysql_async::Value> = gone.iter().map(Into::into).collect();
     db.execute(&sql, ids).await.map(drop)

@@ -107,7 +107,7 @@ pub enum Error {
         field: &'static str,
     },
     /// 409: they are friends.
-    #[error("You are friends already.")]
+    #[error("You are friends already. To end that, remove the friend.")]
     AlreadyFriends,
     /// 409: a request waits for its answer.
     #[error("You have asked already: wait for the answer.")]

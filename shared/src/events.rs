@@ -4,12 +4,13 @@ use chrono::NaiveDateTime;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::friends::FriendRequest;
 use crate::invitations::InvitationId;
 use crate::messages::Message;
 use crate::rooms::{Room, RoomId};
 use crate::time;
 
-/// An event that members get, as `{"event": …, "data": {…}}`.
+/// An event that people get, as `{"event": …, "data": {…}}`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", content = "data", rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's event and field of its name")]
@@ -42,6 +43,16 @@ pub enum Event<'a> {
         expires_at: NaiveDateTime,
     },
     SessionRevoked {},
+    FriendRequest {
+        friend_request: &'a FriendRequest,
+    },
+    FriendRequestAnswered {
+        friend_request: &'a FriendRequest,
+    },
+    Presence {
+        user_id: &'a str,
+        online: bool,
+    },
     ReceiveMessage {
         room_id: RoomId,
         seq: u64,

@@ -1,13 +1,14 @@
 //! Users: who they are, and their profiles (contract section 1). How they register and sign in is in
 //! [`crate::auth`].
 
-use mysql_async::Transaction;
 use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::db::stored_enum;
+use crate::db::{Db, stored_enum};
 use crate::error::Thing;
+use crate::friends::FRIENDS;
 use crate::text::{line, text_type};
 use crate::{Error, Result};
 
@@ -243,6 +244,33 @@ pub async fn profile(app: &App, asker: &User, user_id: &UserId) -> Result<SeenPr
     } else {
         Ok(SeenProfile::Public(row.public()))
     }
+}
+
+/// The profiles of a user's friends, by userId.
+///
+/// # Errors
+/// The database's.
+pub async fn friends(db: &Db, user: &User) -> Result<Vec<Profile>> {
+    let rows: Vec<(String, Option<String>, String, Role, bool, bool)> = db
+        .rows(
+            &format!(
+                "SELECT u.user_id, u.username, u.name, u.role, u.prime,
+                        EXISTS (SELECT 1 FROM connections c
+                                WHERE c.user_id = u.user_id AND c.expires_at > UTC_TIMESTAMP(3)) AS online
+                 FROM ({FRIENDS}) f JOIN users u ON u.user_id = f.friend_id ORDER BY u.user_id"
+            ),
+            params! { "user_id" => &user.user_id },
+        )
+        .await?;
+    let profile = |(user_id, username, name, role, prime, online)| Profile {
+        user_id,
+        username,
+        name,
+        role,
+        prime,
+        online,
+    };
+    Ok(rows.into_iter().map(profile).collect())
 }
 
 #[cfg(test)]

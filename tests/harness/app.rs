@@ -14,7 +14,7 @@ use shared::config::Config;
 use shared::migrations;
 use shared::push::Push;
 use tokio::net::TcpListener;
-use tokio::sync::{OnceCell, oneshot};
+use tokio::sync::{OnceCell, watch};
 
 use super::{Answer, Person, Socket};
 
@@ -39,7 +39,7 @@ pub struct TestApp {
     /// What makes names this test's own.
     ending: String,
     /// None when the server is not this test's own.
-    stop: Option<oneshot::Sender<()>>,
+    stop: Option<watch::Sender<bool>>,
 }
 
 impl TestApp {
@@ -112,13 +112,22 @@ impl TestApp {
         let connections = Arc::new(Connections::default());
         let app = App::new(config, Push::Local(connections.clone()), DATABASE_CONNECTIONS);
         let template = Template::parse(template::BUILT_IN).unwrap();
-        let functions = wrap(InProcess::new(app));
+        let functions = wrap(InProcess::new(app.clone()));
         let gateway = Gateway::new(template, functions, connections, Limits::default()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (stop, stopped) = oneshot::channel::<()>();
-        tokio::spawn(gateway.serve(listener, async move { _ = stopped.await }));
+        let (stop, mut stopped) = watch::channel(false);
+        let stopped = async move {
+            _ = stopped.wait_for(|&stop| stop).await;
+            app.end_pauses();
+        };
+        tokio::spawn(gateway.serve(listener, stopped));
         Self { url, http: reqwest::Client::new(), database, ending: String::new(), stop: Some(stop) }
+    }
+
+    /// Stops the server as Ctrl-C does.
+    pub fn stop(&self) {
+        self.stop.as_ref().unwrap().send_replace(true);
     }
 
     /// The server's settings, for a process of its own.
@@ -230,7 +239,7 @@ impl TestApp {
 impl Drop for TestApp {
     fn drop(&mut self) {
         let Some(stop) = self.stop.take() else { return };
-        _ = stop.send(());
+        stop.send_replace(true);
         // The database of a failed test stays for inspection; the next run sweeps it.
         let Some(name) = self.database.db_name().map(str::to_owned).filter(|_| !std::thread::panicking())
         else {

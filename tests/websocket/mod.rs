@@ -6,5 +6,6 @@ mod credentials;
 mod ending;
 mod frames;
 mod overtaking;
+mod presence;
 mod syncing;
 mod tickets;
