@@ -31,6 +31,8 @@ pub fn catalogue() -> BTreeMap<&'static str, Function> {
         ("leave-room", lambda::http(rooms::leave_room)),
         ("list-members", lambda::http(rooms::list_members)),
         ("send-message", lambda::http(messages::send_message)),
+        ("edit-message", lambda::http(messages::edit_message)),
+        ("delete-message", lambda::http(messages::delete_message)),
         ("get-chat", lambda::http(chats::get_chat)),
         ("sync", lambda::http(chats::sync)),
         ("health", lambda::http(operations::health)),

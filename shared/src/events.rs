@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::messages::Message;
+use crate::messages::{Message, MessageId};
 use crate::rooms::RoomId;
 
 /// An event that members get, as `{"event": …, "data": {…}}`.
@@ -15,6 +15,8 @@ pub enum Event<'a> {
     UserLeft { room_id: RoomId, seq: u64, user_id: &'a str, name: &'a str, removed: bool },
     SessionRevoked {},
     ReceiveMessage { room_id: RoomId, seq: u64, message: &'a Message },
+    MessageEdited { room_id: RoomId, seq: u64, message: &'a Message },
+    MessageDeleted { room_id: RoomId, seq: u64, message_id: MessageId },
 }
 
 /// The answer to one frame, for the socket that sent it.

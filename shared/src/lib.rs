@@ -21,6 +21,7 @@ pub mod organizations;
 pub mod page;
 pub mod push;
 pub mod rate_limit;
+pub mod revisions;
 pub mod rooms;
 pub mod sync;
 pub mod text;

@@ -2,4 +2,5 @@
 
 mod history;
 mod repeating;
+mod revising;
 mod sending;
