@@ -8,6 +8,7 @@ mod binaries;
 mod catalogue;
 mod errors;
 mod harness;
+mod limits;
 mod management;
 mod messages;
 mod people;
