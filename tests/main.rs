@@ -5,6 +5,7 @@
 //! `docs/asyncapi.yaml`.
 
 mod binaries;
+mod budgets;
 mod catalogue;
 mod errors;
 mod harness;

@@ -1,6 +1,7 @@
 //! Contract section 1, and the sessions of section 3.
 
 mod access_tokens;
+mod guessing;
 mod logging_out;
 mod login;
 mod profiles;
