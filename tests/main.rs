@@ -5,9 +5,11 @@
 //! `docs/asyncapi.yaml`.
 
 mod binaries;
+mod budgets;
 mod catalogue;
 mod errors;
 mod harness;
+mod limits;
 mod management;
 mod messages;
 mod people;

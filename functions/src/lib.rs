@@ -39,6 +39,8 @@ pub fn catalogue() -> BTreeMap<&'static str, Function> {
         ("update-member", lambda::http(rooms::update_member)),
         ("remove-member", lambda::http(rooms::remove_member)),
         ("send-message", lambda::http(messages::send_message)),
+        ("edit-message", lambda::http(messages::edit_message)),
+        ("delete-message", lambda::http(messages::delete_message)),
         ("get-chat", lambda::http(chats::get_chat)),
         ("sync", lambda::http(chats::sync)),
         ("create-friend-request", lambda::http(friends::create_friend_request)),

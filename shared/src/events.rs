@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::friends::FriendRequest;
 use crate::invitations::InvitationId;
-use crate::messages::Message;
+use crate::messages::{Message, MessageId};
 use crate::rooms::{Room, RoomId};
 use crate::time;
 
@@ -57,6 +57,16 @@ pub enum Event<'a> {
         room_id: RoomId,
         seq: u64,
         message: &'a Message,
+    },
+    MessageEdited {
+        room_id: RoomId,
+        seq: u64,
+        message: &'a Message,
+    },
+    MessageDeleted {
+        room_id: RoomId,
+        seq: u64,
+        message_id: MessageId,
     },
 }
 

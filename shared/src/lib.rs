@@ -24,6 +24,7 @@ pub mod page;
 pub mod presence;
 pub mod push;
 pub mod rate_limit;
+pub mod revisions;
 pub mod rooms;
 pub mod sync;
 pub mod text;

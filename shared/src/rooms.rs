@@ -226,3 +226,11 @@ pub(crate) async fn lock(
         .await?;
     room.ok_or(Error::NotFound(Thing::Room))
 }
+
+/// Takes the next number of a room that the caller has locked, for a change of one of its messages.
+/// `updated_at` stays: it is the time of the newest message, not of a later change of an old one.
+pub(crate) async fn next_seq(transaction: &mut Transaction<'static>, room: &mut Room) -> Result<u64> {
+    room.last_seq += 1;
+    transaction.exec_drop("UPDATE rooms SET last_seq = ? WHERE id = ?", (room.last_seq, room.id)).await?;
+    Ok(room.last_seq)
+}

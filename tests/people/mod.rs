@@ -2,6 +2,7 @@
 
 mod access_tokens;
 mod friends;
+mod guessing;
 mod logging_out;
 mod login;
 mod profiles;

@@ -7,6 +7,7 @@ use shared::events::Event;
 use shared::invitations::Invited;
 use shared::members::{Joined, Removed};
 use shared::messages::Message;
+use shared::revisions::Revised;
 use shared::rooms::RoomId;
 use shared::users::{User, UserId};
 
@@ -14,6 +15,23 @@ use shared::users::{User, UserId};
 pub async fn sent(app: &App, message: &Message, sockets: impl IntoIterator<Item = ConnectionId>) {
     let event = Event::ReceiveMessage { room_id: message.room_id, seq: message.seq, message };
     app.broadcast(&event, sockets).await;
+}
+
+/// A message has other words; nothing to tell when it had them before.
+pub async fn edited(app: &App, revised: &Revised, by: Option<&ConnectionId>) {
+    let message = &revised.message;
+    if revised.changed {
+        let event = Event::MessageEdited { room_id: message.room_id, seq: message.updated_seq, message };
+        to_room(app, message.room_id, &event, None, by).await;
+    }
+}
+
+/// A message was deleted; nothing to tell when it had been before.
+pub async fn deleted(app: &App, revised: &Revised, by: Option<&ConnectionId>) {
+    let Message { message_id, room_id, updated_seq: seq, .. } = revised.message;
+    if revised.changed {
+        to_room(app, room_id, &Event::MessageDeleted { room_id, seq, message_id }, None, by).await;
+    }
 }
 
 /// Somebody joined; nothing to tell when they were in the room already.
@@ -40,7 +58,7 @@ pub async fn removed(app: &App, room_id: RoomId, user_id: &UserId, removed: &Rem
 }
 
 /// A room was deleted, with these members.
-pub async fn deleted(app: &App, room_id: RoomId, members: &[UserId]) {
+pub async fn room_deleted(app: &App, room_id: RoomId, members: &[UserId]) {
     let members: Vec<&UserId> = members.iter().collect();
     to_users(app, &members, &Event::RoomDeleted { room_id }).await;
 }
