@@ -3,11 +3,13 @@
 //! A handler reads like its row in the contract; the rules are in `shared`.
 
 pub mod auth;
+pub mod channels;
 pub mod chats;
 pub mod http;
 pub mod lambda;
 pub mod messages;
 pub mod operations;
+pub mod organizations;
 pub mod rooms;
 pub mod users;
 pub mod websocket;
@@ -30,6 +32,10 @@ pub fn catalogue() -> BTreeMap<&'static str, Function> {
         ("join-room", lambda::http(rooms::join_room)),
         ("leave-room", lambda::http(rooms::leave_room)),
         ("list-members", lambda::http(rooms::list_members)),
+        ("list-chat", lambda::http(channels::list_chat)),
+        ("create-chat", lambda::http(channels::create_chat)),
+        ("delete-chat", lambda::http(channels::delete_chat)),
+        ("renew-join-code", lambda::http(organizations::renew_join_code)),
         ("send-message", lambda::http(messages::send_message)),
         ("get-chat", lambda::http(chats::get_chat)),
         ("sync", lambda::http(chats::sync)),

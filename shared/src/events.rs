@@ -4,17 +4,58 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::messages::Message;
-use crate::rooms::RoomId;
+use crate::rooms::{Room, RoomId};
+use crate::users::UserId;
 
 /// An event that members get, as `{"event": …, "data": {…}}`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", content = "data", rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's event and field of its name")]
 pub enum Event<'a> {
-    UserJoined { room_id: RoomId, seq: u64, user_id: &'a str, name: &'a str },
-    UserLeft { room_id: RoomId, seq: u64, user_id: &'a str, name: &'a str, removed: bool },
+    UserJoined {
+        room_id: RoomId,
+        seq: u64,
+        user_id: &'a str,
+        name: &'a str,
+    },
+    UserLeft {
+        room_id: RoomId,
+        seq: u64,
+        user_id: &'a str,
+        name: &'a str,
+        removed: bool,
+    },
     SessionRevoked {},
-    ReceiveMessage { room_id: RoomId, seq: u64, message: &'a Message },
+    NewChatRoom {
+        room_id: RoomId,
+        room_name: &'a str,
+        organization_id: u64,
+        invited_users: &'a [UserId],
+        chat_room: &'a Room,
+    },
+    RoomDeleted {
+        room_id: RoomId,
+    },
+    Typing {
+        room_id: RoomId,
+        user_id: &'a str,
+        name: &'a str,
+    },
+    StopTyping {
+        room_id: RoomId,
+        user_id: &'a str,
+        name: &'a str,
+    },
+    MessageRead {
+        room_id: RoomId,
+        user_id: &'a str,
+        read_seq: u64,
+    },
+    ReceiveMessage {
+        room_id: RoomId,
+        seq: u64,
+        message: &'a Message,
+    },
 }
 
 /// The answer to one frame, for the socket that sent it.

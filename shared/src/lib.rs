@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod channels;
 pub mod coins;
 pub mod config;
 pub mod connections;
@@ -21,10 +22,12 @@ pub mod organizations;
 pub mod page;
 pub mod push;
 pub mod rate_limit;
+pub mod reading;
 pub mod rooms;
 pub mod sync;
 pub mod text;
 pub mod time;
+pub mod typing;
 pub mod users;
 
 pub use app::App;

@@ -7,11 +7,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::app::App;
 use crate::auth::password::NewPassword;
-use crate::db::stored_enum;
+use crate::connections::ConnectionId;
+use crate::db::{Db, stored_enum};
 use crate::error::Thing;
 use crate::fields::{Fields, Missing, Read, WholeNumber};
 use crate::text::{line, text_type};
-use crate::users::{User, UserId};
+use crate::users::{self, User, UserId};
 use crate::{Error, Result, time};
 
 /// How many members a prime room holds, its creator included.
@@ -159,4 +160,34 @@ pub(crate) async fn lock(
         )
         .await?;
     room.ok_or(Error::NotFound(Thing::Room))
+}
+
+/// Deletes a channel with its messages. Answers the sockets of those who were its members.
+///
+/// # Errors
+/// [`Error::NotFound`] when the organization has no such channel, [`Error::RoleRequired`] unless the
+/// user is an admin.
+pub async fn delete_channel(db: &Db, admin: &User, room_id: RoomId) -> Result<Vec<ConnectionId>> {
+    db.transaction((admin, room_id), erase_channel).await
+}
+
+async fn erase_channel(
+    transaction: &mut Transaction<'static>,
+    (admin, room_id): (&User, RoomId),
+) -> Result<Vec<ConnectionId>> {
+    let room = lock(transaction, admin.organization_id, room_id).await?;
+    if room.kind != Kind::Channel {
+        return Err(Error::NotFound(Thing::Room));
+    }
+    users::still_admin(transaction, admin).await?;
+    let sockets: Vec<String> = transaction
+        .exec(
+            "SELECT c.connection_id FROM room_members m JOIN connections c ON c.user_id = m.user_id
+             WHERE m.room_id = ? AND c.expires_at > UTC_TIMESTAMP(3)",
+            (room_id,),
+        )
+        .await?;
+    // Its members and messages go with it.
+    transaction.exec_drop("DELETE FROM rooms WHERE id = ?", (room_id,)).await?;
+    Ok(sockets.into_iter().map(ConnectionId::new).collect())
 }

@@ -8,6 +8,9 @@ use super::{Event, Reply, events, ids};
 /// A longer `ref` could make an answer longer than API Gateway takes.
 const LONGEST_REF: usize = 256;
 
+/// The events that are answered only to who asks for it with a `ref` (contract section 4).
+const QUIET: [&str; 3] = ["typing", "stopTyping", "readMessage"];
+
 /// `$default`: one frame of a socket, `{"event", "data", "ref"}`. It is answered by a frame of its
 /// own, and whatever is wrong with it, the socket stays open unless the service does not know it.
 pub async fn message(app: &App, event: Event) -> Reply {
@@ -20,6 +23,9 @@ pub async fn message(app: &App, event: Event) -> Reply {
         }
         reference => (frame, reference),
     };
+    let event = frame.as_ref().ok().and_then(|frame| frame.get("event")).and_then(Value::as_str);
+    let is_quiet =
+        event.is_some_and(|event| QUIET.contains(&event)) && reference.as_ref().is_none_or(Value::is_null);
     let outcome = match frame {
         Ok(frame) => dispatch(app, &connection_id, frame).await,
         Err(error) => Err(error),
@@ -36,7 +42,9 @@ pub async fn message(app: &App, event: Event) -> Reply {
         error.log(request_id);
         Outcome::Error(error.problem(request_id))
     });
-    app.answer(&connection_id, &Answer { outcome, reference: reference.as_ref() }).await;
+    if unknown || !is_quiet {
+        app.answer(&connection_id, &Answer { outcome, reference: reference.as_ref() }).await;
+    }
     if unknown {
         app.hang_up(&connection_id).await;
     }
@@ -60,8 +68,15 @@ async fn dispatch(app: &App, connection_id: &ConnectionId, mut frame: Map<String
         Some("joinRoom") => events::join_room(app, connection_id, data).await,
         Some("leaveRoom") => events::leave_room(app, connection_id, data).await,
         Some("sendMessage") => events::send_message(app, connection_id, data).await,
+        Some("newChatRoom") => events::new_chat_room(app, connection_id, data).await,
+        Some("typing") => events::typing(app, connection_id, data).await,
+        Some("stopTyping") => events::stop_typing(app, connection_id, data).await,
+        Some("readMessage") => events::read_message(app, connection_id, data).await,
         Some("sync") => events::sync(app, connection_id, data).await,
         Some("ping") => events::ping(app, connection_id).await,
-        _ => Err(Error::invalid("event", "must be one of joinRoom, leaveRoom, sendMessage, sync and ping")),
+        _ => Err(Error::invalid(
+            "event",
+            "must be one of joinRoom, leaveRoom, sendMessage, typing, stopTyping, readMessage, newChatRoom, sync and ping",
+        )),
     }
 }

@@ -2,12 +2,18 @@
 
 mod join_room;
 mod leave_room;
+mod new_chat_room;
 mod ping;
+mod read_message;
 mod send_message;
 mod sync;
+mod typing;
 
 pub use join_room::join_room;
 pub use leave_room::leave_room;
+pub use new_chat_room::new_chat_room;
 pub use ping::ping;
+pub use read_message::read_message;
 pub use send_message::send_message;
 pub use sync::sync;
+pub use typing::{stop_typing, typing};

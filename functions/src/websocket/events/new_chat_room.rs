@@ -1,0 +1,18 @@
+use serde_json::{Value, json};
+use shared::channels::{self, Announcement};
+use shared::connections::{self, ConnectionId};
+use shared::events::Outcome;
+use shared::fields::Fields;
+use shared::{App, Result};
+
+use crate::websocket::announce;
+
+/// `newChatRoom`: makes a channel, as `POST /api/chat`, or names one that is there, and tells the
+/// invited users or the whole organization.
+pub async fn new_chat_room(app: &App, connection_id: &ConnectionId, data: Value) -> Result<Outcome> {
+    let user = connections::user(&app.db, connection_id).await?;
+    let announcement: Announcement = Fields::parse(data)?;
+    let room = channels::announce(&app.db, &user, Some(connection_id), &announcement).await?;
+    announce::new_chat_room(app, &room, &announcement.invited_users, Some(connection_id)).await;
+    Ok(Outcome::Ack(json!({ "roomId": room.id, "chatRoom": room })))
+}

@@ -1,0 +1,19 @@
+use serde_json::{Value, json};
+use shared::connections::{self, ConnectionId};
+use shared::events::{Event, Outcome};
+use shared::fields::Fields;
+use shared::reading::{self, Position};
+use shared::{App, Result};
+
+use crate::websocket::announce;
+
+/// `readMessage`: moves the read position of a member forward, and tells a small room so.
+pub async fn read_message(app: &App, connection_id: &ConnectionId, data: Value) -> Result<Outcome> {
+    let user = connections::user(&app.db, connection_id).await?;
+    let position: Position = Fields::parse(data)?;
+    let read = reading::read(&app.db, &user, connection_id, &position).await?;
+    let room_id = position.room_id;
+    let event = Event::MessageRead { room_id, user_id: user.user_id.as_str(), read_seq: read.seq };
+    announce::to_others(app, &event, read.sockets, Some(connection_id)).await;
+    Ok(Outcome::Ack(json!({ "roomId": room_id, "readSeq": read.seq })))
+}
