@@ -6,10 +6,13 @@
 
 mod binaries;
 mod catalogue;
+mod channels;
 mod errors;
 mod harness;
 mod management;
 mod messages;
+mod organizations;
 mod people;
 mod rooms;
+mod seed_004;
 mod websocket;

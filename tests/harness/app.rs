@@ -168,6 +168,11 @@ impl TestApp {
         self.register(registration).await
     }
 
+    /// Makes somebody an admin, a moderator or a user, behind the service's back.
+    pub async fn set_role(&self, person: &Person, role: &str) {
+        self.run("UPDATE users SET role = ? WHERE user_id = ?", (role, &person.user_id)).await;
+    }
+
     /// A request without a token.
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         Answer::of(self.http.post(format!("{}{path}", self.url)).json(&body), "POST", path, None).await
