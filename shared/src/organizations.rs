@@ -86,13 +86,18 @@ async fn make(transaction: &mut Transaction<'static>, name: &Name) -> Result<Mad
     transaction
         .exec_drop(
             "INSERT INTO organizations (name, name_key, created_at) VALUES (?, ?, ?)
-             ON DUPLICATE KEY UPDATE id = LAST_INSERT_ID(id)",
+             ON DUPLICATE KEY UPDATE name_key = name_key",
             (name.as_str().trim(), key(name), time::now()),
         )
         .await?;
-    let is_new = transaction.affected_rows() == 1;
-    let id = transaction.last_insert_id().ok_or_else(|| Error::internal("an organization has no id"))?;
-    Ok(if is_new { Made::Now(id) } else { Made::Before(id) })
+    if transaction.affected_rows() == 1 {
+        let id = transaction.last_insert_id();
+        return id.map(Made::Now).ok_or_else(|| Error::internal("a new organization has no id"));
+    }
+    let id: Option<u64> = transaction
+        .exec_first("SELECT id FROM organizations WHERE name_key = ? LOCK IN SHARE MODE", (key(name),))
+        .await?;
+    id.map(Made::Before).ok_or_else(|| Error::internal("an organization is neither new nor there"))
 }
 
 /// Holds, until the transaction ends, that this is the organization's present join code.
