@@ -5,13 +5,15 @@
 //! `docs/asyncapi.yaml`.
 
 mod binaries;
-mod budgets;
 mod catalogue;
+mod channels;
 mod errors;
 mod harness;
 mod limits;
 mod management;
 mod messages;
+mod organizations;
 mod people;
 mod rooms;
+mod seed_004;
 mod websocket;

@@ -3,6 +3,7 @@
 //! A handler reads like its row in the contract; the rules are in `shared`.
 
 pub mod auth;
+pub mod channels;
 pub mod chats;
 pub mod friends;
 pub mod http;
@@ -10,6 +11,7 @@ pub mod invitations;
 pub mod lambda;
 pub mod messages;
 pub mod operations;
+pub mod organizations;
 pub mod rooms;
 pub mod users;
 pub mod websocket;
@@ -38,6 +40,10 @@ pub fn catalogue() -> BTreeMap<&'static str, Function> {
         ("list-members", lambda::http(rooms::list_members)),
         ("update-member", lambda::http(rooms::update_member)),
         ("remove-member", lambda::http(rooms::remove_member)),
+        ("list-chat", lambda::http(channels::list_chat)),
+        ("create-chat", lambda::http(channels::create_chat)),
+        ("delete-chat", lambda::http(channels::delete_chat)),
+        ("renew-join-code", lambda::http(organizations::renew_join_code)),
         ("send-message", lambda::http(messages::send_message)),
         ("edit-message", lambda::http(messages::edit_message)),
         ("delete-message", lambda::http(messages::delete_message)),

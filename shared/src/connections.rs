@@ -8,6 +8,7 @@ use mysql_async::{Transaction, params};
 
 use crate::app::App;
 use crate::db::Db;
+use crate::error::Thing;
 use crate::rooms::RoomId;
 use crate::text::{line, text_type};
 use crate::users::{Role, User, UserId};
@@ -21,6 +22,8 @@ pub(crate) const NO_MORE: &str = "UTC_TIMESTAMP(3) - INTERVAL 1 MINUTE";
 /// A post may overtake the handshake and find nobody; a row younger than this stays all the same,
 /// or an open socket would be deaf for good.
 const HANDSHAKE_SECONDS: u32 = 60;
+/// The most members of a room in which typing and reading are told (contract section 4).
+const SMALL_ROOM: u32 = 50;
 
 text_type!(
     /// API Gateway's id of a socket.
@@ -227,4 +230,57 @@ pub async fn of_room(db: &Db, room_id: RoomId, and_of: Option<&UserId>) -> Resul
         )
         .await?;
     Ok(ids.into_iter().map(ConnectionId).collect())
+}
+
+/// The sockets of an organization's users.
+///
+/// # Errors
+/// The database's.
+pub async fn of_organization(db: &Db, organization_id: u64) -> Result<Vec<ConnectionId>> {
+    let ids: Vec<String> = db
+        .rows(
+            "SELECT c.connection_id FROM users u JOIN connections c ON c.user_id = u.user_id
+             WHERE u.organization_id = ? AND c.expires_at > UTC_TIMESTAMP(3)",
+            (organization_id,),
+        )
+        .await?;
+    Ok(ids.into_iter().map(ConnectionId).collect())
+}
+
+/// Who hears what only small rooms are told.
+#[derive(Debug)]
+pub struct Audience {
+    /// The asker's read position in the room.
+    pub read_seq: u64,
+    /// The sockets of the members; none in a room of more than 50.
+    pub sockets: Vec<ConnectionId>,
+}
+
+/// The sockets of a room of at most 50 members, for one of them (contract section 4: `typing` and
+/// `messageRead`).
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::NotAMember`].
+pub async fn of_small_room(db: &Db, member: &User, room_id: RoomId) -> Result<Audience> {
+    let rows: Vec<(Option<u64>, Option<String>)> = db
+        .rows(
+            "SELECT me.read_seq, c.connection_id
+             FROM rooms r
+             LEFT JOIN room_members me ON me.room_id = r.id AND me.user_id = :user_id
+             LEFT JOIN (room_members m JOIN connections c
+                        ON c.user_id = m.user_id AND c.expires_at > UTC_TIMESTAMP(3))
+               ON m.room_id = r.id AND r.member_count <= :small AND me.user_id IS NOT NULL
+             WHERE r.id = :room_id AND r.organization_id = :organization_id",
+            params! {
+                room_id,
+                "user_id" => &member.user_id,
+                "organization_id" => member.organization_id,
+                "small" => SMALL_ROOM,
+            },
+        )
+        .await?;
+    let (read_seq, _) = rows.first().ok_or(Error::NotFound(Thing::Room))?;
+    let read_seq = read_seq.ok_or(Error::NotAMember)?;
+    let sockets = rows.into_iter().filter_map(|(_, connection_id)| connection_id.map(ConnectionId)).collect();
+    Ok(Audience { read_seq, sockets })
 }

@@ -9,6 +9,7 @@ use crate::invitations::InvitationId;
 use crate::messages::{Message, MessageId};
 use crate::rooms::{Room, RoomId};
 use crate::time;
+use crate::users::UserId;
 
 /// An event that people get, as `{"event": …, "data": {…}}`.
 #[derive(Clone, Debug, Serialize)]
@@ -67,6 +68,28 @@ pub enum Event<'a> {
         room_id: RoomId,
         seq: u64,
         message_id: MessageId,
+    },
+    NewChatRoom {
+        room_id: RoomId,
+        room_name: &'a str,
+        organization_id: u64,
+        invited_users: &'a [UserId],
+        chat_room: &'a Room,
+    },
+    Typing {
+        room_id: RoomId,
+        user_id: &'a str,
+        name: &'a str,
+    },
+    StopTyping {
+        room_id: RoomId,
+        user_id: &'a str,
+        name: &'a str,
+    },
+    MessageRead {
+        room_id: RoomId,
+        user_id: &'a str,
+        read_seq: u64,
     },
 }
 

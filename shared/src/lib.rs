@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod channels;
 pub mod coins;
 pub mod config;
 pub mod connections;
@@ -24,11 +25,13 @@ pub mod page;
 pub mod presence;
 pub mod push;
 pub mod rate_limit;
+pub mod reading;
 pub mod revisions;
 pub mod rooms;
 pub mod sync;
 pub mod text;
 pub mod time;
+pub mod typing;
 pub mod users;
 
 pub use app::App;

@@ -1,6 +1,8 @@
 //! Rate limits: so many in a window of time, counted in MySQL, since functions share no memory
 //! (contract section 6). A window opens with its first request.
 
+use std::time::Duration;
+
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -18,6 +20,9 @@ const COUNT_BITS: u32 = 20;
 /// The most that a tally can count; [`Limit::count`] stays below.
 pub const MOST: u64 = (1 << COUNT_BITS) - 1;
 
+/// How long a room has heard enough of somebody's typing.
+pub const TYPING: Duration = Duration::from_secs(2);
+
 /// Something that is limited, and for whom.
 #[derive(Clone, Copy, Debug)]
 pub enum Limited<'a> {
@@ -27,6 +32,8 @@ pub enum Limited<'a> {
     Message(&'a UserId),
     /// `FRAME_LIMIT`.
     Frame(&'a UserId),
+    /// `typing` in a room: one in [`TYPING`], as long as `FRAME_LIMIT` is on.
+    Typing(&'a UserId, RoomId),
     /// `TICKET_LIMIT`.
     Ticket(&'a UserId),
     /// `UPLOAD_LIMIT`.
@@ -56,6 +63,7 @@ impl Limited<'_> {
             Self::ChatList(_) => limits.chat_list,
             Self::Message(_) => limits.message,
             Self::Frame(_) => limits.frame,
+            Self::Typing(..) => limits.frame.map(|_| Limit { count: 1, window: TYPING }),
             Self::Ticket(_) => limits.ticket,
             Self::Upload(_) => limits.upload,
             Self::Login(..) | Self::RoomPassword(..) => limits.password,
@@ -68,6 +76,7 @@ impl Limited<'_> {
             Self::ChatList(_) => "chat_list",
             Self::Message(_) => "message",
             Self::Frame(_) => "frame",
+            Self::Typing(..) => "typing",
             Self::Ticket(_) => "ticket",
             Self::Upload(_) => "upload",
             Self::Login(..) => "login",
@@ -85,7 +94,9 @@ impl Limited<'_> {
             | Self::Upload(user_id) => user_id.to_string(),
             // Of any length, so a hash stands for both; the address has no newline.
             Self::Login(identifier, address) => hash(&format!("{address}\n{identifier}")),
-            Self::RoomPassword(user_id, room_id) => hash(&format!("{}\n{user_id}", room_id.0)),
+            Self::RoomPassword(user_id, room_id) | Self::Typing(user_id, room_id) => {
+                hash(&format!("{}\n{user_id}", room_id.0))
+            }
             Self::Registration(address) => address.chars().take(64).collect(),
         }
     }

@@ -13,7 +13,7 @@ use crate::fields::{Fields, Missing, Read, WholeNumber};
 use crate::members::RoomRole;
 use crate::rate_limit::{self, Limited};
 use crate::text::{line, text_type};
-use crate::users::{User, UserId};
+use crate::users::{self, User, UserId};
 use crate::{Error, Result, time};
 
 /// How many members a prime room holds, its creator included.
@@ -233,4 +233,25 @@ pub(crate) async fn next_seq(transaction: &mut Transaction<'static>, room: &mut 
     room.last_seq += 1;
     transaction.exec_drop("UPDATE rooms SET last_seq = ? WHERE id = ?", (room.last_seq, room.id)).await?;
     Ok(room.last_seq)
+}
+
+/// Deletes a channel with its messages. Answers its members.
+///
+/// # Errors
+/// [`Error::NotFound`] when the organization has no such channel, [`Error::RoleRequired`] unless the
+/// user is an admin.
+pub async fn delete_channel(db: &Db, admin: &User, room_id: RoomId) -> Result<Vec<UserId>> {
+    db.transaction((admin, room_id), erase_channel).await
+}
+
+async fn erase_channel(
+    transaction: &mut Transaction<'static>,
+    (admin, room_id): (&User, RoomId),
+) -> Result<Vec<UserId>> {
+    let room = lock(transaction, admin.organization_id, room_id).await?;
+    if room.kind != Kind::Channel {
+        return Err(Error::NotFound(Thing::Room));
+    }
+    users::still_admin(transaction, admin).await?;
+    erase(transaction, room_id).await
 }

@@ -2,7 +2,7 @@
 //! [`crate::auth`].
 
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Transaction, params};
+use mysql_async::{Transaction, Value, params};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
@@ -91,6 +91,13 @@ pub enum Role {
     Moderator,
     /// What everybody starts as.
     User,
+}
+
+impl Role {
+    /// Whether it may make channels, and announce those of others.
+    pub fn makes_channels(self) -> bool {
+        self != Self::User
+    }
 }
 
 stored_enum!(Role { Admin => "admin", Moderator => "moderator", User => "user" });
@@ -230,6 +237,37 @@ pub(crate) async fn own_profile(
 ) -> Result<OwnProfile> {
     let row: Option<ProfileRow> = transaction.exec_first(PROFILE, (user_id, organization_id)).await?;
     row.map(ProfileRow::own).ok_or(Error::NotFound(Thing::User))
+}
+
+/// Holds, until the transaction ends, that a user is an admin of the organization, whatever they were
+/// when the request began.
+///
+/// # Errors
+/// [`Error::RoleRequired`] when they are not.
+pub(crate) async fn still_admin(transaction: &mut Transaction<'static>, user: &User) -> Result<()> {
+    let found: Option<u8> = transaction
+        .exec_first(
+            "SELECT 1 FROM users WHERE user_id = ? AND role = 'admin' LOCK IN SHARE MODE",
+            (&user.user_id,),
+        )
+        .await?;
+    found.map(drop).ok_or(Error::RoleRequired("the organization's admins"))
+}
+
+/// Checks that all of these are users of the organization.
+///
+/// # Errors
+/// [`Error::NotFound`] for one that is unknown or of another organization.
+pub(crate) async fn all_of(db: &Db, organization_id: u64, user_ids: &[UserId]) -> Result<()> {
+    if user_ids.is_empty() {
+        return Ok(());
+    }
+    let places = vec!["?"; user_ids.len()].join(", ");
+    let mut params: Vec<Value> = user_ids.iter().map(Value::from).collect();
+    params.push(organization_id.into());
+    let sql = format!("SELECT COUNT(*) FROM users WHERE user_id IN ({places}) AND organization_id = ?");
+    let found: Option<u64> = db.first(&sql, params).await?;
+    if found == Some(user_ids.len() as u64) { Ok(()) } else { Err(Error::NotFound(Thing::User)) }
 }
 
 /// The profile of a user of the asker's organization.

@@ -157,18 +157,29 @@ impl TestApp {
         if let Some(Value::String(user_id)) = registration.get_mut("userId") {
             user_id.push_str(&self.ending);
         }
+        if let Some(Value::String(name)) = registration.get_mut("organizationName") {
+            name.push_str(&self.ending);
+        }
         let password = json!(format!("{}'s password", registration["userId"].as_str().unwrap_or("their")));
         registration.as_object_mut().unwrap().entry("password").or_insert(password);
         let registered = self.post("/api/auth/register", registration).await.created();
         Person::new(self, &registered)
     }
 
-    /// A user of another organization, which has no door of its own yet.
+    /// A prime user of another organization than `public`. The first of them is its admin.
     pub async fn foreigner(&self, user_id: &str) -> Person {
-        let foreigner = self.prime(user_id).await;
-        self.run("INSERT IGNORE INTO organizations (id, name, name_key, created_at) VALUES (2, 'Acme', 'acme', NOW())", ()).await;
-        self.run("UPDATE users SET organization_id = 2 WHERE user_id = ?", (&foreigner.user_id,)).await;
-        foreigner
+        self.of("Acme", user_id).await
+    }
+
+    /// A prime user of this organization, the first one its admin.
+    pub async fn of(&self, organization: &str, user_id: &str) -> Person {
+        let registration = json!({"userId": user_id, "isPrime": true, "organizationName": organization});
+        self.register(registration).await
+    }
+
+    /// Makes somebody an admin, a moderator or a user, behind the service's back.
+    pub async fn set_role(&self, person: &Person, role: &str) {
+        self.run("UPDATE users SET role = ? WHERE user_id = ?", (role, &person.user_id)).await;
     }
 
     /// Makes a password room one of a kind that has no door yet.

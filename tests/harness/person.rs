@@ -63,6 +63,12 @@ impl Person {
         room["room"]["id"].as_u64().unwrap()
     }
 
+    /// Makes a channel, as an admin or a moderator may, and answers its id.
+    pub async fn makes_a_channel(&self, name: &str) -> u64 {
+        let made = self.post("/api/chat", json!({"name": name})).await.created();
+        made["chatRoom"]["id"].as_u64().unwrap()
+    }
+
     /// Asks to join by the right password.
     pub async fn joins(&self, room: u64) -> Answer {
         self.post("/api/joinroom", json!({"roomId": room, "password": ROOM_PASSWORD})).await

@@ -8,7 +8,7 @@ use shared::invitations::Invited;
 use shared::members::{Joined, Removed};
 use shared::messages::Message;
 use shared::revisions::Revised;
-use shared::rooms::RoomId;
+use shared::rooms::{Room, RoomId};
 use shared::users::{User, UserId};
 
 /// A message was sent.
@@ -84,6 +84,31 @@ async fn to_users(app: &App, user_ids: &[&UserId], event: &Event<'_>) {
     }
 }
 
+/// A channel is there: for the invited users, or with none for its whole organization.
+pub async fn new_chat_room(app: &App, room: &Room, invited_users: &[UserId], by: Option<&ConnectionId>) {
+    let event = Event::NewChatRoom {
+        room_id: RoomId(room.id),
+        room_name: &room.name,
+        organization_id: room.organization_id,
+        invited_users,
+        chat_room: room,
+    };
+    let sockets = match invited_users {
+        [] => connections::of_organization(&app.db, room.organization_id).await,
+        _ => connections::of_users(&app.db, &invited_users.iter().collect::<Vec<_>>()).await,
+    };
+    match sockets {
+        Ok(sockets) => to_others(app, &event, sockets, by).await,
+        // The channel is there all the same, and the list of channels has it.
+        Err(error) => error.log(""),
+    }
+}
+
+/// An event for these sockets, but not for the one that made it.
+pub async fn to_others(app: &App, event: &Event<'_>, sockets: Vec<ConnectionId>, by: Option<&ConnectionId>) {
+    app.broadcast(event, sockets.into_iter().filter(|socket| Some(socket) != by)).await;
+}
+
 async fn to_room(
     app: &App,
     room_id: RoomId,
@@ -92,9 +117,7 @@ async fn to_room(
     by: Option<&ConnectionId>,
 ) {
     match connections::of_room(&app.db, room_id, and_of.map(|user| &user.user_id)).await {
-        Ok(sockets) => {
-            app.broadcast(event, sockets.into_iter().filter(|socket| Some(socket) != by)).await;
-        }
+        Ok(sockets) => to_others(app, event, sockets, by).await,
         // The act is done; who misses the push catches up by the numbers.
         Err(error) => error.log(""),
     }

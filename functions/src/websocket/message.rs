@@ -11,6 +11,9 @@ use super::{Event, Reply, events, ids};
 /// A longer `ref` could make an answer longer than API Gateway takes.
 const LONGEST_REF: usize = 256;
 
+/// The events that are answered only to who asks for it with a `ref` (contract section 4).
+const QUIET: [&str; 3] = ["typing", "stopTyping", "readMessage"];
+
 /// `$default`: one frame of a socket, `{"event", "data", "ref"}`. It is answered by a frame of its
 /// own, and whatever is wrong with it, the socket stays open unless the service does not know it.
 pub async fn message(app: &App, event: Event) -> Reply {
@@ -23,13 +26,18 @@ pub async fn message(app: &App, event: Event) -> Reply {
         }
         reference => (frame, reference),
     };
+    let event = frame.as_ref().ok().and_then(|frame| frame.get("event")).and_then(Value::as_str);
+    let is_quiet =
+        event.is_some_and(|event| QUIET.contains(&event)) && reference.as_ref().is_none_or(Value::is_null);
     let outcome = act(app, &connection_id, frame).await;
     let unknown = matches!(outcome, Err(Error::Unauthenticated));
     let outcome = outcome.unwrap_or_else(|error| {
         error.log(request_id);
         Outcome::Error(error.problem(request_id))
     });
-    app.answer(&connection_id, &Answer { outcome, reference: reference.as_ref() }).await;
+    if unknown || !is_quiet {
+        app.answer(&connection_id, &Answer { outcome, reference: reference.as_ref() }).await;
+    }
     if unknown {
         app.hang_up(&connection_id).await;
     }
@@ -82,6 +90,10 @@ async fn act(app: &App, connection_id: &ConnectionId, frame: Result<Map<String, 
         "leaveRoom" => events::leave_room(app, &user, connection_id, data).await,
         "editMessage" => events::edit_message(app, &user, connection_id, data).await,
         "deleteMessage" => events::delete_message(app, &user, connection_id, data).await,
+        "newChatRoom" => events::new_chat_room(app, &user, connection_id, data).await,
+        "typing" => events::typing(app, &user, connection_id, data).await,
+        "stopTyping" => events::stop_typing(app, &user, connection_id, data).await,
+        "readMessage" => events::read_message(app, &user, connection_id, data).await,
         "sync" => events::sync(app, &user, data).await,
         "ping" => Ok(events::ping()),
         _ => Err(unknown_event()),
@@ -91,6 +103,7 @@ async fn act(app: &App, connection_id: &ConnectionId, frame: Result<Map<String, 
 fn unknown_event() -> Error {
     Error::invalid(
         "event",
-        "must be one of joinRoom, leaveRoom, sendMessage, editMessage, deleteMessage, sync and ping",
+        "must be one of joinRoom, leaveRoom, sendMessage, editMessage, deleteMessage, typing, stopTyping, \
+         readMessage, newChatRoom, sync and ping",
     )
 }
