@@ -3,12 +3,9 @@
 //! The test holds the lock, lets the act come to wait for it, and commits what somebody else would have
 //! done in the meantime.
 
-use std::time::Duration;
-
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row, Transaction, TxOpts};
+use mysql_async::{Conn, Transaction, TxOpts};
 use serde_json::json;
-use tokio::time::timeout;
 
 use crate::harness::{Person, ROOM_PASSWORD, TestApp};
 
@@ -24,7 +21,7 @@ async fn meanwhile<T>(
     let mut holder = app.database().await;
     let mut held = lock(&mut holder, room).await;
     let overtake = async {
-        until_waiting(app, waiting).await;
+        app.until_waiting(waiting).await;
         let commit =
             commit.replace(":room", &room.to_string()).replace(":user", &format!("'{}'", user.user_id));
         held.query_drop(commit).await.unwrap();
@@ -37,29 +34,6 @@ async fn lock(holder: &mut Conn, room: u64) -> Transaction<'_> {
     let mut held = holder.start_transaction(TxOpts::default()).await.unwrap();
     held.query_drop(format!("SELECT id FROM rooms WHERE id = {room} FOR UPDATE")).await.unwrap();
     held
-}
-
-async fn until_waiting(app: &TestApp, statement: &str) {
-    let seen = timeout(Duration::from_secs(20), seen_waiting(app, statement)).await;
-    seen.unwrap_or_else(|_| panic!("no {statement} waits"));
-}
-
-async fn seen_waiting(app: &TestApp, statement: &str) {
-    let mut watcher = app.database().await;
-    let database: String = watcher.query_first("SELECT DATABASE()").await.unwrap().unwrap();
-    loop {
-        // Not from information_schema: MySQL stumbles there over the bytes of a hash in a statement.
-        let running: Vec<Row> = watcher.query("SHOW FULL PROCESSLIST").await.unwrap();
-        let text = |row: &Row, column| {
-            let bytes: Vec<u8> = row.get::<Option<Vec<u8>>, _>(column).flatten().unwrap_or_default();
-            String::from_utf8_lossy(&bytes).into_owned()
-        };
-        let mut here = running.iter().filter(|row| text(row, "db") == database);
-        if here.any(|row| text(row, "Info").contains(statement)) {
-            return;
-        }
-        tokio::task::yield_now().await;
-    }
 }
 
 const LOCK: &str = "updated_at FROM rooms WHERE";
@@ -87,7 +61,7 @@ async fn ends_while_waiting(event: &str, joined: bool, statement: &str) {
     let mut holder = app.database().await;
     let held = lock(&mut holder, room).await;
     socket.send(event, json!({"roomId": room, "content": "too late", "password": ROOM_PASSWORD})).await;
-    until_waiting(&app, statement).await;
+    app.until_waiting(statement).await;
     bob.post("/api/auth/logout", json!({})).await.no_content();
     held.rollback().await.unwrap();
     // Locks are given in turn: this one after the frame's.
@@ -182,7 +156,7 @@ async fn an_invitation_that_is_just_being_revoked_is_refused() {
     let revoke = "UPDATE invitations SET revoked_at = UTC_TIMESTAMP(3) WHERE room_id = ?";
     revocation.exec_drop(revoke, (room,)).await.unwrap();
     let commit = async {
-        until_waiting(&app, "invitation_id FROM invitations").await;
+        app.until_waiting("invitation_id FROM invitations").await;
         revocation.commit().await.unwrap();
     };
     let (joined, ()) = tokio::join!(bob.redeems(invited["inviteToken"].as_str().unwrap()), commit);
