@@ -1,5 +1,6 @@
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gateway::Gateway;
 use gateway::connections::Connections;
@@ -7,7 +8,7 @@ use gateway::invoke::{Functions, InProcess};
 use gateway::limits::Limits;
 use gateway::template::{self, Template};
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Conn, Opts, OptsBuilder, Params};
+use mysql_async::{Conn, Opts, OptsBuilder, Params, Row};
 use serde_json::{Value, json};
 use shared::App;
 use shared::config::Config;
@@ -15,6 +16,7 @@ use shared::migrations;
 use shared::push::Push;
 use tokio::net::TcpListener;
 use tokio::sync::{OnceCell, watch};
+use tokio::time::timeout;
 
 use super::{Answer, Person, Socket};
 
@@ -221,6 +223,31 @@ impl TestApp {
     /// Looks at what no endpoint shows.
     pub async fn rows<R: FromRow + Send + 'static>(&self, sql: &str) -> Vec<R> {
         self.database().await.query(sql).await.unwrap()
+    }
+
+    /// Waits until a statement with this text runs, as it goes on to do while a test holds a lock that it
+    /// needs. Statements of all tests at one server are seen, so name such a test in `tests/in-process-only`.
+    pub async fn until_waiting(&self, statement: &str) {
+        let seen = timeout(Duration::from_secs(20), self.seen_waiting(statement)).await;
+        seen.unwrap_or_else(|_| panic!("no {statement} waits"));
+    }
+
+    async fn seen_waiting(&self, statement: &str) {
+        let mut watcher = self.database().await;
+        let database: String = watcher.query_first("SELECT DATABASE()").await.unwrap().unwrap();
+        let text = |row: &Row, column| {
+            let bytes: Vec<u8> = row.get::<Option<Vec<u8>>, _>(column).flatten().unwrap_or_default();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        loop {
+            // Not from information_schema: MySQL stumbles there over the bytes of a hash in a statement.
+            let running: Vec<Row> = watcher.query("SHOW FULL PROCESSLIST").await.unwrap();
+            let mut here = running.iter().filter(|row| text(row, "db") == database);
+            if here.any(|row| text(row, "Info").contains(statement)) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Checks what must hold in every room and for every user, whatever happened.

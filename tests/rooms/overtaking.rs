@@ -3,16 +3,13 @@
 //! The test holds the lock, lets the act come to wait for it, and commits what somebody else would have
 //! done in the meantime.
 
-use std::time::Duration;
-
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Transaction, TxOpts};
 use serde_json::json;
-use tokio::time::timeout;
 
 use crate::harness::{Person, ROOM_PASSWORD, TestApp};
 
-/// Does `act` while a room is locked: once a statement like `waiting` waits, `commit` (with the room's id
+/// Does `act` while a room is locked: once a statement with the text `waiting` waits, `commit` (with the room's id
 /// and a user's id) is done under the lock, and committed.
 async fn meanwhile<T>(
     app: &TestApp,
@@ -24,7 +21,7 @@ async fn meanwhile<T>(
     let mut holder = app.database().await;
     let mut held = lock(&mut holder, room).await;
     let overtake = async {
-        until_waiting(app, waiting).await;
+        app.until_waiting(waiting).await;
         let commit =
             commit.replace(":room", &room.to_string()).replace(":user", &format!("'{}'", user.user_id));
         held.query_drop(commit).await.unwrap();
@@ -39,25 +36,9 @@ async fn lock(holder: &mut Conn, room: u64) -> Transaction<'_> {
     held
 }
 
-async fn until_waiting(app: &TestApp, statement: &str) {
-    let seen = timeout(Duration::from_secs(20), seen_waiting(app, statement)).await;
-    seen.unwrap_or_else(|_| panic!("no {statement} waits"));
-}
-
-async fn seen_waiting(app: &TestApp, statement: &str) {
-    let mut watcher = app.database().await;
-    let waiting = format!(
-        "SELECT COUNT(*) FROM information_schema.processlist
-         WHERE db = DATABASE() AND info LIKE '{statement}' AND id <> CONNECTION_ID()"
-    );
-    while watcher.query_first(&waiting).await.unwrap() != Some(1) {
-        tokio::task::yield_now().await;
-    }
-}
-
-const LOCK: &str = "%FROM rooms WHERE%FOR UPDATE";
-const SEND: &str = "UPDATE rooms r%";
-const INVITE: &str = "INSERT INTO invitations%";
+const LOCK: &str = "updated_at FROM rooms WHERE";
+const SEND: &str = "UPDATE rooms r";
+const INVITE: &str = "INSERT INTO invitations";
 const NO_MEMBER: &str = "DELETE FROM room_members WHERE room_id = :room AND user_id = :user";
 const NO_ROOM: &str = "DELETE FROM rooms WHERE id = :room";
 
@@ -80,7 +61,7 @@ async fn ends_while_waiting(event: &str, joined: bool, statement: &str) {
     let mut holder = app.database().await;
     let held = lock(&mut holder, room).await;
     socket.send(event, json!({"roomId": room, "content": "too late", "password": ROOM_PASSWORD})).await;
-    until_waiting(&app, statement).await;
+    app.until_waiting(statement).await;
     bob.post("/api/auth/logout", json!({})).await.no_content();
     held.rollback().await.unwrap();
     // Locks are given in turn: this one after the frame's.
@@ -175,7 +156,7 @@ async fn an_invitation_that_is_just_being_revoked_is_refused() {
     let revoke = "UPDATE invitations SET revoked_at = UTC_TIMESTAMP(3) WHERE room_id = ?";
     revocation.exec_drop(revoke, (room,)).await.unwrap();
     let commit = async {
-        until_waiting(&app, "%invitations%").await;
+        app.until_waiting("invitation_id FROM invitations").await;
         revocation.commit().await.unwrap();
     };
     let (joined, ()) = tokio::join!(bob.redeems(invited["inviteToken"].as_str().unwrap()), commit);

@@ -65,18 +65,14 @@ async fn a_logout_that_overtakes_a_join_leaves_nobody_seated() {
     let (ann, bob) = (app.prime("ann").await, app.rich("bob", 500).await);
     let room = ann.opens_a_room().await;
     let mut socket = bob.connect().await;
-    let (mut holder, mut watcher) = (app.database().await, app.database().await);
+    let mut holder = app.database().await;
     let lock = format!("SELECT id FROM rooms WHERE id = {room} FOR UPDATE");
 
     // The join waits for the room's lock, its password checked and its socket known.
     let mut held = holder.start_transaction(TxOpts::default()).await.unwrap();
     held.query_drop(&lock).await.unwrap();
     socket.send("joinRoom", json!({"roomId": room, "password": ROOM_PASSWORD})).await;
-    let waiting = "SELECT COUNT(*) FROM information_schema.processlist
-                   WHERE db = DATABASE() AND info LIKE '%FROM rooms%FOR UPDATE' AND id <> CONNECTION_ID()";
-    while watcher.query_first(waiting).await.unwrap() != Some(1) {
-        tokio::task::yield_now().await;
-    }
+    app.until_waiting("updated_at FROM rooms WHERE").await;
     bob.post("/api/auth/logout", json!({})).await.no_content();
     held.rollback().await.unwrap();
 
