@@ -9,7 +9,6 @@ use super::password::NewPassword;
 use super::session::{self, Tokens};
 use crate::app::App;
 use crate::config::SignupGrants;
-use crate::db::duplicate_key;
 use crate::fields::{Fields, Flag, Missing, Read, WholeNumber};
 use crate::rate_limit::{self, Limited};
 use crate::users::{self, DeviceId, Email, Name, OwnProfile, Phone, Role, UserId, Username};
@@ -165,15 +164,7 @@ async fn insert(
             },
         )
         .await;
-    if let Err(error) = inserted {
-        return Err(match duplicate_key(&error) {
-            Some("users_username") => Error::UserExists { field: "username" },
-            Some("users_email") => Error::UserExists { field: "email" },
-            Some("users_phone") => Error::UserExists { field: "phone" },
-            Some(_) => Error::UserExists { field: "userId" },
-            None => error.into(),
-        });
-    }
+    inserted.map_err(users::taken)?;
     if new.coins > 0 {
         coins::change(transaction, &new.user_id, new.coins, coins::Reason::Signup).await?;
     }
