@@ -1,6 +1,6 @@
 //! `coterie operator …`: what only the operator may, said and answered in a terminal.
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use shared::coins::{Delta, GrantReason, IdempotencyKey};
 use shared::config::Config;
 use shared::db::Db;
@@ -28,7 +28,7 @@ pub(crate) enum Command {
 
 /// A grant to one user.
 #[derive(Args)]
-#[group(id = "what", multiple = true, required = true, args = ["coins", "prime"])]
+#[command(group(ArgGroup::new("what").args(["coins", "prime"]).multiple(true).required(true)))]
 pub(crate) struct Grant {
     /// The user, by the userId that GET /api/profile/me shows to them.
     #[arg(value_parser = user_id)]
