@@ -1,7 +1,10 @@
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use mysql_async::TxOpts;
 use mysql_async::prelude::Queryable;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::harness::{Answer, Person, TestApp};
 
@@ -216,9 +219,12 @@ async fn a_session_that_is_ended_while_the_passwords_are_hashed_changes_none() {
     });
     // Once the right password has been counted and given back, the session has been looked up.
     let given_back = "SELECT COUNT(*) FROM rate_limits WHERE name = 'login' AND tally & 1 = 0";
-    while app.rows::<u64>(given_back).await != [1] {
-        tokio::task::yield_now().await;
-    }
+    let looked_up = async {
+        while app.rows::<u64>(given_back).await != [1] {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(20), looked_up).await.expect("the password is checked");
     ann.post("/api/auth/logout", json!({})).await.no_content();
     holder.rollback().await.unwrap();
     change.await.unwrap().refused(401, "unauthenticated");
