@@ -1,6 +1,7 @@
 //! `coterie`: the chat service on one machine.
 
 mod client;
+mod operator;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -53,6 +54,11 @@ enum Command {
     },
     /// Bring the database's schema up to date.
     Migrate,
+    /// Make admins, and give coins and the prime flag, which only the operator may.
+    Operator {
+        #[command(subcommand)]
+        command: operator::Command,
+    },
     /// Open a WebSocket: lines typed are frames sent, frames received are lines printed.
     Connect {
         /// Where to connect.
@@ -87,6 +93,10 @@ async fn main() -> ExitCode {
             serve_remote(template, &endpoint, management_port).await
         }
         Command::Migrate => migrate().await,
+        Command::Operator { command } => match config() {
+            Ok(config) => operator::run(config, command).await,
+            Err(error) => Err(error),
+        },
         Command::Connect { url, token } => client::connect(url.trim_end_matches('/'), &token).await,
     };
     match done {

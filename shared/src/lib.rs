@@ -4,6 +4,7 @@
 //! function here that both call. "Contract section 2" in a comment is the part of the service's
 //! specification that a rule comes from; `docs/openapi.yaml` and `docs/asyncapi.yaml` tell it to clients.
 
+pub mod administration;
 pub mod app;
 pub mod auth;
 pub mod channels;
@@ -20,6 +21,7 @@ pub mod invitations;
 pub mod members;
 pub mod messages;
 pub mod migrations;
+pub mod operator;
 pub mod organizations;
 pub mod page;
 pub mod presence;

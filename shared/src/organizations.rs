@@ -144,3 +144,13 @@ async fn give_code(transaction: &mut Transaction<'static>, organization_id: u64)
 fn hash(code: &str) -> Vec<u8> {
     digest::digest(&digest::SHA256, code.as_bytes()).as_ref().to_vec()
 }
+
+/// Locks an organization until the transaction ends: the first lock of every change of a role in it, so
+/// that two admins cannot both be the last but one.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn lock(transaction: &mut Transaction<'static>, organization_id: u64) -> Result<()> {
+    transaction.exec_drop("SELECT 1 FROM organizations WHERE id = ? FOR UPDATE", (organization_id,)).await?;
+    Ok(())
+}

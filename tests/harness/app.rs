@@ -7,8 +7,10 @@ use gateway::connections::Connections;
 use gateway::invoke::{Functions, InProcess};
 use gateway::limits::Limits;
 use gateway::template::{self, Template};
+use lambda_runtime::Context;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Opts, OptsBuilder, Params, Row};
+use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use shared::App;
 use shared::config::Config;
@@ -208,6 +210,37 @@ impl TestApp {
     /// A socket with this query, or the status and body of its refusal.
     pub async fn connect(&self, query: &str) -> Result<Socket, (u16, Value)> {
         Socket::connect(&format!("{}/{query}", self.url.replace("http", "ws")), None).await
+    }
+
+    /// Invokes a function that has no route, with the settings and the database of the server; an error is
+    /// what Lambda would report.
+    pub async fn invoke(&self, function: &str, event: Value) -> Result<Value, String> {
+        let mut config = Config::from(self.settings().into_iter().collect()).unwrap();
+        config.database = self.database.clone();
+        let app = App::new(config, Push::management(None), 1);
+        let database = app.db.clone();
+        let event = to_raw_value(&event).unwrap();
+        let answer = functions::catalogue()[function].call(app, event, Context::default()).await;
+        database.disconnect().await.unwrap();
+        let answer = answer.map_err(|error| error.to_string())?;
+        Ok(serde_json::from_str(answer.get()).unwrap())
+    }
+
+    /// Moves people into a new organization of their own, where nobody else is.
+    pub async fn organization(&self, people: &[&Person]) {
+        let name = format!("organization {:016x}", rand::random::<u64>());
+        self.run(
+            "INSERT INTO organizations (name, name_key, created_at) VALUES (?, ?, NOW())",
+            (&name, &name),
+        )
+        .await;
+        for person in people {
+            self.run(
+                "UPDATE users SET organization_id = (SELECT id FROM organizations WHERE name_key = ?) WHERE user_id = ?",
+                (&name, &person.user_id),
+            )
+            .await;
+        }
     }
 
     /// A connection of the test's own to the database.

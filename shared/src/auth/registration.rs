@@ -2,14 +2,12 @@
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 
 use super::password::NewPassword;
 use super::session::{self, Tokens};
 use crate::app::App;
 use crate::config::SignupGrants;
-use crate::db::duplicate_key;
 use crate::fields::{Fields, Flag, Missing, Read, WholeNumber};
 use crate::organizations::{self, Entered, JoinCode};
 use crate::rate_limit::{self, Limited};
@@ -54,15 +52,7 @@ impl Read for Registration {
         let prime_member = fields.optional("isPrimeMember");
         let organization_name = fields.optional("organizationName");
         let join_code = fields.optional("joinCode");
-        let role = fields.optional::<Value>("role").and_then(|role| {
-            role.map(|role| {
-                Role::deserialize(role).map_err(|_| {
-                    fields.wrong("role", "must be admin, moderator or user");
-                    Missing
-                })
-            })
-            .transpose()
-        });
+        let role = fields.optional("role");
         Ok(Self {
             user_id: user_id?,
             device_id: device_id?,
@@ -193,15 +183,7 @@ async fn insert(
             },
         )
         .await;
-    if let Err(error) = inserted {
-        return Err(match duplicate_key(&error) {
-            Some("users_username") => Error::UserExists { field: "username" },
-            Some("users_email") => Error::UserExists { field: "email" },
-            Some("users_phone") => Error::UserExists { field: "phone" },
-            Some(_) => Error::UserExists { field: "userId" },
-            None => error.into(),
-        });
-    }
+    inserted.map_err(users::taken)?;
     if new.coins > 0 {
         coins::change(transaction, &new.user_id, new.coins, coins::Reason::Signup).await?;
     }
