@@ -12,4 +12,5 @@ mod management;
 mod messages;
 mod people;
 mod rooms;
+mod tables;
 mod websocket;
