@@ -16,4 +16,5 @@ mod organizations;
 mod people;
 mod rooms;
 mod seed_004;
+mod tables;
 mod websocket;

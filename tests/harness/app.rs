@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{OnceCell, watch};
 use tokio::time::timeout;
 
-use super::{Answer, Person, Socket};
+use super::{Answer, Person, Socket, Statements};
 
 /// `scripts/test` gives the same to the functions that are processes of their own.
 const SETTINGS: &str = include_str!("../settings.env");
@@ -72,6 +72,15 @@ impl TestApp {
     /// A server with what no setting sets.
     pub async fn adjusted(adjust: impl FnOnce(&mut Config)) -> Self {
         Self::serve(Self::new_database().await, &[], adjust, |functions| Arc::new(functions)).await
+    }
+
+    /// A server whose statements are counted.
+    pub async fn counted(statements: &Statements) -> Self {
+        let database = Self::new_database().await;
+        let port = statements.between(&database).await;
+        let through = OptsBuilder::from_opts(database.clone()).tcp_port(port);
+        let adjust = |config: &mut Config| config.database = through.into();
+        Self::serve(database, &[], adjust, |functions| Arc::new(functions)).await
     }
 
     /// A server whose functions are wrapped, to stop time between two lines.

@@ -29,25 +29,30 @@ impl Person {
     }
 
     pub async fn get(&self, path: &str) -> Answer {
-        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.access_token);
-        Answer::of(request, "GET", path, Some(&self.user_id)).await
-    }
-
-    pub async fn patch(&self, path: &str, body: Value) -> Answer {
-        let request =
-            self.http.patch(format!("{}{path}", self.url)).bearer_auth(&self.access_token).json(&body);
-        Answer::of(request, "PATCH", path, Some(&self.user_id)).await
-    }
-
-    pub async fn delete(&self, path: &str) -> Answer {
-        let request = self.http.delete(format!("{}{path}", self.url)).bearer_auth(&self.access_token);
-        Answer::of(request, "DELETE", path, Some(&self.user_id)).await
+        self.asks("GET", path, None).await
     }
 
     pub async fn post(&self, path: &str, body: Value) -> Answer {
-        let request =
-            self.http.post(format!("{}{path}", self.url)).bearer_auth(&self.access_token).json(&body);
-        Answer::of(request, "POST", path, Some(&self.user_id)).await
+        self.asks("POST", path, Some(body)).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.asks("PATCH", path, Some(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.asks("DELETE", path, None).await
+    }
+
+    /// A request by any method.
+    pub async fn asks(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.url));
+        let request = request.bearer_auth(&self.access_token);
+        let request = match &body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        Answer::of(request, method, path, Some(&self.user_id)).await
     }
 
     /// An open socket.
