@@ -31,6 +31,7 @@ fn expectation(function: &str) -> (&'static str, Value) {
         "register" | "login" | "refresh-token" => (http, json!(400)),
         // Invoked by name: no status, and an answer of its own.
         "migrate" => ("{}", Value::Null),
+        "operator" => (r#"{"command": "make-admin", "userId": "ann"}"#, Value::Null),
         // Every other endpoint is for those who have signed in.
         _ => (http, json!(401)),
     }
@@ -39,6 +40,7 @@ fn expectation(function: &str) -> (&'static str, Value) {
 #[tokio::test]
 async fn every_binary_boots_and_answers_an_event() {
     let app = TestApp::start().await;
+    app.user("ann").await;
     let endpoint = nobody_connected().await;
     for function in functions::catalogue().into_keys() {
         let (event, status) = expectation(function);
@@ -61,6 +63,64 @@ async fn every_binary_boots_and_answers_an_event() {
         let (outcome, answer) = posted.unwrap_or_else(|_| panic!("{function} answers")).unwrap();
         assert_eq!((outcome.as_str(), &answer["statusCode"]), ("response", &status), "{function}: {answer}");
     }
+}
+
+/// What `coterie operator …` says, and whether it was done.
+fn operator(app: &TestApp, arguments: &[&str]) -> (bool, String) {
+    let output = Command::new(binary("coterie"))
+        // No .env there.
+        .current_dir(std::env::temp_dir())
+        .env_clear()
+        .envs(app.settings())
+        .arg("operator")
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("coterie: {error}; scripts/test builds it"));
+    let said = if output.status.success() { output.stdout } else { output.stderr };
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+#[tokio::test]
+async fn the_operator_is_served_at_a_terminal() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    for (arguments, done, said) in [
+        (vec!["make-admin", "ann"], true, "ann is now an admin of the organization `public`\n"),
+        (vec!["make-admin", "ann"], true, "ann was already an admin of the organization `public`\n"),
+        (
+            vec!["grant", "ann", "--coins", "300", "--prime", "true"],
+            true,
+            "ann is prime\nann has 300 coins (+300)\n",
+        ),
+        (
+            vec!["grant", "ann", "--coins", "-50", "--reason", "fine", "--idempotency-key", "k"],
+            true,
+            "ann has 250 coins (-50)\n",
+        ),
+        (
+            vec!["grant", "ann", "--coins", "-50", "--reason", "fine", "--idempotency-key", "k"],
+            true,
+            "ann has 250 coins; this grant had been made before",
+        ),
+        (
+            vec!["grant", "ann", "--coins", "-51", "--reason", "fine", "--idempotency-key", "k"],
+            false,
+            "choose another key",
+        ),
+        (vec!["grant", "ann", "--prime", "false"], true, "ann is not prime\n"),
+        (vec!["grant", "ann", "--coins", "-300"], false, "take no more than --coins -250"),
+        (vec!["grant", "ann", "--coins", "1000000000"], false, "must be at most 999999750"),
+        (vec!["grant", "ann"], false, "--coins"),
+        (vec!["grant", "ann", "--coins", "many"], false, "must be a whole number"),
+        (vec!["grant", "nobody", "--coins", "5"], false, "nobody has the userId `nobody`"),
+        (vec!["make-admin", "a b"], false, "must be 1 to 64 of"),
+    ] {
+        let (was_done, words) = operator(&app, &arguments);
+        assert_eq!(was_done, done, "{arguments:?}: {words}");
+        assert!(words.contains(said), "{arguments:?}: {words}");
+    }
+    assert_eq!(ann.coins().await, 250);
+    app.invariants_hold().await;
 }
 
 /// Where cargo has put a binary: beside the folder of the tests' own.

@@ -6,12 +6,17 @@
 
 mod binaries;
 mod catalogue;
+mod channels;
 mod chats;
 mod errors;
 mod groups;
 mod harness;
+mod limits;
 mod management;
 mod messages;
+mod organizations;
 mod people;
 mod rooms;
+mod seed_004;
+mod tables;
 mod websocket;

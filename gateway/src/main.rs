@@ -1,6 +1,7 @@
 //! `coterie`: the chat service on one machine.
 
 mod client;
+mod operator;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -53,6 +54,11 @@ enum Command {
     },
     /// Bring the database's schema up to date.
     Migrate,
+    /// Make admins, and give coins and the prime flag, which only the operator may.
+    Operator {
+        #[command(subcommand)]
+        command: operator::Command,
+    },
     /// Open a WebSocket: lines typed are frames sent, frames received are lines printed.
     Connect {
         /// Where to connect.
@@ -87,6 +93,10 @@ async fn main() -> ExitCode {
             serve_remote(template, &endpoint, management_port).await
         }
         Command::Migrate => migrate().await,
+        Command::Operator { command } => match config() {
+            Ok(config) => operator::run(config, command).await,
+            Err(error) => Err(error),
+        },
         Command::Connect { url, token } => client::connect(url.trim_end_matches('/'), &token).await,
     };
     match done {
@@ -114,12 +124,16 @@ async fn serve(template: Option<PathBuf>) -> Result<(), String> {
     let port = config.port;
     let connections = Arc::new(Connections::default());
     let app = App::new(config, Push::Local(connections.clone()), DATABASE_CONNECTIONS);
-    let database = app.db.clone();
+    let (database, ending) = (app.db.clone(), app.clone());
     database.ping().await.map_err(unreachable_database)?;
     let gateway = gateway(template, Arc::new(InProcess::new(app)), connections)?;
     let listener = listen(port, "PORT").await?;
     announce(&listener)?;
-    gateway.serve(listener, stopped()).await.map_err(|error| error.to_string())?;
+    let stop = async move {
+        stopped().await;
+        ending.end_pauses();
+    };
+    gateway.serve(listener, stop).await.map_err(|error| error.to_string())?;
     database.disconnect().await.map_err(|error| error.to_string())
 }
 

@@ -1,6 +1,9 @@
 //! What an execution environment keeps between invocations.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use crate::auth::access_token::AccessTokens;
 use crate::auth::password::Passwords;
@@ -24,6 +27,8 @@ pub struct App {
     pub access_tokens: Arc<AccessTokens>,
     /// The key of refresh tokens.
     pub refresh_tokens: Arc<RefreshTokens>,
+    /// Whether the process is about to end.
+    ending: Arc<watch::Sender<bool>>,
 }
 
 impl App {
@@ -36,6 +41,22 @@ impl App {
             access_tokens: Arc::new(AccessTokens::new(&config)),
             refresh_tokens: Arc::new(RefreshTokens::new(&config)),
             config: Arc::new(config),
+            ending: Arc::default(),
         }
+    }
+
+    /// Waits so long, or until [`App::end_pauses`]. Answers the time, or zero when it was cut short.
+    pub async fn pause(&self, time: Duration) -> Duration {
+        let mut ending = self.ending.subscribe();
+        match tokio::time::timeout(time, ending.wait_for(|&ending| ending)).await {
+            Err(_) => time,
+            Ok(_) => Duration::ZERO,
+        }
+    }
+
+    /// Ends every pause, now and from now on: the process is about to end, and what it has begun is
+    /// done at once.
+    pub fn end_pauses(&self) {
+        self.ending.send_replace(true);
     }
 }

@@ -8,6 +8,7 @@ use mysql_async::{Transaction, params};
 
 use crate::app::App;
 use crate::db::Db;
+use crate::error::Thing;
 use crate::rooms::RoomId;
 use crate::text::{line, text_type};
 use crate::users::{Role, User, UserId};
@@ -15,9 +16,14 @@ use crate::{Error, Result, time};
 
 /// API Gateway ends a connection after two hours (WebSocket API quotas).
 const HOURS: u32 = 2;
+/// What becomes `expires_at` of a socket that may not go on. `UTC_TIMESTAMP` is the time at which a statement
+/// began, before it waited for its locks; so this lies before all that can still be waiting.
+pub(crate) const NO_MORE: &str = "UTC_TIMESTAMP(3) - INTERVAL 1 MINUTE";
 /// A post may overtake the handshake and find nobody; a row younger than this stays all the same,
 /// or an open socket would be deaf for good.
 const HANDSHAKE_SECONDS: u32 = 60;
+/// The most members of a room in which typing and reading are told (contract section 4).
+const SMALL_ROOM: u32 = 50;
 
 text_type!(
     /// API Gateway's id of a socket.
@@ -77,9 +83,7 @@ async fn insert(
         let ids: Vec<mysql_async::Value> = surplus.iter().map(Into::into).collect();
         transaction
             .exec_drop(
-                format!(
-                    "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) WHERE connection_id IN ({places})"
-                ),
+                format!("UPDATE connections SET expires_at = {NO_MORE} WHERE connection_id IN ({places})"),
                 ids,
             )
             .await?;
@@ -107,26 +111,71 @@ pub(crate) async fn still_open(
     found.map(drop).ok_or(Error::Unauthenticated)
 }
 
-/// Forgets a socket.
+/// A socket that has closed.
+#[derive(Debug)]
+pub struct Closed {
+    /// Whose it was.
+    pub user_id: UserId,
+    /// Whether the user has another one open.
+    pub is_online: bool,
+    /// Whether there is anybody to tell.
+    pub has_friends: bool,
+}
+
+/// Ends a socket that has closed, and answers whose it was; none if it was unknown. Its row stays until
+/// [`forget`]. It expires before the others are looked at, so that of two last ones at least one sees
+/// that there is no other.
 ///
 /// # Errors
 /// The database's.
-pub async fn close(db: &Db, connection_id: &ConnectionId) -> Result<()> {
+pub async fn close(db: &Db, connection_id: &ConnectionId) -> Result<Option<Closed>> {
+    db.execute(
+        "UPDATE connections SET expires_at = UTC_TIMESTAMP(3)
+         WHERE connection_id = ? AND expires_at > UTC_TIMESTAMP(3)",
+        (connection_id,),
+    )
+    .await?;
+    let row: Option<(String, bool, bool)> = db
+        .first(
+            "SELECT c.user_id,
+                EXISTS (SELECT 1 FROM connections o
+                        WHERE o.user_id = c.user_id AND o.expires_at > UTC_TIMESTAMP(3)) AS is_online,
+                EXISTS (SELECT 1 FROM friend_requests f WHERE f.from_id = c.user_id AND f.status = 'accepted')
+                    OR EXISTS (SELECT 1 FROM friend_requests f
+                               WHERE f.to_id = c.user_id AND f.status = 'accepted') AS has_friends
+         FROM connections c WHERE c.connection_id = ?",
+            (connection_id,),
+        )
+        .await?;
+    Ok(row.map(|(user_id, is_online, has_friends)| Closed {
+        user_id: UserId::stored(user_id),
+        is_online,
+        has_friends,
+    }))
+}
+
+/// Forgets a socket that has closed.
+///
+/// # Errors
+/// The database's.
+pub async fn forget(db: &Db, connection_id: &ConnectionId) -> Result<()> {
     db.execute("DELETE FROM connections WHERE connection_id = ?", (connection_id,)).await.map(drop)
 }
 
-/// Forgets the sockets that a post found gone, unless their handshake may still be under way.
+/// Ends the sockets that a post found gone, unless their handshake may still be under way. Their rows
+/// stay for `$disconnect`, which may be on its way.
 ///
 /// # Errors
 /// The database's.
-pub async fn forget_gone(db: &Db, gone: &[ConnectionId]) -> Result<()> {
+pub async fn end_gone(db: &Db, gone: &[ConnectionId]) -> Result<()> {
     if gone.is_empty() {
         return Ok(());
     }
     let places = vec!["?"; gone.len()].join(", ");
     let sql = format!(
-        "DELETE FROM connections WHERE connection_id IN ({places})
-         AND connected_at < UTC_TIMESTAMP(3) - INTERVAL {HANDSHAKE_SECONDS} SECOND"
+        "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) WHERE connection_id IN ({places})
+         AND connected_at < UTC_TIMESTAMP(3) - INTERVAL {HANDSHAKE_SECONDS} SECOND
+         AND expires_at > UTC_TIMESTAMP(3)"
     );
     let ids: Vec<mysql_async::Value> = gone.iter().map(Into::into).collect();
     db.execute(&sql, ids).await.map(drop)
@@ -181,4 +230,57 @@ pub async fn of_room(db: &Db, room_id: RoomId, and_of: Option<&UserId>) -> Resul
         )
         .await?;
     Ok(ids.into_iter().map(ConnectionId).collect())
+}
+
+/// The sockets of an organization's users.
+///
+/// # Errors
+/// The database's.
+pub async fn of_organization(db: &Db, organization_id: u64) -> Result<Vec<ConnectionId>> {
+    let ids: Vec<String> = db
+        .rows(
+            "SELECT c.connection_id FROM users u JOIN connections c ON c.user_id = u.user_id
+             WHERE u.organization_id = ? AND c.expires_at > UTC_TIMESTAMP(3)",
+            (organization_id,),
+        )
+        .await?;
+    Ok(ids.into_iter().map(ConnectionId).collect())
+}
+
+/// Who hears what only small rooms are told.
+#[derive(Debug)]
+pub struct Audience {
+    /// The asker's read position in the room.
+    pub read_seq: u64,
+    /// The sockets of the members; none in a room of more than 50.
+    pub sockets: Vec<ConnectionId>,
+}
+
+/// The sockets of a room of at most 50 members, for one of them (contract section 4: `typing` and
+/// `messageRead`).
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::NotAMember`].
+pub async fn of_small_room(db: &Db, member: &User, room_id: RoomId) -> Result<Audience> {
+    let rows: Vec<(Option<u64>, Option<String>)> = db
+        .rows(
+            "SELECT me.read_seq, c.connection_id
+             FROM rooms r
+             LEFT JOIN room_members me ON me.room_id = r.id AND me.user_id = :user_id
+             LEFT JOIN (room_members m JOIN connections c
+                        ON c.user_id = m.user_id AND c.expires_at > UTC_TIMESTAMP(3))
+               ON m.room_id = r.id AND r.member_count <= :small AND me.user_id IS NOT NULL
+             WHERE r.id = :room_id AND r.organization_id = :organization_id",
+            params! {
+                room_id,
+                "user_id" => &member.user_id,
+                "organization_id" => member.organization_id,
+                "small" => SMALL_ROOM,
+            },
+        )
+        .await?;
+    let (read_seq, _) = rows.first().ok_or(Error::NotFound(Thing::Room))?;
+    let read_seq = read_seq.ok_or(Error::NotAMember)?;
+    let sockets = rows.into_iter().filter_map(|(_, connection_id)| connection_id.map(ConnectionId)).collect();
+    Ok(Audience { read_seq, sockets })
 }

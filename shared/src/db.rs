@@ -26,6 +26,9 @@ const ER_CHECKREAD: u16 = 1020;
 const SESSION: &str =
     "SET SESSION innodb_lock_wait_timeout = 3 /*M!110602 , SESSION innodb_snapshot_isolation = OFF */";
 
+/// Set on every connection too, so that a snapshot or a gap's lock does not depend on the server's settings.
+const ISOLATION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
+
 /// The server's default `wait_timeout` is 8 hours; proxies cut idle connections sooner.
 const WAIT_TIMEOUT: usize = 300;
 /// The largest packet we send: no statement here comes near it.
@@ -64,7 +67,7 @@ impl Db {
             .wait_timeout(Some(WAIT_TIMEOUT))
             .prefer_socket(false)
             .stmt_cache_size(128)
-            .setup(vec![SESSION]);
+            .setup(vec![SESSION, ISOLATION]);
         Self { pool: Pool::new(opts) }
     }
 

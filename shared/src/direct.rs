@@ -80,7 +80,7 @@ pub async fn send(app: &App, sender: &User, letter: Letter) -> Result<Sent> {
             },
         },
     };
-    messages::send(&app.db, Sender::User(sender), &words.in_room(room_id)?).await
+    messages::send(app, Sender::User(sender), &words.in_room(room_id)?).await
 }
 
 /// The direct chat with somebody of the organization, if there is one.
@@ -170,7 +170,7 @@ async fn open(
         )
         .await?;
     let draft = Draft::of(room_id, words.clone());
-    match messages::store(transaction, (Sender::User(sender), &draft)).await? {
+    match messages::store(transaction, (Sender::User(sender), &draft, None)).await? {
         Some((seq, now)) => Ok(Opened::Now(draft, seq, now)),
         None => Err(Error::internal("a direct chat refused its first message")),
     }

@@ -29,6 +29,8 @@ pub enum Thing {
     FriendRequest,
     /// A friend.
     Friend,
+    /// An organization.
+    Organization,
 }
 
 /// Whatever can go wrong, one variant for each `code` of the contract. `Display` is the `detail`: it
@@ -82,6 +84,9 @@ pub enum Error {
     /// 403: a registration that claims a role.
     #[error("In an organization that exists everybody starts as `user`; one of its admins can change that.")]
     RoleNotAllowed,
+    /// 403: an organization that others may not register into by its name alone.
+    #[error("This organization exists: ask one of its admins for its `joinCode`.")]
+    OrganizationClosed,
     /// 403: a `userId` for the acting user that is not the token's.
     #[error("`userId` is not the user who is signed in: leave it out, or sign in as that user.")]
     IdentityMismatch,
@@ -97,8 +102,8 @@ pub enum Error {
         /// How many members the room holds.
         capacity: u32,
     },
-    /// 409: a direct chat cannot be left.
-    #[error("A direct chat cannot be left.")]
+    /// 409: the membership of a direct chat never changes.
+    #[error("A direct chat stays as it is: nobody leaves it or is removed, and it is not deleted.")]
     DirectChat,
     /// 409: somebody has this userId, username, email or phone.
     #[error("Somebody already has this {field}.")]
@@ -107,7 +112,7 @@ pub enum Error {
         field: &'static str,
     },
     /// 409: they are friends.
-    #[error("You are friends already.")]
+    #[error("You are friends already. To end that, remove the friend.")]
     AlreadyFriends,
     /// 409: a request waits for its answer.
     #[error("You have asked already: wait for the answer.")]
@@ -160,6 +165,7 @@ impl Error {
             Self::RoleRequired(_) => (403, "role_required"),
             Self::WrongRoomPassword => (403, "wrong_room_password"),
             Self::RoleNotAllowed => (403, "role_not_allowed"),
+            Self::OrganizationClosed => (403, "organization_closed"),
             Self::IdentityMismatch => (403, "identity_mismatch"),
             Self::OriginNotAllowed => (403, "origin_not_allowed"),
             Self::NotFound(Thing::Room) => (404, "room_not_found"),
@@ -170,6 +176,7 @@ impl Error {
             Self::NotFound(Thing::Invitation) => (404, "invitation_not_found"),
             Self::NotFound(Thing::FriendRequest) => (404, "friend_request_not_found"),
             Self::NotFound(Thing::Friend) => (404, "friend_not_found"),
+            Self::NotFound(Thing::Organization) => (404, "organization_not_found"),
             Self::RoomFull { .. } => (409, "room_full"),
             Self::DirectChat => (409, "direct_chat"),
             Self::UserExists { .. } => (409, "user_exists"),
@@ -240,6 +247,7 @@ impl fmt::Display for Thing {
             Self::Invitation => "invitation",
             Self::FriendRequest => "friend request",
             Self::Friend => "friend",
+            Self::Organization => "organization",
         })
     }
 }

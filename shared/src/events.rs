@@ -1,22 +1,102 @@
 //! What the service says on a socket (contract section 4).
 
+use chrono::NaiveDateTime;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::messages::Message;
+use crate::friends::FriendRequest;
+use crate::invitations::InvitationId;
+use crate::messages::{Message, MessageId};
 use crate::rooms::{Room, RoomId};
+use crate::time;
+use crate::users::UserId;
 
-/// An event that members get, as `{"event": …, "data": {…}}`.
+/// An event that people get, as `{"event": …, "data": {…}}`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", content = "data", rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's event and field of its name")]
 pub enum Event<'a> {
-    UserJoined { room_id: RoomId, seq: u64, user_id: &'a str, name: &'a str },
-    UserLeft { room_id: RoomId, seq: u64, user_id: &'a str, name: &'a str, removed: bool },
-    GroupCreated { group: &'a Room },
-    AddedToGroup { group: &'a Room },
+    UserJoined {
+        room_id: RoomId,
+        seq: u64,
+        user_id: &'a str,
+        name: &'a str,
+    },
+    UserLeft {
+        room_id: RoomId,
+        seq: u64,
+        user_id: &'a str,
+        name: &'a str,
+        removed: bool,
+    },
+    RemovedFromRoom {
+        room_id: RoomId,
+    },
+    RoomDeleted {
+        room_id: RoomId,
+    },
+    Invitation {
+        invitation_id: InvitationId,
+        invite_token: &'a str,
+        room: &'a Room,
+        from: &'a str,
+        #[serde(serialize_with = "time::serialize")]
+        expires_at: NaiveDateTime,
+    },
+    GroupCreated {
+        group: &'a Room,
+    },
+    AddedToGroup {
+        group: &'a Room,
+    },
     SessionRevoked {},
-    ReceiveMessage { room_id: RoomId, seq: u64, message: &'a Message },
+    FriendRequest {
+        friend_request: &'a FriendRequest,
+    },
+    FriendRequestAnswered {
+        friend_request: &'a FriendRequest,
+    },
+    Presence {
+        user_id: &'a str,
+        online: bool,
+    },
+    ReceiveMessage {
+        room_id: RoomId,
+        seq: u64,
+        message: &'a Message,
+    },
+    MessageEdited {
+        room_id: RoomId,
+        seq: u64,
+        message: &'a Message,
+    },
+    MessageDeleted {
+        room_id: RoomId,
+        seq: u64,
+        message_id: MessageId,
+    },
+    NewChatRoom {
+        room_id: RoomId,
+        room_name: &'a str,
+        organization_id: u64,
+        invited_users: &'a [UserId],
+        chat_room: &'a Room,
+    },
+    Typing {
+        room_id: RoomId,
+        user_id: &'a str,
+        name: &'a str,
+    },
+    StopTyping {
+        room_id: RoomId,
+        user_id: &'a str,
+        name: &'a str,
+    },
+    MessageRead {
+        room_id: RoomId,
+        user_id: &'a str,
+        read_seq: u64,
+    },
 }
 
 /// The answer to one frame, for the socket that sent it.

@@ -100,6 +100,28 @@ impl Fields {
         }
     }
 
+    /// The fields of the object in the field, or none when it is absent or `null`. What is wrong in it is
+    /// named `name.field`.
+    ///
+    /// # Errors
+    /// [`Missing`] when it is there and wrong, with the reasons noted.
+    pub fn object<T: Read>(&mut self, name: &str) -> std::result::Result<Option<T>, Missing> {
+        let object = match self.object.remove(name) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::Object(object)) => object,
+            Some(_) => {
+                self.wrong(name, "must be a JSON object");
+                return Err(Missing);
+            }
+        };
+        let mut fields = Self { object, wrong: Vec::new() };
+        let value = T::read(&mut fields);
+        for FieldError { field, message } in fields.wrong {
+            self.wrong(format!("{name}.{field}"), message);
+        }
+        value.map(Some)
+    }
+
     /// Notes that a field is wrong.
     pub fn wrong(&mut self, field: impl Into<String>, message: impl Into<String>) {
         self.wrong.push(FieldError { field: field.into(), message: message.into() });

@@ -4,8 +4,10 @@
 //! function here that both call. "Contract section 2" in a comment is the part of the service's
 //! specification that a rule comes from; `docs/openapi.yaml` and `docs/asyncapi.yaml` tell it to clients.
 
+pub mod administration;
 pub mod app;
 pub mod auth;
+pub mod channels;
 pub mod chats;
 pub mod coins;
 pub mod config;
@@ -15,19 +17,26 @@ pub mod direct;
 pub mod error;
 pub mod events;
 pub mod fields;
+pub mod friends;
 pub mod groups;
 pub mod history;
+pub mod invitations;
 pub mod members;
 pub mod messages;
 pub mod migrations;
+pub mod operator;
 pub mod organizations;
 pub mod page;
+pub mod presence;
 pub mod push;
 pub mod rate_limit;
+pub mod reading;
+pub mod revisions;
 pub mod rooms;
 pub mod sync;
 pub mod text;
 pub mod time;
+pub mod typing;
 pub mod users;
 
 pub use app::App;

@@ -6,10 +6,13 @@ use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Transaction, params};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::app::App;
+use crate::config::Limit;
 use crate::connections::{self, ConnectionId};
 use crate::db::{Db, duplicate_key, stored_enum};
 use crate::error::Thing;
 use crate::fields::{Fields, Flag, Missing, Read};
+use crate::rate_limit::{self, Count, Limited};
 use crate::rooms::{self, Room, RoomId};
 use crate::text::{line, lines, text_type};
 use crate::users::{User, UserId};
@@ -26,18 +29,44 @@ pub struct MessageId {
 
 impl<'de> Deserialize<'de> for MessageId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&fields::string(deserializer)?)
+            .ok_or_else(|| de::Error::custom("must be a messageId, like \"12-7\""))
+    }
+}
+
+impl MessageId {
+    fn parse(text: &str) -> Option<Self> {
         let number =
             |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-        let text = fields::string(deserializer)?;
-        text.split_once('-')
-            .and_then(|(room_id, seq)| Some(Self { room_id: RoomId(number(room_id)?), seq: number(seq)? }))
-            .ok_or_else(|| de::Error::custom("must be a messageId, like \"12-7\""))
+        let (room_id, seq) = text.split_once('-')?;
+        Some(Self { room_id: RoomId(number(room_id)?), seq: number(seq)? })
     }
 }
 
 impl Serialize for MessageId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{}-{}", self.room_id.0, self.seq))
+    }
+}
+
+/// A message that a client names to act on it. What no service could have given, like `message-123`, is
+/// unknown and not malformed (contract section 7).
+#[derive(Clone, Copy, Debug)]
+pub struct NamedMessage(Option<MessageId>);
+
+impl NamedMessage {
+    /// Its id.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when it is no message's.
+    pub fn id(self) -> Result<MessageId> {
+        self.0.ok_or(Error::NotFound(Thing::Message))
+    }
+}
+
+impl<'de> Deserialize<'de> for NamedMessage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        fields::string_or_number(deserializer).map(|text| Self(MessageId::parse(&text)))
     }
 }
 
@@ -59,7 +88,7 @@ pub enum Kind {
     Text,
     /// Somebody's file.
     File,
-    /// A join or a leave; `content` says which ([`Notice`]).
+    /// A join, a leave or a removal; `content` says which ([`Notice`]).
     System,
 }
 
@@ -216,59 +245,93 @@ pub enum Sent {
     Again(Message),
 }
 
-/// Sends a message.
+/// How often a send is tried that finds no place and no reason why: its sender's window of
+/// `MESSAGE_LIMIT` has just been opened or has just ended.
+const ATTEMPTS: u32 = 3;
+
+/// Sends a message. Every send counts for `MESSAGE_LIMIT`, a refused one too.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::NotAMember`], [`Error::IdentityMismatch`],
-/// [`Error::ClientMessageIdReused`], a 400 for a `replyTo` that is no message of the room, and
-/// [`Error::Unauthenticated`] for an unknown socket.
-pub async fn send(db: &Db, sender: Sender<'_>, draft: &Draft) -> Result<Sent> {
-    if let Sender::User(user) = sender {
-        user.is(draft.user_id.as_ref())?;
+/// [`Error::ClientMessageIdReused`], a 400 for a `replyTo` that is no message of the room,
+/// [`Error::RateLimited`], and [`Error::Unauthenticated`] for an unknown socket.
+pub async fn send(app: &App, sender: Sender<'_>, draft: &Draft) -> Result<Sent> {
+    let (db, limits) = (&app.db, &app.config.limits);
+    for _ in 0..ATTEMPTS {
+        let (user_id, refusal) = match db.transaction((sender, draft, limits.message), store).await {
+            Ok(Some((seq, now))) => return announce(db, draft, seq, now).await,
+            Ok(None) => why_refused(db, sender, draft).await?,
+            // Found after the number was taken, so the transaction was rolled back.
+            Err(error @ (Error::ClientMessageIdReused | Error::InvalidRequest(_))) => {
+                (sender.user_id(db).await?, Some(error))
+            }
+            Err(error) => return Err(error),
+        };
+        let limited = Limited::Message(&user_id);
+        if let Some(refusal) = refusal {
+            rate_limit::count(db, limits, limited).await?;
+            return match refusal {
+                Error::ClientMessageIdReused => sent_before(db, &user_id, draft).await.map(Sent::Again),
+                refusal => Err(refusal),
+            };
+        }
+        match rate_limit::standing(db, limits, limited).await? {
+            Some(standing) if standing.remaining == 0 => return Err(Error::RateLimited(standing)),
+            _ => {}
+        }
     }
-    match db.transaction((sender, draft), store).await {
-        Ok(Some((seq, now))) => announce(db, draft, seq, now).await,
-        Ok(None) => Err(why_refused(db, sender, draft).await?),
-        // The unique key found the same clientMessageId, and the transaction was rolled back.
-        Err(Error::ClientMessageIdReused) => sent_before(db, sender, draft).await.map(Sent::Again),
-        Err(error) => Err(error),
-    }
+    Err(Error::internal("a send found no place and no reason why"))
 }
 
-/// Takes the room's next number, if the sender may, and stores the message under it. None: refused.
+/// Takes the room's next number, if the sender may, counts the send, and stores the message. None:
+/// refused.
 pub(crate) async fn store(
     transaction: &mut Transaction<'static>,
-    (sender, draft): (Sender<'_>, &Draft),
+    (sender, draft, limit): (Sender<'_>, &Draft, Option<Limit>),
 ) -> Result<Option<(u64, NaiveDateTime)>> {
     let now = time::now();
-    // The room comes first: the statement locks every row that it joins, in this order, and with
-    // another row first it would deadlock with joins. LAST_INSERT_ID(…) carries the number out.
-    let (number, author) = match sender {
-        Sender::User(_) => (
-            "UPDATE rooms r
-             STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = :sender
-             SET r.last_seq = LAST_INSERT_ID(r.last_seq + 1), r.updated_at = :now
-             WHERE r.id = :room_id AND (:only IS NULL OR r.kind = :only)",
-            "users WHERE user_id = :sender",
-        ),
+    let (socket, user_id, author) = match sender {
+        Sender::User(_) => ("", ":sender", "users WHERE user_id = :sender"),
         Sender::Socket(_) => (
-            "UPDATE rooms r
-             STRAIGHT_JOIN connections c ON c.connection_id = :sender AND c.expires_at > UTC_TIMESTAMP(3)
-             STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = c.user_id
-             SET r.last_seq = LAST_INSERT_ID(r.last_seq + 1), r.updated_at = :now
-             WHERE r.id = :room_id AND (:only IS NULL OR r.kind = :only)
-               AND (:user_id IS NULL OR c.user_id = :user_id)",
+            "STRAIGHT_JOIN connections c ON c.connection_id = :sender AND c.expires_at > UTC_TIMESTAMP(3)",
+            "c.user_id",
             "connections WHERE connection_id = :sender",
         ),
     };
-    let params = params! {
-        "sender" => sender.key(),
-        "room_id" => draft.room_id,
-        "only" => draft.only,
-        now,
-        "user_id" => draft.user_id.as_ref(),
+    let (window, place, up) = match limit {
+        Some(_) => (
+            "STRAIGHT_JOIN rate_limits l ON l.name = 'message' AND l.subject = m.user_id",
+            format!("AND {}", Count::PLACE),
+            format!(", {}", Count::UP),
+        ),
+        None => ("", String::new(), String::new()),
     };
-    transaction.exec_drop(number, params).await?;
+    let count = limit.map(Count::now);
+    // The room comes first: the statement locks every row that it joins, in this order, and with
+    // another row first it would deadlock with joins. The window comes last, for who has its lock waits
+    // for no other room. LAST_INSERT_ID(…) carries the number out.
+    transaction
+        .exec_drop(
+            format!(
+                "UPDATE rooms r {socket}
+                 STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = {user_id} {window}
+                 SET r.last_seq = LAST_INSERT_ID(r.last_seq + 1), r.updated_at = :now {up}
+                 WHERE r.id = :room_id AND (:only IS NULL OR r.kind = :only)
+                   AND (:user_id IS NULL OR m.user_id = :user_id) {place}"
+            ),
+            params! {
+                "sender" => sender.key(),
+                "room_id" => draft.room_id,
+                "only" => draft.only,
+                now,
+                "user_id" => draft.user_id.as_ref(),
+                "closed" => count.as_ref().map(|count| count.closed),
+                "fresh" => count.as_ref().map(|count| count.fresh),
+                "most" => rate_limit::MOST,
+                "count" => limit.map(|limit| limit.count),
+            },
+        )
+        .await?;
     let Some(seq) = transaction.last_insert_id() else {
         return Ok(None);
     };
@@ -315,6 +378,13 @@ impl Sender<'_> {
             Self::Socket(connection_id) => connection_id.as_str(),
         }
     }
+
+    async fn user_id(&self, db: &Db) -> Result<UserId> {
+        match self {
+            Self::User(user) => Ok(user.user_id.clone()),
+            Self::Socket(connection_id) => Ok(connections::user(db, connection_id).await?.user_id),
+        }
+    }
 }
 
 /// A message just stored, with its sender's name, and the sockets of the room's members.
@@ -353,67 +423,58 @@ pub(crate) async fn announce(db: &Db, draft: &Draft, seq: u64, created_at: Naive
     Ok(Sent::New { message, sockets })
 }
 
-/// The reason why [`store`] matched no row, found after the fact, since it is needed so seldom.
-async fn why_refused(db: &Db, sender: Sender<'_>, draft: &Draft) -> Result<Error> {
+/// Who was refused when [`store`] matched no row, and why, found after the fact, since it is needed so
+/// seldom. No reason: it was the limit.
+async fn why_refused(db: &Db, sender: Sender<'_>, draft: &Draft) -> Result<(UserId, Option<Error>)> {
     let actor = match sender {
         Sender::User(_) => "users a WHERE a.user_id = :sender",
         Sender::Socket(_) => {
             "connections a WHERE a.connection_id = :sender AND a.expires_at > UTC_TIMESTAMP(3)"
         }
     };
-    let found: Option<(String, Option<u64>)> = db
+    let found: Option<(String, bool, bool)> = db
         .first(
             format!(
-                "SELECT u.user_id, r.id
+                "SELECT u.user_id, r.id IS NOT NULL, m.user_id IS NOT NULL
                  FROM users u LEFT JOIN rooms r ON r.organization_id = u.organization_id AND r.id = :room_id
                                                 AND (:only IS NULL OR r.kind = :only)
+                 LEFT JOIN room_members m ON m.room_id = r.id AND m.user_id = u.user_id
                  WHERE u.user_id = (SELECT a.user_id FROM {actor})"
             )
             .as_str(),
             params! { "room_id" => draft.room_id, "only" => draft.only, "sender" => sender.key() },
         )
         .await?;
-    Ok(match found {
-        None => Error::Unauthenticated,
-        Some((user_id, _)) if draft.user_id.as_ref().is_some_and(|given| given.as_str() != user_id) => {
-            Error::IdentityMismatch
-        }
-        Some((_, None)) => Error::NotFound(Thing::Room),
-        Some((_, Some(_))) => Error::NotAMember,
-    })
+    let (user_id, room_is_there, is_member) = found.ok_or(Error::Unauthenticated)?;
+    let user_id = UserId::stored(user_id);
+    let reason = match &draft.user_id {
+        Some(given) if *given != user_id => Some(Error::IdentityMismatch),
+        _ if !room_is_there => Some(Error::NotFound(Thing::Room)),
+        _ if !is_member => Some(Error::NotAMember),
+        _ => None,
+    };
+    Ok((user_id, reason))
 }
 
-/// The message that the sender sent before under the draft's `clientMessageId`, as it is now.
-async fn sent_before(db: &Db, sender: Sender<'_>, draft: &Draft) -> Result<Message> {
-    let sender_id = match sender {
-        Sender::User(_) => ":sender",
-        Sender::Socket(_) => "(SELECT c.user_id FROM connections c WHERE c.connection_id = :sender)",
-    };
+/// The message that a user sent before under the draft's `clientMessageId`, as it is now.
+async fn sent_before(db: &Db, user_id: &UserId, draft: &Draft) -> Result<Message> {
     let row: Option<MessageRow> = db
         .first(
             format!(
                 "SELECT {COLUMNS} FROM messages x JOIN users u ON u.user_id = x.sender_id
-                 WHERE x.room_id = :room_id AND x.sender_id = {sender_id}
+                 WHERE x.room_id = :room_id AND x.sender_id = :user_id
                    AND x.client_message_id = :client_message_id AND x.body_hash = :body_hash"
             )
             .as_str(),
             params! {
                 "room_id" => draft.room_id,
-                "sender" => sender.key(),
+                user_id,
                 "client_message_id" => draft.client_message_id.as_ref(),
                 "body_hash" => draft.body_hash(),
             },
         )
         .await?;
-    match (row, sender) {
-        (Some(row), _) => Ok(row.message()),
-        // The socket may have gone meanwhile, and then nobody was asked for.
-        (None, Sender::Socket(connection_id)) => {
-            connections::user(db, connection_id).await?;
-            Err(Error::ClientMessageIdReused)
-        }
-        (None, Sender::User(_)) => Err(Error::ClientMessageIdReused),
-    }
+    row.map(MessageRow::message).ok_or(Error::ClientMessageIdReused)
 }
 
 /// What a system message tells, as its `content`.
@@ -421,6 +482,7 @@ async fn sent_before(db: &Db, sender: Sender<'_>, draft: &Draft) -> Result<Messa
 pub(crate) enum Notice {
     Joined,
     Left,
+    Removed,
 }
 
 /// Stores a system message in a room that the caller has locked, counts its member in or out, and
@@ -439,6 +501,10 @@ pub(crate) async fn note(
         Notice::Left => {
             room.member_count -= 1;
             "left"
+        }
+        Notice::Removed => {
+            room.member_count -= 1;
+            "removed"
         }
     };
     room.last_seq += 1;

@@ -1,4 +1,156 @@
 //! Organizations: the tenants. Nothing of one is visible in another (contract section 1).
+//!
+//! Who registers under a new name makes that organization and is its admin. Into one that exists one
+//! comes by its name, and while grants are closed by its join code too.
 
-/// The built-in organization `public`, which the first migration makes.
+use aws_lc_rs::digest;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Transaction, params};
+
+use crate::auth::random_token;
+use crate::config::SignupGrants;
+use crate::db::Db;
+use crate::text::{line, text_type};
+use crate::users::{self, Name, Role, User};
+use crate::{Error, Result, time};
+
+/// The built-in organization `public`, which the first migration makes. It has no door.
 pub const PUBLIC: u64 = 1;
+
+text_type!(
+    /// Whatever was sent as a join code; a wrong one opens nothing.
+    JoinCode, |code| line(code, 1..=1024)
+);
+
+/// What names compare by: without case, and without spaces around them.
+fn key(name: &Name) -> String {
+    name.as_str().trim().to_lowercase()
+}
+
+/// The organization of this name, if there is one. Once made it stays.
+///
+/// # Errors
+/// The database's.
+pub async fn named(db: &Db, name: &Name) -> Result<Option<u64>> {
+    db.first("SELECT id FROM organizations WHERE name_key = ?", (key(name),)).await
+}
+
+/// Where a registration has got in.
+pub(crate) struct Entered {
+    pub(crate) organization_id: u64,
+    /// What the user is there.
+    pub(crate) role: Role,
+    /// The new organization's join code, for the one who made it.
+    pub(crate) join_code: Option<String>,
+}
+
+/// Lets a registration into `public`, into the organization that it names, or into a new one of that
+/// name. Of many who name a new one at once the first makes it; the others find that it exists.
+///
+/// # Errors
+/// [`Error::OrganizationClosed`] without its join code while grants are closed,
+/// [`Error::RoleNotAllowed`] for a role above `user` in one that exists.
+pub(crate) async fn enter(
+    transaction: &mut Transaction<'static>,
+    grants: SignupGrants,
+    (name, known): (Option<&Name>, Option<u64>),
+    (code, role): (Option<&JoinCode>, Option<Role>),
+) -> Result<Entered> {
+    let organization_id = match (name, known) {
+        (None, _) => PUBLIC,
+        (Some(_), Some(id)) => id,
+        (Some(name), None) => match make(transaction, name).await? {
+            Made::Now(organization_id) => {
+                let join_code = Some(give_code(transaction, organization_id).await?);
+                return Ok(Entered { organization_id, role: Role::Admin, join_code });
+            }
+            Made::Before(id) => id,
+        },
+    };
+    if grants == SignupGrants::Closed && organization_id != PUBLIC {
+        opens(transaction, organization_id, code).await?;
+    }
+    match role {
+        None | Some(Role::User) => Ok(Entered { organization_id, role: Role::User, join_code: None }),
+        Some(_) => Err(Error::RoleNotAllowed),
+    }
+}
+
+enum Made {
+    Now(u64),
+    Before(u64),
+}
+
+async fn make(transaction: &mut Transaction<'static>, name: &Name) -> Result<Made> {
+    // Whoever comes second waits here for the first one's commit, and then finds its row.
+    transaction
+        .exec_drop(
+            "INSERT INTO organizations (name, name_key, created_at) VALUES (?, ?, ?)
+             ON DUPLICATE KEY UPDATE name_key = name_key",
+            (name.as_str().trim(), key(name), time::now()),
+        )
+        .await?;
+    if transaction.affected_rows() == 1 {
+        let id = transaction.last_insert_id();
+        return id.map(Made::Now).ok_or_else(|| Error::internal("a new organization has no id"));
+    }
+    let id: Option<u64> = transaction
+        .exec_first("SELECT id FROM organizations WHERE name_key = ? LOCK IN SHARE MODE", (key(name),))
+        .await?;
+    id.map(Made::Before).ok_or_else(|| Error::internal("an organization is neither new nor there"))
+}
+
+/// Holds, until the transaction ends, that this is the organization's present join code.
+async fn opens(
+    transaction: &mut Transaction<'static>,
+    organization_id: u64,
+    code: Option<&JoinCode>,
+) -> Result<()> {
+    let code = code.ok_or(Error::OrganizationClosed)?;
+    let found: Option<u8> = transaction
+        .exec_first(
+            "SELECT 1 FROM join_codes WHERE organization_id = ? AND code_hash = ? LOCK IN SHARE MODE",
+            (organization_id, hash(code.as_str())),
+        )
+        .await?;
+    found.map(drop).ok_or(Error::OrganizationClosed)
+}
+
+/// A new join code of the admin's organization; the one before is void at once.
+///
+/// # Errors
+/// [`Error::RoleRequired`] unless the user is its admin.
+pub async fn renew_join_code(db: &Db, admin: &User) -> Result<String> {
+    db.transaction(admin, renew).await
+}
+
+async fn renew(transaction: &mut Transaction<'static>, admin: &User) -> Result<String> {
+    users::still_admin(transaction, admin).await?;
+    give_code(transaction, admin.organization_id).await
+}
+
+async fn give_code(transaction: &mut Transaction<'static>, organization_id: u64) -> Result<String> {
+    let code = random_token::<32>();
+    transaction
+        .exec_drop(
+            "INSERT INTO join_codes (organization_id, code_hash, created_at) VALUES (:organization_id, :hash, :now)
+             ON DUPLICATE KEY UPDATE code_hash = :hash, created_at = :now",
+            params! { organization_id, "hash" => hash(&code), "now" => time::now() },
+        )
+        .await?;
+    Ok(code)
+}
+
+fn hash(code: &str) -> Vec<u8> {
+    digest::digest(&digest::SHA256, code.as_bytes()).as_ref().to_vec()
+}
+
+/// Locks an organization until the transaction ends: the first lock of every change of a role in it, so
+/// that two admins cannot both be the last but one.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn lock(transaction: &mut Transaction<'static>, organization_id: u64) -> Result<()> {
+    transaction.exec_drop("SELECT 1 FROM organizations WHERE id = ? FOR UPDATE", (organization_id,)).await?;
+    Ok(())
+}

@@ -130,7 +130,7 @@ fn not_delivered<E: std::error::Error + 'static>(error: SdkError<E>) -> NotDeliv
 
 impl App {
     /// Tells sockets what has been committed: all at once, as far as [`CONCURRENT_POSTS`] allows. None of
-    /// them waits for a slow or dead one. Rows of sockets that are gone are deleted.
+    /// them waits for a slow or dead one. Sockets that are gone expire.
     pub async fn broadcast(&self, event: &impl Serialize, sockets: impl IntoIterator<Item = ConnectionId>) {
         let Some(frame) = serialized(event) else {
             return;
@@ -147,7 +147,7 @@ impl App {
             .filter_map(async |(delivered, socket)| (delivered == Err(NotDelivered::Gone)).then_some(socket))
             .collect()
             .await;
-        if let Err(error) = connections::forget_gone(&self.db, &gone).await {
+        if let Err(error) = connections::end_gone(&self.db, &gone).await {
             error.log("");
         }
     }

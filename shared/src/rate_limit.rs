@@ -1,6 +1,8 @@
 //! Rate limits: so many in a window of time, counted in MySQL, since functions share no memory
 //! (contract section 6). A window opens with its first request.
 
+use std::time::Duration;
+
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -18,6 +20,9 @@ const COUNT_BITS: u32 = 20;
 /// The most that a tally can count; [`Limit::count`] stays below.
 pub const MOST: u64 = (1 << COUNT_BITS) - 1;
 
+/// How long a room has heard enough of somebody's typing.
+pub const TYPING: Duration = Duration::from_secs(2);
+
 /// Something that is limited, and for whom.
 #[derive(Clone, Copy, Debug)]
 pub enum Limited<'a> {
@@ -27,6 +32,8 @@ pub enum Limited<'a> {
     Message(&'a UserId),
     /// `FRAME_LIMIT`.
     Frame(&'a UserId),
+    /// `typing` in a room: one in [`TYPING`], as long as `FRAME_LIMIT` is on.
+    Typing(&'a UserId, RoomId),
     /// `TICKET_LIMIT`.
     Ticket(&'a UserId),
     /// `UPLOAD_LIMIT`.
@@ -56,6 +63,7 @@ impl Limited<'_> {
             Self::ChatList(_) => limits.chat_list,
             Self::Message(_) => limits.message,
             Self::Frame(_) => limits.frame,
+            Self::Typing(..) => limits.frame.map(|_| Limit { count: 1, window: TYPING }),
             Self::Ticket(_) => limits.ticket,
             Self::Upload(_) => limits.upload,
             Self::Login(..) | Self::RoomPassword(..) => limits.password,
@@ -68,6 +76,7 @@ impl Limited<'_> {
             Self::ChatList(_) => "chat_list",
             Self::Message(_) => "message",
             Self::Frame(_) => "frame",
+            Self::Typing(..) => "typing",
             Self::Ticket(_) => "ticket",
             Self::Upload(_) => "upload",
             Self::Login(..) => "login",
@@ -85,7 +94,9 @@ impl Limited<'_> {
             | Self::Upload(user_id) => user_id.to_string(),
             // Of any length, so a hash stands for both; the address has no newline.
             Self::Login(identifier, address) => hash(&format!("{address}\n{identifier}")),
-            Self::RoomPassword(user_id, room_id) => hash(&format!("{}\n{user_id}", room_id.0)),
+            Self::RoomPassword(user_id, room_id) | Self::Typing(user_id, room_id) => {
+                hash(&format!("{}\n{user_id}", room_id.0))
+            }
             Self::Registration(address) => address.chars().take(64).collect(),
         }
     }
@@ -96,23 +107,31 @@ fn hash(text: &str) -> String {
 }
 
 /// The numbers by which a `tally` is counted up at this moment.
-struct Count {
+///
+/// A statement that does more than to count joins `rate_limits l` as the last of its tables, asks for a
+/// [`Self::PLACE`] and takes it by [`Self::UP`]; where it finds none, [`standing`] says why.
+pub(crate) struct Count {
     /// A tally below this one is of a window that has ended.
-    closed: u64,
+    pub(crate) closed: u64,
     /// The tally of a window that opens now, with its first.
-    fresh: u64,
+    pub(crate) fresh: u64,
     now: u64,
 }
 
 impl Count {
-    fn now(limit: Limit) -> Self {
+    /// Whether the window has ended or has a place left, of `:count` that there are.
+    pub(crate) const PLACE: &str = "(l.tally < :closed OR (l.tally & :most) < :count)";
+    /// Counts one, in a window that opens or is open.
+    pub(crate) const UP: &str = "l.tally = IF(l.tally < :closed, :fresh, l.tally + 1)";
+
+    pub(crate) fn now(limit: Limit) -> Self {
         let now = Utc::now().timestamp_millis() as u64;
         let window = limit.window.as_millis() as u64;
         Self { closed: (now + 1) << COUNT_BITS, fresh: ((now + window) << COUNT_BITS) + 1, now }
     }
 
     fn standing(&self, limit: Limit, tally: u64) -> Standing {
-        let used = (tally & MOST) as u32;
+        let used = if tally < self.closed { 0 } else { (tally & MOST) as u32 };
         let reset = (tally >> COUNT_BITS).saturating_sub(self.now).div_ceil(1000).max(1);
         Standing { limit: limit.count, remaining: limit.count.saturating_sub(used), reset }
     }
@@ -145,6 +164,23 @@ pub async fn count(db: &Db, limits: &Limits, limited: Limited<'_>) -> Result<Opt
     Ok(Some(standing))
 }
 
+/// How much of a window is used, without counting. Who has had no window yet gets one that has ended, for
+/// a statement that joins it. None when the limit is turned off.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn standing(db: &Db, limits: &Limits, limited: Limited<'_>) -> Result<Option<Standing>> {
+    let Some(limit) = limited.limit(limits) else { return Ok(None) };
+    let done = db
+        .execute(
+            "INSERT INTO rate_limits (name, subject, tally) VALUES (?, ?, LAST_INSERT_ID(0))
+             ON DUPLICATE KEY UPDATE tally = LAST_INSERT_ID(tally)",
+            (limited.name(), limited.subject()),
+        )
+        .await?;
+    Ok(Some(Count::now(limit).standing(limit, done.last_insert_id.unwrap_or(0))))
+}
+
 /// Takes one back that was counted before it turned out to be none of those that are limited: a
 /// right password.
 ///
@@ -158,4 +194,53 @@ pub async fn give_back(db: &Db, limits: &Limits, limited: Limited<'_>) -> Result
         "UPDATE rate_limits SET tally = tally - 1 WHERE name = ? AND subject = ? AND tally & {MOST} > 0"
     );
     db.execute(&sql, (limited.name(), limited.subject())).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn each_identifier_is_counted_for_each_address_of_its_own() {
+        let subjects = [
+            Limited::Login("ann", "127.0.0.1"),
+            Limited::Login("bob", "127.0.0.1"),
+            Limited::Login("ann", "127.0.0.2"),
+            Limited::Login("1\nann", "127.0.0."),
+            Limited::Login(&"x".repeat(254), "2001:db8::1"),
+        ]
+        .map(Limited::subject);
+        for (index, subject) in subjects.iter().enumerate() {
+            assert!(subject.len() <= 64 && !subjects[..index].contains(subject), "{subjects:?}");
+        }
+        assert_eq!(Limited::Login("ann", "127.0.0.1").subject(), subjects[0]);
+    }
+
+    #[test]
+    fn each_address_registers_on_its_own_and_each_user_has_a_window_for_each_thing() {
+        let addresses = ["127.0.0.1", "127.0.0.2", "2001:db8::1"].map(|a| Limited::Registration(a).subject());
+        assert_eq!(addresses, ["127.0.0.1", "127.0.0.2", "2001:db8::1"]);
+        let (ann, bob) = (UserId::stored("ann".to_owned()), UserId::stored("bob".to_owned()));
+        assert_ne!(Limited::Message(&ann).subject(), Limited::Message(&bob).subject());
+        assert_ne!(Limited::Message(&ann).name(), Limited::Frame(&ann).name());
+        let doors = [(&ann, 1), (&ann, 2), (&bob, 1)]
+            .map(|(user, room)| Limited::RoomPassword(user, RoomId(room)).subject());
+        assert!(doors[0] != doors[1] && doors[0] != doors[2] && doors[1] != doors[2]);
+    }
+
+    #[test]
+    fn a_window_tells_what_is_left_until_it_ends() {
+        let limit = Limit { count: 3, window: Duration::from_millis(2500) };
+        let count = Count::now(limit);
+        let left = |tally| count.standing(limit, tally);
+        assert_eq!(left(count.fresh), Standing { limit: 3, remaining: 2, reset: 3 });
+        assert_eq!(left(count.fresh + 2), Standing { limit: 3, remaining: 0, reset: 3 });
+        assert_eq!(left(count.fresh + 9), Standing { limit: 3, remaining: 0, reset: 3 });
+        // Its last millisecond, and the first one after it.
+        assert_eq!(left(count.closed + 3), Standing { limit: 3, remaining: 0, reset: 1 });
+        assert_eq!(left(count.closed - 1), Standing { limit: 3, remaining: 3, reset: 1 });
+        assert_eq!(left(0), Standing { limit: 3, remaining: 3, reset: 1 });
+    }
 }

@@ -6,13 +6,14 @@ use mysql_async::{Transaction, Value, params};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::app::App;
-use crate::auth::password::NewPassword;
-use crate::db::stored_enum;
+use crate::auth::password::{NewPassword, Password};
+use crate::db::{Db, stored_enum};
 use crate::error::Thing;
 use crate::fields::{Fields, Missing, Read, WholeNumber};
 use crate::members::RoomRole;
+use crate::rate_limit::{self, Limited};
 use crate::text::{line, text_type};
-use crate::users::{User, UserId};
+use crate::users::{self, User, UserId};
 use crate::{Error, Result, time};
 
 /// How many members a prime room holds, its creator included.
@@ -144,6 +145,70 @@ async fn insert_prime(
     room.ok_or_else(|| Error::internal("a room just inserted is not there"))
 }
 
+/// Checks the password of a room, whose hash the caller has read. It never changes, so this needs no lock.
+///
+/// # Errors
+/// [`Error::WrongRoomPassword`], and after `PASSWORD_LIMIT` of these [`Error::RateLimited`].
+pub(crate) async fn check_password(
+    app: &App,
+    user: &User,
+    room_id: RoomId,
+    password: Password,
+    hash: Option<String>,
+) -> Result<()> {
+    let limited = Limited::RoomPassword(&user.user_id, room_id);
+    // Before the work, or many at once would all be let through to it.
+    rate_limit::count(&app.db, &app.config.limits, limited).await?;
+    if !app.passwords.verify(password, hash).await? {
+        return Err(Error::WrongRoomPassword);
+    }
+    rate_limit::give_back(&app.db, &app.config.limits, limited).await
+}
+
+/// Deletes a prime room or a group, for its owner. Answers who was in it.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::NotAMember`], [`Error::DirectChat`], and [`Error::RoomRoleRequired`] for other
+/// members, and for everybody in a channel.
+pub async fn delete(db: &Db, user: &User, room_id: RoomId) -> Result<Vec<UserId>> {
+    db.transaction((user, room_id), delete_own).await
+}
+
+async fn delete_own(
+    transaction: &mut Transaction<'static>,
+    (user, room_id): (&User, RoomId),
+) -> Result<Vec<UserId>> {
+    let room = lock(transaction, user.organization_id, room_id).await?;
+    let role: Option<RoomRole> = transaction
+        .exec_first(
+            "SELECT role FROM room_members WHERE room_id = ? AND user_id = ? LOCK IN SHARE MODE",
+            (room_id, &user.user_id),
+        )
+        .await?;
+    match (room.kind, role) {
+        (Kind::Channel, _) => Err(Error::RoomRoleRequired(
+            "organization: its admins delete channels, with DELETE /api/chat/{roomId}",
+        )),
+        (_, None) => Err(Error::NotAMember),
+        (Kind::Direct, Some(_)) => Err(Error::DirectChat),
+        (Kind::Prime | Kind::Group, Some(RoomRole::Owner)) => erase(transaction, room_id).await,
+        (Kind::Prime | Kind::Group, Some(_)) => Err(Error::RoomRoleRequired("owner")),
+    }
+}
+
+/// Erases a room that the caller has locked, with its members, messages and invitations; what was paid
+/// for it stays paid. Answers who was in it.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn erase(transaction: &mut Transaction<'static>, room_id: RoomId) -> Result<Vec<UserId>> {
+    let members: Vec<String> =
+        transaction.exec("SELECT user_id FROM room_members WHERE room_id = ?", (room_id,)).await?;
+    // The rest goes with it, by its foreign keys.
+    transaction.exec_drop("DELETE FROM rooms WHERE id = ?", (room_id,)).await?;
+    Ok(members.into_iter().map(UserId::stored).collect())
+}
+
 /// Locks a room of an organization until the transaction ends: the first lock of every change in it.
 ///
 /// # Errors
@@ -225,4 +290,33 @@ pub(crate) async fn insert(transaction: &mut Transaction<'static>, new: New<'_>)
         created_at: now,
         updated_at: now,
     })
+}
+
+/// Takes the next number of a room that the caller has locked, for a change of one of its messages.
+/// `updated_at` stays: it is the time of the newest message, not of a later change of an old one.
+pub(crate) async fn next_seq(transaction: &mut Transaction<'static>, room: &mut Room) -> Result<u64> {
+    room.last_seq += 1;
+    transaction.exec_drop("UPDATE rooms SET last_seq = ? WHERE id = ?", (room.last_seq, room.id)).await?;
+    Ok(room.last_seq)
+}
+
+/// Deletes a channel with its messages. Answers its members.
+///
+/// # Errors
+/// [`Error::NotFound`] when the organization has no such channel, [`Error::RoleRequired`] unless the
+/// user is an admin.
+pub async fn delete_channel(db: &Db, admin: &User, room_id: RoomId) -> Result<Vec<UserId>> {
+    db.transaction((admin, room_id), erase_channel).await
+}
+
+async fn erase_channel(
+    transaction: &mut Transaction<'static>,
+    (admin, room_id): (&User, RoomId),
+) -> Result<Vec<UserId>> {
+    let room = lock(transaction, admin.organization_id, room_id).await?;
+    if room.kind != Kind::Channel {
+        return Err(Error::NotFound(Thing::Room));
+    }
+    users::still_admin(transaction, admin).await?;
+    erase(transaction, room_id).await
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{IsolationLevel, Params, Transaction, TxOpts, Value};
+use mysql_async::{Params, Transaction, TxOpts, Value};
 use serde::Serialize;
 use serde_json::Map;
 
@@ -89,10 +89,7 @@ pub enum RoomChanges {
 /// The database's.
 pub async fn changes(db: &Db, asker: &User, cursors: &Cursors, bytes: usize) -> Result<Changes> {
     let mut snapshot = TxOpts::default();
-    snapshot
-        .with_consistent_snapshot(true)
-        .with_isolation_level(IsolationLevel::RepeatableRead)
-        .with_readonly(true);
+    snapshot.with_consistent_snapshot(true);
     db.transaction_with(snapshot, (asker, cursors, bytes), read).await
 }
 

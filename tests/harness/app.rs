@@ -1,22 +1,26 @@
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gateway::Gateway;
 use gateway::connections::Connections;
 use gateway::invoke::{Functions, InProcess};
 use gateway::limits::Limits;
 use gateway::template::{self, Template};
+use lambda_runtime::Context;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Conn, Opts, OptsBuilder, Params};
+use mysql_async::{Conn, Opts, OptsBuilder, Params, Row};
+use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use shared::App;
 use shared::config::Config;
 use shared::migrations;
 use shared::push::Push;
 use tokio::net::TcpListener;
-use tokio::sync::{OnceCell, oneshot};
+use tokio::sync::{OnceCell, watch};
+use tokio::time::timeout;
 
-use super::{Answer, Person, Socket};
+use super::{Answer, Person, Socket, Statements};
 
 /// `scripts/test` gives the same to the functions that are processes of their own.
 const SETTINGS: &str = include_str!("../settings.env");
@@ -39,7 +43,7 @@ pub struct TestApp {
     /// What makes names this test's own.
     ending: String,
     /// None when the server is not this test's own.
-    stop: Option<oneshot::Sender<()>>,
+    stop: Option<watch::Sender<bool>>,
 }
 
 impl TestApp {
@@ -68,6 +72,15 @@ impl TestApp {
     /// A server with what no setting sets.
     pub async fn adjusted(adjust: impl FnOnce(&mut Config)) -> Self {
         Self::serve(Self::new_database().await, &[], adjust, |functions| Arc::new(functions)).await
+    }
+
+    /// A server whose statements are counted.
+    pub async fn counted(statements: &Statements) -> Self {
+        let database = Self::new_database().await;
+        let port = statements.between(&database).await;
+        let through = OptsBuilder::from_opts(database.clone()).tcp_port(port);
+        let adjust = |config: &mut Config| config.database = through.into();
+        Self::serve(database, &[], adjust, |functions| Arc::new(functions)).await
     }
 
     /// A server whose functions are wrapped, to stop time between two lines.
@@ -112,13 +125,22 @@ impl TestApp {
         let connections = Arc::new(Connections::default());
         let app = App::new(config, Push::Local(connections.clone()), DATABASE_CONNECTIONS);
         let template = Template::parse(template::BUILT_IN).unwrap();
-        let functions = wrap(InProcess::new(app));
+        let functions = wrap(InProcess::new(app.clone()));
         let gateway = Gateway::new(template, functions, connections, Limits::default()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (stop, stopped) = oneshot::channel::<()>();
-        tokio::spawn(gateway.serve(listener, async move { _ = stopped.await }));
+        let (stop, mut stopped) = watch::channel(false);
+        let stopped = async move {
+            _ = stopped.wait_for(|&stop| stop).await;
+            app.end_pauses();
+        };
+        tokio::spawn(gateway.serve(listener, stopped));
         Self { url, http: reqwest::Client::new(), database, ending: String::new(), stop: Some(stop) }
+    }
+
+    /// Stops the server as Ctrl-C does.
+    pub fn stop(&self) {
+        self.stop.as_ref().unwrap().send_replace(true);
     }
 
     /// The server's settings, for a process of its own.
@@ -148,18 +170,40 @@ impl TestApp {
         if let Some(Value::String(user_id)) = registration.get_mut("userId") {
             user_id.push_str(&self.ending);
         }
+        if let Some(Value::String(name)) = registration.get_mut("organizationName") {
+            name.push_str(&self.ending);
+        }
         let password = json!(format!("{}'s password", registration["userId"].as_str().unwrap_or("their")));
         registration.as_object_mut().unwrap().entry("password").or_insert(password);
         let registered = self.post("/api/auth/register", registration).await.created();
         Person::new(self, &registered)
     }
 
-    /// A user of another organization, which has no door of its own yet.
+    /// A prime user of another organization than `public`. The first of them is its admin.
     pub async fn foreigner(&self, user_id: &str) -> Person {
-        let foreigner = self.prime(user_id).await;
-        self.run("INSERT IGNORE INTO organizations (id, name, name_key, created_at) VALUES (2, 'Acme', 'acme', NOW())", ()).await;
-        self.run("UPDATE users SET organization_id = 2 WHERE user_id = ?", (&foreigner.user_id,)).await;
-        foreigner
+        self.of("Acme", user_id).await
+    }
+
+    /// A prime user of this organization, the first one its admin.
+    pub async fn of(&self, organization: &str, user_id: &str) -> Person {
+        let registration = json!({"userId": user_id, "isPrime": true, "organizationName": organization});
+        self.register(registration).await
+    }
+
+    /// Makes somebody an admin, a moderator or a user, behind the service's back.
+    pub async fn set_role(&self, person: &Person, role: &str) {
+        self.run("UPDATE users SET role = ? WHERE user_id = ?", (role, &person.user_id)).await;
+    }
+
+    /// Makes a password room one of a kind that has no door yet.
+    pub async fn turn_into(&self, room: u64, kind: &str) {
+        let capacity = match kind {
+            "channel" => 1000,
+            "group" => 256,
+            _ => 2,
+        };
+        let sql = "UPDATE rooms SET kind = ?, password_hash = NULL, capacity = ? WHERE id = ?";
+        self.run(sql, (kind, capacity, room)).await;
     }
 
     /// A request without a token.
@@ -177,6 +221,37 @@ impl TestApp {
         Socket::connect(&format!("{}/{query}", self.url.replace("http", "ws")), None).await
     }
 
+    /// Invokes a function that has no route, with the settings and the database of the server; an error is
+    /// what Lambda would report.
+    pub async fn invoke(&self, function: &str, event: Value) -> Result<Value, String> {
+        let mut config = Config::from(self.settings().into_iter().collect()).unwrap();
+        config.database = self.database.clone();
+        let app = App::new(config, Push::management(None), 1);
+        let database = app.db.clone();
+        let event = to_raw_value(&event).unwrap();
+        let answer = functions::catalogue()[function].call(app, event, Context::default()).await;
+        database.disconnect().await.unwrap();
+        let answer = answer.map_err(|error| error.to_string())?;
+        Ok(serde_json::from_str(answer.get()).unwrap())
+    }
+
+    /// Moves people into a new organization of their own, where nobody else is.
+    pub async fn organization(&self, people: &[&Person]) {
+        let name = format!("organization {:016x}", rand::random::<u64>());
+        self.run(
+            "INSERT INTO organizations (name, name_key, created_at) VALUES (?, ?, NOW())",
+            (&name, &name),
+        )
+        .await;
+        for person in people {
+            self.run(
+                "UPDATE users SET organization_id = (SELECT id FROM organizations WHERE name_key = ?) WHERE user_id = ?",
+                (&name, &person.user_id),
+            )
+            .await;
+        }
+    }
+
     /// A connection of the test's own to the database.
     pub async fn database(&self) -> Conn {
         Conn::new(self.database.clone()).await.unwrap()
@@ -190,6 +265,31 @@ impl TestApp {
     /// Looks at what no endpoint shows.
     pub async fn rows<R: FromRow + Send + 'static>(&self, sql: &str) -> Vec<R> {
         self.database().await.query(sql).await.unwrap()
+    }
+
+    /// Waits until a statement with this text runs, as it goes on to do while a test holds a lock that it
+    /// needs. Statements of all tests at one server are seen, so name such a test in `tests/in-process-only`.
+    pub async fn until_waiting(&self, statement: &str) {
+        let seen = timeout(Duration::from_secs(20), self.seen_waiting(statement)).await;
+        seen.unwrap_or_else(|_| panic!("no {statement} waits"));
+    }
+
+    async fn seen_waiting(&self, statement: &str) {
+        let mut watcher = self.database().await;
+        let database: String = watcher.query_first("SELECT DATABASE()").await.unwrap().unwrap();
+        let text = |row: &Row, column| {
+            let bytes: Vec<u8> = row.get::<Option<Vec<u8>>, _>(column).flatten().unwrap_or_default();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        loop {
+            // Not from information_schema: MySQL stumbles there over the bytes of a hash in a statement.
+            let running: Vec<Row> = watcher.query("SHOW FULL PROCESSLIST").await.unwrap();
+            let mut here = running.iter().filter(|row| text(row, "db") == database);
+            if here.any(|row| text(row, "Info").contains(statement)) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Checks what must hold in every room and for every user, whatever happened.
@@ -219,7 +319,7 @@ impl TestApp {
 impl Drop for TestApp {
     fn drop(&mut self) {
         let Some(stop) = self.stop.take() else { return };
-        _ = stop.send(());
+        stop.send_replace(true);
         // The database of a failed test stays for inspection; the next run sweeps it.
         let Some(name) = self.database.db_name().map(str::to_owned).filter(|_| !std::thread::panicking())
         else {

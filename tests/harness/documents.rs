@@ -73,8 +73,11 @@ pub fn check_answer(method: &str, path: &str, status: u16, content_type: Option<
 pub fn check_frame(frame: &Value) {
     let name = match frame["event"].as_str() {
         None => "gatewayError",
-        // A client sends an event of this name too.
+        // A client sends events of these names too.
         Some("sync") => "changes",
+        Some("newChatRoom") => "chatRoomAnnounced",
+        Some("typing") => "memberTyping",
+        Some("stopTyping") => "memberStoppedTyping",
         Some(name) => name,
     };
     let schema = &ASYNCAPI["components"]["messages"][name]["payload"];

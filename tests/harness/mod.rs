@@ -12,10 +12,14 @@ mod app;
 mod documents;
 mod person;
 mod private;
+mod proxy;
 mod socket;
+mod token;
 
 pub use answer::Answer;
 pub use app::TestApp;
 pub use documents::{document, paths_and_methods};
 pub use person::{Person, ROOM_PASSWORD};
+pub use proxy::Statements;
 pub use socket::Socket;
+pub use token::{SECRET, claims, signed};

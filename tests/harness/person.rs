@@ -29,25 +29,30 @@ impl Person {
     }
 
     pub async fn get(&self, path: &str) -> Answer {
-        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.access_token);
-        Answer::of(request, "GET", path, Some(&self.user_id)).await
-    }
-
-    pub async fn patch(&self, path: &str, body: Value) -> Answer {
-        let request =
-            self.http.patch(format!("{}{path}", self.url)).bearer_auth(&self.access_token).json(&body);
-        Answer::of(request, "PATCH", path, Some(&self.user_id)).await
-    }
-
-    pub async fn delete(&self, path: &str) -> Answer {
-        let request = self.http.delete(format!("{}{path}", self.url)).bearer_auth(&self.access_token);
-        Answer::of(request, "DELETE", path, Some(&self.user_id)).await
+        self.asks("GET", path, None).await
     }
 
     pub async fn post(&self, path: &str, body: Value) -> Answer {
-        let request =
-            self.http.post(format!("{}{path}", self.url)).bearer_auth(&self.access_token).json(&body);
-        Answer::of(request, "POST", path, Some(&self.user_id)).await
+        self.asks("POST", path, Some(body)).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.asks("PATCH", path, Some(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.asks("DELETE", path, None).await
+    }
+
+    /// A request by any method.
+    pub async fn asks(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.url));
+        let request = request.bearer_auth(&self.access_token);
+        let request = match &body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        Answer::of(request, method, path, Some(&self.user_id)).await
     }
 
     /// An open socket.
@@ -63,9 +68,44 @@ impl Person {
         room["room"]["id"].as_u64().unwrap()
     }
 
+    /// Makes a channel, as an admin or a moderator may, and answers its id.
+    pub async fn makes_a_channel(&self, name: &str) -> u64 {
+        let made = self.post("/api/chat", json!({"name": name})).await.created();
+        made["chatRoom"]["id"].as_u64().unwrap()
+    }
+
     /// Asks to join by the right password.
     pub async fn joins(&self, room: u64) -> Answer {
         self.post("/api/joinroom", json!({"roomId": room, "password": ROOM_PASSWORD})).await
+    }
+
+    /// Asks to invite somebody into an own room.
+    pub async fn invites(&self, room: u64, invitee: &Self) -> Answer {
+        let invitation = json!({"roomId": room, "password": ROOM_PASSWORD, "userId": invitee.user_id});
+        self.post("/api/invite", invitation).await
+    }
+
+    /// Asks to join by an invitation alone.
+    pub async fn redeems(&self, token: &str) -> Answer {
+        self.post("/api/joinroom", json!({"inviteToken": token})).await
+    }
+
+    /// Asks to remove a member.
+    pub async fn removes(&self, room: u64, member: &Self) -> Answer {
+        self.delete(&format!("/api/rooms/{room}/members/{}", member.user_id)).await
+    }
+
+    /// Asks to give a member a role.
+    pub async fn appoints(&self, room: u64, member: &Self, role: &str) -> Answer {
+        self.patch(&format!("/api/rooms/{room}/members/{}", member.user_id), json!({"role": role})).await
+    }
+
+    /// The ids and roles of a room's members, oldest first.
+    pub async fn roles(&self, room: u64) -> Vec<(String, String)> {
+        let list = self.get(&format!("/api/rooms/{room}/members")).await.ok();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let members = list["members"].as_array().unwrap().iter();
+        members.map(|member| (text(&member["userId"]), text(&member["role"]))).collect()
     }
 
     pub async fn leaves(&self, room: u64) -> Answer {

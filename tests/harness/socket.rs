@@ -101,6 +101,37 @@ impl Socket {
         assert_eq!(frame["event"], "pong", "{frame}");
     }
 
+    /// All that has been sent to this socket and not been received yet.
+    pub async fn rest(&mut self) -> Vec<Value> {
+        let reference = self.send("ping", json!({})).await;
+        let mut frames = Vec::new();
+        loop {
+            let frame = self.receive().await;
+            if frame["ref"] == reference {
+                assert_eq!(frame["event"], "pong", "{frame}");
+                return frames;
+            }
+            frames.push(frame);
+        }
+    }
+
+    /// All that is sent to this socket until the server closes it, and the code with which it does.
+    pub async fn until_closed(&mut self) -> (Vec<Value>, u16) {
+        let mut frames = Vec::new();
+        loop {
+            match timeout(PATIENCE, self.stream.next()).await.expect("the socket closes") {
+                Some(Ok(Message::Text(text))) => {
+                    let frame = serde_json::from_str(&text).unwrap();
+                    documents::check_frame(&frame);
+                    frames.push(frame);
+                }
+                Some(Ok(Message::Close(Some(close)))) => return (frames, close.code.into()),
+                Some(Ok(_)) => {}
+                end => panic!("ended without a close frame: {end:?}"),
+            }
+        }
+    }
+
     /// The code with which the server closes the socket.
     pub async fn closed(&mut self) -> u16 {
         loop {

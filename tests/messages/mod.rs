@@ -1,5 +1,7 @@
 //! Contract section 2: messages, order and history.
 
+mod converging;
 mod history;
 mod repeating;
+mod revising;
 mod sending;

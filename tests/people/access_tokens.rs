@@ -1,22 +1,9 @@
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
-use crate::harness::{Person, TestApp};
-
-const SECRET: &str = "a secret of the tests, of enough bytes";
-
-/// What the token says.
-fn claims(token: &str) -> Value {
-    let payload = token.split('.').nth(1).unwrap();
-    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
-}
-
-fn signed(algorithm: Algorithm, claims: &Value, secret: &str) -> String {
-    jsonwebtoken::encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret.as_bytes()))
-        .unwrap()
-}
+use crate::harness::{Person, SECRET, TestApp, claims, signed};
 
 /// Whether REST and the handshake alike refuse the token.
 async fn refuse(app: &TestApp, person: &Person, token: String) -> bool {

@@ -1,6 +1,6 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::harness::TestApp;
+use crate::harness::{Person, TestApp};
 
 #[tokio::test]
 async fn others_see_the_public_fields_and_no_more() {
@@ -10,7 +10,10 @@ async fn others_see_the_public_fields_and_no_more() {
     let bob = app.user("bob").await;
     assert_eq!(
         bob.get("/api/profile/ann").await.ok(),
-        json!({"userId": "ann", "username": null, "name": "Ann", "role": "user", "prime": false, "online": false})
+        json!({
+            "userId": "ann", "username": null, "name": "Ann", "role": "user", "prime": false, "online": false,
+            "friendship": "none"
+        })
     );
 }
 
@@ -43,4 +46,45 @@ async fn a_user_id_that_cannot_be_one_is_refused_by_name() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     assert_eq!(ann.get("/api/profile/a%20b").await.wrong_fields(), ["userId"]);
+}
+
+#[tokio::test]
+async fn a_profile_tells_what_there_is_between_the_asker_and_the_user() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    // Whoever of the two comes first in the alphabet.
+    for (from, to) in [(&ann, &bob), (&bob, &ann)] {
+        for (status, seen_by_sender, seen_by_receiver) in [
+            ("pending", "requestSent", "requestReceived"),
+            ("accepted", "friends", "friends"),
+            ("rejected", "none", "none"),
+        ] {
+            app.run(
+                "REPLACE INTO friend_requests (from_id, to_id, status, created_at) VALUES (?, ?, ?, NOW())",
+                (&from.user_id, &to.user_id, status),
+            )
+            .await;
+            let of = async |asker: &Person, user: &Person| {
+                asker.get(&format!("/api/profile/{}", user.user_id)).await.ok()["friendship"].clone()
+            };
+            assert_eq!(of(from, to).await, seen_by_sender, "{status}");
+            assert_eq!(of(to, from).await, seen_by_receiver, "{status}");
+            assert_eq!(of(from, from).await, Value::Null);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_third_persons_friendship_is_nobody_elses() {
+    let app = TestApp::start().await;
+    let (ann, bob, eve) = (app.user("ann").await, app.user("bob").await, app.user("eve").await);
+    app.run(
+        "INSERT INTO friend_requests (from_id, to_id, status, created_at) VALUES (?, ?, 'accepted', NOW())",
+        (&ann.user_id, &bob.user_id),
+    )
+    .await;
+    for friend in [ann, bob] {
+        let seen = eve.get(&format!("/api/profile/{}", friend.user_id)).await.ok();
+        assert_eq!(seen["friendship"], "none");
+    }
 }

@@ -3,7 +3,9 @@
 mod chatting;
 mod connecting;
 mod credentials;
+mod ending;
 mod frames;
 mod overtaking;
+mod presence;
 mod syncing;
 mod tickets;

@@ -65,18 +65,14 @@ async fn a_logout_that_overtakes_a_join_leaves_nobody_seated() {
     let (ann, bob) = (app.prime("ann").await, app.rich("bob", 500).await);
     let room = ann.opens_a_room().await;
     let mut socket = bob.connect().await;
-    let (mut holder, mut watcher) = (app.database().await, app.database().await);
+    let mut holder = app.database().await;
     let lock = format!("SELECT id FROM rooms WHERE id = {room} FOR UPDATE");
 
     // The join waits for the room's lock, its password checked and its socket known.
     let mut held = holder.start_transaction(TxOpts::default()).await.unwrap();
     held.query_drop(&lock).await.unwrap();
     socket.send("joinRoom", json!({"roomId": room, "password": ROOM_PASSWORD})).await;
-    let waiting = "SELECT COUNT(*) FROM information_schema.processlist
-                   WHERE db = DATABASE() AND info LIKE '%FROM rooms%FOR UPDATE' AND id <> CONNECTION_ID()";
-    while watcher.query_first(waiting).await.unwrap() != Some(1) {
-        tokio::task::yield_now().await;
-    }
+    app.until_waiting("updated_at FROM rooms WHERE").await;
     bob.post("/api/auth/logout", json!({})).await.no_content();
     held.rollback().await.unwrap();
 
@@ -86,5 +82,39 @@ async fn a_logout_that_overtakes_a_join_leaves_nobody_seated() {
     after.rollback().await.unwrap();
     let members = ann.get(&format!("/api/rooms/{room}/members")).await.ok();
     assert_eq!(members["members"].as_array().unwrap().len(), 1, "{members}");
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn a_logout_that_overtakes_an_edit_or_a_deletion_leaves_the_message_as_it_is() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    let sent = bob.says(room, "hello").await.created();
+    let mut sockets = [bob.connect().await, bob.connect().await];
+    let (mut holder, mut watcher) = (app.database().await, app.database().await);
+    let lock = format!("SELECT id FROM rooms WHERE id = {room} FOR UPDATE");
+
+    // Both wait for the room's lock, their sockets known.
+    let mut held = holder.start_transaction(TxOpts::default()).await.unwrap();
+    held.query_drop(&lock).await.unwrap();
+    let data = json!({"messageId": sent["message"]["messageId"], "content": "too late"});
+    for (socket, event) in sockets.iter_mut().zip(["editMessage", "deleteMessage"]) {
+        socket.send(event, data.clone()).await;
+    }
+    let waiting = "SELECT COUNT(*) FROM information_schema.processlist
+                   WHERE db = DATABASE() AND info LIKE '%FROM rooms%FOR UPDATE' AND id <> CONNECTION_ID()";
+    while watcher.query_first(waiting).await.unwrap() != Some(2) {
+        tokio::task::yield_now().await;
+    }
+    bob.post("/api/auth/logout", json!({})).await.no_content();
+    held.rollback().await.unwrap();
+
+    // The lock is given in turn: after both.
+    let mut after = holder.start_transaction(TxOpts::default()).await.unwrap();
+    after.query_drop(&lock).await.unwrap();
+    after.rollback().await.unwrap();
+    assert_eq!(ann.reads(room).await, [(1, "joined".to_owned()), (2, "hello".to_owned())]);
     app.invariants_hold().await;
 }

@@ -9,7 +9,7 @@ use crate::websocket::announce;
 pub async fn send_message(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
     let draft: Draft = http::json(&request)?;
-    match messages::send(&app.db, Sender::User(&user), &draft).await? {
+    match messages::send(app, Sender::User(&user), &draft).await? {
         Sent::New { message, sockets } => {
             announce::sent(app, &message, sockets).await;
             http::created(&json!({ "message": message }))

@@ -2,6 +2,8 @@
 
 mod health;
 mod migrate;
+mod operator;
 
 pub use health::health;
 pub use migrate::migrate;
+pub use operator::operator;

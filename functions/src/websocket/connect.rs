@@ -1,6 +1,6 @@
 use shared::auth::{session, ticket};
 use shared::users::User;
-use shared::{App, Error, Result, connections};
+use shared::{App, Error, Result, connections, presence};
 
 use super::{Event, Reply, ids};
 
@@ -26,10 +26,14 @@ async fn open(app: &App, event: &Event) -> Result<()> {
     if origin.is_some_and(|origin| !allowed.is_empty() && !allowed.iter().any(|one| one == origin)) {
         return Err(Error::OriginNotAllowed);
     }
-    let (connection_id, _) = ids(event);
+    let (connection_id, request_id) = ids(event);
     let user = user(app, event).await?;
     for socket in connections::open(app, &connection_id, &user).await? {
         app.hang_up(&socket).await;
+    }
+    // The socket is open, whatever its friends hear of it.
+    if let Err(error) = presence::appear(app, &user, &connection_id).await {
+        error.log(request_id);
     }
     Ok(())
 }

@@ -1,12 +1,19 @@
 use serde_json::{Map, Value};
 use shared::connections::{self, ConnectionId};
 use shared::events::{Answer, Outcome};
+use shared::fields::Fields;
+use shared::messages::Draft;
+use shared::rate_limit::{self, Limited};
 use shared::{App, Error, Result};
 
+use super::events::GroupMessage;
 use super::{Event, Reply, events, ids};
 
 /// A longer `ref` could make an answer longer than API Gateway takes.
 const LONGEST_REF: usize = 256;
+
+/// The events that are answered only to who asks for it with a `ref` (contract section 4).
+const QUIET: [&str; 3] = ["typing", "stopTyping", "readMessage"];
 
 /// `$default`: one frame of a socket, `{"event", "data", "ref"}`. It is answered by a frame of its
 /// own, and whatever is wrong with it, the socket stays open unless the service does not know it.
@@ -20,23 +27,18 @@ pub async fn message(app: &App, event: Event) -> Reply {
         }
         reference => (frame, reference),
     };
-    let outcome = match frame {
-        Ok(frame) => dispatch(app, &connection_id, frame).await,
-        Err(error) => Err(error),
-    };
-    let outcome = match outcome {
-        // Whoever the service does not know is told so first, whatever is wrong with the frame.
-        Err(error @ Error::InvalidRequest(_)) => {
-            Err(connections::user(&app.db, &connection_id).await.err().unwrap_or(error))
-        }
-        outcome => outcome,
-    };
+    let event = frame.as_ref().ok().and_then(|frame| frame.get("event")).and_then(Value::as_str);
+    let is_quiet =
+        event.is_some_and(|event| QUIET.contains(&event)) && reference.as_ref().is_none_or(Value::is_null);
+    let outcome = act(app, &connection_id, frame).await;
     let unknown = matches!(outcome, Err(Error::Unauthenticated));
     let outcome = outcome.unwrap_or_else(|error| {
         error.log(request_id);
         Outcome::Error(error.problem(request_id))
     });
-    app.answer(&connection_id, &Answer { outcome, reference: reference.as_ref() }).await;
+    if unknown || !is_quiet {
+        app.answer(&connection_id, &Answer { outcome, reference: reference.as_ref() }).await;
+    }
     if unknown {
         app.hang_up(&connection_id).await;
     }
@@ -50,24 +52,64 @@ fn parse(text: &str) -> Result<Map<String, Value>> {
     }
 }
 
-async fn dispatch(app: &App, connection_id: &ConnectionId, mut frame: Map<String, Value>) -> Result<Outcome> {
-    let data = match frame.remove("data") {
-        None | Some(Value::Null) => Value::Object(Map::new()),
-        Some(data @ Value::Object(_)) => data,
-        Some(_) => return Err(Error::invalid("data", "must be a JSON object")),
-    };
-    match frame.get("event").and_then(Value::as_str) {
-        Some("joinRoom") => events::join_room(app, connection_id, data).await,
-        Some("leaveRoom") => events::leave_room(app, connection_id, data).await,
-        Some("sendMessage") => events::send_message(app, connection_id, data).await,
-        Some("createGroup") => events::create_group(app, connection_id, data).await,
-        Some("joinGroup") => events::join_group(app, connection_id, data).await,
-        Some("groupMessage") => events::group_message(app, connection_id, data).await,
-        Some("sync") => events::sync(app, connection_id, data).await,
-        Some("ping") => events::ping(app, connection_id).await,
-        _ => Err(Error::invalid(
-            "event",
-            "must be one of joinRoom, leaveRoom, sendMessage, createGroup, joinGroup, groupMessage, sync and ping",
-        )),
+/// What a frame asks for.
+enum Frame {
+    /// A send, whose statement looks its user up and counts it for `MESSAGE_LIMIT`.
+    Send(Draft),
+    /// Any other event, with its data.
+    Other(String, Value),
+}
+
+impl Frame {
+    fn read(mut frame: Map<String, Value>) -> Result<Self> {
+        let data = match frame.remove("data") {
+            None | Some(Value::Null) => Value::Object(Map::new()),
+            Some(data @ Value::Object(_)) => data,
+            Some(_) => return Err(Error::invalid("data", "must be a JSON object")),
+        };
+        match frame.remove("event") {
+            Some(Value::String(event)) if event == "sendMessage" => Fields::parse(data).map(Self::Send),
+            Some(Value::String(event)) if event == "groupMessage" => {
+                Fields::parse(data).map(|GroupMessage(draft)| Self::Send(draft))
+            }
+            Some(Value::String(event)) => Ok(Self::Other(event, data)),
+            _ => Err(unknown_event()),
+        }
     }
+}
+
+/// Does what a frame asks for. Whoever the service does not know is told so first, and every frame but a
+/// send counts for `FRAME_LIMIT`, whatever is wrong with it.
+async fn act(app: &App, connection_id: &ConnectionId, frame: Result<Map<String, Value>>) -> Result<Outcome> {
+    let frame = match frame.and_then(Frame::read) {
+        Ok(Frame::Send(draft)) => return events::send_message(app, connection_id, &draft).await,
+        Ok(Frame::Other(event, data)) => Ok((event, data)),
+        Err(error) => Err(error),
+    };
+    let user = connections::user(&app.db, connection_id).await?;
+    rate_limit::count(&app.db, &app.config.limits, Limited::Frame(&user.user_id)).await?;
+    let (event, data) = frame?;
+    match event.as_str() {
+        "joinRoom" => events::join_room(app, &user, connection_id, data).await,
+        "leaveRoom" => events::leave_room(app, &user, connection_id, data).await,
+        "editMessage" => events::edit_message(app, &user, connection_id, data).await,
+        "deleteMessage" => events::delete_message(app, &user, connection_id, data).await,
+        "newChatRoom" => events::new_chat_room(app, &user, connection_id, data).await,
+        "typing" => events::typing(app, &user, connection_id, data).await,
+        "stopTyping" => events::stop_typing(app, &user, connection_id, data).await,
+        "readMessage" => events::read_message(app, &user, connection_id, data).await,
+        "sync" => events::sync(app, &user, data).await,
+        "createGroup" => events::create_group(app, &user, connection_id, data).await,
+        "joinGroup" => events::join_group(app, &user, data).await,
+        "ping" => Ok(events::ping()),
+        _ => Err(unknown_event()),
+    }
+}
+
+fn unknown_event() -> Error {
+    Error::invalid(
+        "event",
+        "must be one of joinRoom, leaveRoom, sendMessage, editMessage, deleteMessage, typing, stopTyping, \
+         readMessage, newChatRoom, createGroup, joinGroup, groupMessage, sync and ping",
+    )
 }

@@ -66,7 +66,7 @@ impl Read for Login {
 
 impl Identifier {
     /// What tries are counted under: one text for all the ways to write an identifier.
-    fn counted(&self) -> String {
+    pub(crate) fn counted(&self) -> String {
         let (Self::Any(text)
         | Self::UserId(text)
         | Self::Username(text)

@@ -2,18 +2,17 @@
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 
 use super::password::NewPassword;
 use super::session::{self, Tokens};
 use crate::app::App;
 use crate::config::SignupGrants;
-use crate::db::duplicate_key;
 use crate::fields::{Fields, Flag, Missing, Read, WholeNumber};
+use crate::organizations::{self, Entered, JoinCode};
 use crate::rate_limit::{self, Limited};
 use crate::users::{self, DeviceId, Email, Name, OwnProfile, Phone, Role, UserId, Username};
-use crate::{Error, Result, coins, organizations, time};
+use crate::{Error, Result, coins, time};
 
 /// The most coins that a registration may claim.
 const MOST_CLAIMED: u64 = 1_000_000;
@@ -32,6 +31,7 @@ pub struct Registration {
     pub avail_coins: Option<u64>,
     pub prime: Option<bool>,
     pub organization_name: Option<Name>,
+    pub join_code: Option<JoinCode>,
     pub role: Option<Role>,
 }
 
@@ -51,15 +51,8 @@ impl Read for Registration {
         let prime = fields.optional("isPrime");
         let prime_member = fields.optional("isPrimeMember");
         let organization_name = fields.optional("organizationName");
-        let role = fields.optional::<Value>("role").and_then(|role| {
-            role.map(|role| {
-                Role::deserialize(role).map_err(|_| {
-                    fields.wrong("role", "must be admin, moderator or user");
-                    Missing
-                })
-            })
-            .transpose()
-        });
+        let join_code = fields.optional("joinCode");
+        let role = fields.optional("role");
         Ok(Self {
             user_id: user_id?,
             device_id: device_id?,
@@ -71,6 +64,7 @@ impl Read for Registration {
             avail_coins: avail_coins?,
             prime: prime?.or(prime_member?).map(|Flag(prime)| prime),
             organization_name: organization_name?,
+            join_code: join_code?,
             role: role?,
         })
     }
@@ -86,6 +80,9 @@ pub struct Registered {
     pub tokens: Tokens,
     /// What was asked for and not given, a sentence each.
     pub warnings: Vec<&'static str>,
+    /// What lets others into the organization that was made by this, shown once.
+    #[serde(rename = "joinCode", skip_serializing_if = "Option::is_none")]
+    pub join_code: Option<String>,
 }
 
 /// The row that a registration inserts; see the fields of [`Registration`].
@@ -95,23 +92,29 @@ struct NewUser {
     password_hash: String,
     coins: i64,
     prime: bool,
+    /// The organization that it names, when that was there already.
+    known_organization: Option<u64>,
     registration: Registration,
 }
 
-/// Registers a user in `public` and signs them in, for a client at `address`.
+/// Registers a user in the organization that they name, or in `public`, and signs them in, for a client
+/// at `address`. A new name makes a new organization, whose admin they are; either both are stored or
+/// neither.
 ///
 /// # Errors
-/// [`Error::RateLimited`] after `REGISTER_LIMIT`,
-/// [`Error::RoleNotAllowed`] for a role above `user`, [`Error::UserExists`] when an identifier is taken.
+/// [`Error::RateLimited`] after `REGISTER_LIMIT`, [`Error::OrganizationClosed`] without its join code,
+/// [`Error::RoleNotAllowed`] for a role above `user` in an organization that exists,
+/// [`Error::UserExists`] when an identifier is taken.
 pub async fn register(app: &App, address: &str, registration: Registration) -> Result<Registered> {
     rate_limit::count(&app.db, &app.config.limits, Limited::Registration(address)).await?;
     let mut warnings = Vec::new();
-    let claims_role = !matches!(registration.role, None | Some(Role::User));
-    match registration.organization_name {
-        None if claims_role => return Err(Error::RoleNotAllowed),
-        None => {}
-        Some(_) => warnings
-            .push("organizationName is not in use yet: the user is in `public`, with the role `user`."),
+    let known_organization = match &registration.organization_name {
+        Some(name) => organizations::named(&app.db, name).await?,
+        None => Some(organizations::PUBLIC),
+    };
+    // Asked again where it counts; here it saves a hash.
+    if known_organization.is_some() && !matches!(registration.role, None | Some(Role::User)) {
+        return Err(Error::RoleNotAllowed);
     }
     let claimed_coins = registration.avail_coins.map(|coins| coins as i64);
     let (coins, prime) = match app.config.signup_grants {
@@ -133,25 +136,40 @@ pub async fn register(app: &App, address: &str, registration: Registration) -> R
     let name = registration.name.as_ref().map(Name::as_str);
     let name =
         name.or(registration.username.as_ref().map(Username::as_str)).unwrap_or(user_id.as_str()).to_owned();
-    let new = NewUser { user_id, name, password_hash, coins, prime, registration };
-    let (user, tokens) = app.db.transaction((app, &new), insert).await?;
-    Ok(Registered { user, tokens, warnings })
+    let new = NewUser { user_id, name, password_hash, coins, prime, known_organization, registration };
+    let (user, tokens, join_code) = app.db.transaction((app, &new), insert).await?;
+    let is_founder = join_code.is_some();
+    if is_founder && matches!(new.registration.role, Some(Role::Moderator | Role::User)) {
+        warnings.push("role was not given: who makes an organization is its admin.");
+    }
+    if new.registration.join_code.is_some() && (is_founder || new.registration.organization_name.is_none()) {
+        warnings.push("joinCode was not used: organizationName names no organization that was there before.");
+    }
+    Ok(Registered { user, tokens, warnings, join_code })
 }
 
 async fn insert(
     transaction: &mut Transaction<'static>,
     (app, new): (&App, &NewUser),
-) -> Result<(OwnProfile, Tokens)> {
+) -> Result<(OwnProfile, Tokens, Option<String>)> {
     let registration = &new.registration;
+    let Entered { organization_id, role, join_code } = organizations::enter(
+        transaction,
+        app.config.signup_grants,
+        (registration.organization_name.as_ref(), new.known_organization),
+        (registration.join_code.as_ref(), registration.role),
+    )
+    .await?;
     let inserted = transaction
         .exec_drop(
             "INSERT INTO users (user_id, organization_id, username, username_key, email, email_key, phone, name,
                                 device_id, password_hash, role, prime, created_at)
              VALUES (:user_id, :organization_id, :username, :username_key, :email, :email_key, :phone, :name,
-                     :device_id, :password_hash, 'user', :prime, :now)",
+                     :device_id, :password_hash, :role, :prime, :now)",
             params! {
                 "user_id" => &new.user_id,
-                "organization_id" => organizations::PUBLIC,
+                organization_id,
+                role,
                 "username" => registration.username.as_ref(),
                 "username_key" => registration.username.as_ref().map(|name| name.as_str().to_lowercase()),
                 "email" => registration.email.as_ref(),
@@ -165,23 +183,15 @@ async fn insert(
             },
         )
         .await;
-    if let Err(error) = inserted {
-        return Err(match duplicate_key(&error) {
-            Some("users_username") => Error::UserExists { field: "username" },
-            Some("users_email") => Error::UserExists { field: "email" },
-            Some("users_phone") => Error::UserExists { field: "phone" },
-            Some(_) => Error::UserExists { field: "userId" },
-            None => error.into(),
-        });
-    }
+    inserted.map_err(users::taken)?;
     if new.coins > 0 {
         coins::change(transaction, &new.user_id, new.coins, coins::Reason::Signup).await?;
     }
-    let place = (organizations::PUBLIC, Role::User);
+    let place = (organization_id, role);
     let tokens =
         session::open(transaction, app, &new.user_id, place, registration.device_id.as_ref()).await?;
-    let user = users::own_profile(transaction, &new.user_id, organizations::PUBLIC).await?;
-    Ok((user, tokens))
+    let user = users::own_profile(transaction, &new.user_id, organization_id).await?;
+    Ok((user, tokens, join_code))
 }
 
 /// 16 random letters and digits, of which there are 10^24.

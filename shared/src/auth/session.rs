@@ -3,15 +3,18 @@
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Transaction, Value, params};
+use mysql_async::{Transaction, params};
 use serde::Serialize;
 
 use super::access_token::LIFETIME;
 use super::random_token;
 use crate::app::App;
 use crate::config::Config;
-use crate::connections::ConnectionId;
+use crate::connections::{ConnectionId, NO_MORE};
+use crate::db::Db;
+use crate::error::Thing;
 use crate::fields::{Fields, Flag, Missing, Read};
 use crate::text::{line, text_type};
 use crate::users::{DeviceId, Role, User, UserId};
@@ -284,35 +287,116 @@ pub async fn log_out(app: &App, user: &User, logout: &Logout) -> Result<()> {
     Ok(())
 }
 
+/// A device signed in, as its user sees it.
+#[derive(Debug, Serialize, FromRow)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct Session {
+    pub session_id: String,
+    pub device_id: Option<String>,
+    #[serde(serialize_with = "time::serialize")]
+    pub created_at: NaiveDateTime,
+    /// When it ends, unless it is refreshed before.
+    #[serde(serialize_with = "time::serialize")]
+    pub expires_at: NaiveDateTime,
+    /// Whether it is the one that asks.
+    pub current: bool,
+}
+
+/// The user's live sessions, newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn list(db: &Db, user: &User) -> Result<Vec<Session>> {
+    db.rows(
+        "SELECT session_id, device_id, created_at, expires_at, session_id = ? AS current FROM sessions
+         WHERE user_id = ? AND revoked_at IS NULL AND expires_at > UTC_TIMESTAMP(3)
+         ORDER BY created_at DESC, session_id",
+        (&user.session_id, &user.user_id),
+    )
+    .await
+}
+
+text_type!(
+    /// A session's id as a client gives it; a wrong one finds nothing.
+    SessionId, |id| line(id, 1..=64)
+);
+
+/// Ends one of the user's sessions and closes its sockets.
+///
+/// # Errors
+/// [`Error::NotFound`] when it is unknown, has ended, or is somebody else's.
+pub async fn end_one(app: &App, user: &User, session_id: &SessionId) -> Result<()> {
+    let sockets = app.db.transaction((user, session_id), revoke_one).await?;
+    app.end(sockets).await;
+    Ok(())
+}
+
+async fn revoke_one(
+    transaction: &mut Transaction<'static>,
+    (user, session_id): (&User, &SessionId),
+) -> Result<Vec<ConnectionId>> {
+    let live: Option<u8> = transaction
+        .exec_first(
+            "SELECT 1 FROM sessions WHERE session_id = ? AND user_id = ?
+             AND revoked_at IS NULL AND expires_at > UTC_TIMESTAMP(3) FOR UPDATE",
+            (session_id, &user.user_id),
+        )
+        .await?;
+    live.ok_or(Error::NotFound(Thing::Session))?;
+    revoke(transaction, Which::Session(session_id.as_str())).await
+}
+
+/// Holds, until the transaction ends, that a session has not been revoked.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] when it has.
+pub(crate) async fn still_live(transaction: &mut Transaction<'static>, session_id: &str) -> Result<()> {
+    let live: Option<u8> = transaction
+        .exec_first(
+            "SELECT 1 FROM sessions WHERE session_id = ? AND revoked_at IS NULL FOR UPDATE",
+            (session_id,),
+        )
+        .await?;
+    live.map(drop).ok_or(Error::Unauthenticated)
+}
+
 /// Which sessions end.
 #[derive(Clone, Copy)]
-enum Which<'a> {
+pub(crate) enum Which<'a> {
     Session(&'a str),
     /// All of a user's.
     Of(&'a UserId),
+    /// All of a user's but the one that asks.
+    OthersThan(&'a User),
 }
 
 /// Marks sessions as revoked and lets their sockets expire in one transaction: what is committed
 /// afterwards reaches none of them, and none of them may do anything. Answers the sockets.
-async fn revoke(transaction: &mut Transaction<'static>, which: Which<'_>) -> Result<Vec<ConnectionId>> {
-    let (column, key) = match which {
-        Which::Session(session_id) => ("session_id", Value::from(session_id)),
-        Which::Of(user_id) => ("user_id", Value::from(user_id)),
+pub(crate) async fn revoke(
+    transaction: &mut Transaction<'static>,
+    which: Which<'_>,
+) -> Result<Vec<ConnectionId>> {
+    let (those, params) = match which {
+        Which::Session(session_id) => ("session_id = :session_id", params! { session_id }),
+        Which::Of(user_id) => ("user_id = :user_id", params! { user_id }),
+        Which::OthersThan(user) => (
+            "user_id = :user_id AND session_id <> :session_id",
+            params! { "user_id" => &user.user_id, "session_id" => &user.session_id },
+        ),
     };
     transaction
         .exec_drop(
-            format!(
-                "UPDATE sessions SET revoked_at = UTC_TIMESTAMP(3) WHERE {column} = ? AND revoked_at IS NULL"
-            ),
-            (&key,),
+            format!("UPDATE sessions SET revoked_at = UTC_TIMESTAMP(3) WHERE {those} AND revoked_at IS NULL"),
+            params.clone(),
         )
         .await?;
-    let open = format!("{column} = ? AND expires_at > UTC_TIMESTAMP(3)");
+    let open = format!("{those} AND expires_at > UTC_TIMESTAMP(3)");
     let sockets: Vec<String> = transaction
-        .exec(format!("SELECT connection_id FROM connections WHERE {open} FOR UPDATE"), (&key,))
+        .exec(format!("SELECT connection_id FROM connections WHERE {open} FOR UPDATE"), params.clone())
         .await?;
     transaction
-        .exec_drop(format!("UPDATE connections SET expires_at = UTC_TIMESTAMP(3) WHERE {open}"), (&key,))
+        .exec_drop(format!("UPDATE connections SET expires_at = {NO_MORE} WHERE {open}"), params)
         .await?;
     Ok(sockets.into_iter().map(ConnectionId::new).collect())
 }

@@ -1,8 +1,8 @@
 use serde_json::{Value, json};
-use shared::connections::{self, ConnectionId};
 use shared::events::Outcome;
 use shared::fields::{Fields, Missing, Read};
 use shared::rooms::RoomId;
+use shared::users::User;
 use shared::{App, Result, groups};
 
 struct Place {
@@ -16,9 +16,8 @@ impl Read for Place {
 }
 
 /// `joinGroup`: the group, for its members; nobody becomes one by it.
-pub async fn join_group(app: &App, connection_id: &ConnectionId, data: Value) -> Result<Outcome> {
-    let user = connections::user(&app.db, connection_id).await?;
+pub async fn join_group(app: &App, user: &User, data: Value) -> Result<Outcome> {
     let Place { group_id } = Fields::parse(data)?;
-    let group = groups::of_member(&app.db, &user, group_id).await?;
+    let group = groups::of_member(&app.db, user, group_id).await?;
     Ok(Outcome::Ack(json!({ "roomId": group.id, "group": group })))
 }

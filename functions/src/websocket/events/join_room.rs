@@ -1,16 +1,16 @@
 use serde_json::{Value, json};
-use shared::connections::{self, ConnectionId};
+use shared::connections::ConnectionId;
 use shared::events::Outcome;
 use shared::fields::Fields;
+use shared::users::User;
 use shared::{App, Error, Result, members};
 
 use crate::websocket::announce;
 
 /// `joinRoom`: as `POST /api/joinroom`.
-pub async fn join_room(app: &App, connection_id: &ConnectionId, data: Value) -> Result<Outcome> {
-    let user = connections::user(&app.db, connection_id).await?;
-    let joined = members::join(app, &user, Some(connection_id), Fields::parse(data)?).await?;
-    announce::joined(app, &user, &joined, Some(connection_id)).await;
+pub async fn join_room(app: &App, user: &User, connection_id: &ConnectionId, data: Value) -> Result<Outcome> {
+    let joined = members::join(app, user, Some(connection_id), Fields::parse(data)?).await?;
+    announce::joined(app, user, &joined, Some(connection_id)).await;
     let mut ack = serde_json::to_value(&joined).map_err(Error::internal)?;
     ack["roomId"] = json!(joined.room.id);
     if let Some(seq) = joined.seq {

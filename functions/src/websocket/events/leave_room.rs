@@ -1,9 +1,9 @@
 use serde_json::{Value, json};
-use shared::connections::{self, ConnectionId};
+use shared::connections::ConnectionId;
 use shared::events::Outcome;
 use shared::fields::{Fields, Missing, Read};
 use shared::rooms::RoomId;
-use shared::users::UserId;
+use shared::users::{User, UserId};
 use shared::{App, Result, members};
 
 use crate::websocket::announce;
@@ -22,11 +22,15 @@ impl Read for Leave {
 }
 
 /// `leaveRoom`: as `POST /api/rooms/{roomId}/leave`.
-pub async fn leave_room(app: &App, connection_id: &ConnectionId, data: Value) -> Result<Outcome> {
-    let user = connections::user(&app.db, connection_id).await?;
+pub async fn leave_room(
+    app: &App,
+    user: &User,
+    connection_id: &ConnectionId,
+    data: Value,
+) -> Result<Outcome> {
     let Leave { room_id, user_id } = Fields::parse(data)?;
     user.is(user_id.as_ref())?;
-    let seq = members::leave(&app.db, &user, Some(connection_id), room_id).await?;
-    announce::left(app, &user, room_id, seq, Some(connection_id)).await;
+    let seq = members::leave(&app.db, user, Some(connection_id), room_id).await?;
+    announce::left(app, user, room_id, seq, Some(connection_id)).await;
     Ok(Outcome::Ack(json!({ "roomId": room_id, "seq": seq })))
 }

@@ -1,13 +1,12 @@
 use serde_json::Value;
-use shared::connections::{self, ConnectionId};
 use shared::events::Outcome;
 use shared::fields::Fields;
+use shared::users::User;
 use shared::{App, Error, Result, sync};
 
 /// `sync`: as `POST /api/sync`, in a smaller answer.
-pub async fn sync(app: &App, connection_id: &ConnectionId, data: Value) -> Result<Outcome> {
-    let asker = connections::user(&app.db, connection_id).await?;
+pub async fn sync(app: &App, asker: &User, data: Value) -> Result<Outcome> {
     let cursors = Fields::parse(data)?;
-    let changes = sync::changes(&app.db, &asker, &cursors, sync::SOCKET_BYTES).await?;
+    let changes = sync::changes(&app.db, asker, &cursors, sync::SOCKET_BYTES).await?;
     Ok(Outcome::Sync(serde_json::to_value(changes).map_err(Error::internal)?))
 }

@@ -1,0 +1,8 @@
+//! The Lambda function `answer-friend-request`.
+
+use functions::{friends, lambda};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda::http(friends::answer_friend_request).run().await
+}

@@ -1,0 +1,14 @@
+use shared::{App, Result, rooms};
+
+use crate::http::{self, Request, Response};
+use crate::rooms::RoomPath;
+use crate::websocket::announce;
+
+/// `DELETE /api/chat/{roomId}`: an admin deletes a channel and all that is in it.
+pub async fn delete_chat(app: &App, request: Request) -> Result<Response> {
+    let admin = http::user(app, &request).await?;
+    let RoomPath { room_id } = http::path(&request)?;
+    let members = rooms::delete_channel(&app.db, &admin, room_id).await?;
+    announce::room_deleted(app, room_id, &members).await;
+    http::no_content()
+}

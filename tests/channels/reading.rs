@@ -1,0 +1,177 @@
+use serde_json::json;
+
+use super::fill;
+use crate::harness::{Person, TestApp};
+
+/// Two members of a room, and the room, whose last number is 5.
+async fn a_talk(app: &TestApp) -> (Person, Person, u64) {
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    for number in 2..=5 {
+        ann.says(room, &number.to_string()).await.created();
+    }
+    (ann, bob, room)
+}
+
+async fn position(app: &TestApp, room: u64, person: &Person) -> u64 {
+    let sql = format!(
+        "SELECT read_seq FROM room_members WHERE room_id = {room} AND user_id = '{}'",
+        person.user_id
+    );
+    app.rows(&sql).await[0]
+}
+
+#[tokio::test]
+async fn a_read_position_moves_forward_and_the_members_other_sockets_are_told() {
+    let app = TestApp::start().await;
+    let (ann, bob, room) = a_talk(&app).await;
+    let (mut anns, mut bobs, mut bobs_other) =
+        (ann.connect().await, bob.connect().await, bob.connect().await);
+    let steps = [
+        (json!({"roomId": room, "seq": 2}), 2),
+        (json!({"roomId": room.to_string(), "seq": "3", "userId": bob.user_id}), 3),
+        (json!({"messageId": format!("{room}-4")}), 4),
+        (json!({"roomId": room, "messageId": format!("{room}-5")}), 5),
+    ];
+    for (data, seq) in steps {
+        assert_eq!(bobs.acked("readMessage", data).await, json!({"roomId": room, "readSeq": seq}));
+        for socket in [&mut anns, &mut bobs_other] {
+            let told = socket.receives("messageRead").await;
+            assert_eq!(told, json!({"roomId": room, "userId": bob.user_id, "readSeq": seq}));
+        }
+        assert_eq!(position(&app, room, &bob).await, seq);
+    }
+    bobs.has_nothing().await;
+    // It is no change of the room.
+    assert_eq!(ann.get(&format!("/chats/{room}")).await.ok()["lastSeq"], 5);
+    assert_eq!(position(&app, room, &ann).await, 0);
+}
+
+#[tokio::test]
+async fn a_read_position_never_goes_back_and_what_moves_nothing_is_not_told() {
+    let app = TestApp::start().await;
+    let (ann, bob, room) = a_talk(&app).await;
+    let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
+    bobs.acked("readMessage", json!({"roomId": room, "seq": 4})).await;
+    anns.receives("messageRead").await;
+    for seq in [4, 3, 0] {
+        let ack = bobs.acked("readMessage", json!({"roomId": room, "seq": seq})).await;
+        assert_eq!(ack["readSeq"], 4);
+    }
+    anns.has_nothing().await;
+}
+
+#[tokio::test]
+async fn a_read_position_never_passes_the_last_number() {
+    let app = TestApp::start().await;
+    let (ann, bob, room) = a_talk(&app).await;
+    let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
+    let ack = bobs.acked("readMessage", json!({"roomId": room, "seq": u64::MAX})).await;
+    assert_eq!(ack["readSeq"], 5);
+    assert_eq!(anns.receives("messageRead").await["readSeq"], 5);
+    // Nothing has moved, since it stood at the end.
+    bobs.acked("readMessage", json!({"messageId": format!("{room}-999")})).await;
+    anns.has_nothing().await;
+    ann.says(room, "6").await.created();
+    assert_eq!(position(&app, room, &bob).await, 5);
+}
+
+#[tokio::test]
+async fn without_a_ref_reading_is_not_answered() {
+    let app = TestApp::start().await;
+    let (ann, bob, room) = a_talk(&app).await;
+    let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
+    bobs.send_text(json!({"event": "readMessage", "data": {"roomId": room, "seq": 3}}).to_string()).await;
+    assert_eq!(anns.receives("messageRead").await["readSeq"], 3);
+    for _ in 0..3 {
+        bobs.has_nothing().await;
+    }
+}
+
+#[tokio::test]
+async fn only_members_read_and_only_in_their_own_name() {
+    let app = TestApp::start().await;
+    let (ann, bob, room) = a_talk(&app).await;
+    let (eve, zoe) = (app.user("eve").await, app.foreigner("zoe").await);
+    let mut anns = ann.connect().await;
+    let data = json!({"roomId": room, "seq": 3});
+    eve.connect().await.refused("readMessage", data.clone(), "not_a_member").await;
+    zoe.connect().await.refused("readMessage", data.clone(), "room_not_found").await;
+    let mut bobs = bob.connect().await;
+    bobs.refused("readMessage", json!({"roomId": 999_999_999, "seq": 1}), "room_not_found").await;
+    let not_own = json!({"roomId": room, "seq": 3, "userId": ann.user_id});
+    bobs.refused("readMessage", not_own, "identity_mismatch").await;
+    bob.leaves(room).await.no_content();
+    bobs.receives("userLeft").await;
+    bobs.refused("readMessage", data, "not_a_member").await;
+    anns.receives("userLeft").await;
+    anns.has_nothing().await;
+    assert_eq!(position(&app, room, &ann).await, 0);
+}
+
+#[tokio::test]
+async fn a_position_that_is_none_is_refused_by_its_fields() {
+    let app = TestApp::start().await;
+    let (_, bob, room) = a_talk(&app).await;
+    let mut bobs = bob.connect().await;
+    let wrong = [
+        (json!({}), vec!["roomId", "seq"]),
+        (json!({"roomId": room}), vec!["seq"]),
+        (json!({"roomId": "x", "seq": -1}), vec!["roomId", "seq"]),
+        (json!({"roomId": room + 1, "messageId": format!("{room}-2")}), vec!["messageId"]),
+    ];
+    for (data, fields) in wrong {
+        let problem = bobs.refused("readMessage", data.clone(), "invalid_request").await;
+        let named: Vec<_> = problem["errors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|error| error["field"].as_str().unwrap())
+            .collect();
+        assert_eq!(named, fields, "{data}");
+    }
+}
+
+#[tokio::test]
+async fn reading_is_told_in_rooms_of_at_most_fifty_members_and_stored_in_all() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
+    let channel = ann.makes_a_channel("General").await;
+    bob.joins(channel).await.created();
+    ann.says(channel, "2").await.created();
+    ann.says(channel, "3").await.created();
+    fill(&app, channel, &ann, 48).await;
+    let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
+    bobs.acked("readMessage", json!({"roomId": channel, "seq": 2})).await;
+    anns.receives("messageRead").await;
+    app.foreigner("cat").await.joins(channel).await.created();
+    for socket in [&mut anns, &mut bobs] {
+        socket.receives("userJoined").await;
+    }
+    assert_eq!(bobs.acked("readMessage", json!({"roomId": channel, "seq": 3})).await["readSeq"], 3);
+    anns.has_nothing().await;
+    assert_eq!(position(&app, channel, &bob).await, 3);
+}
+
+#[tokio::test]
+async fn positions_sent_at_once_end_at_the_furthest() {
+    let app = TestApp::start().await;
+    let (ann, bob, room) = a_talk(&app).await;
+    for number in 6..=30 {
+        ann.says(room, &number.to_string()).await.created();
+    }
+    let mut sockets = [bob.connect().await, bob.connect().await];
+    for seq in 1..=30 {
+        sockets[seq % 2].send("readMessage", json!({"roomId": room, "seq": (seq * 7) % 31})).await;
+    }
+    for socket in &mut sockets {
+        let mut acks = 0;
+        while acks < 15 {
+            let frame = socket.receive().await;
+            assert_ne!(frame["event"], "error", "{frame}");
+            acks += usize::from(frame["event"] == "ack");
+        }
+    }
+    assert_eq!(position(&app, room, &bob).await, 30);
+}

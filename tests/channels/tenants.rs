@@ -1,0 +1,61 @@
+//! Nothing of one organization is visible in another, in any function or event of this folder.
+
+use serde_json::json;
+
+use crate::harness::TestApp;
+
+#[tokio::test]
+async fn a_foreign_channel_is_not_there_by_any_door() {
+    let app = TestApp::start().await;
+    let (ann, zoe) = (app.of("Acme", "ann").await, app.of("Bell", "zoe").await);
+    let channel = ann.makes_a_channel("Secret plans").await;
+    ann.says(channel, "hush").await.created();
+
+    assert_eq!(zoe.get("/api/chat").await.ok()["total"], 0);
+    assert_eq!(zoe.get("/api").await.ok()["data"], json!([]));
+    zoe.delete(&format!("/api/chat/{channel}")).await.refused(404, "room_not_found");
+    zoe.post("/api/joinroom", json!({"roomId": channel})).await.refused(404, "room_not_found");
+    zoe.get(&format!("/chats/{channel}")).await.refused(404, "room_not_found");
+    zoe.get(&format!("/api/rooms/{channel}/members")).await.refused(404, "room_not_found");
+    zoe.says(channel, "hello?").await.refused(404, "room_not_found");
+
+    let mut zoes = zoe.connect().await;
+    for event in ["joinRoom", "leaveRoom", "typing", "stopTyping"] {
+        zoes.refused(event, json!({"roomId": channel}), "room_not_found").await;
+    }
+    zoes.refused("readMessage", json!({"messageId": format!("{channel}-1")}), "room_not_found").await;
+    assert_eq!(ann.reads(channel).await, [(1, "hush".to_owned())]);
+}
+
+#[tokio::test]
+async fn an_announcement_reaches_nobody_elsewhere_and_names_no_foreign_channel() {
+    let app = TestApp::start().await;
+    let (ann, zoe) = (app.of("Acme", "ann").await, app.of("Bell", "zoe").await);
+    let channel = ann.makes_a_channel("Secret plans").await;
+    let (mut anns, mut zoes) = (ann.connect().await, zoe.connect().await);
+    // To Zoe the number is an unknown one, so it is ignored.
+    let ack = zoes.acked("newChatRoom", json!({"roomName": "Ours", "roomId": channel})).await;
+    assert_ne!(ack["roomId"], channel);
+    assert_eq!(ack["chatRoom"]["name"], "Ours");
+    zoes.refused("newChatRoom", json!({"roomName": "x", "invitedUsers": [ann.user_id]}), "user_not_found")
+        .await;
+    let acme = ann.get("/api/profile/me").await.ok()["organization"]["id"].clone();
+    let there = json!({"roomName": "x", "organizationId": acme});
+    zoes.refused("newChatRoom", there, "organization_not_found").await;
+    anns.has_nothing().await;
+    anns.acked("newChatRoom", json!({"roomName": "Announced to all of us"})).await;
+    ann.delete(&format!("/api/chat/{channel}")).await.no_content();
+    zoes.has_nothing().await;
+}
+
+#[tokio::test]
+async fn an_admin_is_one_of_the_own_organization_alone() {
+    let app = TestApp::start().await;
+    let (ann, _zoe, yan) =
+        (app.of("Acme", "ann").await, app.of("Bell", "zoe").await, app.of("Bell", "yan").await);
+    let channel = ann.makes_a_channel("General").await;
+    app.set_role(&yan, "admin").await;
+    yan.delete(&format!("/api/chat/{channel}")).await.refused(404, "room_not_found");
+    assert_eq!(ann.get("/api/chat").await.ok()["total"], 1);
+    ann.get(&format!("/api/profile/{}", yan.user_id)).await.refused(404, "user_not_found");
+}

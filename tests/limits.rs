@@ -1,0 +1,394 @@
+//! Contract section 6: each limit in force, exact for many at once, and gone with its window.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Person, Socket, TestApp};
+
+/// How many at once: more than any limit here.
+const CROWD: usize = 50;
+
+/// How many passed, when all others were refused by the limit.
+#[track_caller]
+fn passed(answers: Vec<Answer>, status: u16) -> usize {
+    let all = answers.len();
+    let passed = answers.iter().filter(|answer| answer.status == status).count();
+    let refused = answers.iter().filter(|answer| answer.json["code"] == "rate_limited").count();
+    assert_eq!(passed + refused, all, "{:?}", answers.iter().map(|answer| answer.status).collect::<Vec<_>>());
+    passed
+}
+
+/// The next answers to frames, pushes left out: how many are of this event, when all others are refusals
+/// by the limit.
+async fn answers(socket: &mut Socket, count: usize, event: &str) -> usize {
+    let mut passed = 0;
+    let mut left = count;
+    while left > 0 {
+        let frame = socket.receive().await;
+        if frame.get("ref").is_none() {
+            continue;
+        }
+        left -= 1;
+        if frame["event"] == event {
+            passed += 1;
+        } else {
+            assert_eq!(frame["data"]["code"], "rate_limited", "{frame}");
+            assert!((1..=600).contains(&frame["data"]["retryAfter"].as_u64().unwrap()), "{frame}");
+        }
+    }
+    passed
+}
+
+/// Lets so much time pass for every window.
+async fn later(app: &TestApp, time: Duration) {
+    app.run("UPDATE rate_limits SET tally = tally - (? << 20)", (time.as_millis() as u64,)).await;
+}
+
+async fn log_in(app: &TestApp, identifier: &str, password: &str) -> Answer {
+    app.post("/api/auth/login", json!({"identifier": identifier, "password": password})).await
+}
+
+async fn ticket(person: &Person) -> Answer {
+    person.post("/api/ws-ticket", json!({})).await
+}
+
+async fn register(app: &TestApp) -> Answer {
+    app.post("/api/auth/register", json!({"password": "correct horse"})).await
+}
+
+#[tokio::test]
+async fn of_fifty_registrations_at_once_an_address_gets_its_number() {
+    let app = TestApp::with(&[("REGISTER_LIMIT", "7/600")]).await;
+    assert_eq!(passed(join_all((0..CROWD).map(|_| register(&app))).await, 201), 7);
+    assert_eq!(app.rows::<u64>("SELECT COUNT(*) FROM users").await, [7]);
+    later(&app, Duration::from_secs(600)).await;
+    assert_eq!(passed(join_all((0..CROWD).map(|_| register(&app))).await, 201), 7);
+}
+
+#[tokio::test]
+async fn of_fifty_wrong_passwords_at_once_the_same_number_is_looked_at_for_known_and_unknown_alike() {
+    let app = TestApp::with(&[("PASSWORD_LIMIT", "7/600")]).await;
+    let ann = app.user("ann").await;
+    for identifier in [ann.user_id.as_str(), "nobody"] {
+        let tries = (0..CROWD).map(|_| log_in(&app, identifier, "not the password"));
+        assert_eq!(passed(join_all(tries).await, 401), 7, "{identifier}");
+        // Counted before the password is looked at: the right one is refused too.
+        log_in(&app, identifier, "ann's password").await.refused(429, "rate_limited");
+    }
+    later(&app, Duration::from_secs(600)).await;
+    log_in(&app, &ann.user_id, "ann's password").await.ok();
+    log_in(&app, "nobody", "ann's password").await.refused(401, "invalid_credentials");
+}
+
+#[tokio::test]
+async fn a_right_password_is_given_back_and_only_wrong_ones_count() {
+    let app = TestApp::with(&[("PASSWORD_LIMIT", "3/600")]).await;
+    let ann = app.user("ann").await;
+    for wrong in 0..3 {
+        for _ in 0..5 {
+            log_in(&app, &ann.user_id, "ann's password").await.ok();
+        }
+        let refused = log_in(&app, &ann.user_id, &format!("wrong {wrong}")).await;
+        refused.refused(401, "invalid_credentials");
+    }
+    log_in(&app, &ann.user_id, "ann's password").await.refused(429, "rate_limited");
+}
+
+#[tokio::test]
+async fn the_ways_to_write_an_identifier_are_counted_together_and_other_identifiers_apart() {
+    let app = TestApp::with(&[("PASSWORD_LIMIT", "3/600")]).await;
+    app.register(json!({"userId": "ann", "email": "ann@example.com", "password": "correct horse"})).await;
+    for email in ["ann@example.com", "ANN@example.com", "Ann@Example.Com"] {
+        let login = json!({"email": email, "password": "wrong horse"});
+        app.post("/api/auth/login", login).await.refused(401, "invalid_credentials");
+    }
+    log_in(&app, "aNN@example.com", "correct horse").await.refused(429, "rate_limited");
+    log_in(&app, "ann", "correct horse").await.ok();
+}
+
+#[tokio::test]
+async fn of_fifty_tickets_at_once_a_user_gets_the_number_of_the_limit() {
+    let app = TestApp::with(&[("TICKET_LIMIT", "7/60")]).await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    assert_eq!(passed(join_all((0..CROWD).map(|_| ticket(&ann))).await, 201), 7);
+    ticket(&bob).await.created();
+    later(&app, Duration::from_secs(60)).await;
+    assert_eq!(passed(join_all((0..CROWD).map(|_| ticket(&ann))).await, 201), 7);
+}
+
+#[tokio::test]
+async fn of_fifty_messages_at_once_by_rest_and_frame_into_two_rooms_the_number_of_the_limit_is_stored() {
+    let app = TestApp::with(&[("MESSAGE_LIMIT", "20/600")]).await;
+    let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
+    let rooms = [ann.opens_a_room().await, ann.opens_a_room().await];
+    bob.joins(rooms[0]).await.created();
+    let mut socket = ann.connect().await;
+    for window in 1..=2 {
+        let by_frame = async {
+            for number in 0..CROWD / 2 {
+                let draft = json!({"roomId": rooms[number % 2], "content": format!("frame {number}")});
+                socket.send("sendMessage", draft).await;
+            }
+            answers(&mut socket, CROWD / 2, "ack").await
+        };
+        let by_rest = join_all((0..CROWD / 2).map(|number| ann.says(rooms[number % 2], "post")));
+        let (by_frame, by_rest) = tokio::join!(by_frame, by_rest);
+        assert_eq!(by_frame + passed(by_rest, 201), 20);
+        let stored: Vec<u64> = app.rows("SELECT COUNT(*) FROM messages WHERE kind = 'text'").await;
+        assert_eq!(stored, [20 * window], "what was refused is not stored");
+        app.invariants_hold().await;
+        ann.says(rooms[0], "one more").await.refused(429, "rate_limited");
+        later(&app, Duration::from_secs(600)).await;
+    }
+    bob.says(rooms[0], "for all the same").await.created();
+}
+
+#[tokio::test]
+async fn a_users_messages_are_counted_apart_from_everybody_elses() {
+    let app = TestApp::with(&[("MESSAGE_LIMIT", "2/600")]).await;
+    let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    for person in [&ann, &bob] {
+        person.says(room, "one").await.created();
+        person.says(room, "two").await.created();
+        person.says(room, "three").await.refused(429, "rate_limited");
+    }
+    assert_eq!(ann.reads(room).await.len(), 1 + 4, "a refusal takes no number");
+}
+
+#[tokio::test]
+async fn sends_that_are_refused_or_repeated_count_too() {
+    let app = TestApp::with(&[("MESSAGE_LIMIT", "8/600")]).await;
+    let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
+    let (room, bobs) = (ann.opens_a_room().await, bob.opens_a_room().await);
+    let repeatable = |content: &str| json!({"roomId": room, "content": content, "clientMessageId": "k1"});
+    ann.post("/api/messages", repeatable("once")).await.created();
+    let mut socket = ann.connect().await;
+    ann.post("/api/messages", repeatable("once")).await.ok();
+    ann.post("/api/messages", repeatable("twice")).await.refused(409, "client_message_id_reused");
+    socket.refused("sendMessage", repeatable("twice"), "client_message_id_reused").await;
+    ann.says(bobs, "let me in").await.refused(403, "not_a_member");
+    socket.refused("sendMessage", json!({"roomId": 999_999_999, "content": "x"}), "room_not_found").await;
+    let somebody_else = json!({"roomId": room, "content": "x", "userId": bob.user_id});
+    ann.post("/api/messages", somebody_else).await.refused(403, "identity_mismatch");
+    let nothing = json!({"roomId": room, "content": "x", "replyTo": format!("{room}-99")});
+    assert_eq!(ann.post("/api/messages", nothing).await.wrong_fields(), ["replyTo"]);
+
+    ann.says(bobs, "let me in").await.refused(429, "rate_limited");
+    ann.post("/api/messages", repeatable("once")).await.refused(429, "rate_limited");
+    socket.refused("sendMessage", repeatable("once"), "rate_limited").await;
+    ann.says(room, "hello").await.refused(429, "rate_limited");
+    later(&app, Duration::from_secs(600)).await;
+    ann.post("/api/messages", repeatable("once")).await.ok();
+}
+
+#[tokio::test]
+async fn of_fifty_frames_at_once_a_user_gets_the_number_of_the_limit_on_all_sockets_together() {
+    let app = TestApp::with(&[("FRAME_LIMIT", "20/600")]).await;
+    let ann = app.user("ann").await;
+    let mut sockets = [ann.connect().await, ann.connect().await];
+    for _ in 1..=2 {
+        let pongs = sockets.iter_mut().map(async |socket| {
+            for _ in 0..CROWD / 2 {
+                socket.send("ping", json!({})).await;
+            }
+            answers(socket, CROWD / 2, "pong").await
+        });
+        assert_eq!(join_all(pongs).await.into_iter().sum::<usize>(), 20);
+        later(&app, Duration::from_secs(600)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_frame_counts_like_any_other_and_a_send_does_not() {
+    let app = TestApp::with(&[("FRAME_LIMIT", "9/600"), ("MESSAGE_LIMIT", "12/600")]).await;
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    let room = ann.opens_a_room().await;
+    let mut socket = ann.connect().await;
+    let send = json!({"event": "sendMessage", "data": {"roomId": room, "content": "hello"}}).to_string();
+    let malformed = [
+        "hello",
+        "[]",
+        "{}",
+        r#"{"event": "nope"}"#,
+        r#"{"event": "ping", "data": []}"#,
+        &json!({"event": "ping", "ref": "x".repeat(255)}).to_string(),
+        r#"{"event": "joinRoom"}"#,
+        r#"{"event": "editMessage", "data": {"messageId": "1-1"}}"#,
+        r#"{"event": "sendMessage", "data": {"roomId": 1}}"#,
+    ];
+    for text in malformed {
+        socket.send_text(text).await;
+        assert_eq!(socket.receives("error").await["code"], "invalid_request", "{text}");
+        socket.send_text(send.as_str()).await;
+        socket.receives("ack").await;
+    }
+    for text in malformed.into_iter().chain([r#"{"event": "ping"}"#]) {
+        socket.send_text(text).await;
+        assert_eq!(socket.receives("error").await["code"], "rate_limited", "{text}");
+    }
+    for _ in malformed.len()..12 {
+        socket.send_text(send.as_str()).await;
+        socket.receives("ack").await;
+    }
+    socket.send_text(send).await;
+    assert_eq!(socket.receives("error").await["code"], "rate_limited");
+    bob.connect().await.has_nothing().await;
+}
+
+#[tokio::test]
+async fn a_socket_that_the_service_does_not_know_is_told_so_whatever_it_has_used_up() {
+    let app = TestApp::with(&[("FRAME_LIMIT", "1/600"), ("MESSAGE_LIMIT", "1/600")]).await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    for text in [
+        r#"{"event": "ping"}"#.to_owned(),
+        "hello".to_owned(),
+        json!({"event": "sendMessage", "data": {"roomId": room, "content": "x"}}).to_string(),
+    ] {
+        let mut socket = ann.connect().await;
+        socket.send("ping", json!({})).await;
+        socket.receive().await;
+        socket.send("sendMessage", json!({"roomId": room, "content": "x"})).await;
+        socket.receive().await;
+        app.run("UPDATE connections SET expires_at = UTC_TIMESTAMP(3)", ()).await;
+        socket.send_text(text).await;
+        assert_eq!(socket.receives("error").await["code"], "unauthenticated");
+        assert_eq!(socket.closed().await, 1000);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_tells_the_limit_and_when_to_come_back_in_headers_and_body_and_on_sockets() {
+    let settings = [
+        ("REGISTER_LIMIT", "2/500"),
+        ("PASSWORD_LIMIT", "2/500"),
+        ("TICKET_LIMIT", "2/500"),
+        ("MESSAGE_LIMIT", "2/500"),
+        ("FRAME_LIMIT", "2/500"),
+    ];
+    let app = TestApp::with(&settings).await;
+    let ann = app.prime("ann").await;
+    app.user("bob").await;
+    let room = ann.opens_a_room().await;
+    let mut socket = ann.connect().await;
+    for _ in 0..2 {
+        log_in(&app, "ann", "wrong").await.refused(401, "invalid_credentials");
+        ticket(&ann).await.created();
+        ann.says(room, "hello").await.created();
+        socket.receives("receiveMessage").await;
+        assert_eq!(socket.ask("ping", json!({})).await["event"], "pong");
+    }
+    // A while later, but in the same windows.
+    later(&app, Duration::from_secs(100)).await;
+    let refused = [
+        register(&app).await,
+        log_in(&app, "ann", "wrong").await,
+        ticket(&ann).await,
+        ann.says(room, "x").await,
+    ];
+    for answer in refused {
+        let header = |name: &str| answer.headers[name].to_str().unwrap().to_owned();
+        let reset = header("ratelimit-reset");
+        assert!((1..=400).contains(&reset.parse::<u64>().unwrap()), "{reset}");
+        assert_eq!((header("ratelimit-limit").as_str(), header("ratelimit-remaining").as_str()), ("2", "0"));
+        assert_eq!(header("retry-after"), reset);
+        assert_eq!(header("cache-control"), "no-store");
+        assert_eq!(answer.refused(429, "rate_limited")["retryAfter"], reset.parse::<u64>().unwrap());
+    }
+    for (event, data) in [("ping", json!({})), ("sendMessage", json!({"roomId": room, "content": "x"}))] {
+        let problem: Value = socket.refused(event, data, "rate_limited").await;
+        assert_eq!((&problem["status"], &problem["title"]), (&json!(429), &json!("Too Many Requests")));
+        assert!((1..=400).contains(&problem["retryAfter"].as_u64().unwrap()), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn zero_turns_a_limit_off() {
+    let settings = [
+        ("REGISTER_LIMIT", "0"),
+        ("PASSWORD_LIMIT", "0"),
+        ("TICKET_LIMIT", "0"),
+        ("MESSAGE_LIMIT", "0"),
+        ("FRAME_LIMIT", "0"),
+    ];
+    let app = TestApp::with(&settings).await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let mut socket = ann.connect().await;
+    assert_eq!(passed(join_all((0..25).map(|_| register(&app))).await, 201), 25);
+    assert_eq!(passed(join_all((0..15).map(|_| log_in(&app, "ann", "wrong"))).await, 401), 15);
+    assert_eq!(passed(join_all((0..35).map(|_| ticket(&ann))).await, 201), 35);
+    let sends = join_all((0..70).map(|_| ann.says(room, "hello"))).await;
+    assert_eq!(passed(sends, 201), 70);
+    for _ in 0..70 {
+        socket.send("ping", json!({})).await;
+    }
+    assert_eq!(answers(&mut socket, 70, "pong").await, 70);
+    assert!(app.rows::<String>("SELECT name FROM rate_limits").await.is_empty(), "and nothing is counted");
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn a_window_opens_with_its_first_and_ends_for_all_at_once() {
+    let app = TestApp::with(&[("MESSAGE_LIMIT", "2/600"), ("FRAME_LIMIT", "2/600")]).await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let mut socket = ann.connect().await;
+    let draft = json!({"roomId": room, "content": "hello"});
+    for _ in 0..3 {
+        socket.acked("sendMessage", draft.clone()).await;
+        socket.ask("sync", json!({"rooms": {}})).await;
+        // The second comes late in the window, and does not hold it open.
+        later(&app, Duration::from_secs(590)).await;
+        socket.acked("sendMessage", draft.clone()).await;
+        socket.ask("sync", json!({"rooms": {}})).await;
+        socket.refused("sendMessage", draft.clone(), "rate_limited").await;
+        socket.refused("ping", json!({}), "rate_limited").await;
+        later(&app, Duration::from_secs(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn one_user_who_sends_into_many_rooms_at_once_amid_joins_and_leaves_meets_no_deadlock() {
+    let app = TestApp::with(&[("MESSAGE_LIMIT", "1000/600")]).await;
+    let ann = app.prime("ann").await;
+    let rooms = join_all((0..4).map(|_| ann.opens_a_room())).await;
+    let names: Vec<_> = (0..4).map(|number| format!("guest{number}")).collect();
+    let guests: Vec<Person> = join_all(names.iter().map(|name| app.prime(name))).await;
+    let mut sockets = join_all((0..4).map(|_| ann.connect())).await;
+    // Each socket sends into all rooms, beginning with another one.
+    let by_frame = join_all(sockets.iter_mut().enumerate().map(async |(first, socket)| {
+        for number in 0..40 {
+            let room = rooms[(first + number) % 4];
+            socket.send("sendMessage", json!({"roomId": room, "content": "frame"})).await;
+        }
+        answers(socket, 40, "ack").await
+    }));
+    let by_rest = join_all((0..4).map(async |first| {
+        for number in 0..20 {
+            ann.says(rooms[(first + number) % 4], "post").await.created();
+        }
+    }));
+    let in_and_out = join_all(guests.iter().enumerate().map(async |(first, guest)| {
+        for number in 0..12 {
+            let room = rooms[(first + number) % 4];
+            guest.joins(room).await.created();
+            guest.says(room, "here I am").await.created();
+            guest.leaves(room).await.no_content();
+        }
+    }));
+    let (acks, _, _) = tokio::join!(by_frame, by_rest, in_and_out);
+    assert_eq!(acks, [40; 4]);
+    let counted: Vec<u64> = app
+        .rows(&format!(
+            "SELECT tally & 1048575 FROM rate_limits WHERE name = 'message' AND subject = '{}'",
+            ann.user_id
+        ))
+        .await;
+    assert_eq!(counted, [4 * 40 + 4 * 20]);
+    app.invariants_hold().await;
+}

@@ -1,0 +1,78 @@
+//! With `SIGNUP_GRANTS` closed.
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use super::{place, registers};
+use crate::harness::{Person, TestApp};
+
+async fn closed() -> TestApp {
+    TestApp::with(&[("SIGNUP_GRANTS", "closed")]).await
+}
+
+#[tokio::test]
+async fn an_organization_that_exists_takes_its_join_code() {
+    let app = closed().await;
+    let code = registers(&app, "Acme", json!({})).await.created()["joinCode"].clone();
+    for wrong in [json!({}), json!({"joinCode": null}), json!({"joinCode": "guess"})] {
+        registers(&app, "acme", wrong).await.refused(403, "organization_closed");
+    }
+    let entered = registers(&app, "ACME", json!({"joinCode": code})).await.created();
+    assert_eq!(place(&entered), ("Acme", "user", false));
+    assert_eq!(entered["warnings"], json!([]));
+}
+
+#[tokio::test]
+async fn the_join_code_of_one_organization_does_not_open_another() {
+    let app = closed().await;
+    registers(&app, "Acme", json!({})).await.created();
+    let code = registers(&app, "Bell", json!({})).await.created()["joinCode"].clone();
+    registers(&app, "Acme", json!({"joinCode": code})).await.refused(403, "organization_closed");
+}
+
+#[tokio::test]
+async fn the_join_code_gives_no_role() {
+    let app = closed().await;
+    let code = registers(&app, "Acme", json!({})).await.created()["joinCode"].clone();
+    let answer = registers(&app, "Acme", json!({"joinCode": code, "role": "moderator"})).await;
+    answer.refused(403, "role_not_allowed");
+}
+
+#[tokio::test]
+async fn public_takes_no_code() {
+    let app = closed().await;
+    assert_eq!(place(&registers(&app, "public", json!({})).await.created()), ("public", "user", false));
+}
+
+#[tokio::test]
+async fn of_eight_who_register_one_new_name_at_once_one_makes_it_and_the_others_have_no_code() {
+    let app = closed().await;
+    let answers = join_all((0..8).map(|_| registers(&app, "Acme", json!({})))).await;
+    let (made, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 201);
+    assert_eq!((made.len(), refused.len()), (1, 7));
+    for answer in refused {
+        answer.refused(403, "organization_closed");
+    }
+    let users: Vec<u64> = app.rows("SELECT COUNT(*) FROM users").await;
+    assert_eq!(users, [1]);
+}
+
+#[tokio::test]
+async fn a_renewed_code_opens_and_the_old_one_is_void_at_once() {
+    let app = closed().await;
+    let founded = registers(&app, "Acme", json!({})).await.created();
+    let ann = Person::new(&app, &founded);
+    let renewed = ann.post("/api/organization/join-code", json!({})).await.created()["joinCode"].clone();
+    let old = registers(&app, "Acme", json!({"joinCode": founded["joinCode"]})).await;
+    old.refused(403, "organization_closed");
+    registers(&app, "Acme", json!({"joinCode": renewed})).await.created();
+}
+
+#[tokio::test]
+async fn join_codes_are_stored_as_hashes_only() {
+    let app = closed().await;
+    let code = registers(&app, "Acme", json!({})).await.created()["joinCode"].clone();
+    let hashes: Vec<Vec<u8>> = app.rows("SELECT code_hash FROM join_codes").await;
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, code.as_str().unwrap().as_bytes());
+    assert_eq!(hashes, [digest.as_ref()]);
+}

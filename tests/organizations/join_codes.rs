@@ -1,0 +1,41 @@
+use serde_json::json;
+
+use crate::harness::TestApp;
+
+#[tokio::test]
+async fn an_admin_renews_the_join_code_and_gets_another_one_each_time() {
+    let app = TestApp::start().await;
+    let ann = app.foreigner("ann").await;
+    let first = ann.post("/api/organization/join-code", json!({})).await.created();
+    let second = ann.post("/api/organization/join-code", json!({})).await.created();
+    assert_ne!(first, second);
+}
+
+#[tokio::test]
+async fn only_an_admin_renews_the_join_code() {
+    let app = TestApp::start().await;
+    let (_, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
+    for role in ["user", "moderator"] {
+        app.set_role(&bob, role).await;
+        bob.post("/api/organization/join-code", json!({})).await.refused(403, "role_required");
+    }
+    app.set_role(&bob, "admin").await;
+    bob.post("/api/organization/join-code", json!({})).await.created();
+}
+
+#[tokio::test]
+async fn an_admin_renews_the_code_of_the_own_organization_alone() {
+    let app = TestApp::start().await;
+    let (ann, zoe) = (app.foreigner("ann").await, app.of("Bell", "zoe").await);
+    let hash = async |person: &crate::harness::Person| -> Vec<Vec<u8>> {
+        let of = &person.user_id;
+        app.rows(&format!(
+            "SELECT code_hash FROM join_codes JOIN users USING (organization_id) WHERE user_id = '{of}'"
+        ))
+        .await
+    };
+    let (of_ann, of_zoe) = (hash(&ann).await, hash(&zoe).await);
+    ann.post("/api/organization/join-code", json!({})).await.created();
+    assert_ne!(hash(&ann).await, of_ann);
+    assert_eq!(hash(&zoe).await, of_zoe);
+}

@@ -1,0 +1,114 @@
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Person, TestApp};
+
+/// The userIds of a page.
+fn ids(page: &Value) -> Vec<&str> {
+    page["data"].as_array().unwrap().iter().map(|user| user["userId"].as_str().unwrap()).collect()
+}
+
+async fn search(asker: &Person, q: &str) -> Answer {
+    let encoded: String = q.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    asker.get(&format!("/users?pageSize=100&q={encoded}")).await
+}
+
+#[tokio::test]
+async fn the_people_of_the_organization_come_page_by_page_in_the_order_of_their_ids() {
+    let app = TestApp::start().await;
+    let (cat, ann, bob) = (app.user("cat").await, app.user("ann").await, app.user("bob").await);
+    app.organization(&[&ann, &bob, &cat]).await;
+    let page = ann.get("/users?pageSize=2").await.ok();
+    assert_eq!(ids(&page), [&ann.user_id, &bob.user_id]);
+    assert_eq!((&page["total"], &page["pages"], &page["currentPage"]), (&json!(3), &json!(2), &json!(1)));
+    let page = ann.get("/api/users?pageSize=2&page=2").await.ok();
+    assert_eq!(ids(&page), [&cat.user_id]);
+    let page = ann.get("/users?page=7").await.ok();
+    assert_eq!((ids(&page), &page["total"], &page["currentPage"]), (vec![], &json!(3), &json!(7)));
+}
+
+#[tokio::test]
+async fn a_row_of_the_list_is_the_profile_that_get_profile_shows_in_public() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.rich("bob", 7).await);
+    app.organization(&[&ann, &bob]).await;
+    app.run(
+        "INSERT INTO friend_requests (from_id, to_id, status, created_at) VALUES (?, ?, 'pending', NOW())",
+        (&bob.user_id, &ann.user_id),
+    )
+    .await;
+    let _socket = bob.connect().await;
+    let page = ann.get("/users").await.ok();
+    assert_eq!(page["data"][1], ann.get(&format!("/api/profile/{}", bob.user_id)).await.ok());
+    assert_eq!(
+        (&page["data"][1]["friendship"], &page["data"][1]["online"]),
+        (&json!("requestReceived"), &json!(true))
+    );
+    // One's own row has the public fields too, and no more.
+    assert_eq!(page["data"][0]["friendship"], Value::Null);
+    assert!(page["data"][0].get("availCoins").is_none(), "{page}");
+}
+
+#[tokio::test]
+async fn nobody_of_another_organization_is_listed() {
+    let app = TestApp::start().await;
+    let (ann, bob, zoe) = (app.user("ann").await, app.user("bob").await, app.user("zoe").await);
+    app.organization(&[&ann, &bob]).await;
+    app.organization(&[&zoe]).await;
+    assert_eq!(ids(&zoe.get("/users").await.ok()), [&zoe.user_id]);
+    assert_eq!(search(&zoe, &ann.user_id).await.ok()["total"], 0);
+}
+
+#[tokio::test]
+async fn q_is_how_a_user_id_username_or_name_begins_and_only_a_user_id_has_case() {
+    let app = TestApp::start().await;
+    let ann = app.register(json!({"userId": "ann", "name": "Élodie Ångström"})).await;
+    let bob = app.register(json!({"userId": "bob", "name": "Robert"})).await;
+    let ending = &ann.user_id["ann".len()..];
+    let cat =
+        app.register(json!({"userId": "cat", "username": format!("Mieze Ä{ending}"), "name": "Chat"})).await;
+    app.organization(&[&ann, &bob, &cat]).await;
+    for (q, found) in [
+        ("ann", vec![&ann.user_id]),
+        ("ANN", vec![]),
+        ("nn", vec![]),
+        ("mieze ä", vec![&cat.user_id]),
+        ("MIEZE", vec![&cat.user_id]),
+        ("éLODIE å", vec![&ann.user_id]),
+        ("ROB", vec![&bob.user_id]),
+        ("c", vec![&cat.user_id]),
+        ("", vec![&ann.user_id, &bob.user_id, &cat.user_id]),
+    ] {
+        let page = search(&ann, q).await.ok();
+        assert_eq!(ids(&page), found, "{q}");
+        assert_eq!(page["total"], found.len(), "{q}");
+    }
+}
+
+#[tokio::test]
+async fn wildcards_in_q_are_themselves() {
+    let app = TestApp::start().await;
+    let ann = app.register(json!({"userId": "ann", "name": "100% Ann"})).await;
+    let bob = app.register(json!({"userId": "a_b", "name": "!Bob\\"})).await;
+    app.organization(&[&ann, &bob]).await;
+    for (q, found) in [
+        ("%", vec![]),
+        ("_", vec![]),
+        ("a_", vec![&bob.user_id]),
+        ("100%", vec![&ann.user_id]),
+        ("1%", vec![]),
+        ("!", vec![&bob.user_id]),
+        ("!Bob\\", vec![&bob.user_id]),
+        ("\\", vec![]),
+        ("'", vec![]),
+    ] {
+        assert_eq!(ids(&search(&ann, q).await.ok()), found, "{q}");
+    }
+}
+
+#[tokio::test]
+async fn every_wrong_parameter_is_named_at_once() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let wrong = ann.get("/users?page=0&pageSize=101&q=%00").await;
+    assert_eq!(wrong.wrong_fields(), ["page", "pageSize", "q"]);
+}

@@ -1,0 +1,97 @@
+use serde_json::{Value, json};
+
+use crate::harness::{Person, TestApp};
+
+/// Signs in once more, on a device of this name.
+async fn on(app: &TestApp, person: &Person, device_id: &str) -> Person {
+    let password = format!("{}'s password", person.user_id);
+    let login = json!({"userId": person.user_id, "password": password, "deviceId": device_id});
+    Person::new(app, &app.post("/api/auth/login", login).await.ok())
+}
+
+async fn listed(person: &Person) -> Vec<Value> {
+    person.get("/api/auth/sessions").await.ok()["sessions"].as_array().unwrap().clone()
+}
+
+/// The id of the session that asks.
+async fn own_session(person: &Person) -> String {
+    let own = listed(person).await.into_iter().find(|session| session["current"] == true);
+    own.unwrap()["sessionId"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn live_sessions_are_listed_newest_first_and_the_one_that_asks_is_marked() {
+    let app = TestApp::start().await;
+    let ann = app.register(json!({"userId": "ann", "deviceId": "phone"})).await;
+    let bob = app.user("bob").await;
+    app.run(
+        "UPDATE sessions SET created_at = created_at - INTERVAL 1 DAY WHERE user_id = ?",
+        (&ann.user_id,),
+    )
+    .await;
+    let laptop = on(&app, &ann, "laptop").await;
+    let summary = |sessions: &[Value]| -> Vec<(Value, Value)> {
+        sessions.iter().map(|session| (session["deviceId"].clone(), session["current"].clone())).collect()
+    };
+    let sessions = listed(&laptop).await;
+    assert_eq!(summary(&sessions), [(json!("laptop"), json!(true)), (json!("phone"), json!(false))]);
+    assert!(sessions[0]["createdAt"].as_str() < sessions[0]["expiresAt"].as_str());
+    assert_eq!(
+        summary(&listed(&ann).await),
+        [(json!("laptop"), json!(false)), (json!("phone"), json!(true))]
+    );
+    assert_eq!(summary(&listed(&bob).await), [(Value::Null, json!(true))]);
+}
+
+#[tokio::test]
+async fn an_ended_session_is_listed_no_more() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let (expired, logged_out) = (on(&app, &ann, "old phone").await, on(&app, &ann, "phone").await);
+    let expired = own_session(&expired).await;
+    app.run("UPDATE sessions SET expires_at = NOW() - INTERVAL 1 SECOND WHERE session_id = ?", (expired,))
+        .await;
+    logged_out.post("/api/auth/logout", json!({})).await.no_content();
+    assert_eq!(listed(&ann).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_revoked_session_ends_with_its_tokens_and_sockets_and_no_other_does() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let phone = on(&app, &ann, "phone").await;
+    let (mut here, mut there) = (ann.connect().await, phone.connect().await);
+    let id = own_session(&phone).await;
+    ann.delete(&format!("/api/auth/sessions/{id}")).await.no_content();
+    there.receives("sessionRevoked").await;
+    assert_eq!(there.closed().await, 1000);
+    phone.get("/api/profile/me").await.refused(401, "unauthenticated");
+    let refresh = app.post("/api/auth/refresh-token", json!({"refreshToken": phone.refresh_token})).await;
+    refresh.refused(401, "unauthenticated");
+    here.has_nothing().await;
+    assert_eq!(listed(&ann).await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_session_that_asks_can_be_revoked_too() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    ann.delete(&format!("/api/auth/sessions/{}", own_session(&ann).await)).await.no_content();
+    ann.get("/api/profile/me").await.refused(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn a_session_that_is_unknown_ended_or_somebody_elses_is_not_found() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let (revoked, expired) = (on(&app, &ann, "phone").await, on(&app, &ann, "old phone").await);
+    let (revoked, expired) = (own_session(&revoked).await, own_session(&expired).await);
+    ann.delete(&format!("/api/auth/sessions/{revoked}")).await.no_content();
+    app.run("UPDATE sessions SET expires_at = NOW() - INTERVAL 1 SECOND WHERE session_id = ?", (&expired,))
+        .await;
+    for id in ["unknown".to_owned(), revoked, expired, own_session(&bob).await] {
+        ann.delete(&format!("/api/auth/sessions/{id}")).await.refused(404, "session_not_found");
+    }
+    bob.get("/api/profile/me").await.ok();
+    assert_eq!(ann.delete("/api/auth/sessions/%00").await.wrong_fields(), ["sessionId"]);
+}

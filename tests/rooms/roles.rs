@@ -1,0 +1,81 @@
+use serde_json::json;
+
+use crate::harness::{Person, TestApp};
+
+/// A room of Ann's with Bob and Cid in it.
+async fn room_of_three(app: &TestApp) -> (Person, Person, Person, u64) {
+    let (ann, bob, cid) = (app.prime("ann").await, app.user("bob").await, app.user("cid").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    cid.joins(room).await.created();
+    (ann, bob, cid, room)
+}
+
+#[tokio::test]
+async fn the_owner_makes_moderators_and_plain_members_again() {
+    let app = TestApp::start().await;
+    let (ann, bob, _, room) = room_of_three(&app).await;
+    for role in ["moderator", "moderator", "member"] {
+        let answer = ann.appoints(room, &bob, role).await.ok();
+        assert_eq!(
+            (&answer["member"]["userId"], &answer["member"]["role"]),
+            (&json!(bob.user_id), &json!(role))
+        );
+        assert_eq!(ann.roles(room).await[1], (bob.user_id.clone(), role.to_owned()));
+    }
+    let socket = bob.connect().await;
+    assert_eq!(ann.appoints(room, &bob, "moderator").await.ok()["member"]["online"], true);
+    socket.close().await;
+    assert_eq!(ann.reads(room).await.len(), 2, "a role is no change in the history");
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn only_the_owner_gives_roles() {
+    let app = TestApp::start().await;
+    let (ann, bob, cid, room) = room_of_three(&app).await;
+    cid.appoints(room, &bob, "moderator").await.refused(403, "room_role_required");
+    cid.appoints(room, &cid, "moderator").await.refused(403, "room_role_required");
+    ann.appoints(room, &bob, "moderator").await.ok();
+    bob.appoints(room, &cid, "moderator").await.refused(403, "room_role_required");
+    bob.appoints(room, &ann, "member").await.refused(403, "room_role_required");
+    app.user("eve").await.appoints(room, &bob, "member").await.refused(403, "not_a_member");
+    let roles: Vec<_> = ann.roles(room).await.into_iter().map(|(_, role)| role).collect();
+    assert_eq!(roles, ["owner", "moderator", "member"]);
+}
+
+#[tokio::test]
+async fn an_owner_stays_the_owner_and_makes_no_other() {
+    let app = TestApp::start().await;
+    let (ann, bob, _, room) = room_of_three(&app).await;
+    assert_eq!(ann.appoints(room, &ann, "member").await.wrong_fields(), ["userId"]);
+    assert_eq!(ann.appoints(room, &bob, "owner").await.wrong_fields(), ["role"]);
+    let path = format!("/api/rooms/{room}/members/{}", bob.user_id);
+    for wrong in [json!({}), json!({"role": null}), json!({"role": 1}), json!({"role": "admin"})] {
+        assert_eq!(ann.patch(&path, wrong).await.wrong_fields(), ["role"]);
+    }
+    assert_eq!(ann.patch("/api/rooms/x/members/me", json!({})).await.wrong_fields(), ["roomId", "userId"]);
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn roles_are_given_to_members_of_the_room_alone() {
+    let app = TestApp::start().await;
+    let (ann, bob, _, room) = room_of_three(&app).await;
+    let (eve, zoe) = (app.user("eve").await, app.foreigner("zoe").await);
+    ann.appoints(room, &eve, "moderator").await.refused(404, "member_not_found");
+    ann.appoints(room, &zoe, "moderator").await.refused(404, "member_not_found");
+    ann.appoints(999_999_999, &bob, "moderator").await.refused(404, "room_not_found");
+    zoe.appoints(room, &bob, "moderator").await.refused(404, "room_not_found");
+}
+
+#[tokio::test]
+async fn a_direct_chat_has_no_moderators() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    app.turn_into(room, "direct").await;
+    ann.appoints(room, &bob, "moderator").await.refused(409, "direct_chat");
+    bob.appoints(room, &ann, "member").await.refused(409, "direct_chat");
+}

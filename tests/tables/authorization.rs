@@ -1,0 +1,222 @@
+//! Every function and event × who must not, or may only see their own: without a token, with an expired
+//! one, of a revoked session, of another organization, not a member, of a lower role.
+
+use serde_json::json;
+
+use super::world::{World, events};
+use crate::harness::{Answer, Person, TestApp};
+
+/// What somebody gets who is not who [`World::call`] is for.
+#[derive(Clone, Copy, Debug)]
+enum Gets {
+    /// A refusal with this status and code.
+    No(u16, &'static str),
+    /// An answer about things of their own.
+    Own,
+    /// As everybody of the organization.
+    Yes,
+}
+
+use Gets::{No, Own, Yes};
+
+/// `(other organization, not a member, lower role)` for each function. Who is of the other organization is
+/// prime and its admin; who is not a member is prime; who is of a lower role is a member.
+fn rights(function: &str) -> (Gets, Gets, Gets) {
+    let not_found = |code| No(404, code);
+    let room = not_found("room_not_found");
+    let message = not_found("message_not_found");
+    let outside = No(403, "not_a_member");
+    match function {
+        "logout"
+        | "create-ticket"
+        | "list-sessions"
+        | "update-profile"
+        | "list-coins"
+        | "list-invitations"
+        | "list-friend-requests"
+        | "list-friends" => (Own, Own, Own),
+        "list-users" => (Own, Yes, Yes),
+        "revoke-session" => {
+            (not_found("session_not_found"), not_found("session_not_found"), not_found("session_not_found"))
+        }
+        "get-profile" => (not_found("user_not_found"), Yes, Yes),
+        "update-user" => (not_found("user_not_found"), No(403, "role_required"), No(403, "role_required")),
+        "create-chatroom" => (Own, Own, No(403, "prime_required")),
+        "invite" => (room, No(403, "not_room_creator"), No(403, "not_room_creator")),
+        "revoke-invitation" => (
+            not_found("invitation_not_found"),
+            not_found("invitation_not_found"),
+            not_found("invitation_not_found"),
+        ),
+        "join-room" | "joinRoom" => (room, Yes, Yes),
+        "leave-room" | "leaveRoom" => (room, outside, Yes),
+        "list-members" | "send-message" | "sendMessage" | "get-chat" => (room, outside, Yes),
+        "delete-room" | "update-member" | "remove-member" => (room, outside, No(403, "room_role_required")),
+        "edit-message" | "editMessage" => (message, outside, No(403, "not_sender")),
+        "delete-message" | "deleteMessage" => (message, outside, No(403, "room_role_required")),
+        "sync" => (Own, Own, Yes),
+        "create-friend-request" => (not_found("user_not_found"), Yes, No(400, "invalid_request")),
+        // Bob asked, and may not answer himself.
+        "answer-friend-request" => (
+            not_found("friend_request_not_found"),
+            not_found("friend_request_not_found"),
+            not_found("friend_request_not_found"),
+        ),
+        "remove-friend" => {
+            (not_found("friend_not_found"), not_found("friend_not_found"), not_found("friend_not_found"))
+        }
+        "ping" => (Own, Own, Own),
+        _ => panic!("{function} needs a row in tests/tables/authorization.rs"),
+    }
+}
+
+/// What a function answers to somebody; none for one that [`World::call`] has nothing for.
+async fn ask(world: &World, function: &str, person: &Person) -> Option<Answer> {
+    let call = world.call(function)?;
+    Some(person.asks(call.method, &call.path, call.body).await)
+}
+
+#[tokio::test]
+async fn no_function_does_anything_without_a_good_token() {
+    let world = World::new(TestApp::start().await).await;
+    let app = &world.app;
+    let (expired, revoked) = (app.user("expired").await, app.user("revoked").await);
+    app.run("UPDATE sessions SET expires_at = UTC_TIMESTAMP(3) WHERE user_id = ?", (&expired.user_id,)).await;
+    revoked.post("/api/auth/logout", json!({})).await.no_content();
+    let tokens = [
+        ("no token", String::new()),
+        ("a forged token", format!("{}x", world.ann.access_token)),
+        ("an expired token", world.ann.expired_token()),
+        ("the token of a revoked session", revoked.access_token),
+        ("the token of an expired session", expired.access_token),
+    ];
+    for function in functions::catalogue().into_keys() {
+        for (what, token) in &tokens {
+            let mut nobody = world.ann.clone();
+            nobody.access_token.clone_from(token);
+            let Some(answer) = ask(&world, function, &nobody).await else { continue };
+            let code = answer.json["code"].as_str();
+            assert_eq!((answer.status, code), (401, Some("unauthenticated")), "{function} with {what}");
+        }
+    }
+    unharmed(&world).await;
+}
+
+/// Asks as somebody else, and holds the answer against what they should get.
+async fn asks_in_vain(world: &World, function: &str, person: &Person, gets: Gets) {
+    let Some(answer) = ask(world, function, person).await else { return };
+    let whole = answer.json.to_string();
+    match gets {
+        No(status, code) => {
+            assert_eq!((answer.status, &answer.json["code"]), (status, &code.into()), "{function}: {whole}");
+        }
+        Own | Yes => assert!((200..300).contains(&answer.status), "{function}: {whole}"),
+    }
+    if matches!(gets, No(404, _) | Own) {
+        holds_no_secret(world, function, &whole);
+    }
+}
+
+fn holds_no_secret(world: &World, name: &str, answer: &str) {
+    for secret in world.secrets() {
+        assert!(!answer.contains(&format!("\"{secret}\"")), "{name} tells `{secret}`: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_an_organization_is_there_for_another() {
+    let world = World::new(TestApp::start().await).await;
+    for function in functions::catalogue().into_keys().filter(|function| world.call(function).is_some()) {
+        let eve = foreign_admin(&world.app, &format!("eve-{function}")).await;
+        asks_in_vain(&world, function, &eve, rights(function).0).await;
+    }
+    unharmed(&world).await;
+}
+
+#[tokio::test]
+async fn who_is_not_a_member_gets_nothing_of_a_room() {
+    let world = World::new(TestApp::start().await).await;
+    for function in functions::catalogue().into_keys().filter(|function| world.call(function).is_some()) {
+        let dan = world.app.prime(&format!("dan-{function}")).await;
+        asks_in_vain(&world, function, &dan, rights(function).1).await;
+    }
+    unharmed(&world).await;
+}
+
+#[tokio::test]
+async fn a_lower_role_does_not_do_what_a_higher_one_may() {
+    for function in functions::catalogue().into_keys() {
+        let world = World::new(TestApp::start().await).await;
+        if world.call(function).is_some() {
+            asks_in_vain(&world, function, &world.bob, rights(function).2).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_may_may() {
+    for function in functions::catalogue().into_keys() {
+        let world = World::new(TestApp::start().await).await;
+        let Some(answer) = ask(&world, function, &world.ann).await else { continue };
+        assert!((200..300).contains(&answer.status), "{function}: {}", answer.json);
+    }
+}
+
+#[tokio::test]
+async fn no_event_does_anything_for_who_may_not() {
+    let world = World::new(TestApp::start().await).await;
+    let mut ann = world.ann.connect().await;
+    for event in events(&mut ann).await {
+        let (foreign, outside, lower) = rights(&event);
+        let eve = foreign_admin(&world.app, &format!("eve-{event}")).await;
+        let dan = world.app.prime(&format!("dan-{event}")).await;
+        for (person, gets) in [(&eve, foreign), (&dan, outside), (&world.bob, lower)] {
+            let No(_, code) = gets else { continue };
+            let mut socket = person.connect().await;
+            let problem = socket.refused(&event, world.frame(&event), code).await;
+            holds_no_secret(&world, &event, &problem.to_string());
+        }
+    }
+    unharmed(&world).await;
+}
+
+#[tokio::test]
+async fn no_event_does_anything_on_a_socket_whose_session_has_ended_or_that_has_expired() {
+    let world = World::new(TestApp::start().await).await;
+    let mut ann = world.ann.connect().await;
+    let app = &world.app;
+    for event in events(&mut ann).await {
+        for end in [
+            "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) WHERE user_id = ?",
+            "DELETE FROM connections WHERE user_id = ?",
+        ] {
+            let dan = app.prime(&format!("dan-{event}-{}", end.len())).await;
+            let mut socket = dan.connect().await;
+            app.run(end, (&dan.user_id,)).await;
+            socket.refused(&event, world.frame(&event), "unauthenticated").await;
+            assert_eq!(socket.closed().await, 1000, "{event}");
+        }
+    }
+    unharmed(&world).await;
+}
+
+/// Prime and admin, of another organization.
+async fn foreign_admin(app: &TestApp, user_id: &str) -> Person {
+    let eve = app.foreigner(user_id).await;
+    app.run("UPDATE users SET role = 'admin' WHERE user_id = ?", (&eve.user_id,)).await;
+    eve
+}
+
+/// That everything of the world is still there as it was.
+async fn unharmed(world: &World) {
+    let ann = world.ann.get("/api/profile/me").await.ok();
+    assert_eq!((&ann["role"], &ann["prime"], &ann["name"]), (&"admin".into(), &true.into(), &ann["userId"]));
+    let bob = world.bob.get("/api/profile/me").await.ok();
+    assert_eq!(
+        (&bob["role"], &bob["prime"], &bob["availCoins"]),
+        (&"user".into(), &false.into(), &1000.into())
+    );
+    let history = world.bob.reads(world.room).await;
+    assert!(history.iter().any(|(_, content)| content == "Tea is ready"), "{history:?}");
+    assert!(!history.iter().any(|(_, content)| content == "Hello" || content == "removed"), "{history:?}");
+}

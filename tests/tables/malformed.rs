@@ -1,0 +1,261 @@
+//! Bad input: each a 4xx that names everything that is wrong with it, and never a 500.
+
+use serde_json::{Value, json};
+
+use super::world::World;
+use crate::harness::TestApp;
+
+/// `(method, path, body, the wrong fields in alphabetical order)`; a word in braces in a path is the world's.
+fn requests() -> Vec<(&'static str, &'static str, Value, &'static [&'static str])> {
+    let long = "x".repeat(8001);
+    vec![
+        ("POST", "/api/auth/register", json!([]), &["body"]),
+        ("POST", "/api/auth/register", json!("ann"), &["body"]),
+        ("POST", "/api/auth/register", json!(null), &["body"]),
+        ("POST", "/api/auth/register", json!({}), &["password"]),
+        ("POST", "/api/auth/register", json!({"password": 12345678}), &["password"]),
+        (
+            "POST",
+            "/auth/register",
+            json!({"userId": "me", "username": "a@b", "email": "a", "phone": "1", "name": "", "password": "short",
+                   "availCoins": -1, "isPrime": "yes", "role": "king", "deviceId": "x\ny"}),
+            &[
+                "availCoins",
+                "deviceId",
+                "email",
+                "isPrime",
+                "name",
+                "password",
+                "phone",
+                "role",
+                "userId",
+                "username",
+            ],
+        ),
+        ("POST", "/api/create", json!({"password": "correct horse", "availCoins": 1.5}), &["availCoins"]),
+        (
+            "POST",
+            "/api/create",
+            json!({"password": "correct horse", "availCoins": 1_000_001}),
+            &["availCoins"],
+        ),
+        ("POST", "/api/create", json!({"password": "correct horse", "userId": {"$ne": null}}), &["userId"]),
+        ("POST", "/api/auth/login", json!({}), &["identifier", "password"]),
+        ("POST", "/api/login", json!({"userId": "a", "email": "b", "password": "p"}), &["identifier"]),
+        (
+            "POST",
+            "/api/login",
+            json!({"identifier": ["ann"], "password": ["p"]}),
+            &["identifier", "password"],
+        ),
+        ("POST", "/api/auth/refresh-token", json!({"refreshToken": 7}), &["refreshToken"]),
+        ("POST", "/refresh-token", json!({}), &["refreshToken"]),
+        ("POST", "/api/auth/logout", json!({"everywhere": "yes"}), &["everywhere"]),
+        ("GET", "/api/users?page=0&pageSize=101", Value::Null, &["page", "pageSize"]),
+        ("GET", "/users?page=-1&pageSize=ten", Value::Null, &["page", "pageSize"]),
+        ("GET", "/api/coins?page=1.5", Value::Null, &["page"]),
+        ("GET", "/api/profile/a%20b", Value::Null, &["userId"]),
+        (
+            "PATCH",
+            "/api/profile",
+            json!({"name": "", "username": "1", "email": "x", "phone": "x", "deviceId": 1.5}),
+            &["deviceId", "email", "name", "phone", "username"],
+        ),
+        ("PATCH", "/api/profile", json!({"password": "a new password"}), &["currentPassword"]),
+        (
+            "PATCH",
+            "/api/profile",
+            json!({"password": "short", "currentPassword": 1}),
+            &["currentPassword", "password"],
+        ),
+        (
+            "PATCH",
+            "/api/users/{bob}",
+            json!({"role": "king", "prime": 1, "coins": 5}),
+            &["coins", "prime", "role"],
+        ),
+        (
+            "PATCH",
+            "/api/users/{bob}",
+            json!({"coins": {"delta": 0, "reason": "", "idempotencyKey": ""}}),
+            &["coins.delta", "coins.idempotencyKey", "coins.reason"],
+        ),
+        (
+            "PATCH",
+            "/api/users/{bob}",
+            json!({"coins": {}}),
+            &["coins.delta", "coins.idempotencyKey", "coins.reason"],
+        ),
+        (
+            "PATCH",
+            "/api/users/{bob}",
+            json!({"coins": {"delta": 1e12, "reason": "x", "idempotencyKey": "x"}}),
+            &["coins.delta"],
+        ),
+        ("POST", "/api/chatrooms", json!({"name": " ", "password": "short"}), &["name", "password"]),
+        (
+            "POST",
+            "/api/chatrooms",
+            json!({"name": "a\u{7}", "password": "x".repeat(73)}),
+            &["name", "password"],
+        ),
+        ("POST", "/api/invite", json!({}), &["password", "roomId", "userId"]),
+        (
+            "POST",
+            "/api/invite",
+            json!({"roomId": "one", "password": 1, "userId": ""}),
+            &["password", "roomId", "userId"],
+        ),
+        ("POST", "/api/joinroom", json!({}), &["roomId"]),
+        (
+            "POST",
+            "/api/joinroom",
+            json!({"roomId": -1, "password": 5, "userId": []}),
+            &["password", "roomId", "userId"],
+        ),
+        ("POST", "/api/joinroom", json!({"inviteToken": 5}), &["inviteToken"]),
+        ("DELETE", "/api/invitations/first", Value::Null, &["invitationId"]),
+        ("POST", "/api/rooms/1.5/leave", json!({}), &["roomId"]),
+        ("DELETE", "/api/rooms/x", Value::Null, &["roomId"]),
+        ("GET", "/api/rooms/x/members", Value::Null, &["roomId"]),
+        ("PATCH", "/api/rooms/{room}/members/{bob}", json!({"role": "owner"}), &["role"]),
+        ("PATCH", "/api/rooms/{room}/members/{bob}", json!({}), &["role"]),
+        ("DELETE", "/api/rooms/{room}/members/a%20b", Value::Null, &["userId"]),
+        ("POST", "/api/messages", json!({}), &["content", "roomId"]),
+        ("POST", "/api/messages", json!({"roomId": true, "content": ""}), &["content", "roomId"]),
+        ("POST", "/api/messages", json!({"roomId": 1, "content": long}), &["content"]),
+        ("POST", "/api/messages", json!({"roomId": 1, "content": "a\u{0}b"}), &["content"]),
+        (
+            "POST",
+            "/api/messages",
+            json!({"roomId": 1, "content": {}, "clientMessageId": "x".repeat(65), "isEncrypted": 1, "replyTo": "2-x"}),
+            &["clientMessageId", "content", "isEncrypted", "replyTo"],
+        ),
+        ("POST", "/api/messages", json!({"roomId": 1, "content": "hi", "replyTo": "2-1"}), &["replyTo"]),
+        ("PATCH", "/api/messages/{message}", json!({}), &["content"]),
+        ("PATCH", "/api/messages/{message}", json!({"content": 5}), &["content"]),
+        ("PATCH", "/api/messages/message-123", json!({"content": "hi"}), &["messageId"]),
+        ("DELETE", "/api/messages/12", Value::Null, &["messageId"]),
+        ("GET", "/chats/x", Value::Null, &["chatId"]),
+        ("GET", "/chats/{room}?before=x&after=-1&limit=201", Value::Null, &["after", "before", "limit"]),
+        ("POST", "/api/sync", json!({}), &["rooms"]),
+        ("POST", "/api/sync", json!({"rooms": [1]}), &["rooms"]),
+        ("POST", "/api/sync", json!({"rooms": {"1": "x", "y": 0}}), &["rooms", "rooms.1"]),
+        ("POST", "/api/friend-requests", json!({}), &["userId"]),
+        ("POST", "/api/friend-requests", json!({"userId": "a b"}), &["userId"]),
+        ("PATCH", "/api/friend-requests/{request}", json!({"status": "maybe"}), &["status"]),
+        ("PATCH", "/api/friend-requests/x", json!({"status": "accepted"}), &["id"]),
+        ("DELETE", "/api/friends/a%20b", Value::Null, &["userId"]),
+        ("DELETE", "/api/auth/sessions/a%0Ab", Value::Null, &["sessionId"]),
+    ]
+}
+
+#[tokio::test]
+async fn a_request_with_wrong_fields_is_a_400_that_names_them_all() {
+    let world = World::new(TestApp::start().await).await;
+    for (method, path, body, wrong) in requests() {
+        let path = path
+            .replace("{bob}", &world.bob.user_id)
+            .replace("{room}", &world.room.to_string())
+            .replace("{message}", &world.message)
+            .replace("{request}", &world.friend_request.to_string());
+        let answer = world.ann.asks(method, &path, (method != "GET").then_some(body.clone())).await;
+        let names = answer.wrong_fields();
+        assert_eq!(names, wrong, "{method} {path} {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_is_a_400_that_says_where() {
+    let world = World::new(TestApp::start().await).await;
+    for (body, place) in [
+        ("", "there is none"),
+        ("{", "line 1, column 1"),
+        ("{\"roomId\": 1,\n \"content\": }", "line 2"),
+        ("{\"content\": \"\u{1}\"}", "line 1"),
+        ("\u{feff}{}", "line 1, column 1"),
+        ("{'content': 'x'}", "line 1, column 2"),
+    ] {
+        let request = world.app.http.post(format!("{}/api/messages", world.app.url)).body(body);
+        let request = request.bearer_auth(&world.ann.access_token);
+        let answer = crate::harness::Answer::of(request, "POST", "/api/messages", None).await;
+        let problem = answer.refused(400, "invalid_request");
+        assert_eq!(problem["errors"][0]["field"], "body", "{body:?}");
+        assert!(problem["errors"][0]["message"].as_str().unwrap().contains(place), "{body:?}: {problem}");
+    }
+    // Bytes that are no UTF-8, and a depth that would overflow a stack.
+    for body in [vec![b'{', b'"', 0xff, b'"', b':', b'1', b'}'], b"[".repeat(100_000)] {
+        let request = world.app.http.post(format!("{}/api/messages", world.app.url)).body(body);
+        let request = request.bearer_auth(&world.ann.access_token);
+        crate::harness::Answer::of(request, "POST", "/api/messages", None)
+            .await
+            .refused(400, "invalid_request");
+    }
+}
+
+#[tokio::test]
+async fn a_frame_with_wrong_fields_gets_an_error_that_names_them_all_and_the_socket_stays_open() {
+    let world = World::new(TestApp::start().await).await;
+    let mut socket = world.ann.connect().await;
+    for (text, wrong) in [
+        ("", vec!["frame"]),
+        ("hello", vec!["frame"]),
+        ("[]", vec!["frame"]),
+        ("null", vec!["frame"]),
+        ("{\"event\": \"ping\"", vec!["frame"]),
+        ("{}", vec!["event"]),
+        (r#"{"event": 5}"#, vec!["event"]),
+        (r#"{"event": "Ping"}"#, vec!["event"]),
+        (r#"{"event": "connect"}"#, vec!["event"]),
+        (r#"{"event": "ping", "data": "x"}"#, vec!["data"]),
+        (r#"{"event": "ping", "data": [1]}"#, vec!["data"]),
+        (r#"{"event": "joinRoom"}"#, vec!["roomId"]),
+        (
+            r#"{"event": "joinRoom", "data": {"roomId": 1.5, "password": [], "userId": true}}"#,
+            vec!["password", "roomId", "userId"],
+        ),
+        (r#"{"event": "joinRoom", "data": {"roomId": 1, "inviteToken": {}}}"#, vec!["inviteToken"]),
+        (r#"{"event": "leaveRoom", "data": {"roomId": "x"}}"#, vec!["roomId"]),
+        (r#"{"event": "sendMessage", "data": {}}"#, vec!["content", "roomId"]),
+        (
+            r#"{"event": "sendMessage", "data": {"roomId": 1, "content": "", "clientMessageId": "", "isEncrypted": "no", "replyTo": 7}}"#,
+            vec!["clientMessageId", "content", "isEncrypted", "replyTo"],
+        ),
+        (r#"{"event": "editMessage", "data": {}}"#, vec!["content", "messageId"]),
+        (
+            r#"{"event": "editMessage", "data": {"messageId": "message-123", "content": ""}}"#,
+            vec!["content", "messageId"],
+        ),
+        (r#"{"event": "deleteMessage", "data": {"messageId": 5}}"#, vec!["messageId"]),
+        (r#"{"event": "sync", "data": {"rooms": {"1": -1}}}"#, vec!["rooms.1"]),
+        (r#"{"event": "sync"}"#, vec!["rooms"]),
+    ] {
+        socket.send_text(text).await;
+        let frame = socket.receive().await;
+        assert_eq!(
+            (&frame["event"], &frame["data"]["code"]),
+            (&json!("error"), &json!("invalid_request")),
+            "{text}: {frame}"
+        );
+        let errors = frame["data"]["errors"].as_array().unwrap();
+        let mut names: Vec<_> = errors.iter().map(|error| error["field"].as_str().unwrap()).collect();
+        names.sort_unstable();
+        assert_eq!(names, wrong, "{text}");
+    }
+    socket.send_text(json!({"event": "ping", "ref": "x".repeat(300)}).to_string()).await;
+    assert_eq!(socket.receive().await["data"]["errors"][0]["field"], "ref");
+    socket.has_nothing().await;
+}
+
+#[tokio::test]
+async fn no_id_or_text_reaches_the_sql_as_more_than_a_value() {
+    let world = World::new(TestApp::start().await).await;
+    let hostile =
+        ["' OR '1'='1", "\"; DROP TABLE users; --", "%", "_", "\\", "1 UNION SELECT 1", "🦀'", "a\u{202e}b"];
+    for text in hostile {
+        world.ann.says(world.room, text).await.created();
+        assert!(world.bob.reads(world.room).await.iter().any(|(_, content)| content == text), "{text}");
+        let login = json!({"identifier": text, "password": text});
+        world.app.post("/api/auth/login", login).await.refused(401, "invalid_credentials");
+    }
+}

@@ -1,0 +1,279 @@
+//! Under load: a socket whose session ends, whose user is removed, or whose room is deleted gets nothing
+//! that is committed afterwards (contract section 4).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::harness::{Person, Socket, TestApp};
+
+/// Ann's room, with three who talk in it by turns, and Bob.
+struct Crowd {
+    ann: Person,
+    bob: Person,
+    talkers: Vec<Person>,
+    room: u64,
+}
+
+async fn crowd(app: &TestApp) -> Crowd {
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let bob = app.register(json!({"userId": "bob", "password": "correct horse"})).await;
+    bob.joins(room).await.created();
+    let mut talkers = Vec::new();
+    for number in 0..3 {
+        let talker = app.user(&format!("talker{number}")).await;
+        talker.joins(room).await.created();
+        talkers.push(talker);
+    }
+    Crowd { ann, bob, talkers, room }
+}
+
+impl Crowd {
+    /// All talk at once, by REST and by frames, while `act` is done and ten times more after it. Answers
+    /// what `act` does, and the numbers of all messages that were acknowledged.
+    async fn talks_during<T>(&self, act: impl Future<Output = T>) -> (T, Vec<u64>) {
+        let done = AtomicBool::new(false);
+        let more = |after: &mut u32| {
+            *after += u32::from(done.load(Ordering::SeqCst));
+            *after <= 10
+        };
+        let by_rest = join_all(self.talkers.iter().chain([&self.ann]).map(async |person| {
+            let (mut seqs, mut after) = (Vec::new(), 0);
+            while more(&mut after) {
+                let answer = person.says(self.room, "by REST").await;
+                match answer.status {
+                    201 => seqs.push(answer.json["message"]["seq"].as_u64().unwrap()),
+                    // Only a deleted room refuses them.
+                    _ => _ = answer.refused(404, "room_not_found"),
+                }
+            }
+            seqs
+        }));
+        let by_frame = join_all(self.talkers.iter().map(async |person| {
+            let mut socket = person.connect().await;
+            let (mut seqs, mut after) = (Vec::new(), 0);
+            while more(&mut after) {
+                let reference =
+                    socket.send("sendMessage", json!({"roomId": self.room, "content": "by frame"})).await;
+                let answer = answer(&mut socket, reference).await;
+                match answer["event"].as_str() {
+                    Some("ack") => seqs.push(answer["data"]["seq"].as_u64().unwrap()),
+                    _ => assert_eq!(answer["data"]["code"], "room_not_found", "{answer}"),
+                }
+            }
+            seqs
+        }));
+        let act = async {
+            let outcome = act.await;
+            done.store(true, Ordering::SeqCst);
+            outcome
+        };
+        let (outcome, by_rest, by_frame) = tokio::join!(act, by_rest, by_frame);
+        (outcome, by_rest.into_iter().chain(by_frame).flatten().collect())
+    }
+
+    /// The room's newest number.
+    async fn last_seq(&self) -> u64 {
+        self.ann.get(&format!("/chats/{}?limit=1", self.room)).await.ok()["lastSeq"].as_u64().unwrap()
+    }
+}
+
+/// The frame that answers this `ref`; others are passed over.
+async fn answer(socket: &mut Socket, reference: u64) -> Value {
+    loop {
+        let frame = socket.receive().await;
+        if frame["ref"] == reference {
+            return frame;
+        }
+    }
+}
+
+/// Waits until the talk is under way.
+async fn hears_some(socket: &mut Socket) -> Vec<Value> {
+    let mut frames = Vec::new();
+    for _ in 0..8 {
+        frames.push(socket.receive().await);
+    }
+    frames
+}
+
+/// The numbers of the messages among these frames.
+fn heard(frames: &[Value]) -> Vec<u64> {
+    let messages = frames.iter().filter(|frame| frame["event"] == "receiveMessage");
+    messages.map(|frame| frame["data"]["seq"].as_u64().unwrap()).collect()
+}
+
+fn has(frames: &[Value], event: &str) -> bool {
+    frames.iter().any(|frame| frame["event"] == event)
+}
+
+#[tokio::test]
+async fn who_is_removed_amid_the_talk_gets_nothing_that_is_said_afterwards() {
+    let app = TestApp::start().await;
+    let crowd = crowd(&app).await;
+    let mut sockets = [crowd.bob.connect().await, crowd.bob.connect().await];
+    let (mut frames, acked) = {
+        let [first, _] = &mut sockets;
+        crowd
+            .talks_during(async {
+                let frames = hears_some(first).await;
+                crowd.ann.removes(crowd.room, &crowd.bob).await.no_content();
+                frames
+            })
+            .await
+    };
+    let sync = crowd.ann.get(&format!("/chats/{}?limit=200", crowd.room)).await.ok();
+    let history = sync["messages"].as_array().unwrap();
+    let removal =
+        history.iter().find(|message| message["content"] == "removed").unwrap()["seq"].as_u64().unwrap();
+    let later = acked.iter().filter(|&&seq| seq > removal).count();
+    assert!(later >= 60, "{later} messages were sent after the removal");
+    for socket in &mut sockets {
+        frames.extend(socket.rest().await);
+        assert!(has(&frames, "removedFromRoom"));
+        let heard = heard(&frames);
+        assert!(!heard.is_empty() && heard.iter().all(|&seq| seq < removal), "{heard:?} around {removal}");
+        socket.refused("sendMessage", json!({"roomId": crowd.room, "content": "x"}), "not_a_member").await;
+        frames.clear();
+    }
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn a_socket_whose_session_ends_amid_the_talk_gets_nothing_that_is_said_afterwards() {
+    let app = TestApp::start().await;
+    let crowd = crowd(&app).await;
+    let login = json!({"userId": crowd.bob.user_id, "password": "correct horse"});
+    let laptop = Person::new(&app, &app.post("/api/auth/login", login).await.ok());
+    let (mut on_phone, mut on_laptop) = (crowd.bob.connect().await, laptop.connect().await);
+    let ((mut frames, last), acked) = crowd
+        .talks_during(async {
+            let frames = hears_some(&mut on_phone).await;
+            crowd.bob.post("/api/auth/logout", json!({})).await.no_content();
+            (frames, crowd.last_seq().await)
+        })
+        .await;
+    let (more, code) = on_phone.until_closed().await;
+    frames.extend(more);
+    assert!(has(&frames, "sessionRevoked"));
+    let heard_on_phone = heard(&frames);
+    assert!(heard_on_phone.iter().all(|&seq| seq <= last), "{heard_on_phone:?} after {last}");
+    assert_eq!(code, 1000);
+    // The other session hears every word.
+    let mut heard_on_laptop = heard(&on_laptop.rest().await);
+    let mut acked = acked;
+    heard_on_laptop.sort_unstable();
+    acked.sort_unstable();
+    assert_eq!(heard_on_laptop, acked);
+    assert!(acked.iter().filter(|&&seq| seq > last).count() >= 50);
+}
+
+#[tokio::test]
+async fn a_socket_that_was_ended_and_not_closed_gets_no_push_of_any_kind() {
+    let app = TestApp::start().await;
+    let (ann, bob, eve) = (app.prime("ann").await, app.prime("bob").await, app.user("eve").await);
+    let (room, other) = (ann.opens_a_room().await, ann.opens_a_room().await);
+    let mut socket = bob.connect().await;
+    // As when the function that ended the session was killed between its commit and the closing.
+    let end = "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) WHERE user_id = ?";
+    app.run(end, (&bob.user_id,)).await;
+    ann.invites(room, &bob).await.created();
+    for room in [room, other] {
+        bob.joins(room).await.created();
+        ann.says(room, "hello").await.created();
+    }
+    eve.joins(room).await.created();
+    eve.leaves(room).await.no_content();
+    ann.removes(room, &bob).await.no_content();
+    ann.delete(&format!("/api/rooms/{other}")).await.no_content();
+    // The answer to its own frame is the first that it gets, and the last.
+    socket.refused("ping", json!({}), "unauthenticated").await;
+    assert_eq!(socket.closed().await, 1000);
+}
+
+#[tokio::test]
+async fn a_socket_that_talks_while_its_session_ends_says_nothing_afterwards() {
+    let app = TestApp::start().await;
+    let crowd = crowd(&app).await;
+    let mut phone = crowd.bob.connect().await;
+    let (last, _) = crowd
+        .talks_during(async {
+            for number in 0..40 {
+                let message = json!({"roomId": crowd.room, "content": format!("phone {number}")});
+                phone.send("sendMessage", message).await;
+            }
+            crowd.bob.post("/api/auth/logout", json!({})).await.no_content();
+            crowd.last_seq().await
+        })
+        .await;
+    let (_, code) = phone.until_closed().await;
+    assert_eq!(code, 1000);
+    let late: Vec<u64> = app
+        .rows(&format!(
+            "SELECT seq FROM messages WHERE room_id = {} AND sender_id = '{}' AND seq > {last}",
+            crowd.room, crowd.bob.user_id
+        ))
+        .await;
+    assert_eq!(late, [0; 0]);
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn who_talks_while_being_removed_says_nothing_afterwards() {
+    let app = TestApp::start().await;
+    let crowd = crowd(&app).await;
+    let mut phone = crowd.bob.connect().await;
+    let ((), _) = crowd
+        .talks_during(async {
+            let mut references = Vec::new();
+            for number in 0..40 {
+                let message = json!({"roomId": crowd.room, "content": format!("phone {number}")});
+                references.push(phone.send("sendMessage", message).await);
+            }
+            crowd.ann.removes(crowd.room, &crowd.bob).await.no_content();
+            let mut open = references.len();
+            while open > 0 {
+                let frame = phone.receive().await;
+                let refused = frame["event"] == "error";
+                assert!(!refused || frame["data"]["code"] == "not_a_member", "{frame}");
+                open -= usize::from(references.iter().any(|reference| frame["ref"] == *reference));
+            }
+        })
+        .await;
+    let said: Vec<(u64, String)> = app
+        .rows(&format!(
+            "SELECT seq, content FROM messages WHERE room_id = {} AND sender_id = '{}' ORDER BY seq",
+            crowd.room, crowd.bob.user_id
+        ))
+        .await;
+    assert_eq!(said.last().unwrap().1, "removed", "{said:?}");
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn the_members_of_a_room_deleted_amid_the_talk_hear_only_what_was_stored_in_it() {
+    let app = TestApp::start().await;
+    let crowd = crowd(&app).await;
+    let other = crowd.ann.opens_a_room().await;
+    let mut socket = crowd.bob.connect().await;
+    let (mut frames, acked) = crowd
+        .talks_during(async {
+            let frames = hears_some(&mut socket).await;
+            crowd.ann.delete(&format!("/api/rooms/{}", crowd.room)).await.no_content();
+            frames
+        })
+        .await;
+    frames.extend(socket.rest().await);
+    assert!(has(&frames, "roomDeleted"));
+    let heard = heard(&frames);
+    assert!(heard.iter().all(|seq| acked.contains(seq)), "{heard:?} of {acked:?}");
+    socket.refused("sendMessage", json!({"roomId": crowd.room, "content": "x"}), "room_not_found").await;
+    crowd.ann.says(other, "elsewhere").await.created();
+    socket.has_nothing().await;
+    let left: Vec<u64> =
+        app.rows(&format!("SELECT COUNT(*) FROM messages WHERE room_id = {}", crowd.room)).await;
+    assert_eq!(left, [0]);
+    app.invariants_hold().await;
+}

@@ -1,0 +1,321 @@
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::harness::{Person, Socket, TestApp};
+
+/// A hold that ends while a test waits for it, and one that no test waits for.
+const SHORT: Duration = Duration::from_millis(50);
+const FOREVER: Duration = Duration::from_secs(3600);
+
+async fn holding(hold: Duration) -> TestApp {
+    TestApp::adjusted(|config| config.presence_hold = hold).await
+}
+
+async fn befriend(one: &Person, other: &Person) {
+    one.post("/api/friend-requests", json!({"userId": other.user_id})).await.created();
+    other.post("/api/friend-requests", json!({"userId": one.user_id})).await.created();
+}
+
+/// Ann and Bob, who are friends.
+async fn friends(app: &TestApp) -> (Person, Person) {
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    befriend(&ann, &bob).await;
+    (ann, bob)
+}
+
+fn presence(person: &Person, online: bool) -> Value {
+    json!({"userId": person.user_id, "online": online})
+}
+
+/// Waits until so many rows are left of a person.
+async fn until(app: &TestApp, count: u64, table: &str, person: &Person) {
+    let sql = format!("SELECT COUNT(*) FROM {table} AND user_id = '{}'", person.user_id);
+    let left = async { while app.rows::<u64>(&sql).await != [count] {} };
+    timeout(Duration::from_secs(20), left).await.unwrap_or_else(|_| panic!("{count} of {table}"));
+}
+
+/// The sockets that may do something.
+const OPEN: &str = "connections WHERE expires_at > UTC_TIMESTAMP(3)";
+/// Those, and those whose `$disconnect` is still under way.
+const KNOWN: &str = "connections WHERE TRUE";
+const SHOWN: &str = "presence WHERE TRUE";
+
+/// All that a socket has got so far.
+async fn received(socket: &mut Socket) -> Vec<Value> {
+    socket.send("ping", json!({})).await;
+    let mut frames = Vec::new();
+    loop {
+        let frame = socket.receive().await;
+        if frame["event"] == "pong" {
+            return frames;
+        }
+        frames.push(frame);
+    }
+}
+
+#[tokio::test]
+async fn friends_hear_when_the_first_socket_opens() {
+    let app = TestApp::start().await;
+    let (ann, bob) = friends(&app).await;
+    let mut bobs = [bob.connect().await, bob.connect().await];
+    let mut anns = ann.connect().await;
+    for socket in &mut bobs {
+        assert_eq!(socket.receives("presence").await, presence(&ann, true));
+        socket.has_nothing().await;
+    }
+    anns.has_nothing().await;
+}
+
+#[tokio::test]
+async fn friends_hear_when_the_only_socket_has_closed() {
+    let app = holding(SHORT).await;
+    let (ann, bob) = friends(&app).await;
+    let mut bobs = bob.connect().await;
+    for _ in 0..2 {
+        let anns = ann.connect().await;
+        assert_eq!(bobs.receives("presence").await, presence(&ann, true));
+        anns.close().await;
+        assert_eq!(bobs.receives("presence").await, presence(&ann, false));
+    }
+    bobs.has_nothing().await;
+}
+
+#[tokio::test]
+async fn nobody_else_hears_of_it() {
+    let app = holding(SHORT).await;
+    let (ann, bob) = friends(&app).await;
+    let (asking, rejected, stranger) = (app.user("cat").await, app.user("dan").await, app.user("eve").await);
+    for asker in [&asking, &rejected] {
+        let request = asker.post("/api/friend-requests", json!({"userId": ann.user_id})).await.created();
+        if asker.user_id == rejected.user_id {
+            let path = format!("/api/friend-requests/{}", request["friendRequest"]["id"]);
+            ann.patch(&path, json!({"status": "rejected"})).await.ok();
+        }
+    }
+    // A friend of a friend, too.
+    befriend(&bob, &stranger).await;
+    let mut others = [asking.connect().await, rejected.connect().await, stranger.connect().await];
+    let mut bobs = bob.connect().await;
+    ann.connect().await.close().await;
+    assert_eq!(bobs.receives("presence").await, presence(&ann, true));
+    assert_eq!(bobs.receives("presence").await, presence(&ann, false));
+    assert_eq!(others[2].receives("presence").await, presence(&bob, true));
+    for socket in &mut others {
+        socket.has_nothing().await;
+    }
+}
+
+#[tokio::test]
+async fn a_second_socket_is_silent_and_so_is_the_last_but_one_that_closes() {
+    let app = holding(SHORT).await;
+    let (ann, bob) = friends(&app).await;
+    let mut bobs = bob.connect().await;
+    let (first, second) = (ann.connect().await, ann.connect().await);
+    assert_eq!(bobs.receives("presence").await, presence(&ann, true));
+    first.close().await;
+    until(&app, 1, KNOWN, &ann).await;
+    bobs.has_nothing().await;
+    second.close().await;
+    assert_eq!(bobs.receives("presence").await, presence(&ann, false));
+}
+
+#[tokio::test]
+async fn a_reconnect_within_the_hold_is_silent() {
+    let app = holding(Duration::from_secs(1)).await;
+    let (ann, bob) = friends(&app).await;
+    let mut bobs = bob.connect().await;
+    let first = ann.connect().await;
+    assert_eq!(bobs.receives("presence").await, presence(&ann, true));
+    first.close().await;
+    until(&app, 0, OPEN, &ann).await;
+    let second = ann.connect().await;
+    // The first one's `$disconnect` has held back, and ended.
+    until(&app, 1, KNOWN, &ann).await;
+    bobs.has_nothing().await;
+    second.close().await;
+    assert_eq!(bobs.receives("presence").await, presence(&ann, false));
+}
+
+#[tokio::test]
+async fn every_reconnect_is_held_back_for_anew() {
+    let app = holding(Duration::from_secs(2)).await;
+    let (ann, bob) = friends(&app).await;
+    let mut bobs = bob.connect().await;
+    ann.connect().await.close().await;
+    assert_eq!(bobs.receives("presence").await, presence(&ann, true));
+    let second = ann.connect().await;
+    // She stays for half of the first hold.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    second.close().await;
+    // The first hold is over, the second is not.
+    until(&app, 1, KNOWN, &ann).await;
+    until(&app, 0, OPEN, &ann).await;
+    let _third = ann.connect().await;
+    until(&app, 1, KNOWN, &ann).await;
+    bobs.has_nothing().await;
+}
+
+#[tokio::test]
+async fn nothing_is_said_before_the_hold_is_over() {
+    let app = holding(FOREVER).await;
+    let (ann, bob) = friends(&app).await;
+    let mut bobs = bob.connect().await;
+    ann.connect().await.close().await;
+    until(&app, 0, OPEN, &ann).await;
+    assert_eq!(bobs.receives("presence").await, presence(&ann, true));
+    let cat = app.user("cat").await;
+    cat.post("/api/friend-requests", json!({"userId": bob.user_id})).await.created();
+    bobs.receives("friendRequest").await;
+    until(&app, 1, SHOWN, &ann).await;
+}
+
+#[tokio::test]
+async fn who_has_no_friends_is_not_waited_for() {
+    let app = holding(FOREVER).await;
+    let ann = app.user("ann").await;
+    let anns = ann.connect().await;
+    until(&app, 1, SHOWN, &ann).await;
+    anns.close().await;
+    until(&app, 0, SHOWN, &ann).await;
+    until(&app, 0, KNOWN, &ann).await;
+}
+
+#[tokio::test]
+async fn two_last_sockets_that_close_at_once_are_told_once() {
+    let app = holding(SHORT).await;
+    let (ann, bob) = friends(&app).await;
+    let mut bobs = bob.connect().await;
+    for _ in 0..10 {
+        let (first, second) = tokio::join!(ann.connect(), ann.connect());
+        tokio::join!(first.close(), second.close());
+        until(&app, 0, KNOWN, &ann).await;
+        let frames: Vec<_> =
+            received(&mut bobs).await.into_iter().map(|frame| frame["data"]["online"].clone()).collect();
+        assert_eq!(frames, [true, false]);
+    }
+}
+
+#[tokio::test]
+async fn however_sockets_come_and_go_the_last_word_is_true() {
+    let app = holding(Duration::from_millis(5)).await;
+    let (ann, bob) = friends(&app).await;
+    let mut bobs = bob.connect().await;
+    for round in 0..5 {
+        join_all((0..8).map(async |_| ann.connect().await.close().await)).await;
+        if round == 4 {
+            break;
+        }
+        until(&app, 0, KNOWN, &ann).await;
+        until(&app, 0, SHOWN, &ann).await;
+        assert_eq!(received(&mut bobs).await.last().unwrap()["data"], presence(&ann, false));
+    }
+    // The last round overlaps with one that stays.
+    let _stays = ann.connect().await;
+    until(&app, 1, KNOWN, &ann).await;
+    until(&app, 1, SHOWN, &ann).await;
+    assert_eq!(received(&mut bobs).await.last().unwrap()["data"], presence(&ann, true));
+}
+
+#[tokio::test]
+async fn who_is_signed_out_goes_offline() {
+    let app = holding(SHORT).await;
+    let (ann, bob) = friends(&app).await;
+    let mut bobs = bob.connect().await;
+    let mut anns = ann.connect().await;
+    assert_eq!(bobs.receives("presence").await, presence(&ann, true));
+    ann.post("/api/auth/logout", json!({})).await.no_content();
+    anns.receives("sessionRevoked").await;
+    assert_eq!(anns.closed().await, 1000);
+    assert_eq!(bobs.receives("presence").await, presence(&ann, false));
+}
+
+#[tokio::test]
+async fn a_socket_that_gives_way_to_a_newer_one_is_silent() {
+    let app = TestApp::with(&[("MAX_SOCKETS", "1")]).await;
+    let (ann, bob) = friends(&app).await;
+    let mut bobs = bob.connect().await;
+    let mut oldest = ann.connect().await;
+    assert_eq!(bobs.receives("presence").await, presence(&ann, true));
+    let _newest = ann.connect().await;
+    assert_eq!(oldest.closed().await, 1000);
+    until(&app, 1, KNOWN, &ann).await;
+    bobs.has_nothing().await;
+}
+
+#[tokio::test]
+async fn who_becomes_a_friend_of_somebody_online_hears_them_go() {
+    let app = holding(SHORT).await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let (anns, mut bobs) = (ann.connect().await, bob.connect().await);
+    befriend(&ann, &bob).await;
+    bobs.receives("friendRequest").await;
+    bobs.receives("friendRequestAnswered").await;
+    anns.close().await;
+    assert_eq!(bobs.receives("presence").await, presence(&ann, false));
+}
+
+#[tokio::test]
+async fn when_a_friendship_has_ended_nothing_more_is_heard() {
+    let app = holding(SHORT).await;
+    let (ann, bob) = friends(&app).await;
+    let mut bobs = bob.connect().await;
+    let anns = ann.connect().await;
+    assert_eq!(bobs.receives("presence").await, presence(&ann, true));
+    bob.delete(&format!("/api/friends/{}", ann.user_id)).await.no_content();
+    anns.close().await;
+    until(&app, 0, KNOWN, &ann).await;
+    ann.connect().await.close().await;
+    until(&app, 0, KNOWN, &ann).await;
+    bobs.has_nothing().await;
+}
+
+#[tokio::test]
+async fn when_a_friendship_ends_during_the_hold_nothing_more_is_heard() {
+    let app = holding(Duration::from_secs(1)).await;
+    let (ann, bob) = friends(&app).await;
+    let mut bobs = bob.connect().await;
+    ann.connect().await.close().await;
+    assert_eq!(bobs.receives("presence").await, presence(&ann, true));
+    until(&app, 0, OPEN, &ann).await;
+    bob.delete(&format!("/api/friends/{}", ann.user_id)).await.no_content();
+    until(&app, 0, KNOWN, &ann).await;
+    bobs.has_nothing().await;
+}
+
+#[tokio::test]
+async fn a_disconnect_that_died_or_never_came_is_made_up_for_at_the_next_connect() {
+    let app = holding(FOREVER).await;
+    let (ann, bob) = friends(&app).await;
+    let mut bobs = bob.connect().await;
+    // What is left of it: the row of `presence`, and at most a socket that expired long ago.
+    app.run("INSERT INTO presence (user_id) VALUES (?)", (&ann.user_id,)).await;
+    app.run(
+        "INSERT INTO connections (connection_id, user_id, session_id, connected_at, expires_at)
+         SELECT 'old=', user_id, session_id, UTC_TIMESTAMP(3) - INTERVAL 4 HOUR, UTC_TIMESTAMP(3) - INTERVAL 2 HOUR
+         FROM sessions WHERE user_id = ?",
+        (&ann.user_id,),
+    )
+    .await;
+    let _first = ann.connect().await;
+    assert_eq!(bobs.receives("presence").await, presence(&ann, true));
+    let _second = ann.connect().await;
+    bobs.has_nothing().await;
+}
+
+#[tokio::test]
+async fn a_server_that_stops_holds_nothing_back() {
+    let app = holding(FOREVER).await;
+    let (ann, bob) = friends(&app).await;
+    let sockets = [ann.connect().await, bob.connect().await];
+    app.stop();
+    for mut socket in sockets {
+        assert_eq!(socket.closed().await, 1001);
+    }
+    for person in [&ann, &bob] {
+        until(&app, 0, KNOWN, person).await;
+        until(&app, 0, SHOWN, person).await;
+    }
+}
