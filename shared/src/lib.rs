@@ -13,6 +13,7 @@ pub mod db;
 pub mod error;
 pub mod events;
 pub mod fields;
+pub mod files;
 pub mod friends;
 pub mod history;
 pub mod invitations;
