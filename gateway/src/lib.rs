@@ -8,6 +8,7 @@ pub mod invoke;
 pub mod limits;
 pub mod management;
 mod routes;
+pub mod store;
 pub mod template;
 mod websocket;
 
