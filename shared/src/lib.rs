@@ -30,6 +30,7 @@ pub mod rooms;
 pub mod sync;
 pub mod text;
 pub mod time;
+pub mod uploads;
 pub mod users;
 
 pub use app::App;
