@@ -11,6 +11,7 @@ pub mod lambda;
 pub mod messages;
 pub mod operations;
 pub mod rooms;
+pub mod uploads;
 pub mod users;
 pub mod websocket;
 
@@ -48,8 +49,13 @@ pub fn catalogue() -> BTreeMap<&'static str, Function> {
         ("answer-friend-request", lambda::http(friends::answer_friend_request)),
         ("list-friends", lambda::http(friends::list_friends)),
         ("remove-friend", lambda::http(friends::remove_friend)),
+        ("upload", lambda::http(uploads::upload)),
+        ("create-upload", lambda::http(uploads::create_upload)),
+        ("complete-upload", lambda::http(uploads::complete_upload)),
+        ("get-upload", lambda::http(uploads::get_upload)),
         ("health", lambda::http(operations::health)),
         ("migrate", lambda::direct(operations::migrate)),
+        ("sweep", lambda::direct(operations::sweep)),
         ("connect", lambda::websocket(websocket::connect)),
         ("disconnect", lambda::websocket(websocket::disconnect)),
         ("message", lambda::websocket(websocket::message)),

@@ -27,6 +27,7 @@ pub mod push;
 pub mod rate_limit;
 pub mod revisions;
 pub mod rooms;
+pub mod sweep;
 pub mod sync;
 pub mod text;
 pub mod time;

@@ -354,7 +354,7 @@ pub async fn upload(app: &App, sender: &User, new: NewUpload, file: NewFile) -> 
         Ok(None) => Err(Error::NotFound(Thing::Room)),
         Err(error) => Err(error),
     };
-    discard(app, &upload_id).await;
+    refuse(app, &upload_id).await;
     match (sent, &again) {
         // Sent by another request of the same client, at the same time.
         (Err(Error::ClientMessageIdReused), Some(again)) => {
@@ -501,7 +501,7 @@ async fn check_and_send(
     let posted = posted_key(upload_id);
     let Some(stored) = app.files.look(&posted).await? else { return Ok(None) };
     if stored.size != upload.size || FileType::of(&stored.first, &stored.last) != Some(upload.file_type) {
-        discard(app, upload_id).await;
+        refuse(app, upload_id).await;
         return Err(Error::UnsupportedMediaType);
     }
     // A key of its own for each try: the file of a message is never written again.
@@ -669,15 +669,23 @@ async fn sent_before(
     }
 }
 
-/// Gives up an upload that is not sent. What cannot be erased now, the sweep erases.
-async fn discard(app: &App, upload_id: &UploadId) {
-    let discarded = async {
-        app.db
-            .execute("UPDATE uploads SET room_id = NULL WHERE upload_id = ? AND seq IS NULL", (upload_id,))
-            .await?;
-        erase(app, upload_id).await
-    };
-    if let Err(error) = discarded.await {
+/// Gives up an upload that is not sent, and answers whether there was one to give up.
+///
+/// # Errors
+/// The database's or the store's; the sweep then erases what is left.
+pub(crate) async fn discard(app: &App, upload_id: &UploadId) -> Result<bool> {
+    let sql = "UPDATE uploads SET room_id = NULL WHERE upload_id = ? AND seq IS NULL AND room_id IS NOT NULL";
+    // Another request may have sent it meanwhile, and then its bytes are a message's.
+    let is_nobodys = app.db.execute(sql, (upload_id,)).await?.affected_rows == 1;
+    if is_nobodys {
+        erase(app, upload_id).await?;
+    }
+    Ok(is_nobodys)
+}
+
+/// Gives up an upload after its refusal, which is what the client is told.
+async fn refuse(app: &App, upload_id: &UploadId) {
+    if let Err(error) = discard(app, upload_id).await {
         error.log("");
     }
 }
@@ -689,8 +697,14 @@ pub(crate) async fn erase(app: &App, upload_id: &UploadId) -> Result<()> {
     app.db.execute(sql, (upload_id,)).await.map(drop)
 }
 
-/// Erases what lies in the store for an upload, but for the file of its message.
-pub(crate) async fn erase_all_but(app: &App, upload_id: &UploadId, object_key: Option<&str>) -> Result<()> {
+/// Erases what lies in the store beside the file of a message: what was posted again, or copied by a
+/// request that came to no end.
+pub(crate) async fn tidy(app: &App, upload_id: &UploadId, object_key: Option<&str>) -> Result<()> {
+    erase_all_but(app, upload_id, object_key).await?;
+    app.db.execute("UPDATE uploads SET swept = TRUE WHERE upload_id = ?", (upload_id,)).await.map(drop)
+}
+
+async fn erase_all_but(app: &App, upload_id: &UploadId, object_key: Option<&str>) -> Result<()> {
     let kept = object_key.map(|object_key| checked_key(upload_id, object_key));
     let mut keys = app.files.keys(&checked_keys(upload_id)).await?;
     keys.push(posted_key(upload_id));

@@ -2,6 +2,8 @@
 
 mod health;
 mod migrate;
+mod sweep;
 
 pub use health::health;
 pub use migrate::migrate;
+pub use sweep::sweep;

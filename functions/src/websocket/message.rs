@@ -82,6 +82,7 @@ async fn act(app: &App, connection_id: &ConnectionId, frame: Result<Map<String, 
         "leaveRoom" => events::leave_room(app, &user, connection_id, data).await,
         "editMessage" => events::edit_message(app, &user, connection_id, data).await,
         "deleteMessage" => events::delete_message(app, &user, connection_id, data).await,
+        "sendFile" => events::send_file(app, &user, connection_id, data).await,
         "sync" => events::sync(app, &user, data).await,
         "ping" => Ok(events::ping()),
         _ => Err(unknown_event()),
@@ -91,6 +92,6 @@ async fn act(app: &App, connection_id: &ConnectionId, frame: Result<Map<String, 
 fn unknown_event() -> Error {
     Error::invalid(
         "event",
-        "must be one of joinRoom, leaveRoom, sendMessage, editMessage, deleteMessage, sync and ping",
+        "must be one of joinRoom, leaveRoom, sendMessage, editMessage, deleteMessage, sendFile, sync and ping",
     )
 }
