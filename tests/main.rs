@@ -14,4 +14,5 @@ mod management;
 mod messages;
 mod people;
 mod rooms;
+mod uploads;
 mod websocket;

@@ -45,7 +45,8 @@ impl Store {
     /// # Errors
     /// In words for whoever started it.
     pub fn new(folder: &Path, listener: TcpListener, keys: Keys) -> Result<Self, String> {
-        let cannot = |error: &dyn std::fmt::Display| format!("cannot keep files in {}: {error}", folder.display());
+        let cannot =
+            |error: &dyn std::fmt::Display| format!("cannot keep files in {}: {error}", folder.display());
         std::fs::create_dir_all(folder.join(BUCKET)).map_err(|error| cannot(&error))?;
         let root = folder.canonicalize().map_err(|error| cannot(&error))?;
         let files = FileSystem::new(&root).map_err(|error| cannot(&format!("{error:?}")))?;
@@ -129,7 +130,8 @@ impl Objects {
     /// Where `s3s-fs` keeps what it knows of an object; deleting the object, it leaves them behind.
     fn notes(&self, key: &str) -> [PathBuf; 2] {
         let [bucket, key] = [BUCKET, key].map(|text| BASE64_URL_SAFE_NO_PAD.encode(text));
-        ["internal", "metadata"].map(|kind| self.root.join(format!(".bucket-{bucket}.object-{key}.{kind}.json")))
+        ["internal", "metadata"]
+            .map(|kind| self.root.join(format!(".bucket-{bucket}.object-{key}.{kind}.json")))
     }
 }
 
@@ -140,7 +142,10 @@ impl S3 for Objects {
         self.files.put_object(request).await
     }
 
-    async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
+    async fn copy_object(
+        &self,
+        request: S3Request<CopyObjectInput>,
+    ) -> S3Result<S3Response<CopyObjectOutput>> {
         let _alone = self.changing.write().await;
         self.files.copy_object(request).await
     }
@@ -225,7 +230,8 @@ mod tests {
         let own = Own::new().await;
         let bytes: Bytes = (0..=255).cycle().take(5000).collect();
         own.files.put("files/a/b", "image/png", bytes.clone()).await.unwrap();
-        let url = own.files.signed_url("files/a/b", "image/png", "attachment; filename=\"a b.png\"").await.unwrap();
+        let url =
+            own.files.signed_url("files/a/b", "image/png", "attachment; filename=\"a b.png\"").await.unwrap();
         let answer = reqwest::get(&url).await.unwrap();
         assert_eq!(answer.headers()["content-disposition"], "attachment; filename=\"a b.png\"");
         assert_eq!(answer.headers()["content-type"], "image/png");

@@ -219,7 +219,7 @@ impl Error {
                 problem.insert("required".to_owned(), json!(required));
                 problem.insert("available".to_owned(), json!(available));
             }
-            Self::PayloadTooLarge { most } => _ = problem.insert("most".to_owned(), json!(most)),
+
             Self::UserExists { field } => _ = problem.insert("field".to_owned(), json!(field)),
             Self::RateLimited(standing) => _ = problem.insert("retryAfter".to_owned(), json!(standing.reset)),
             Self::Internal(_) => _ = problem.insert("requestId".to_owned(), json!(request_id)),

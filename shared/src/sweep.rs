@@ -39,7 +39,9 @@ pub struct Swept {
 pub async fn sweep(app: &App) -> Result<Swept> {
     let db = &app.db;
     // `$disconnect` may be a little late, and needs the row.
-    let connections = delete(db, "connections", "connection_id", "connected_at < UTC_TIMESTAMP(3) - INTERVAL 130 MINUTE").await?;
+    let connections =
+        delete(db, "connections", "connection_id", "connected_at < UTC_TIMESTAMP(3) - INTERVAL 130 MINUTE")
+            .await?;
     let tickets = delete(db, "tickets", "ticket_hash", "expires_at < UTC_TIMESTAMP(3)").await?;
     let invitations = delete(db, "invitations", "invitation_id", "expires_at < UTC_TIMESTAMP(3)").await?;
     // A socket's row must not go with its session before the socket has closed.

@@ -91,7 +91,9 @@ impl FileType {
         let (file_type, begins) = match (is_pdf, is_jpeg, is_png) {
             (true, false, false) => (Self::Pdf, first.starts_with(b"%PDF-")),
             // After the mark of its beginning comes that of a segment.
-            (false, true, false) => (Self::Jpeg, first.get(3).is_some_and(|&marker| (0xC0..0xFF).contains(&marker))),
+            (false, true, false) => {
+                (Self::Jpeg, first.get(3).is_some_and(|&marker| (0xC0..0xFF).contains(&marker)))
+            }
             (false, false, true) => (Self::Png, first.starts_with(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")),
             _ => return None,
         };
@@ -135,14 +137,16 @@ impl FileType {
         let last = given.rsplit(['/', '\\']).find(|part| !part.trim().is_empty()).unwrap_or_default();
         // Marks of direction would let `gpj.exe` look like `exe.jpg`.
         let shown = |c: &char| {
-            !c.is_control() && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+            !c.is_control()
+                && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
         };
         let plain = |c| if matches!(c, '"' | '<' | '>' | ':' | '|' | '?' | '*') { '_' } else { c };
         let name: String = last.chars().filter(shown).map(plain).collect();
         let name = name.trim_matches(['.', ' ']);
         let (stem, extension) = match name.rsplit_once('.') {
             Some((stem, extension))
-                if !stem.is_empty() && self.extensions().contains(&extension.to_ascii_lowercase().as_str()) =>
+                if !stem.is_empty()
+                    && self.extensions().contains(&extension.to_ascii_lowercase().as_str()) =>
             {
                 (stem, extension)
             }
@@ -326,7 +330,10 @@ pub async fn upload(app: &App, sender: &User, new: NewUpload, file: NewFile) -> 
     let file_name = file_type.name(file.name.as_ref());
     let sha256 = digest::digest(&digest::SHA256, &file.bytes);
     let caption = new.caption.as_ref().map(Caption::as_str).unwrap_or_default();
-    let again = new.client_message_id.as_ref().map(|id| Repeatable { id, hash: body_hash(caption, &file_name, sha256.as_ref()) });
+    let again = new
+        .client_message_id
+        .as_ref()
+        .map(|id| Repeatable { id, hash: body_hash(caption, &file_name, sha256.as_ref()) });
     if let Some(again) = &again
         && let Some(message) = sent_before(&app.db, sender, new.room_id, again).await?
     {
@@ -715,11 +722,7 @@ async fn erase_all_but(app: &App, upload_id: &UploadId, object_key: Option<&str>
 }
 
 /// Takes a message's file from it, in the transaction that deletes the message; the sweep erases it.
-pub(crate) async fn release(
-    transaction: &mut Transaction<'static>,
-    room_id: RoomId,
-    seq: u64,
-) -> Result<()> {
+pub(crate) async fn release(transaction: &mut Transaction<'static>, room_id: RoomId, seq: u64) -> Result<()> {
     let sql = "UPDATE uploads SET room_id = NULL, seq = NULL WHERE room_id = ? AND seq = ?";
     Ok(transaction.exec_drop(sql, (room_id, seq)).await?)
 }
@@ -775,7 +778,18 @@ mod tests {
         for (bytes, file_type) in [(PNG, FileType::Png), (JPEG, FileType::Jpeg), (PDF, FileType::Pdf)] {
             assert_eq!(FileType::of(bytes, bytes), Some(file_type));
         }
-        for other in [&b""[..], b"\x89PNG", b"\x89PNG\r\n\x1a\nrest", b"\xff\xd8\xff", b"GIF89a", b"MZ", b"PK\x03\x04", b"<svg>", b"\n%PDF-1.7", b"%PDF"] {
+        for other in [
+            &b""[..],
+            b"\x89PNG",
+            b"\x89PNG\r\n\x1a\nrest",
+            b"\xff\xd8\xff",
+            b"GIF89a",
+            b"MZ",
+            b"PK\x03\x04",
+            b"<svg>",
+            b"\n%PDF-1.7",
+            b"%PDF",
+        ] {
             assert_eq!(FileType::of(other, other), None, "{other:?}");
         }
     }

@@ -26,7 +26,8 @@ pub async fn upload(app: &App, request: Request) -> Result<Response> {
 async fn form(request: Request) -> Result<(NewUpload, NewFile)> {
     let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let boundary = multer::parse_boundary(content_type.unwrap_or_default());
-    let boundary = boundary.map_err(|_| Error::invalid("body", "must be multipart/form-data with a boundary"))?;
+    let boundary =
+        boundary.map_err(|_| Error::invalid("body", "must be multipart/form-data with a boundary"))?;
     let limits = SizeLimit::new().per_field(TEXT_BYTES).for_field(FILE, THROUGH_A_FUNCTION);
     let body = stream::once(future::ready(Ok::<_, Infallible>(request.into_body().to_vec())));
     let constraints = Constraints::new().size_limit(limits);

@@ -20,12 +20,7 @@ impl Read for SendFile {
 }
 
 /// `sendFile`: as `POST /uploads/{uploadId}/complete`.
-pub async fn send_file(
-    app: &App,
-    user: &User,
-    connection_id: &ConnectionId,
-    data: Value,
-) -> Result<Outcome> {
+pub async fn send_file(app: &App, user: &User, connection_id: &ConnectionId, data: Value) -> Result<Outcome> {
     let SendFile { upload_id } = Fields::parse(data)?;
     let message = match uploads::complete(app, user, Some(connection_id), &upload_id).await? {
         Sent::New { message, sockets } => {
