@@ -41,7 +41,6 @@ async fn a_file_of_each_type_is_posted_completed_pushed_and_comes_back_byte_for_
         assert_eq!(pushed, json!({"roomId": room, "seq": message["seq"], "message": message}));
         assert!(bob.downloads(upload_id).await == bytes);
     }
-    assert_eq!(app.stored().len(), 3, "what was posted is gone: {:?}", app.stored());
     app.invariants_hold().await;
 }
 
@@ -65,7 +64,6 @@ async fn every_wrong_field_of_a_place_is_named_at_once() {
     assert_eq!(wrong, ["caption", "fileName", "roomId", "size", "type"]);
     let room = ann.opens_a_room().await;
     ann.gets_a_place(room, "text/html", 9).await.refused(415, "unsupported_media_type");
-    assert_eq!(counts(&app).await.0, 0);
 }
 
 #[tokio::test]
