@@ -48,8 +48,7 @@ async fn a_deleted_messages_file_is_404_and_its_message_shows_none() {
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
     let sent = ann.sends_file(room, "x.png", "image/png", PNG).await.created();
-    app.run("UPDATE messages SET content = '', deleted_at = UTC_TIMESTAMP(3) WHERE room_id = ?", (room,))
-        .await;
+    ann.delete(&format!("/api/messages/{room}-1")).await.ok();
     ann.get(sent["upload"]["url"].as_str().unwrap()).await.refused(404, "upload_not_found");
     let history = ann.get(&format!("/chats/{room}")).await.ok();
     assert_eq!(history["messages"][0]["attachment"], json!(null));

@@ -67,9 +67,24 @@ async fn the_files_of_a_deleted_room_are_erased() {
     let (room, other) = (ann.opens_a_room().await, ann.opens_a_room().await);
     ann.sends_file(room, "x.png", "image/png", PNG).await.created();
     ann.sends_file(other, "x.png", "image/png", PNG).await.created();
-    app.run("DELETE FROM rooms WHERE id = ?", (room,)).await;
+    ann.delete(&format!("/api/rooms/{room}")).await.no_content();
     assert_eq!(sweep(&app).await["uploads"], 1);
     assert_eq!((counts(&app).await, app.stored().len()), ((1, 1), 1));
+}
+
+#[tokio::test]
+async fn the_file_of_a_deleted_message_is_erased() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let place = ann.posts_file(&app, room, "image/png", PNG).await;
+    ann.completes(&place).await.created();
+    ann.sends_file(room, "x.png", "image/png", PNG).await.created();
+    ann.delete(&format!("/api/messages/{room}-1")).await.ok();
+    ann.completes(&place).await.refused(404, "upload_not_found");
+    assert_eq!(sweep(&app).await["uploads"], 1);
+    assert_eq!((counts(&app).await, app.stored().len()), ((1, 2), 1));
+    app.invariants_hold().await;
 }
 
 #[tokio::test]
