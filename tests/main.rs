@@ -19,4 +19,5 @@ mod people;
 mod rooms;
 mod seed_004;
 mod tables;
+mod uploads;
 mod websocket;

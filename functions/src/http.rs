@@ -116,6 +116,19 @@ pub fn no_content() -> Result<Response> {
     lambda_http::Response::builder().status(StatusCode::NO_CONTENT).body(Body::Empty).map_err(Error::internal)
 }
 
+/// 302 to another URL, for this one request.
+///
+/// # Errors
+/// [`Error::Internal`] when the URL is none.
+pub fn found(url: &str) -> Result<Response> {
+    lambda_http::Response::builder()
+        .status(StatusCode::FOUND)
+        .header(header::LOCATION, url)
+        .header(header::CACHE_CONTROL, "no-store")
+        .body(Body::Empty)
+        .map_err(Error::internal)
+}
+
 /// An error as `application/problem+json` (RFC 9457), logged when it is ours.
 pub fn problem(error: &Error, request_id: &str) -> Response {
     error.log(request_id);

@@ -14,6 +14,7 @@ pub mod messages;
 pub mod operations;
 pub mod organizations;
 pub mod rooms;
+pub mod uploads;
 pub mod users;
 pub mod websocket;
 
@@ -66,9 +67,14 @@ pub fn catalogue() -> BTreeMap<&'static str, Function> {
         ("answer-friend-request", lambda::http(friends::answer_friend_request)),
         ("list-friends", lambda::http(friends::list_friends)),
         ("remove-friend", lambda::http(friends::remove_friend)),
+        ("upload", lambda::http(uploads::upload)),
+        ("create-upload", lambda::http(uploads::create_upload)),
+        ("complete-upload", lambda::http(uploads::complete_upload)),
+        ("get-upload", lambda::http(uploads::get_upload)),
         ("health", lambda::http(operations::health)),
         ("migrate", lambda::direct(operations::migrate)),
         ("operator", lambda::direct(operations::operator)),
+        ("sweep", lambda::direct(operations::sweep)),
         ("connect", lambda::websocket(websocket::connect)),
         ("disconnect", lambda::websocket(websocket::disconnect)),
         ("message", lambda::websocket(websocket::message)),

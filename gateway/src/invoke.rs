@@ -77,7 +77,7 @@ impl Functions for InProcess {
 }
 
 /// The longest that a function may run (Lambda quotas: 900 seconds).
-const LONGEST_FUNCTION: Duration = Duration::from_secs(900);
+pub(crate) const LONGEST_FUNCTION: Duration = Duration::from_secs(900);
 /// An endpoint on this machine accepts at once or is not there.
 const CONNECT: Duration = Duration::from_secs(2);
 /// The most of an error's text that is logged.

@@ -8,6 +8,8 @@ pub mod invoke;
 pub mod limits;
 pub mod management;
 mod routes;
+mod schedule;
+pub mod store;
 pub mod template;
 mod websocket;
 
@@ -76,8 +78,10 @@ impl Gateway {
         let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
         let (stopping, stopped) = oneshot::channel();
         let longest = gateway.limits.stopping;
+        let schedules = tokio::spawn(schedule::run(gateway.clone()));
         let stop = async move {
             stop.await;
+            schedules.abort();
             _ = stopping.send(());
             gateway.connections.close_all().await;
         };

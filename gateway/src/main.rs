@@ -5,7 +5,7 @@ mod operator;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -15,8 +15,9 @@ use gateway::connections::Connections;
 use gateway::invoke::{Functions, InProcess, Remote};
 use gateway::limits::Limits;
 use gateway::management;
+use gateway::store::Store;
 use gateway::template::{self, Template};
-use shared::config::Config;
+use shared::config::{Config, Keys, Secret};
 use shared::push::Push;
 use shared::{App, migrations};
 use tokio::net::TcpListener;
@@ -51,6 +52,14 @@ enum Command {
         /// its address as `WS_MANAGEMENT_ENDPOINT`. 0 chooses a free one.
         #[arg(long, value_name = "PORT", default_value_t = 0, requires = "invoke")]
         management_port: u16,
+        /// The loopback port of the store of files for such functions; give them its address as
+        /// `S3_ENDPOINT`, and both the same `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`. Without it
+        /// there is none.
+        #[arg(long, value_name = "PORT", requires = "invoke")]
+        store_port: Option<u16>,
+        /// Where files are kept, unless UPLOADS_BUCKET names another store.
+        #[arg(long, value_name = "FOLDER", default_value = ".local/uploads")]
+        uploads: PathBuf,
     },
     /// Bring the database's schema up to date.
     Migrate,
@@ -82,15 +91,17 @@ fn port() -> String {
 async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,refinery_core=warn")),
+            EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| EnvFilter::new("info,refinery_core=warn,s3s=off")),
         )
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
     let done = match Cli::parse().command {
-        Command::Serve { template, invoke: None, .. } => serve(template).await,
-        Command::Serve { template, invoke: Some(endpoint), management_port } => {
-            serve_remote(template, &endpoint, management_port).await
+        Command::Serve { template, invoke: None, uploads, .. } => serve(template, &uploads).await,
+        Command::Serve { template, invoke: Some(endpoint), management_port, store_port, uploads } => {
+            let store = store_port.map(|port| (port, uploads));
+            serve_remote(template, &endpoint, management_port, store).await
         }
         Command::Migrate => migrate().await,
         Command::Operator { command } => match config() {
@@ -119,8 +130,13 @@ fn config() -> Result<Config, String> {
 }
 
 /// The functions in this process.
-async fn serve(template: Option<PathBuf>) -> Result<(), String> {
-    let config = config()?;
+async fn serve(template: Option<PathBuf>, uploads: &Path) -> Result<(), String> {
+    let mut config = config()?;
+    if config.store.bucket.is_none() {
+        let store = Store::new(uploads, listen(0, "PORT").await?, Store::random_keys())?;
+        config.store = store.config();
+        tokio::spawn(store.serve());
+    }
     let port = config.port;
     let connections = Arc::new(Connections::default());
     let app = App::new(config, Push::Local(connections.clone()), DATABASE_CONNECTIONS);
@@ -139,7 +155,12 @@ async fn serve(template: Option<PathBuf>) -> Result<(), String> {
 
 /// The functions behind a Lambda Invoke endpoint, which have the settings; of them only PORT is
 /// this process's.
-async fn serve_remote(template: Option<PathBuf>, endpoint: &str, management_port: u16) -> Result<(), String> {
+async fn serve_remote(
+    template: Option<PathBuf>,
+    endpoint: &str,
+    management_port: u16,
+    store: Option<(u16, PathBuf)>,
+) -> Result<(), String> {
     let port = port().parse().map_err(|_| "PORT must be a port, 0 to 65535".to_owned())?;
     let connections = Arc::new(Connections::default());
     let functions = Remote::new(endpoint).map_err(|error| format!("--invoke {error}"))?;
@@ -147,6 +168,15 @@ async fn serve_remote(template: Option<PathBuf>, endpoint: &str, management_port
     let management = listen(management_port, "--management-port").await?;
     let address = management.local_addr().map_err(|error| error.to_string())?;
     tracing::info!("functions behind {endpoint}; they push with WS_MANAGEMENT_ENDPOINT=http://{address}");
+    if let Some((store_port, uploads)) = store {
+        let key =
+            |name| settings().remove(name).filter(|key| !key.is_empty()).ok_or(format!("{name} must be set"));
+        let keys = Keys { id: key("AWS_ACCESS_KEY_ID")?, secret: Secret::new(key("AWS_SECRET_ACCESS_KEY")?) };
+        let store = Store::new(&uploads, listen(store_port, "--store-port").await?, keys)?;
+        let address = store.config().endpoint.unwrap_or_default();
+        tracing::info!("they keep files with UPLOADS_BUCKET=uploads and S3_ENDPOINT={address}");
+        tokio::spawn(store.serve());
+    }
     let listener = listen(port, "PORT").await?;
     announce(&listener)?;
     // The management API goes last: sockets that are being closed may still be posted to.

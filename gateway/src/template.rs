@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::schedule;
+
 /// The template that this binary was built with.
 pub const BUILT_IN: &str = include_str!("../../template.yaml");
 
@@ -24,6 +26,8 @@ pub struct Template {
     /// The field of a frame that chooses the route, from the outside in: `["event"]` of
     /// `$request.body.event`.
     pub route_selection: Vec<String>,
+    /// The functions that are run by the clock.
+    pub schedules: Vec<Schedule>,
     /// How long each function may run.
     pub timeouts: BTreeMap<String, Duration>,
 }
@@ -37,6 +41,15 @@ pub struct HttpRoute {
     pub path: String,
     /// The function's name.
     pub function: String,
+}
+
+/// A `Schedule` of a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// The function's name.
+    pub function: String,
+    /// The time between two runs.
+    pub every: Duration,
 }
 
 /// The `CorsConfiguration` of an HTTP API (AWS SAM: `HttpApiCorsConfiguration`). What is left out is
@@ -75,6 +88,9 @@ pub enum TemplateError {
     /// The route selection expression is not the one form that the gateway knows.
     #[error("RouteSelectionExpression must be like $request.body.event, and is {0}")]
     RouteSelection(String),
+    /// A schedule is not of the one form that the gateway knows.
+    #[error("Schedule must be like rate(1 hour), and is {0}")]
+    Schedule(String),
 }
 
 #[derive(Deserialize)]
@@ -138,11 +154,12 @@ struct Event {
 struct EventProperties {
     method: String,
     path: String,
+    schedule: String,
 }
 
 impl Default for EventProperties {
     fn default() -> Self {
-        Self { method: "ANY".to_owned(), path: "$default".to_owned() }
+        Self { method: "ANY".to_owned(), path: "$default".to_owned(), schedule: String::new() }
     }
 }
 
@@ -200,6 +217,12 @@ impl Template {
                     path: event.properties.path.clone(),
                     function: name.clone(),
                 });
+            }
+            for event in function.events.values().filter(|event| event.kind == "Schedule") {
+                let expression = &event.properties.schedule;
+                let every =
+                    schedule::rate(expression).ok_or_else(|| TemplateError::Schedule(expression.clone()))?;
+                template.schedules.push(Schedule { function: name.clone(), every });
             }
             names.insert(logical_id.as_str(), name);
         }
@@ -259,6 +282,14 @@ mod tests {
         let join = template.http.iter().find(|route| route.path == "/api/joinroom").unwrap();
         assert_eq!((join.method.as_str(), join.function.as_str()), ("POST", "join-room"));
         assert_eq!(template.timeouts["join-room"], Duration::from_secs(28));
+        let hourly = Schedule { function: "sweep".to_owned(), every: Duration::from_secs(3600) };
+        assert_eq!(template.schedules, [hourly]);
+    }
+
+    #[test]
+    fn a_schedule_of_another_form_is_refused() {
+        let broken = BUILT_IN.replace("rate(1 hour)", "cron(0 * * * ? *)");
+        assert!(matches!(Template::parse(&broken), Err(TemplateError::Schedule(_))));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::auth::password::Passwords;
 use crate::auth::session::RefreshTokens;
 use crate::config::Config;
 use crate::db::Db;
+use crate::files::Files;
 use crate::push::Push;
 
 /// Everything that a handler needs. Clones share it.
@@ -19,6 +20,8 @@ pub struct App {
     pub config: Arc<Config>,
     /// MySQL.
     pub db: Db,
+    /// The object store.
+    pub files: Files,
     /// The way to the sockets.
     pub push: Push,
     /// bcrypt.
@@ -36,6 +39,7 @@ impl App {
     pub fn new(config: Config, push: Push, connections: usize) -> Self {
         Self {
             db: Db::new(config.database.clone(), connections),
+            files: Files::new(config.store.clone()),
             push,
             passwords: Passwords::new(config.bcrypt_cost),
             access_tokens: Arc::new(AccessTokens::new(&config)),

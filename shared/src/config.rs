@@ -44,6 +44,29 @@ pub struct Config {
     pub presence_hold: Duration,
     /// `WS_MANAGEMENT_ENDPOINT`: where `@connections` is reached; the template sets it in AWS.
     pub management_endpoint: Option<String>,
+    /// Where files are kept.
+    pub store: Store,
+}
+
+/// The object store. Without a bucket it counts as one that does not answer.
+#[derive(Clone, Debug, Default)]
+pub struct Store {
+    /// `UPLOADS_BUCKET`; the template sets it in AWS.
+    pub bucket: Option<String>,
+    /// `S3_ENDPOINT`: a store other than AWS's, like `http://127.0.0.1:9000`, where the bucket is the
+    /// first part of a path.
+    pub endpoint: Option<String>,
+    /// The keys of a store in this process. None: the AWS SDK's own settings, in AWS the function's role.
+    pub keys: Option<Keys>,
+}
+
+/// A pair of access keys.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// The access key id.
+    pub id: String,
+    /// The secret access key.
+    pub secret: Secret,
 }
 
 /// What a registration may claim (contract section 1).
@@ -60,6 +83,16 @@ pub enum SignupGrants {
 pub struct Secret(String);
 
 impl Secret {
+    /// A secret that no setting holds.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The secret as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The key's bytes.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
@@ -172,6 +205,11 @@ impl Config {
             max_sockets: Some(settings.parse("MAX_SOCKETS", 10, "a whole number")).filter(|&most| most > 0),
             presence_hold: PRESENCE_HOLD,
             management_endpoint: settings.text("WS_MANAGEMENT_ENDPOINT"),
+            store: Store {
+                bucket: settings.text("UPLOADS_BUCKET"),
+                endpoint: settings.text("S3_ENDPOINT"),
+                keys: None,
+            },
         };
         if settings.wrong.is_empty() { Ok(config) } else { Err(ConfigError(settings.wrong)) }
     }

@@ -31,6 +31,8 @@ pub enum Thing {
     Friend,
     /// An organization.
     Organization,
+    /// An uploaded file, or the place for one.
+    Upload,
 }
 
 /// Whatever can go wrong, one variant for each `code` of the contract. `Display` is the `detail`: it
@@ -126,12 +128,24 @@ pub enum Error {
     /// 409: the same `clientMessageId` with another body.
     #[error("This clientMessageId was used for another message: send a new one.")]
     ClientMessageIdReused,
+    /// 413: a file that is too large for the way it came.
+    #[error("The file is too large: at most {most} bytes by this way.")]
+    PayloadTooLarge {
+        /// The most bytes.
+        most: u64,
+    },
+    /// 415: no PDF, JPEG or PNG, or not what it is said to be.
+    #[error("Only PDF, JPEG and PNG files, by their bytes, and under their own type.")]
+    UnsupportedMediaType,
     /// 429: too many in a window of time.
     #[error("That was too often: at most {} are allowed at a time. Try again in {} s.", .0.limit, .0.reset)]
     RateLimited(Standing),
     /// 503: the database does not answer.
     #[error("The database does not answer. Try again in a moment.")]
     DatabaseUnavailable(#[source] mysql_async::Error),
+    /// 503: the object store does not answer, or not as it should.
+    #[error("The store of files does not answer. Try again in a moment.")]
+    StoreUnavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// 500: a bug or a broken environment. Only the log knows the cause.
     #[error("Something went wrong on our side. Report the request id if it stays so.")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -177,6 +191,7 @@ impl Error {
             Self::NotFound(Thing::FriendRequest) => (404, "friend_request_not_found"),
             Self::NotFound(Thing::Friend) => (404, "friend_not_found"),
             Self::NotFound(Thing::Organization) => (404, "organization_not_found"),
+            Self::NotFound(Thing::Upload) => (404, "upload_not_found"),
             Self::RoomFull { .. } => (409, "room_full"),
             Self::DirectChat => (409, "direct_chat"),
             Self::UserExists { .. } => (409, "user_exists"),
@@ -185,8 +200,11 @@ impl Error {
             Self::LastAdmin => (409, "last_admin"),
             Self::IdempotencyKeyReused => (409, "idempotency_key_reused"),
             Self::ClientMessageIdReused => (409, "client_message_id_reused"),
+            Self::PayloadTooLarge { .. } => (413, "payload_too_large"),
+            Self::UnsupportedMediaType => (415, "unsupported_media_type"),
             Self::RateLimited(_) => (429, "rate_limited"),
             Self::DatabaseUnavailable(_) => (503, "database_unavailable"),
+            Self::StoreUnavailable(_) => (503, "store_unavailable"),
             Self::Internal(_) => (500, "internal"),
         }
     }
@@ -220,7 +238,7 @@ impl Error {
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::RateLimited(standing) => Some(standing.reset),
-            Self::DatabaseUnavailable(_) => Some(2),
+            Self::DatabaseUnavailable(_) | Self::StoreUnavailable(_) => Some(2),
             _ => None,
         }
     }
@@ -228,7 +246,7 @@ impl Error {
     /// Logs an error that is ours, once, at the edge. A client's mistake is not logged.
     pub fn log(&self, request_id: &str) {
         let cause: &dyn std::error::Error = match self {
-            Self::Internal(cause) => cause.as_ref(),
+            Self::Internal(cause) | Self::StoreUnavailable(cause) => cause.as_ref(),
             Self::DatabaseUnavailable(cause) => cause,
             _ => return,
         };
@@ -248,6 +266,7 @@ impl fmt::Display for Thing {
             Self::FriendRequest => "friend request",
             Self::Friend => "friend",
             Self::Organization => "organization",
+            Self::Upload => "upload",
         })
     }
 }
@@ -260,6 +279,8 @@ fn title(status: u16) -> &'static str {
         403 => "Forbidden",
         404 => "Not Found",
         409 => "Conflict",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
         429 => "Too Many Requests",
         503 => "Service Unavailable",
         _ => "Internal Server Error",

@@ -65,6 +65,11 @@ pub enum Event<'a> {
         seq: u64,
         message: &'a Message,
     },
+    ReceiveFile {
+        room_id: RoomId,
+        seq: u64,
+        message: &'a Message,
+    },
     MessageEdited {
         room_id: RoomId,
         seq: u64,

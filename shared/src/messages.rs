@@ -15,6 +15,7 @@ use crate::fields::{Fields, Flag, Missing, Read};
 use crate::rate_limit::{self, Count, Limited};
 use crate::rooms::{self, Room, RoomId};
 use crate::text::{line, lines, text_type};
+use crate::uploads::Attachment;
 use crate::users::{User, UserId};
 use crate::{Error, Result, fields, time};
 
@@ -110,7 +111,7 @@ pub struct Message {
     pub is_encrypted: bool,
     pub client_message_id: Option<String>,
     pub reply_to: Option<MessageId>,
-    pub attachment: Option<()>,
+    pub attachment: Option<Attachment>,
     pub reactions: Vec<()>,
     #[serde(serialize_with = "time::serialize")]
     pub created_at: NaiveDateTime,
@@ -528,7 +529,10 @@ pub(crate) async fn note(
 /// The columns of a [`MessageRow`], from `messages x` and its sender `users u`.
 pub(crate) const COLUMNS: &str =
     "x.room_id, x.seq, x.updated_seq, x.kind, x.sender_id, u.name, x.content, x.is_encrypted,
-    x.client_message_id, x.reply_to_seq, x.created_at, x.edited_at, x.deleted_at";
+    x.client_message_id, x.reply_to_seq, x.created_at, x.edited_at, x.deleted_at,
+    IF(x.kind = 'file' AND x.deleted_at IS NULL,
+       (SELECT JSON_ARRAY(f.upload_id, f.file_name, f.type, f.size) FROM uploads f
+        WHERE f.room_id = x.room_id AND f.seq = x.seq), NULL) AS attachment";
 
 #[derive(FromRow)]
 pub(crate) struct MessageRow {
@@ -545,6 +549,7 @@ pub(crate) struct MessageRow {
     created_at: NaiveDateTime,
     edited_at: Option<NaiveDateTime>,
     deleted_at: Option<NaiveDateTime>,
+    attachment: Option<String>,
 }
 
 impl MessageRow {
@@ -562,7 +567,7 @@ impl MessageRow {
             is_encrypted: self.is_encrypted,
             client_message_id: self.client_message_id,
             reply_to: self.reply_to_seq.map(|seq| MessageId { room_id, seq }),
-            attachment: None,
+            attachment: self.attachment.as_deref().and_then(Attachment::stored),
             reactions: Vec::new(),
             created_at: self.created_at,
             edited_at: self.edited_at,

@@ -12,8 +12,9 @@ use crate::events::Event;
 use crate::friends::FRIENDS;
 use crate::users::{User, UserId};
 
-/// How much longer than the hold a `$disconnect` may take, in seconds; one that takes longer has died.
-const SLACK_SECONDS: u64 = 10;
+/// How much longer than the hold a `$disconnect` may take, in seconds; one that takes longer has died. A
+/// socket that was ended before it closed has expired a minute before (`connections::NO_MORE`).
+const SLACK_SECONDS: u64 = 70;
 
 /// A user's socket has opened, and its row is stored: tells their friends, if they know of no other.
 ///

@@ -181,6 +181,33 @@ pub(crate) async fn standing(db: &Db, limits: &Limits, limited: Limited<'_>) -> 
     Ok(Some(Count::now(limit).standing(limit, done.last_insert_id.unwrap_or(0))))
 }
 
+/// Forgets windows that have ended, in at most so many batches; answers how many.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn forget_ended(db: &Db, batch: usize, batches: usize) -> Result<u64> {
+    let open = (Utc::now().timestamp_millis() as u64) << COUNT_BITS;
+    let mut forgotten = 0;
+    for _ in 0..batches {
+        let select = format!("SELECT name, subject FROM rate_limits WHERE tally < ? LIMIT {batch}");
+        let ended: Vec<(String, String)> = db.rows(&select, (open,)).await?;
+        if ended.is_empty() {
+            break;
+        }
+        let places = vec!["(?, ?)"; ended.len()].join(", ");
+        let mut params: Vec<mysql_async::Value> =
+            ended.iter().flat_map(|(name, subject)| [name.into(), subject.into()]).collect();
+        // Asked again, since a window may have opened meanwhile.
+        params.push(open.into());
+        let sql = format!("DELETE FROM rate_limits WHERE (name, subject) IN ({places}) AND tally < ?");
+        forgotten += db.execute(&sql, params).await?.affected_rows;
+        if ended.len() < batch {
+            break;
+        }
+    }
+    Ok(forgotten)
+}
+
 /// Takes one back that was counted before it turned out to be none of those that are limited: a
 /// right password.
 ///

@@ -11,7 +11,7 @@ use crate::members::RoomRole;
 use crate::messages::{COLUMNS, Content, Kind, Message, MessageId, MessageRow, NamedMessage};
 use crate::rooms::{self, Room};
 use crate::users::{Role, User};
-use crate::{Error, Result, time};
+use crate::{Error, Result, time, uploads};
 
 /// New words for a message.
 #[derive(Debug)]
@@ -121,6 +121,9 @@ async fn empty(
             (time::now(), message.updated_seq, message.room_id, message.seq),
         )
         .await?;
+    if message.kind == Kind::File {
+        uploads::release(transaction, message.room_id, message.seq).await?;
+    }
     Ok(Revised { message, changed: true })
 }
 

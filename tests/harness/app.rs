@@ -1,11 +1,12 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::Gateway;
 use gateway::connections::Connections;
-use gateway::invoke::{Functions, InProcess};
+use gateway::invoke::{Failure, Functions, InProcess};
 use gateway::limits::Limits;
+use gateway::store::Store;
 use gateway::template::{self, Template};
 use lambda_runtime::Context;
 use mysql_async::prelude::{FromRow, Queryable};
@@ -14,6 +15,7 @@ use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use shared::App;
 use shared::config::Config;
+use shared::files::Files;
 use shared::migrations;
 use shared::push::Push;
 use tokio::net::TcpListener;
@@ -44,6 +46,23 @@ pub struct TestApp {
     ending: String,
     /// None when the server is not this test's own.
     stop: Option<watch::Sender<bool>>,
+    /// The server's files; its store is none when the server is not this test's own.
+    pub files: Files,
+    app: Option<App>,
+    store: Option<OwnStore>,
+}
+
+/// A store of files in a folder, which both end with their test.
+struct OwnStore {
+    folder: PathBuf,
+    serving: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Drop for OwnStore {
+    fn drop(&mut self) {
+        self.serving.abort();
+        _ = std::fs::remove_dir_all(&self.folder);
+    }
 }
 
 impl TestApp {
@@ -55,10 +74,13 @@ impl TestApp {
                 let name = setting("TEST_DATABASE").expect("TEST_DATABASE names the gateway's database");
                 Self {
                     url,
-                    http: reqwest::Client::new(),
+                    http: client(),
                     database: OptsBuilder::from_opts(server()).db_name(Some(name)).into(),
                     ending: format!("-{:08x}", rand::random::<u32>()),
                     stop: None,
+                    files: Files::new(shared::config::Store::default()),
+                    app: None,
+                    store: None,
                 }
             }
         }
@@ -120,10 +142,17 @@ impl TestApp {
         let own = replaced.iter().chain(settings).map(|&(name, value)| (name.to_owned(), value.to_owned()));
         let mut config = Config::from(common_settings().chain(own).collect()).unwrap();
         config.database = database.clone();
+        let folder = std::env::temp_dir().join(format!("{NAME_PREFIX}{:016x}", rand::random::<u64>()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let store = Store::new(&folder, listener, Store::random_keys()).unwrap();
+        config.store = store.config();
+        let store = OwnStore { folder, serving: tokio::spawn(store.serve()) };
         adjust(&mut config);
 
         let connections = Arc::new(Connections::default());
+        let files = Files::new(config.store.clone());
         let app = App::new(config, Push::Local(connections.clone()), DATABASE_CONNECTIONS);
+        let own = app.clone();
         let template = Template::parse(template::BUILT_IN).unwrap();
         let functions = wrap(InProcess::new(app.clone()));
         let gateway = Gateway::new(template, functions, connections, Limits::default()).unwrap();
@@ -135,7 +164,55 @@ impl TestApp {
             app.end_pauses();
         };
         tokio::spawn(gateway.serve(listener, stopped));
-        Self { url, http: reqwest::Client::new(), database, ending: String::new(), stop: Some(stop) }
+        Self {
+            url,
+            http: client(),
+            database,
+            ending: String::new(),
+            stop: Some(stop),
+            files,
+            app: Some(own),
+            store: Some(store),
+        }
+    }
+
+    /// Runs a function that has no route, in process, and answers what it answers.
+    pub async fn invoke(&self, function: &str, event: Value) -> Value {
+        self.call(function, event).await.unwrap()
+    }
+
+    /// Runs a function that has no route and must fail.
+    pub async fn fails(&self, function: &str, event: Value) {
+        assert_eq!(self.call(function, event).await, Err(Failure::Error));
+    }
+
+    async fn call(&self, function: &str, event: Value) -> Result<Value, Failure> {
+        let app = self.app.clone().expect("the server is this test's own");
+        let event = serde_json::value::to_raw_value(&event).unwrap();
+        let answer = InProcess::new(app).invoke(function, "a request", event).await?;
+        Ok(serde_json::from_str(answer.get()).unwrap())
+    }
+
+    /// What the store has on its disk: every file under the server's folder, by its path there.
+    pub fn stored(&self) -> Vec<String> {
+        let root = &self.store.as_ref().expect("the store is this test's own").folder;
+        let (mut folders, mut paths) = (vec![root.clone()], Vec::new());
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                match entry.file_type().unwrap().is_dir() {
+                    true => folders.push(entry.path()),
+                    false => {
+                        paths.push(entry.path().strip_prefix(root).unwrap().to_str().unwrap().to_owned());
+                    }
+                }
+            }
+        }
+        // Notes on the objects have names that begin with a dot, and stay no longer than their objects.
+        let (notes, mut objects): (Vec<_>, Vec<_>) =
+            paths.into_iter().partition(|path| path.starts_with('.'));
+        assert!(notes.len() <= 2 * objects.len(), "{notes:?} beside {objects:?}");
+        objects.sort_unstable();
+        objects
     }
 
     /// Stops the server as Ctrl-C does.
@@ -341,6 +418,11 @@ fn common_settings() -> impl Iterator<Item = (String, String)> {
 #[expect(clippy::disallowed_methods, reason = "a setting of the tests, not of the service")]
 fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// A client that shows where it is led to, and does not go there.
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap()
 }
 
 /// The server on which each test makes its database. `scripts/test` starts one.

@@ -55,6 +55,27 @@ impl Person {
         Answer::of(request, method, path, Some(&self.user_id)).await
     }
 
+    /// A body that is no JSON.
+    pub async fn post_body(&self, path: &str, content_type: &str, body: Vec<u8>) -> Answer {
+        let request = self.http.post(format!("{}{path}", self.url)).bearer_auth(&self.access_token);
+        let request = request.header("content-type", content_type).body(body);
+        Answer::of(request, "POST", path, Some(&self.user_id)).await
+    }
+
+    /// The URL to which a file's own leads.
+    pub async fn way_to(&self, upload_id: &str) -> String {
+        let answer = self.get(&format!("/uploads/{upload_id}")).await;
+        assert_eq!(answer.status, 302, "{}", answer.json);
+        answer.headers["location"].to_str().unwrap().to_owned()
+    }
+
+    /// A file's bytes.
+    pub async fn downloads(&self, upload_id: &str) -> Vec<u8> {
+        let response = self.http.get(self.way_to(upload_id).await).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        response.bytes().await.unwrap().to_vec()
+    }
+
     /// An open socket.
     pub async fn connect(&self) -> Socket {
         let url = format!("{}/?token={}", self.url.replace("http", "ws"), self.access_token);

@@ -261,7 +261,10 @@ async fn friends_are_listed_by_their_ids_with_what_is_public_and_whether_they_ar
     answers(&cat, &asked(&ann, &cat).await, "accepted").await.ok();
     answers(&ann, &asked(&bob, &ann).await, "accepted").await.ok();
     let _socket = cat.connect().await;
-    let of = |person: &Person, name: &str, prime: bool, online: bool| json!({"userId": person.user_id, "username": null, "name": name, "role": "user", "prime": prime, "online": online});
+    let of = |person: &Person, name: &str, prime: bool, online: bool| {
+        json!({"userId": person.user_id, "username": null, "name": name, "role": "user", "prime": prime, "online": online,
+               "friendship": "friends"})
+    };
     assert_eq!(
         ann.get("/api/friends").await.ok(),
         json!({"friends": [of(&bob, &bob.user_id, false, false), of(&cat, "Cat", true, true)]})

@@ -35,6 +35,12 @@ pub async fn deleted(app: &App, revised: &Revised, by: Option<&ConnectionId>) {
     }
 }
 
+/// A file was sent.
+pub async fn sent_file(app: &App, message: &Message, sockets: impl IntoIterator<Item = ConnectionId>) {
+    let event = Event::ReceiveFile { room_id: message.room_id, seq: message.seq, message };
+    app.broadcast(&event, sockets).await;
+}
+
 /// Somebody joined; nothing to tell when they were in the room already.
 pub async fn joined(app: &App, user: &User, joined: &Joined, by: Option<&ConnectionId>) {
     let Some(seq) = joined.seq else { return };

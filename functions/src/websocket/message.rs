@@ -98,6 +98,7 @@ async fn act(app: &App, connection_id: &ConnectionId, frame: Result<Map<String, 
         "typing" => events::typing(app, &user, connection_id, data).await,
         "stopTyping" => events::stop_typing(app, &user, connection_id, data).await,
         "readMessage" => events::read_message(app, &user, connection_id, data).await,
+        "sendFile" => events::send_file(app, &user, connection_id, data).await,
         "sync" => events::sync(app, &user, data).await,
         "createGroup" => events::create_group(app, &user, connection_id, data).await,
         "joinGroup" => events::join_group(app, &user, data).await,
@@ -110,6 +111,6 @@ fn unknown_event() -> Error {
     Error::invalid(
         "event",
         "must be one of joinRoom, leaveRoom, sendMessage, editMessage, deleteMessage, typing, stopTyping, \
-         readMessage, newChatRoom, createGroup, joinGroup, groupMessage, sync and ping",
+         readMessage, newChatRoom, createGroup, joinGroup, groupMessage, sendFile, sync and ping",
     )
 }

@@ -12,11 +12,12 @@ mod http_answers;
 mod http_events;
 mod messages;
 mod routes;
+mod schedules;
 
 use std::collections::BTreeSet;
 
 /// The modules of the tour.
-const MODULES: [(&str, &str); 8] = [
+const MODULES: [(&str, &str); 9] = [
     ("cors", include_str!("cors.rs")),
     ("endings", include_str!("endings.rs")),
     ("failures", include_str!("failures.rs")),
@@ -25,6 +26,7 @@ const MODULES: [(&str, &str); 8] = [
     ("http_events", include_str!("http_events.rs")),
     ("messages", include_str!("messages.rs")),
     ("routes", include_str!("routes.rs")),
+    ("schedules", include_str!("schedules.rs")),
 ];
 
 #[test]

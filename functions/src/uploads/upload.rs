@@ -1,0 +1,74 @@
+use std::convert::Infallible;
+
+use futures_util::{future, stream};
+use lambda_http::http::header;
+use multer::{Constraints, Multipart, SizeLimit};
+use serde_json::{Map, Value};
+use shared::fields::Fields;
+use shared::uploads::{GivenName, NewFile, NewUpload, THROUGH_A_FUNCTION};
+use shared::{App, Error, Result, uploads};
+
+use crate::http::{self, Request, Response};
+
+/// The field of the form that is the file.
+const FILE: &str = "file";
+/// The most bytes of another field: a caption of 8,000 characters has fewer.
+const TEXT_BYTES: u64 = 64 * 1024;
+
+/// `POST /uploads`: send a small file, as a form.
+pub async fn upload(app: &App, request: Request) -> Result<Response> {
+    let user = http::user(app, &request).await?;
+    let (new, file) = form(request).await?;
+    super::answer(app, uploads::upload(app, &user, new, file).await?).await
+}
+
+/// The file of a `multipart/form-data` body, and the fields beside it.
+async fn form(request: Request) -> Result<(NewUpload, NewFile)> {
+    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let boundary = multer::parse_boundary(content_type.unwrap_or_default());
+    let boundary =
+        boundary.map_err(|_| Error::invalid("body", "must be multipart/form-data with a boundary"))?;
+    let limits = SizeLimit::new().per_field(TEXT_BYTES).for_field(FILE, THROUGH_A_FUNCTION);
+    let body = stream::once(future::ready(Ok::<_, Infallible>(request.into_body().to_vec())));
+    let constraints = Constraints::new().size_limit(limits);
+    let mut parts = Multipart::with_constraints(body, boundary, constraints);
+
+    let mut texts = Map::new();
+    let mut file = None;
+    while let Some(part) = parts.next_field().await.map_err(refused)? {
+        let Some(name) = part.name().map(str::to_owned) else { continue };
+        if name == FILE {
+            if file.is_some() {
+                return Err(Error::invalid(FILE, "must be one file"));
+            }
+            // A name that is none is as good as no name.
+            let given = part.file_name().and_then(|name| GivenName::try_from(name.to_owned()).ok());
+            let said = part.content_type().map(ToString::to_string);
+            // This one says nothing.
+            let said_type = said.filter(|said| said != "application/octet-stream");
+            file = Some(NewFile { name: given, said_type, bytes: part.bytes().await.map_err(refused)? });
+        } else {
+            texts.insert(name, Value::String(part.text().await.map_err(refused)?));
+        }
+    }
+    if file.is_some() {
+        texts.insert(FILE.to_owned(), Value::Bool(true));
+    }
+    let new = Fields::parse(Value::Object(texts))?;
+    // Missing, it has just been refused.
+    let file = file.ok_or_else(|| Error::invalid(FILE, "is required"))?;
+    Ok((new, file))
+}
+
+/// What is wrong with a form, without repeating any of it.
+fn refused(error: multer::Error) -> Error {
+    match error {
+        multer::Error::FieldSizeExceeded { field_name: Some(name), .. } if name == FILE => {
+            Error::PayloadTooLarge { most: THROUGH_A_FUNCTION }
+        }
+        multer::Error::FieldSizeExceeded { limit, .. } => {
+            Error::invalid("body", format!("must have no field of more than {limit} bytes but the file"))
+        }
+        _ => Error::invalid("body", "must be a whole multipart/form-data, and is broken"),
+    }
+}

@@ -1,0 +1,36 @@
+use serde_json::{Value, json};
+use shared::connections::ConnectionId;
+use shared::events::Outcome;
+use shared::fields::{Fields, Missing, Read};
+use shared::messages::Sent;
+use shared::uploads::{self, Upload, UploadId};
+use shared::users::User;
+use shared::{App, Result};
+
+use crate::websocket::announce;
+
+struct SendFile {
+    upload_id: UploadId,
+}
+
+impl Read for SendFile {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        Ok(Self { upload_id: fields.required("uploadId")? })
+    }
+}
+
+/// `sendFile`: as `POST /uploads/{uploadId}/complete`.
+pub async fn send_file(app: &App, user: &User, connection_id: &ConnectionId, data: Value) -> Result<Outcome> {
+    let SendFile { upload_id } = Fields::parse(data)?;
+    let message = match uploads::complete(app, user, Some(connection_id), &upload_id).await? {
+        Sent::New { message, sockets } => {
+            let others = sockets.into_iter().filter(|socket| socket != connection_id);
+            announce::sent_file(app, &message, others).await;
+            message
+        }
+        Sent::Again(message) => message,
+    };
+    Ok(Outcome::Ack(json!({
+        "roomId": message.room_id, "seq": message.seq, "upload": Upload::of(&message), "message": message
+    })))
+}

@@ -1,0 +1,291 @@
+//! The object store on one machine: an S3 endpoint over a folder, on a loopback port, so that the
+//! functions keep files here by the same calls as in AWS.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, Response, StatusCode, header};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use s3s::auth::SimpleAuth;
+use s3s::config::{S3Config, StaticConfigProvider};
+use s3s::dto::{
+    CopyObjectInput, CopyObjectOutput, DeleteObjectInput, DeleteObjectOutput, GetObjectInput,
+    GetObjectOutput, ListObjectsV2Input, ListObjectsV2Output, PutObjectInput, PutObjectOutput,
+};
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{S3, S3Request, S3Response, S3Result};
+use s3s_fs::FileSystem;
+use shared::config::{self, Keys, Secret};
+use tokio::net::TcpListener;
+use tokio::sync::RwLock;
+
+use crate::cors;
+use crate::template::Cors;
+
+/// The one bucket.
+const BUCKET: &str = "uploads";
+/// The most bytes of a file, whatever a policy says.
+const FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// An S3 endpoint over a folder.
+#[derive(Debug)]
+pub struct Store {
+    service: S3Service,
+    listener: TcpListener,
+    config: config::Store,
+}
+
+impl Store {
+    /// A store over this folder, which is made if need be, for those who have the keys.
+    ///
+    /// # Errors
+    /// In words for whoever started it.
+    pub fn new(folder: &Path, listener: TcpListener, keys: Keys) -> Result<Self, String> {
+        let cannot =
+            |error: &dyn std::fmt::Display| format!("cannot keep files in {}: {error}", folder.display());
+        std::fs::create_dir_all(folder.join(BUCKET)).map_err(|error| cannot(&error))?;
+        let root = folder.canonicalize().map_err(|error| cannot(&error))?;
+        let files = FileSystem::new(&root).map_err(|error| cannot(&format!("{error:?}")))?;
+        let mut builder = S3ServiceBuilder::new(Objects { files, root, changing: RwLock::new(()) });
+        builder.set_auth(SimpleAuth::from_single(keys.id.clone(), keys.secret.as_str()));
+        let mut limits = S3Config::default();
+        limits.post_object_max_file_size = FILE_BYTES;
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(limits))));
+        let address = listener.local_addr().map_err(|error| cannot(&error))?;
+        let config = config::Store {
+            bucket: Some(BUCKET.to_owned()),
+            endpoint: Some(format!("http://{address}")),
+            keys: Some(keys),
+        };
+        Ok(Self { service: builder.build(), listener, config })
+    }
+
+    /// Keys that only this process knows.
+    pub fn random_keys() -> Keys {
+        let random = || format!("{:032x}", rand::random::<u128>());
+        Keys { id: random(), secret: Secret::new(random()) }
+    }
+
+    /// How functions of this process reach it.
+    pub fn config(&self) -> config::Store {
+        self.config.clone()
+    }
+
+    /// Serves for as long as it is polled.
+    ///
+    /// # Errors
+    /// The listener's.
+    pub async fn serve(self) -> std::io::Result<()> {
+        axum::serve(self.listener, Router::new().fallback(request).with_state(self.service)).await
+    }
+}
+
+/// What `template.yaml` says of the bucket in AWS: pages at any origin may post and read, since what a
+/// request may do is in its policy or signature.
+fn cors() -> Cors {
+    let list = |values: &[&str]| values.iter().map(|&value| value.to_owned()).collect();
+    Cors {
+        allow_origins: list(&["*"]),
+        allow_methods: list(&["GET", "POST"]),
+        allow_headers: list(&["*"]),
+        max_age: Some(3600),
+        ..Cors::default()
+    }
+}
+
+async fn request(State(service): State<S3Service>, request: Request<Body>) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let cors = cors();
+    if let Some(preflight) = cors::preflight(&cors, &parts) {
+        return preflight;
+    }
+    let origin = parts.headers.get(header::ORIGIN).cloned();
+    let request = Request::from_parts(parts, s3s::Body::http_body_unsync(body));
+    let mut response = match service.call(request).await {
+        Ok(response) => response.map(Body::new),
+        Err(error) => {
+            tracing::error!(?error, "the store of files failed");
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        }
+    };
+    cors::set(&cors, origin.as_ref(), &mut response);
+    response
+}
+
+/// The few operations that the functions use.
+struct Objects {
+    files: FileSystem,
+    root: PathBuf,
+    /// `s3s-fs` writes an object and what it knows of it one after the other. S3 shows both at once.
+    changing: RwLock<()>,
+}
+
+impl Objects {
+    /// Where `s3s-fs` keeps what it knows of an object; deleting the object, it leaves them behind.
+    fn notes(&self, key: &str) -> [PathBuf; 2] {
+        let [bucket, key] = [BUCKET, key].map(|text| BASE64_URL_SAFE_NO_PAD.encode(text));
+        ["internal", "metadata"]
+            .map(|kind| self.root.join(format!(".bucket-{bucket}.object-{key}.{kind}.json")))
+    }
+}
+
+#[async_trait::async_trait]
+impl S3 for Objects {
+    async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        let _alone = self.changing.write().await;
+        self.files.put_object(request).await
+    }
+
+    async fn copy_object(
+        &self,
+        request: S3Request<CopyObjectInput>,
+    ) -> S3Result<S3Response<CopyObjectOutput>> {
+        let _alone = self.changing.write().await;
+        self.files.copy_object(request).await
+    }
+
+    async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        let _unchanged = self.changing.read().await;
+        self.files.get_object(request).await
+    }
+
+    async fn list_objects_v2(
+        &self,
+        request: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        self.files.list_objects_v2(request).await
+    }
+
+    async fn delete_object(
+        &self,
+        request: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
+        let _alone = self.changing.write().await;
+        let key = request.input.key.clone();
+        let deleted = self.files.delete_object(request).await?;
+        for note in self.notes(&key) {
+            _ = tokio::fs::remove_file(note).await;
+        }
+        // Only an empty one goes.
+        if let Some((folder, _)) = key.rsplit_once('/') {
+            _ = tokio::fs::remove_dir(self.root.join(BUCKET).join(folder)).await;
+        }
+        Ok(deleted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use chrono::Utc;
+    use shared::files::Files;
+
+    use super::*;
+
+    /// A store of its own, with its folder, which goes with it.
+    struct Own {
+        files: Files,
+        folder: PathBuf,
+    }
+
+    impl Own {
+        async fn new() -> Self {
+            let folder = std::env::temp_dir().join(format!("coterie-store-{:016x}", rand::random::<u64>()));
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let store = Store::new(&folder, listener, Store::random_keys()).unwrap();
+            let files = Files::new(store.config());
+            tokio::spawn(store.serve());
+            Self { files, folder }
+        }
+
+        fn file_names(&self) -> Vec<String> {
+            let mut folders = vec![self.folder.clone()];
+            let mut names = Vec::new();
+            while let Some(folder) = folders.pop() {
+                for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                    match entry.file_type().unwrap().is_dir() {
+                        true => folders.push(entry.path()),
+                        false => names.push(entry.file_name().into_string().unwrap()),
+                    }
+                }
+            }
+            names
+        }
+    }
+
+    impl Drop for Own {
+        fn drop(&mut self) {
+            _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_comes_back_under_a_signed_url_byte_for_byte() {
+        let own = Own::new().await;
+        let bytes: Bytes = (0..=255).cycle().take(5000).collect();
+        own.files.put("files/a/b", "image/png", bytes.clone()).await.unwrap();
+        let url =
+            own.files.signed_url("files/a/b", "image/png", "attachment; filename=\"a b.png\"").await.unwrap();
+        let answer = reqwest::get(&url).await.unwrap();
+        assert_eq!(answer.headers()["content-disposition"], "attachment; filename=\"a b.png\"");
+        assert_eq!(answer.headers()["content-type"], "image/png");
+        assert_eq!(answer.bytes().await.unwrap(), bytes);
+        // Without its signature, or for another file.
+        for wrong in [url.split('?').next().unwrap().to_owned(), url.replace("files/a/b", "files/a/c")] {
+            assert_eq!(reqwest::get(wrong).await.unwrap().status(), 403);
+        }
+    }
+
+    #[tokio::test]
+    async fn both_ends_of_a_file_are_looked_at_and_what_is_not_there_is_none() {
+        let own = Own::new().await;
+        assert!(own.files.look("incoming/x").await.unwrap().is_none());
+        for size in [1, 1024, 1025, 3000] {
+            let bytes: Bytes = (0..=255).cycle().take(size).collect();
+            own.files.put("incoming/x", "image/png", bytes.clone()).await.unwrap();
+            let stored = own.files.look("incoming/x").await.unwrap().unwrap();
+            assert_eq!(stored.size, size as u64);
+            assert_eq!(stored.first, bytes[..size.min(1024)]);
+            assert_eq!(stored.last, bytes[size.saturating_sub(1024)..]);
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_bytes_of_an_etag_are_copied_and_a_deleted_file_leaves_nothing() {
+        let own = Own::new().await;
+        own.files.put("incoming/x", "image/png", Bytes::from_static(b"one")).await.unwrap();
+        let etag = own.files.look("incoming/x").await.unwrap().unwrap().etag;
+        own.files.put("incoming/x", "image/png", Bytes::from_static(b"two")).await.unwrap();
+        assert!(!own.files.copy("incoming/x", &etag, "files/x/1", "image/png").await.unwrap());
+        assert!(own.files.keys("files/").await.unwrap().is_empty());
+        let etag = own.files.look("incoming/x").await.unwrap().unwrap().etag;
+        assert!(own.files.copy("incoming/x", &etag, "files/x/1", "image/png").await.unwrap());
+        assert_eq!(own.files.keys("files/x/").await.unwrap(), ["files/x/1"]);
+        assert_eq!(own.files.look("files/x/1").await.unwrap().unwrap().first, "two");
+        assert!(!own.files.copy("incoming/none", &etag, "files/x/2", "image/png").await.unwrap());
+        for key in ["incoming/x", "files/x/1", "files/never/there"] {
+            own.files.delete(key).await.unwrap();
+        }
+        assert_eq!(own.file_names(), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn a_page_at_any_origin_may_post() {
+        let own = Own::new().await;
+        let form = own.files.form("incoming/x", "image/png", 3, Utc::now().naive_utc()).await.unwrap();
+        let asked = reqwest::Client::new()
+            .request(reqwest::Method::OPTIONS, form.url)
+            .header("origin", "https://chat.example.com")
+            .header("access-control-request-method", "POST");
+        let answer = asked.send().await.unwrap();
+        assert_eq!(answer.status(), 204);
+        assert_eq!(answer.headers()["access-control-allow-origin"], "*");
+        assert_eq!(answer.headers()["access-control-allow-methods"], "GET,POST");
+    }
+}

@@ -1,0 +1,252 @@
+use futures_util::future::join_all;
+use serde_json::json;
+
+use super::{FILES, Form, JPEG, PDF, PNG, counts, of_size, refused_files};
+use crate::harness::TestApp;
+
+const MOST: usize = 4 * 1024 * 1024;
+
+#[tokio::test]
+async fn a_file_of_each_type_is_answered_whole_pushed_to_the_members_and_in_their_history() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
+    for (index, (media_type, extension, bytes)) in FILES.into_iter().enumerate() {
+        let header = format!("; filename=\"garden.{extension}\"\r\nContent-Type: {media_type}");
+        let form = Form::new().text("roomId", room).text("caption", "The garden").file(&header, bytes);
+        let sent = ann.uploads(form).await.created();
+        let (upload, message) = (&sent["upload"], &sent["message"]);
+        let upload_id = upload["uploadId"].as_str().unwrap();
+        let expected = json!({
+            "uploadId": upload_id, "fileName": format!("garden.{extension}"), "type": media_type,
+            "size": bytes.len(), "url": format!("/uploads/{upload_id}"), "sender": ann.user_id
+        });
+        assert_eq!(upload, &expected);
+        let seq = 2 + index as u64;
+        assert_eq!(
+            (&message["kind"], &message["content"], &message["seq"]),
+            (&json!("file"), &json!("The garden"), &json!(seq))
+        );
+        let mut attachment = expected;
+        attachment.as_object_mut().unwrap().remove("sender");
+        assert_eq!(message["attachment"], attachment);
+        for socket in [&mut anns, &mut bobs] {
+            let pushed = socket.receives("receiveFile").await;
+            assert_eq!(pushed, json!({"roomId": room, "seq": seq, "message": message}));
+            socket.has_nothing().await;
+        }
+        let history = bob.get(&format!("/chats/{room}?after={}", seq - 1)).await.ok();
+        assert_eq!(history["messages"], json!([message]));
+        let changes = bob.post("/api/sync", json!({"rooms": {room.to_string(): seq - 1}})).await.ok();
+        assert_eq!(changes["rooms"][room.to_string()]["messages"], json!([message]));
+        assert_eq!(bob.downloads(upload_id).await, bytes);
+    }
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn a_file_without_a_caption_a_name_or_a_type_is_taken_by_its_bytes() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let sent = ann.uploads(Form::new().text("chatId", room).file("", PNG)).await.created();
+    assert_eq!(
+        (&sent["message"]["content"], &sent["upload"]["fileName"], &sent["upload"]["type"]),
+        (&json!(""), &json!("file.png"), &json!("image/png"))
+    );
+    let octets = "; filename=\"scan\"\r\nContent-Type: application/octet-stream";
+    let sent = ann.uploads(Form::new().text("groupId", room).file(octets, PDF)).await.created();
+    assert_eq!(sent["upload"]["fileName"], "scan.pdf");
+}
+
+#[tokio::test]
+async fn a_file_of_4_mib_comes_back_byte_for_byte() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let bytes = of_size(JPEG, MOST);
+    let sent = ann.sends_file(room, "large.jpg", "image/jpeg", &bytes).await.created();
+    assert_eq!(sent["upload"]["size"], MOST);
+    assert!(ann.downloads(sent["upload"]["uploadId"].as_str().unwrap()).await == bytes);
+}
+
+#[tokio::test]
+async fn a_byte_more_than_4_mib_is_413_and_nothing_is_stored() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let answer = ann.sends_file(room, "large.jpg", "image/jpeg", &of_size(JPEG, MOST + 1)).await;
+    answer.refused(413, "payload_too_large");
+    assert_eq!((counts(&app).await, app.stored().len()), ((0, 0), 0));
+    assert_eq!(ann.reads(room).await.len(), 0);
+}
+
+#[tokio::test]
+async fn what_is_no_pdf_jpeg_or_png_or_more_than_that_is_415_and_nothing_is_stored() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    for (what, bytes) in refused_files() {
+        let form = Form::new().text("roomId", room).file("; filename=\"x.png\"", &bytes);
+        let answer = ann.uploads(form).await;
+        assert_eq!(answer.status, 415, "{what}");
+        answer.refused(415, "unsupported_media_type");
+    }
+    // An empty one is none of the three either.
+    ann.sends_file(room, "x.png", "image/png", b"").await.refused(415, "unsupported_media_type");
+    assert_eq!((counts(&app).await, app.stored().len()), ((0, 0), 0));
+    assert_eq!(ann.reads(room).await.len(), 0, "a refusal takes no number");
+}
+
+#[tokio::test]
+async fn a_type_that_lies_is_415() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    for (media_type, bytes) in
+        [("image/png", JPEG), ("image/jpeg", PDF), ("application/pdf", PNG), ("text/html", PNG)]
+    {
+        ann.sends_file(room, "x", media_type, bytes).await.refused(415, "unsupported_media_type");
+    }
+    assert_eq!((counts(&app).await, app.stored().len()), ((0, 0), 0));
+}
+
+#[tokio::test]
+async fn a_name_with_parts_of_a_path_and_quotes_is_cleaned() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    for (given, cleaned) in [
+        ("../../etc/pass\\\"wd\\\".png", "pass_wd_.png"),
+        (r"C:\Users\ann\Grüße 😀.png", "Grüße 😀.png"),
+        ("invoice.pdf.exe", "invoice.pdf.exe.png"),
+        ("..", "file.png"),
+    ] {
+        let sent = ann.sends_file(room, given, "image/png", PNG).await.created();
+        assert_eq!(sent["upload"]["fileName"], cleaned);
+        let url = ann.way_to(sent["upload"]["uploadId"].as_str().unwrap()).await;
+        let answer = app.http.get(&url).send().await.unwrap();
+        let disposition = answer.headers()["content-disposition"].to_str().unwrap();
+        assert!(disposition.starts_with("attachment; filename=\""), "{disposition}");
+        assert_eq!(disposition.matches('"').count(), 2, "{disposition}");
+        assert_eq!(answer.headers()["content-type"], "image/png");
+        // The name is nowhere in the key.
+        assert!(!url.split('?').next().unwrap().contains("png"), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn every_wrong_field_of_a_form_is_named_at_once() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let form = Form::new().text("roomId", "x").text("caption", "\u{7}").text("clientMessageId", "");
+    assert_eq!(ann.uploads(form).await.wrong_fields(), ["caption", "clientMessageId", "file", "roomId"]);
+    let form = Form::new().text("roomId", 1).text("chatId", 2).file("", PNG);
+    assert_eq!(ann.uploads(form).await.wrong_fields(), ["roomId"]);
+    let form = Form::new().text("roomId", 1).file("", PNG).file("", PNG);
+    assert_eq!(ann.uploads(form).await.wrong_fields(), ["file"]);
+    for (content_type, body) in [
+        ("application/json", "{}"),
+        ("multipart/form-data", "x"),
+        (
+            "multipart/form-data; boundary=b",
+            "--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nhalf",
+        ),
+    ] {
+        let answer = ann.post_body("/uploads", content_type, body.as_bytes().to_vec()).await;
+        assert_eq!(answer.wrong_fields(), ["body"], "{content_type}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_not_in_the_room_sends_no_file_and_nothing_is_stored() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let (eve, zoe) = (app.prime("eve").await, app.foreigner("zoe").await);
+    eve.sends_file(room, "x.png", "image/png", PNG).await.refused(403, "not_a_member");
+    zoe.sends_file(room, "x.png", "image/png", PNG).await.refused(404, "room_not_found");
+    eve.gets_a_place(room, "image/png", 9).await.refused(403, "not_a_member");
+    zoe.gets_a_place(room, "image/png", 9).await.refused(404, "room_not_found");
+    assert_eq!((counts(&app).await, app.stored().len()), ((0, 0), 0));
+}
+
+#[tokio::test]
+async fn a_form_sent_again_under_its_client_message_id_sends_nothing_twice() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    let form = |caption: &str, bytes: &[u8]| {
+        let form = Form::new().text("roomId", room).text("caption", caption).text("clientMessageId", "c-1");
+        form.file("; filename=\"a.png\"", bytes)
+    };
+    let first = ann.uploads(form("x", PNG)).await.created();
+    assert_eq!(first["message"]["clientMessageId"], "c-1");
+    let mut bobs = bob.connect().await;
+    assert_eq!(ann.uploads(form("x", PNG)).await.ok(), first);
+    bobs.has_nothing().await;
+    for other in [form("y", PNG), form("x", &of_size(PNG, 2000)), form("x", PDF)] {
+        ann.uploads(other).await.refused(409, "client_message_id_reused");
+    }
+    // Somebody else's is another one, and a text under the same id is another body.
+    bob.uploads(form("x", PNG)).await.created();
+    let text = json!({"roomId": room, "content": "x", "clientMessageId": "c-1"});
+    ann.post("/api/messages", text).await.refused(409, "client_message_id_reused");
+    assert_eq!((counts(&app).await, app.stored().len()), ((2, 2), 2));
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn of_eight_forms_at_once_under_one_client_message_id_one_is_sent() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let send = || {
+        let form = Form::new().text("roomId", room).text("clientMessageId", "c-1").file("", PNG);
+        ann.uploads(form)
+    };
+    let answers = join_all((0..8).map(|_| send())).await;
+    let created = answers.iter().filter(|answer| answer.status == 201).count();
+    assert_eq!(created, 1, "{:?}", answers.iter().map(|answer| answer.status).collect::<Vec<_>>());
+    assert!(answers.iter().all(|answer| answer.json == answers[0].json));
+    assert_eq!((counts(&app).await, app.stored().len()), ((1, 1), 1));
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_gives_503_and_no_message() {
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let app = TestApp::adjusted(|config| config.store.endpoint = Some(format!("http://{closed}"))).await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let answer = ann.sends_file(room, "x.png", "image/png", PNG).await;
+    assert_eq!(answer.headers["retry-after"], "2");
+    let problem = answer.refused(503, "store_unavailable");
+    assert!(!problem.to_string().contains("127.0.0.1"), "{problem}");
+    let place = ann.gets_a_place(room, "image/png", PNG.len()).await.created();
+    let answer = ann.completes(&place).await;
+    assert_eq!(answer.headers["retry-after"], "2");
+    answer.refused(503, "store_unavailable");
+    let mut socket = ann.connect().await;
+    socket.refused("sendFile", json!({"uploadId": place["uploadId"]}), "store_unavailable").await;
+    assert_eq!(ann.reads(room).await.len(), 0);
+}
+
+#[tokio::test]
+async fn uploads_by_either_way_are_limited_together() {
+    let app = TestApp::with(&[("UPLOAD_LIMIT", "2/3600")]).await;
+    let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
+    let room = ann.opens_a_room().await;
+    ann.sends_file(room, "x.png", "image/png", PNG).await.created();
+    ann.gets_a_place(room, "image/png", 9).await.created();
+    ann.sends_file(room, "x.png", "image/png", PNG).await.refused(429, "rate_limited");
+    let answer = ann.gets_a_place(room, "image/png", 9).await;
+    assert_eq!(answer.headers["ratelimit-limit"], "2");
+    assert_eq!(answer.headers["ratelimit-remaining"], "0");
+    answer.refused(429, "rate_limited");
+    let bobs = bob.opens_a_room().await;
+    bob.sends_file(bobs, "x.png", "image/png", PNG).await.created();
+}

@@ -1,0 +1,120 @@
+//! Files (contract sections 2 and 3, `upload` and the rows below it).
+
+mod downloading;
+mod forms;
+mod posting;
+mod sweeping;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Person, TestApp};
+
+pub const PDF: &[u8] =
+    b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog >>\nendobj\ntrailer\n<< /Root 1 0 R >>\n%%EOF\n";
+pub const JPEG: &[u8] = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0\xff\xd9";
+pub const PNG: &[u8] =
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde\0\0\0\0IEND\xaeB`\x82";
+
+/// Every type: its name, an extension, and a file of it.
+pub const FILES: [(&str, &str, &[u8]); 3] =
+    [("application/pdf", "pdf", PDF), ("image/jpeg", "jpg", JPEG), ("image/png", "png", PNG)];
+
+/// Files that are none of the three, or one of them and something else besides.
+pub fn refused_files() -> Vec<(&'static str, Vec<u8>)> {
+    let two = |first: &[u8], second: &[u8]| [first, second].concat();
+    vec![
+        ("a page", b"<!DOCTYPE html><script>alert(1)</script>".to_vec()),
+        ("a GIF", b"GIF89a\x01\0\x01\0\0\0\0;".to_vec()),
+        ("a program", b"MZ\x90\0\x03\0\0\0".to_vec()),
+        ("text", b"hello".to_vec()),
+        ("a PNG that is a PDF too", two(PNG, PDF)),
+        ("a JPEG that is a page too", two(JPEG, b"<html><script>alert(1)</script>")),
+        ("a PDF that is a ZIP archive too", two(PDF, b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0")),
+        ("no more than a PNG's first bytes", PNG[..8].to_vec()),
+    ]
+}
+
+/// A file of so many bytes, all of its middle different.
+pub fn of_size(beginning: &[u8], size: usize) -> Vec<u8> {
+    let filling = (0..).map(|index: u32| (index.wrapping_mul(2_654_435_761) >> 24) as u8 | 0x80);
+    beginning.iter().copied().chain(filling).take(size).collect()
+}
+
+/// A `multipart/form-data` body.
+pub struct Form(Vec<u8>);
+
+impl Form {
+    const BOUNDARY: &str = "----a boundary that no file has";
+
+    pub fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    pub fn text(mut self, name: &str, value: impl std::fmt::Display) -> Self {
+        let part = format!(
+            "--{}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n",
+            Self::BOUNDARY
+        );
+        self.0.extend(part.as_bytes());
+        self
+    }
+
+    /// A file with the rest of its header as it is given: its name, its type.
+    pub fn file(mut self, header: &str, bytes: &[u8]) -> Self {
+        let begin =
+            format!("--{}\r\nContent-Disposition: form-data; name=\"file\"{header}\r\n\r\n", Self::BOUNDARY);
+        self.0.extend([begin.as_bytes(), bytes, b"\r\n"].concat());
+        self
+    }
+
+    pub fn body(mut self) -> (String, Vec<u8>) {
+        self.0.extend(format!("--{}--\r\n", Self::BOUNDARY).as_bytes());
+        (format!("multipart/form-data; boundary=\"{}\"", Self::BOUNDARY), self.0)
+    }
+}
+
+impl Person {
+    /// Sends a file as a form.
+    pub async fn uploads(&self, form: Form) -> Answer {
+        let (content_type, body) = form.body();
+        self.post_body("/uploads", &content_type, body).await
+    }
+
+    /// Sends a file to a room as a form, with nothing else.
+    pub async fn sends_file(&self, room: u64, name: &str, media_type: &str, bytes: &[u8]) -> Answer {
+        let header = format!("; filename=\"{name}\"\r\nContent-Type: {media_type}");
+        self.uploads(Form::new().text("roomId", room).file(&header, bytes)).await
+    }
+
+    /// Gets a place for a file.
+    pub async fn gets_a_place(&self, room: u64, media_type: &str, size: usize) -> Answer {
+        let file = json!({"roomId": room, "fileName": "a file", "type": media_type, "size": size});
+        self.post("/uploads/presign", file).await
+    }
+
+    pub async fn completes(&self, place: &Value) -> Answer {
+        self.post(&format!("/uploads/{}/complete", place["uploadId"].as_str().unwrap()), json!({})).await
+    }
+
+    /// Gets a place for a file, and posts it there.
+    pub async fn posts_file(&self, app: &TestApp, room: u64, media_type: &str, bytes: &[u8]) -> Value {
+        let place = self.gets_a_place(room, media_type, bytes.len()).await.created();
+        assert_eq!(post_to_store(app, &place, bytes).await, 204);
+        place
+    }
+}
+
+/// Posts a file to the store where and as a place says; answers the status.
+pub async fn post_to_store(app: &TestApp, place: &Value, bytes: &[u8]) -> u16 {
+    let fields = place["fields"].as_object().unwrap().iter();
+    let form = fields.fold(Form::new(), |form, (name, value)| form.text(name, value.as_str().unwrap()));
+    let (content_type, body) = form.file("; filename=\"x\"", bytes).body();
+    let post = app.http.post(place["url"].as_str().unwrap()).header("content-type", content_type);
+    post.body(body).send().await.unwrap().status().as_u16()
+}
+
+/// How many rows of uploads and of file messages there are.
+pub async fn counts(app: &TestApp) -> (u64, u64) {
+    let sql = "SELECT (SELECT COUNT(*) FROM uploads), (SELECT COUNT(*) FROM messages WHERE kind = 'file')";
+    app.rows(sql).await[0]
+}

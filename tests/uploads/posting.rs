@@ -1,0 +1,228 @@
+use chrono::{Duration, Utc};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use super::{FILES, JPEG, PDF, PNG, counts, of_size, post_to_store, refused_files};
+use crate::harness::TestApp;
+
+const MOST: usize = 25 * 1024 * 1024;
+
+#[tokio::test]
+async fn a_file_of_each_type_is_posted_completed_pushed_and_comes_back_byte_for_byte() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    let mut bobs = bob.connect().await;
+    for (media_type, extension, beginning) in FILES {
+        let bytes = of_size(beginning, 200_000);
+        let file = json!({
+            "chatId": room, "fileName": format!("../x/garden.{extension}"), "type": media_type,
+            "size": bytes.len(), "caption": "The garden"
+        });
+        let place = ann.post("/uploads/presign", file).await.created();
+        // Nothing is sent, nor to be had, before it is completed.
+        ann.get(&format!("/uploads/{}", place["uploadId"].as_str().unwrap()))
+            .await
+            .refused(404, "upload_not_found");
+        ann.completes(&place).await.refused(404, "upload_not_found");
+        assert_eq!(post_to_store(&app, &place, &bytes).await, 204);
+        bobs.has_nothing().await;
+        let sent = ann.completes(&place).await.created();
+        let (upload, message) = (&sent["upload"], &sent["message"]);
+        let upload_id = place["uploadId"].as_str().unwrap();
+        let expected = json!({
+            "uploadId": upload_id, "fileName": format!("garden.{extension}"), "type": media_type,
+            "size": bytes.len(), "url": format!("/uploads/{upload_id}"), "sender": ann.user_id
+        });
+        assert_eq!(upload, &expected);
+        assert_eq!((&message["kind"], &message["content"]), (&json!("file"), &json!("The garden")));
+        let pushed = bobs.receives("receiveFile").await;
+        assert_eq!(pushed, json!({"roomId": room, "seq": message["seq"], "message": message}));
+        assert!(bob.downloads(upload_id).await == bytes);
+    }
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn a_file_of_25_mib_can_be_posted_and_a_byte_more_gets_no_place() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    ann.gets_a_place(room, "image/png", MOST + 1).await.refused(413, "payload_too_large");
+    let bytes = of_size(PNG, MOST);
+    let place = ann.posts_file(&app, room, "image/png", &bytes).await;
+    ann.completes(&place).await.created();
+    assert!(ann.downloads(place["uploadId"].as_str().unwrap()).await == bytes);
+}
+
+#[tokio::test]
+async fn every_wrong_field_of_a_place_is_named_at_once() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let wrong = ann.post("/uploads/presign", json!({"size": 0, "caption": 7})).await.wrong_fields();
+    assert_eq!(wrong, ["caption", "fileName", "roomId", "size", "type"]);
+    let room = ann.opens_a_room().await;
+    ann.gets_a_place(room, "text/html", 9).await.refused(415, "unsupported_media_type");
+}
+
+#[tokio::test]
+async fn a_policy_takes_no_other_key_type_or_size_and_not_a_byte_of_them_is_stored() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let place = ann.gets_a_place(room, "image/png", PNG.len()).await.created();
+    let other = ann.gets_a_place(room, "image/png", PNG.len()).await.created();
+    let with = |field: &str, value: Value| {
+        let mut changed = place.clone();
+        changed["fields"][field] = value;
+        changed
+    };
+    for (what, place) in [
+        ("another key", with("key", other["fields"]["key"].clone())),
+        ("a key where checked files are", with("key", json!("files/x/y"))),
+        ("another type", with("Content-Type", json!("text/html"))),
+        ("a field that it does not name", with("acl", json!("public-read"))),
+        ("another policy", with("policy", other["fields"]["policy"].clone())),
+        ("another signature", with("x-amz-signature", json!("0".repeat(64)))),
+    ] {
+        let status = post_to_store(&app, &place, PNG).await;
+        assert!((400..500).contains(&status), "{what}: {status}");
+    }
+    for size in [0, PNG.len() - 1, PNG.len() + 1] {
+        let status = post_to_store(&app, &place, &of_size(PNG, size)).await;
+        assert_eq!(status, 400, "{size} bytes");
+    }
+    assert_eq!(app.stored(), Vec::<String>::new());
+    ann.completes(&place).await.refused(404, "upload_not_found");
+    // As it is, it is good.
+    assert_eq!(post_to_store(&app, &place, PNG).await, 204);
+}
+
+#[tokio::test]
+async fn a_policy_is_good_for_fifteen_minutes_and_not_a_minute_longer() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let place = ann.gets_a_place(room, "image/png", PNG.len()).await.created();
+    let expires: chrono::DateTime<Utc> = place["expiresAt"].as_str().unwrap().parse().unwrap();
+    let left = expires - Utc::now();
+    assert!(left > Duration::minutes(14) && left <= Duration::minutes(15), "{left}");
+
+    // The same policy, a minute after its end.
+    let key = place["fields"]["key"].as_str().unwrap();
+    let ended = Utc::now().naive_utc() - Duration::minutes(1);
+    let late = app.files.form(key, "image/png", PNG.len() as u64, ended).await.unwrap();
+    assert_eq!(post_to_store(&app, &serde_json::to_value(late).unwrap(), PNG).await, 403);
+    assert_eq!(app.stored(), Vec::<String>::new());
+    let soon = Utc::now().naive_utc() + Duration::minutes(1);
+    let good = app.files.form(key, "image/png", PNG.len() as u64, soon).await.unwrap();
+    assert_eq!(post_to_store(&app, &serde_json::to_value(good).unwrap(), PNG).await, 204);
+}
+
+#[tokio::test]
+async fn a_posted_file_that_is_not_what_it_was_said_to_be_is_415_and_nothing_stays() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let lies = [("a JPEG as a PNG", JPEG.to_vec()), ("a PDF as a PNG", PDF.to_vec())];
+    for (what, bytes) in refused_files().into_iter().chain(lies) {
+        let place = ann.posts_file(&app, room, "image/png", &bytes).await;
+        let answer = ann.completes(&place).await;
+        assert_eq!(answer.status, 415, "{what}");
+        answer.refused(415, "unsupported_media_type");
+        ann.completes(&place).await.refused(404, "upload_not_found");
+        assert_eq!((counts(&app).await, app.stored().len()), ((0, 0), 0), "{what}");
+    }
+    assert_eq!(ann.reads(room).await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_retried_complete_sends_one_message() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    let place = ann.posts_file(&app, room, "image/png", PNG).await;
+    let first = ann.completes(&place).await.created();
+    let mut bobs = bob.connect().await;
+    assert_eq!(ann.completes(&place).await.ok(), first);
+    let mut socket = ann.connect().await;
+    let ack = socket.acked("sendFile", json!({"uploadId": place["uploadId"]})).await;
+    assert_eq!((&ack["message"], &ack["upload"]), (&first["message"], &first["upload"]));
+    bobs.has_nothing().await;
+    assert_eq!((counts(&app).await, app.stored().len()), ((1, 1), 1));
+}
+
+#[tokio::test]
+async fn of_eight_completes_at_once_one_sends() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    let mut bobs = bob.connect().await;
+    let place = ann.posts_file(&app, room, "image/png", &of_size(PNG, 50_000)).await;
+    let answers = join_all((0..8).map(|_| ann.completes(&place))).await;
+    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses.iter().filter(|&&status| status == 201).count(), 1, "{statuses:?}");
+    assert!(answers.iter().all(|answer| answer.json == answers[0].json), "{statuses:?}");
+    bobs.receives("receiveFile").await;
+    bobs.has_nothing().await;
+    assert_eq!((counts(&app).await, app.stored().len()), ((1, 1), 1));
+    assert!(ann.downloads(place["uploadId"].as_str().unwrap()).await == of_size(PNG, 50_000));
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn posting_again_after_complete_changes_nothing() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let (first, second) = (of_size(PNG, 3000), [PNG, &[7; 3000]].concat()[..3000].to_vec());
+    let place = ann.posts_file(&app, room, "image/png", &first).await;
+    let sent = ann.completes(&place).await.created();
+    // The policy is still good, and complete is still asked.
+    assert_eq!(post_to_store(&app, &place, &second).await, 204);
+    assert_eq!(ann.completes(&place).await.ok(), sent);
+    assert!(ann.downloads(place["uploadId"].as_str().unwrap()).await == first);
+}
+
+#[tokio::test]
+async fn only_the_uploader_completes_and_only_as_a_member() {
+    let app = TestApp::start().await;
+    let (ann, bob, zoe) = (app.prime("ann").await, app.user("bob").await, app.foreigner("zoe").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    let place = bob.posts_file(&app, room, "image/png", PNG).await;
+    let frame = json!({"uploadId": place["uploadId"]});
+    for other in [&ann, &zoe] {
+        other.completes(&place).await.refused(404, "upload_not_found");
+        other.connect().await.refused("sendFile", frame.clone(), "upload_not_found").await;
+    }
+    bob.leaves(room).await.no_content();
+    bob.completes(&place).await.refused(403, "not_a_member");
+    bob.connect().await.refused("sendFile", frame, "not_a_member").await;
+    bob.joins(room).await.created();
+    bob.completes(&place).await.created();
+}
+
+#[tokio::test]
+async fn a_file_is_sent_by_frame_too_and_the_sending_socket_has_the_ack() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    let (mut anns, mut other, mut bobs) = (ann.connect().await, ann.connect().await, bob.connect().await);
+    let place = ann.posts_file(&app, room, "image/jpeg", JPEG).await;
+    let ack = anns.acked("sendFile", json!({"uploadId": place["uploadId"]})).await;
+    assert_eq!((&ack["roomId"], &ack["seq"]), (&json!(room), &json!(2)));
+    assert_eq!(ack["upload"]["uploadId"], place["uploadId"]);
+    for socket in [&mut other, &mut bobs] {
+        let pushed = socket.receives("receiveFile").await;
+        assert_eq!(pushed, json!({"roomId": room, "seq": 2, "message": ack["message"]}));
+    }
+    anns.has_nothing().await;
+    anns.refused("sendFile", json!({}), "invalid_request").await;
+    anns.refused("sendFile", json!({"uploadId": "no such one"}), "invalid_request").await;
+    anns.refused("sendFile", json!({"uploadId": "none"}), "upload_not_found").await;
+}

@@ -1,0 +1,174 @@
+//! What the hourly `sweep` erases.
+
+use gateway::template::{BUILT_IN, Template};
+use serde_json::{Value, json};
+
+use super::{PNG, counts, of_size, post_to_store};
+use crate::harness::TestApp;
+
+/// Runs the function as its schedule does, and answers what it has erased.
+async fn sweep(app: &TestApp) -> Value {
+    app.invoke("sweep", json!({"detail-type": "Scheduled Event"})).await
+}
+
+#[tokio::test]
+async fn an_upload_that_is_not_completed_in_a_day_is_erased() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let [posted, empty, fresh] = [
+        ann.gets_a_place(room, "image/png", PNG.len()).await,
+        ann.gets_a_place(room, "image/png", 9).await,
+        ann.gets_a_place(room, "image/png", PNG.len()).await,
+    ]
+    .map(|answer| answer.created());
+    assert_eq!(post_to_store(&app, &posted, PNG).await, 204);
+    assert_eq!(post_to_store(&app, &fresh, PNG).await, 204);
+    assert_eq!(sweep(&app).await["uploads"], 0);
+    app.run(
+        "UPDATE uploads SET created_at = UTC_TIMESTAMP(3) - INTERVAL 25 HOUR WHERE upload_id <> ?",
+        (fresh["uploadId"].as_str().unwrap(),),
+    )
+    .await;
+    assert_eq!(sweep(&app).await["uploads"], 2);
+    assert_eq!((counts(&app).await, app.stored().len()), ((1, 0), 1));
+    ann.completes(&posted).await.refused(404, "upload_not_found");
+    ann.completes(&empty).await.refused(404, "upload_not_found");
+    ann.completes(&fresh).await.created();
+}
+
+#[tokio::test]
+async fn a_sent_file_stays_and_what_was_posted_beside_it_is_erased() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let bytes = of_size(PNG, 3000);
+    let place = ann.posts_file(&app, room, "image/png", &bytes).await;
+    let upload_id = place["uploadId"].as_str().unwrap();
+    ann.completes(&place).await.created();
+    assert_eq!(post_to_store(&app, &place, &bytes).await, 204);
+    // As of a request that ended half way.
+    let copy = format!("files/{upload_id}/another");
+    app.files.put(&copy, "image/png", PNG.into()).await.unwrap();
+    let direct = ann.sends_file(room, "x.png", "image/png", PNG).await.created();
+    assert_eq!(app.stored().len(), 4);
+    app.run("UPDATE uploads SET created_at = UTC_TIMESTAMP(3) - INTERVAL 25 HOUR", ()).await;
+    assert_eq!(sweep(&app).await["uploads"], 0);
+    assert_eq!((counts(&app).await, app.stored().len()), ((2, 2), 2));
+    assert!(ann.downloads(upload_id).await == bytes);
+    assert_eq!(ann.downloads(direct["upload"]["uploadId"].as_str().unwrap()).await, PNG);
+    assert_eq!(sweep(&app).await["uploads"], 0);
+}
+
+#[tokio::test]
+async fn the_files_of_a_deleted_room_are_erased() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let (room, other) = (ann.opens_a_room().await, ann.opens_a_room().await);
+    ann.sends_file(room, "x.png", "image/png", PNG).await.created();
+    ann.sends_file(other, "x.png", "image/png", PNG).await.created();
+    ann.delete(&format!("/api/rooms/{room}")).await.no_content();
+    assert_eq!(sweep(&app).await["uploads"], 1);
+    assert_eq!((counts(&app).await, app.stored().len()), ((1, 1), 1));
+}
+
+#[tokio::test]
+async fn the_file_of_a_deleted_message_is_erased() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let place = ann.posts_file(&app, room, "image/png", PNG).await;
+    ann.completes(&place).await.created();
+    ann.sends_file(room, "x.png", "image/png", PNG).await.created();
+    ann.delete(&format!("/api/messages/{room}-1")).await.ok();
+    ann.completes(&place).await.refused(404, "upload_not_found");
+    assert_eq!(sweep(&app).await["uploads"], 1);
+    assert_eq!((counts(&app).await, app.stored().len()), ((1, 2), 1));
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn an_upload_is_not_forgotten_while_the_store_is_down() {
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let app = TestApp::adjusted(|config| config.store.endpoint = Some(format!("http://{closed}"))).await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    ann.gets_a_place(room, "image/png", PNG.len()).await.created();
+    app.run("UPDATE uploads SET created_at = UTC_TIMESTAMP(3) - INTERVAL 25 HOUR", ()).await;
+    app.fails("sweep", json!({})).await;
+    assert_eq!(counts(&app).await.0, 1);
+}
+
+#[tokio::test]
+async fn tickets_sessions_limit_windows_and_connections_that_have_run_out_are_erased_and_no_others() {
+    let app = TestApp::with(&[("TICKET_LIMIT", "30/60")]).await;
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    ann.post("/api/ws-ticket", json!({})).await.created();
+    bob.post("/api/ws-ticket", json!({})).await.created();
+    let (_anns, mut bobs) = (ann.connect().await, bob.connect().await);
+    let kept = sweep(&app).await;
+    assert_eq!(
+        kept,
+        json!({"connections": 0, "tickets": 0, "invitations": 0, "sessions": 0, "rateLimits": 0, "uploads": 0})
+    );
+
+    let of_ann = "(SELECT session_id FROM sessions WHERE user_id = 'ann')";
+    app.run(&format!("UPDATE tickets SET expires_at = UTC_TIMESTAMP(3) WHERE session_id = {of_ann}"), ())
+        .await;
+    app.run("UPDATE connections SET connected_at = connected_at - INTERVAL 3 HOUR, expires_at = expires_at - INTERVAL 3 HOUR WHERE user_id = 'ann'", ()).await;
+    app.run("UPDATE sessions SET expires_at = UTC_TIMESTAMP(3) WHERE user_id = 'ann'", ()).await;
+    app.run("UPDATE rate_limits SET tally = 1 WHERE subject = 'ann'", ()).await;
+    let room = bob_invites(&app).await;
+    let swept = sweep(&app).await;
+    assert_eq!(
+        swept,
+        json!({"connections": 1, "tickets": 1, "invitations": 1, "sessions": 1, "rateLimits": 1, "uploads": 0})
+    );
+    for (table, left) in [("connections", 1), ("tickets", 1), ("invitations", 1), ("sessions", 1)] {
+        let rows: Vec<u64> = app.rows(&format!("SELECT COUNT(*) FROM {table}")).await;
+        assert_eq!(rows, [left], "{table}");
+    }
+    bobs.has_nothing().await;
+    assert!(room > 0);
+}
+
+/// Two invitations, one of which has expired.
+async fn bob_invites(app: &TestApp) -> u64 {
+    app.run("UPDATE users SET prime = TRUE", ()).await;
+    let cat = app.prime("cat").await;
+    let room = cat.opens_a_room().await;
+    for (days, hash) in [(1, "a"), (-1, "b")] {
+        app.run(
+            "INSERT INTO invitations (room_id, inviter_id, invitee_id, token_hash, created_at, expires_at)
+             VALUES (?, 'cat', 'bob', ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL ? DAY)",
+            (room, hash.repeat(32), days),
+        )
+        .await;
+    }
+    app.run("DELETE FROM sessions WHERE user_id = 'cat'", ()).await;
+    room
+}
+
+#[tokio::test]
+async fn more_than_one_batch_is_erased_at_once() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let session: Vec<String> = app.rows("SELECT session_id FROM sessions").await;
+    app.run(
+        "INSERT INTO tickets (ticket_hash, session_id, expires_at)
+         WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 900)
+         SELECT UNHEX(SHA2(i, 256)), ?, UTC_TIMESTAMP(3) FROM n",
+        (&session[0],),
+    )
+    .await;
+    assert_eq!(sweep(&app).await["tickets"], 900);
+    ann.get("/api/profile/me").await.ok();
+}
+
+#[test]
+fn the_template_runs_the_sweep_every_hour() {
+    let schedules = Template::parse(BUILT_IN).unwrap().schedules;
+    let all: Vec<_> =
+        schedules.iter().map(|schedule| (schedule.function.as_str(), schedule.every.as_secs())).collect();
+    assert_eq!(all, [("sweep", 3600)]);
+}
