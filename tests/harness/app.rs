@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gateway::Gateway;
 use gateway::connections::Connections;
-use gateway::invoke::{Failure, Functions, InProcess};
+use gateway::invoke::{Functions, InProcess};
 use gateway::limits::Limits;
 use gateway::store::Store;
 use gateway::template::{self, Template};
@@ -176,23 +176,6 @@ impl TestApp {
         }
     }
 
-    /// Runs a function that has no route, in process, and answers what it answers.
-    pub async fn invoke(&self, function: &str, event: Value) -> Value {
-        self.call(function, event).await.unwrap()
-    }
-
-    /// Runs a function that has no route and must fail.
-    pub async fn fails(&self, function: &str, event: Value) {
-        assert_eq!(self.call(function, event).await, Err(Failure::Error));
-    }
-
-    async fn call(&self, function: &str, event: Value) -> Result<Value, Failure> {
-        let app = self.app.clone().expect("the server is this test's own");
-        let event = serde_json::value::to_raw_value(&event).unwrap();
-        let answer = InProcess::new(app).invoke(function, "a request", event).await?;
-        Ok(serde_json::from_str(answer.get()).unwrap())
-    }
-
     /// What the store has on its disk: every file under the server's folder, by its path there.
     pub fn stored(&self) -> Vec<String> {
         let root = &self.store.as_ref().expect("the store is this test's own").folder;
@@ -298,16 +281,15 @@ impl TestApp {
         Socket::connect(&format!("{}/{query}", self.url.replace("http", "ws")), None).await
     }
 
-    /// Invokes a function that has no route, with the settings and the database of the server; an error is
-    /// what Lambda would report.
+    /// Runs a function that has no route; an error is what Lambda would report.
     pub async fn invoke(&self, function: &str, event: Value) -> Result<Value, String> {
-        let mut config = Config::from(self.settings().into_iter().collect()).unwrap();
-        config.database = self.database.clone();
-        let app = App::new(config, Push::management(None), 1);
-        let database = app.db.clone();
+        let app = self.app.clone().unwrap_or_else(|| {
+            let mut config = Config::from(self.settings().into_iter().collect()).unwrap();
+            config.database = self.database.clone();
+            App::new(config, Push::management(None), 1)
+        });
         let event = to_raw_value(&event).unwrap();
         let answer = functions::catalogue()[function].call(app, event, Context::default()).await;
-        database.disconnect().await.unwrap();
         let answer = answer.map_err(|error| error.to_string())?;
         Ok(serde_json::from_str(answer.get()).unwrap())
     }
