@@ -27,8 +27,9 @@ fn rights(function: &str) -> (Gets, Gets, Gets) {
     let message = not_found("message_not_found");
     let outside = No(403, "not_a_member");
     match function {
-        "logout" | "create-ticket" | "list-sessions" | "update-profile" | "list-coins"
-        | "list-invitations" | "list-friends" => (Own, Own, Own),
+        "logout" | "create-ticket" | "list-sessions" | "list-coins" | "list-invitations" | "list-friends" => {
+            (Own, Own, Own)
+        }
         // Bob's tells of himself.
         "update-profile" => (Own, Own, Yes),
         "list-users" | "list-chat" => (Own, Yes, Yes),
