@@ -25,6 +25,7 @@ fn budget(name: &str) -> usize {
         "leave-room" => 10,
         "sync" => 5,
         "joinRoom" | "leaveRoom" => 9,
+        "reactMessage" => 11,
         "ping" => 1,
         "send-message" => 6,
         "sendMessage" => 5,

@@ -227,6 +227,11 @@ async fn a_frame_with_wrong_fields_gets_an_error_that_names_them_all_and_the_soc
             vec!["content", "messageId"],
         ),
         (r#"{"event": "deleteMessage", "data": {"messageId": 5}}"#, vec!["messageId"]),
+        (
+            r#"{"event": "reactMessage", "data": {"messageId": {}, "reaction": "ok", "remove": 1, "userId": []}}"#,
+            vec!["messageId", "reaction", "remove", "userId"],
+        ),
+        (r#"{"event": "reactMessage", "data": {"messageId": "1-1", "reaction": ""}}"#, vec!["reaction"]),
         (r#"{"event": "sync", "data": {"rooms": {"1": -1}}}"#, vec!["rooms.1"]),
         (r#"{"event": "sync"}"#, vec!["rooms"]),
     ] {

@@ -147,6 +147,7 @@ impl World {
             "sendMessage" => json!({"roomId": room, "content": "Hello"}),
             "editMessage" => json!({"messageId": message, "content": "Coffee is ready"}),
             "deleteMessage" => json!({"messageId": message}),
+            "reactMessage" => json!({"messageId": message, "reaction": "👍"}),
             "sync" => json!({"rooms": {room.to_string(): 0}}),
             "ping" => json!({}),
             _ => panic!("the event {event} needs a row in tests/tables"),
