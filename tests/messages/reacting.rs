@@ -314,6 +314,22 @@ async fn a_reaction_is_one_character_as_people_see_it_of_at_most_32_bytes() {
 }
 
 #[tokio::test]
+async fn every_wrong_field_is_named_at_once() {
+    let app = TestApp::start().await;
+    let mut socket = app.user("ann").await.connect().await;
+    let all = json!({"messageId": {}, "reaction": "ok", "remove": 1, "userId": []});
+    for (data, wrong) in [
+        (all, &["messageId", "reaction", "remove", "userId"][..]),
+        (json!({}), &["messageId", "reaction"]),
+        (json!({"messageId": "1-1", "reaction": "👍", "remove": "true"}), &["remove"]),
+    ] {
+        let problem = socket.refused("reactMessage", data.clone(), "invalid_request").await;
+        let named: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|one| &one["field"]).collect();
+        assert_eq!(named, wrong, "{data}");
+    }
+}
+
+#[tokio::test]
 async fn a_message_takes_twenty_different_reactions() {
     let app = TestApp::start().await;
     let (ann, bob, _, room, message) = room_of_three(&app).await;
