@@ -262,6 +262,11 @@ async fn a_frame_with_wrong_fields_gets_an_error_that_names_them_all_and_the_soc
         (r#"{"event": "groupMessage", "data": {"groupId": 0.5, "content": 1}}"#, vec!["content", "groupId"]),
         (r#"{"event": "sendFile"}"#, vec!["uploadId"]),
         (r#"{"event": "sendFile", "data": {"uploadId": "../x"}}"#, vec!["uploadId"]),
+        (
+            r#"{"event": "reactMessage", "data": {"messageId": {}, "reaction": "ok", "remove": 1, "userId": []}}"#,
+            vec!["messageId", "reaction", "remove", "userId"],
+        ),
+        (r#"{"event": "reactMessage", "data": {"messageId": "1-1", "reaction": ""}}"#, vec!["reaction"]),
         (r#"{"event": "sync", "data": {"rooms": {"1": -1}}}"#, vec!["rooms.1"]),
         (r#"{"event": "sync"}"#, vec!["rooms"]),
     ] {
