@@ -158,7 +158,7 @@ async fn nothing_of_an_organization_is_there_for_another() {
 async fn who_is_not_a_member_gets_nothing_of_a_room() {
     let world = World::new(TestApp::start().await).await;
     for function in functions::catalogue().into_keys().filter(|function| world.call(function).is_some()) {
-        let dan = world.app.prime(&format!("dan-{function}")).await;
+        let dan = world.dan(&format!("dan-{function}")).await;
         asks_in_vain(&world, function, &dan, rights(function).1).await;
     }
     unharmed(&world).await;
@@ -190,7 +190,7 @@ async fn no_event_does_anything_for_who_may_not() {
     for event in events(&mut ann).await {
         let (foreign, outside, lower) = rights(&event);
         let eve = foreign_admin(&world.app, &format!("eve-{event}")).await;
-        let dan = world.app.prime(&format!("dan-{event}")).await;
+        let dan = world.dan(&format!("dan-{event}")).await;
         for (person, gets) in [(&eve, foreign), (&dan, outside), (&world.bob, lower)] {
             let No(_, code) = gets else { continue };
             let mut socket = person.connect().await;
@@ -211,7 +211,7 @@ async fn no_event_does_anything_on_a_socket_whose_session_has_ended_or_that_has_
             "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) WHERE user_id = ?",
             "DELETE FROM connections WHERE user_id = ?",
         ] {
-            let dan = app.prime(&format!("dan-{event}-{}", end.len())).await;
+            let dan = world.dan(&format!("dan-{event}-{}", end.len())).await;
             let mut socket = dan.connect().await;
             app.run(end, (&dan.user_id,)).await;
             socket.refused(&event, world.frame(&event), "unauthenticated").await;

@@ -3,10 +3,13 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, Person, ROOM_PASSWORD, Socket, TestApp};
 use crate::uploads::{Form, PNG};
 
+/// The organization of the world, whose members alone hear of its channels.
+const ORGANIZATION: &str = "Tea drinkers";
+
 /// A small world in which every function and event has something to do.
 pub struct World {
     pub app: TestApp,
-    /// Owner of the room, of the channel and of the group, admin of `public`, prime.
+    /// Owner of the room, of the channel and of the group, admin of the organization, prime.
     pub ann: Person,
     /// A member of the three, nothing more.
     pub bob: Person,
@@ -56,21 +59,16 @@ impl Call {
 
 impl World {
     pub async fn new(app: TestApp) -> Self {
-        let ann = app.prime("ann").await;
-        let bob = app.rich("bob", 1000).await;
-        let carl = app.prime("carl").await;
-        app.set_role(&ann, "admin").await;
+        let ann = app.of(ORGANIZATION, "ann").await;
+        let bob = json!({"userId": "bob", "availCoins": 1000, "organizationName": ORGANIZATION});
+        let bob = app.register(bob).await;
+        let carl = app.of(ORGANIZATION, "carl").await;
         let room = ann.opens_a_room().await;
         bob.joins(room).await.created();
         let said = ann.says(room, "Tea is ready").await.created();
         let channel = ann.makes_a_channel("Project Updates").await;
         bob.post("/api/joinroom", json!({"roomId": channel})).await.created();
-        app.run(
-            "INSERT INTO invitations (room_id, inviter_id, invitee_id, token_hash, created_at, expires_at)
-             VALUES (?, ?, ?, REPEAT('x', 32), UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL 1 DAY)",
-            (room, &ann.user_id, &carl.user_id),
-        )
-        .await;
+        let invited = ann.invites(room, &carl).await.created();
         app.run(
             "INSERT INTO friend_requests (from_id, to_id, status, created_at)
              VALUES (?, ?, 'pending', UTC_TIMESTAMP(3)), (?, ?, 'accepted', UTC_TIMESTAMP(3))",
@@ -83,8 +81,7 @@ impl World {
         let other = Person::new(&app, &app.post("/api/auth/login", again).await.ok());
         let id = async |sql: String| app.rows::<u64>(&sql).await[0];
         Self {
-            invitation: id(format!("SELECT MAX(invitation_id) FROM invitations WHERE room_id = {room}"))
-                .await,
+            invitation: invited["invitationId"].as_u64().unwrap(),
             friend_request: id(format!("SELECT id FROM friend_requests WHERE from_id = '{}'", bob.user_id))
                 .await,
             session: other.session_id(),
@@ -100,6 +97,11 @@ impl World {
             room,
             channel,
         }
+    }
+
+    /// Somebody else of the organization, prime.
+    pub async fn dan(&self, user_id: &str) -> Person {
+        self.app.of(ORGANIZATION, user_id).await
     }
 
     /// What Ann may ask of a function; none for one that is open to everybody, and for one without a
@@ -224,10 +226,12 @@ impl World {
     pub async fn grow(&self) {
         let many = "WITH RECURSIVE many (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 150)";
         let (ann, room) = (&self.ann.user_id, self.room);
+        let organization = format!("SELECT organization_id FROM rooms WHERE id = {room}");
+        let organization = self.app.rows::<u64>(&organization).await[0];
         let rows = [
             format!(
                 "INSERT INTO users (user_id, organization_id, name, password_hash, role, prime, created_at)
-                 {many} SELECT CONCAT('a', n), 1, CONCAT('a', n), '', 'user', FALSE, UTC_TIMESTAMP(3) FROM many"
+                 {many} SELECT CONCAT('a', n), {organization}, CONCAT('a', n), '', 'user', FALSE, UTC_TIMESTAMP(3) FROM many"
             ),
             format!(
                 "INSERT INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq)
@@ -239,11 +243,11 @@ impl World {
             ),
             format!(
                 "INSERT INTO rooms (organization_id, kind, name, capacity, member_count, created_by, created_at, updated_at)
-                 {many} SELECT 1, 'channel', CONCAT('c', n), 1000, 1, '{ann}', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) FROM many"
+                 {many} SELECT {organization}, 'channel', CONCAT('c', n), 1000, 1, '{ann}', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) FROM many"
             ),
             format!(
                 "INSERT IGNORE INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq)
-                 SELECT id, '{ann}', 'owner', 0, created_at, 0 FROM rooms WHERE organization_id = 1 AND created_by = '{ann}'"
+                 SELECT id, '{ann}', 'owner', 0, created_at, 0 FROM rooms WHERE organization_id = {organization} AND created_by = '{ann}'"
             ),
             format!(
                 "INSERT INTO sessions (session_id, user_id, created_at, expires_at)
