@@ -88,14 +88,14 @@ fn rights(function: &str) -> (Gets, Gets, Gets) {
 }
 
 /// What a function answers to somebody; none for one that [`World::call`] has nothing for.
-async fn ask(world: &World, function: &str, person: &Person) -> Option<Answer> {
+async fn ask(world: &World<'_>, function: &str, person: &Person) -> Option<Answer> {
     Some(world.call(function)?.by(person).await)
 }
 
 #[tokio::test]
 async fn no_function_does_anything_without_a_good_token() {
-    let world = World::new(TestApp::start().await).await;
-    let app = &world.app;
+    let app = &TestApp::start().await;
+    let world = World::new(app, "tea").await;
     let (expired, revoked) = (app.user("expired").await, app.user("revoked").await);
     app.run("UPDATE sessions SET expires_at = UTC_TIMESTAMP(3) WHERE user_id = ?", (&expired.user_id,)).await;
     revoked.post("/api/auth/logout", json!({})).await.no_content();
@@ -124,7 +124,7 @@ fn is_granted(answer: &Answer) -> bool {
 }
 
 /// Asks as somebody else, and holds the answer against what they should get.
-async fn asks_in_vain(world: &World, function: &str, person: &Person, gets: Gets) {
+async fn asks_in_vain(world: &World<'_>, function: &str, person: &Person, gets: Gets) {
     let Some(answer) = ask(world, function, person).await else { return };
     let whole = answer.json.to_string();
     match gets {
@@ -138,7 +138,7 @@ async fn asks_in_vain(world: &World, function: &str, person: &Person, gets: Gets
     }
 }
 
-fn holds_no_secret(world: &World, name: &str, answer: &str) {
+fn holds_no_secret(world: &World<'_>, name: &str, answer: &str) {
     for secret in world.secrets() {
         assert!(!answer.contains(&format!("\"{secret}\"")), "{name} tells `{secret}`: {answer}");
     }
@@ -146,7 +146,8 @@ fn holds_no_secret(world: &World, name: &str, answer: &str) {
 
 #[tokio::test]
 async fn nothing_of_an_organization_is_there_for_another() {
-    let world = World::new(TestApp::start().await).await;
+    let app = TestApp::start().await;
+    let world = World::new(&app, "tea").await;
     for function in functions::catalogue().into_keys().filter(|function| world.call(function).is_some()) {
         let eve = foreign_admin(&world.app, &format!("eve-{function}")).await;
         asks_in_vain(&world, function, &eve, rights(function).0).await;
@@ -156,7 +157,8 @@ async fn nothing_of_an_organization_is_there_for_another() {
 
 #[tokio::test]
 async fn who_is_not_a_member_gets_nothing_of_a_room() {
-    let world = World::new(TestApp::start().await).await;
+    let app = TestApp::start().await;
+    let world = World::new(&app, "tea").await;
     for function in functions::catalogue().into_keys().filter(|function| world.call(function).is_some()) {
         let dan = world.dan(&format!("dan-{function}")).await;
         asks_in_vain(&world, function, &dan, rights(function).1).await;
@@ -167,7 +169,8 @@ async fn who_is_not_a_member_gets_nothing_of_a_room() {
 #[tokio::test]
 async fn a_lower_role_does_not_do_what_a_higher_one_may() {
     for function in functions::catalogue().into_keys() {
-        let world = World::new(TestApp::start().await).await;
+        let app = TestApp::start().await;
+        let world = World::new(&app, "tea").await;
         if world.call(function).is_some() {
             asks_in_vain(&world, function, &world.bob, rights(function).2).await;
         }
@@ -177,7 +180,8 @@ async fn a_lower_role_does_not_do_what_a_higher_one_may() {
 #[tokio::test]
 async fn who_may_may() {
     for function in functions::catalogue().into_keys() {
-        let world = World::new(TestApp::start().await).await;
+        let app = TestApp::start().await;
+        let world = World::new(&app, "tea").await;
         let Some(answer) = ask(&world, function, &world.ann).await else { continue };
         assert!(is_granted(&answer), "{function}: {}", answer.json);
     }
@@ -185,7 +189,8 @@ async fn who_may_may() {
 
 #[tokio::test]
 async fn no_event_does_anything_for_who_may_not() {
-    let world = World::new(TestApp::start().await).await;
+    let app = TestApp::start().await;
+    let world = World::new(&app, "tea").await;
     let mut ann = world.ann.connect().await;
     for event in events(&mut ann).await {
         let (foreign, outside, lower) = rights(&event);
@@ -203,7 +208,8 @@ async fn no_event_does_anything_for_who_may_not() {
 
 #[tokio::test]
 async fn no_event_does_anything_on_a_socket_whose_session_has_ended_or_that_has_expired() {
-    let world = World::new(TestApp::start().await).await;
+    let app = TestApp::start().await;
+    let world = World::new(&app, "tea").await;
     let mut ann = world.ann.connect().await;
     let app = &world.app;
     for event in events(&mut ann).await {
@@ -229,7 +235,7 @@ async fn foreign_admin(app: &TestApp, user_id: &str) -> Person {
 }
 
 /// That everything of the world is still there as it was.
-async fn unharmed(world: &World) {
+async fn unharmed(world: &World<'_>) {
     let ann = world.ann.get("/api/profile/me").await.ok();
     assert_eq!((&ann["role"], &ann["prime"], &ann["name"]), (&"admin".into(), &true.into(), &ann["userId"]));
     let bob = world.bob.get("/api/profile/me").await.ok();

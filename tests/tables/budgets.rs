@@ -60,33 +60,39 @@ struct Taken {
     statements: Vec<String>,
 }
 
-/// What functions and events have taken, in a small world or in a large one.
+/// What functions and events have taken, in a small world or in a large one. Each has a server of its own, or
+/// what follows the end of another one's socket would be counted with it.
 async fn taken(large: bool) -> Vec<Taken> {
     let mut taken = Vec::new();
     for function in functions::catalogue().into_keys() {
-        let (world, statements, _sockets) = counted_world(large).await;
+        let statements = Statements::default();
+        let app = TestApp::counted(&statements).await;
+        let (world, _sockets) = busy_world(&app, large).await;
         let Some(call) = world.call(function) else { continue };
+        statements.take();
         let answer = call.by(&world.ann).await;
         assert!((200..400).contains(&answer.status), "{function}: {}", answer.json);
         let (name, budget) = (function.to_owned(), budget_of_function(function));
         taken.push(Taken { name, budget, statements: statements.take() });
     }
-    let (world, _, mut sockets) = counted_world(large).await;
-    for event in events(&mut sockets[0]).await {
-        let (world, statements, mut sockets) = counted_world(large).await;
+    let app = TestApp::start().await;
+    let names = events(&mut app.user("ann").await.connect().await).await;
+    for event in names {
+        let statements = Statements::default();
+        let app = TestApp::counted(&statements).await;
+        let (world, mut sockets) = busy_world(&app, large).await;
+        statements.take();
         let frame = sockets[0].ask(&event, world.frame(&event)).await;
         assert_ne!(frame["event"], "error", "{event}: {frame}");
         let (name, budget) = (format!("the event {event}"), budget_of_event(&event));
         taken.push(Taken { name, budget, statements: statements.take() });
     }
-    drop(world);
     taken
 }
 
 /// Ann has a socket, which comes first, and Bob has one; in a large world all have more, and much else.
-async fn counted_world(large: bool) -> (World, Statements, Vec<Socket>) {
-    let statements = Statements::default();
-    let world = World::new(TestApp::counted(&statements).await).await;
+async fn busy_world(app: &TestApp, large: bool) -> (World<'_>, Vec<Socket>) {
+    let world = World::new(app, "tea").await;
     let mut sockets = Vec::new();
     for person in [&world.ann, &world.bob] {
         for _ in 0..if large { 6 } else { 1 } {
@@ -102,8 +108,7 @@ async fn counted_world(large: bool) -> (World, Statements, Vec<Socket>) {
     for _ in 0..2 {
         sockets[0].receives("receiveMessage").await;
     }
-    statements.take();
-    (world, statements, sockets)
+    (world, sockets)
 }
 
 #[tokio::test]

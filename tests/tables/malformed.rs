@@ -175,7 +175,8 @@ fn requests() -> Vec<(&'static str, &'static str, Value, &'static [&'static str]
 
 #[tokio::test]
 async fn a_request_with_wrong_fields_is_a_400_that_names_them_all() {
-    let world = World::new(TestApp::start().await).await;
+    let app = TestApp::start().await;
+    let world = World::new(&app, "tea").await;
     for (method, path, body, wrong) in requests() {
         let path = path
             .replace("{bob}", &world.bob.user_id)
@@ -190,7 +191,8 @@ async fn a_request_with_wrong_fields_is_a_400_that_names_them_all() {
 
 #[tokio::test]
 async fn a_body_that_is_no_json_is_a_400_that_says_where() {
-    let world = World::new(TestApp::start().await).await;
+    let app = TestApp::start().await;
+    let world = World::new(&app, "tea").await;
     for (body, place) in [
         ("", "there is none"),
         ("{", "line 1, column 1"),
@@ -218,7 +220,8 @@ async fn a_body_that_is_no_json_is_a_400_that_says_where() {
 
 #[tokio::test]
 async fn a_frame_with_wrong_fields_gets_an_error_that_names_them_all_and_the_socket_stays_open() {
-    let world = World::new(TestApp::start().await).await;
+    let app = TestApp::start().await;
+    let world = World::new(&app, "tea").await;
     let mut socket = world.ann.connect().await;
     for (text, wrong) in [
         ("", vec!["frame"]),
@@ -289,7 +292,8 @@ async fn a_frame_with_wrong_fields_gets_an_error_that_names_them_all_and_the_soc
 
 #[tokio::test]
 async fn no_id_or_text_reaches_the_sql_as_more_than_a_value() {
-    let world = World::new(TestApp::start().await).await;
+    let app = TestApp::start().await;
+    let world = World::new(&app, "tea").await;
     let hostile =
         ["' OR '1'='1", "\"; DROP TABLE users; --", "%", "_", "\\", "1 UNION SELECT 1", "🦀'", "a\u{202e}b"];
     for text in hostile {

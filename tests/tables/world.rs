@@ -3,12 +3,11 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, Person, ROOM_PASSWORD, Socket, TestApp};
 use crate::uploads::{Form, PNG};
 
-/// The organization of the world, whose members alone hear of its channels.
-const ORGANIZATION: &str = "Tea drinkers";
-
 /// A small world in which every function and event has something to do.
-pub struct World {
-    pub app: TestApp,
+pub struct World<'a> {
+    pub app: &'a TestApp,
+    /// Its organization, whose members alone hear of its channels.
+    name: String,
     /// Owner of the room, of the channel and of the group, admin of the organization, prime.
     pub ann: Person,
     /// A member of the three, nothing more.
@@ -57,12 +56,13 @@ impl Call {
     }
 }
 
-impl World {
-    pub async fn new(app: TestApp) -> Self {
-        let ann = app.of(ORGANIZATION, "ann").await;
-        let bob = json!({"userId": "bob", "availCoins": 1000, "organizationName": ORGANIZATION});
+impl<'a> World<'a> {
+    /// One beside others of other names.
+    pub async fn new(app: &'a TestApp, name: &str) -> Self {
+        let ann = app.of(name, &format!("ann-{name}")).await;
+        let bob = json!({"userId": format!("bob-{name}"), "availCoins": 1000, "organizationName": name});
         let bob = app.register(bob).await;
-        let carl = app.of(ORGANIZATION, "carl").await;
+        let carl = app.of(name, &format!("carl-{name}")).await;
         let room = ann.opens_a_room().await;
         bob.joins(room).await.created();
         let said = ann.says(room, "Tea is ready").await.created();
@@ -77,8 +77,8 @@ impl World {
         .await;
         let again = json!({"userId": ann.user_id, "password": format!("{}'s password", ann.user_id)});
         let file = ann.sends_file(room, "cups.png", "image/png", PNG).await.created();
-        let posted = ann.posts_file(&app, room, "image/png", PNG).await;
-        let other = Person::new(&app, &app.post("/api/auth/login", again).await.ok());
+        let posted = ann.posts_file(app, room, "image/png", PNG).await;
+        let other = Person::new(app, &app.post("/api/auth/login", again).await.ok());
         let id = async |sql: String| app.rows::<u64>(&sql).await[0];
         Self {
             invitation: invited["invitationId"].as_u64().unwrap(),
@@ -91,6 +91,7 @@ impl World {
             door: carl.opens_a_room().await,
             group: ann.groups(&[&bob]).await,
             app,
+            name: name.to_owned(),
             ann,
             bob,
             carl,
@@ -101,7 +102,7 @@ impl World {
 
     /// Somebody else of the organization, prime.
     pub async fn dan(&self, user_id: &str) -> Person {
-        self.app.of(ORGANIZATION, user_id).await
+        self.app.of(&self.name, user_id).await
     }
 
     /// What Ann may ask of a function; none for one that is open to everybody, and for one without a
@@ -221,21 +222,21 @@ pub async fn events(socket: &mut Socket) -> Vec<String> {
     names.split(", ").map(str::to_owned).collect()
 }
 
-impl World {
+impl World<'_> {
     /// Many more of everything that Ann, her room and her organization have.
     pub async fn grow(&self) {
         let many = "WITH RECURSIVE many (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 150)";
-        let (ann, room) = (&self.ann.user_id, self.room);
+        let (ann, room, name) = (&self.ann.user_id, self.room, &self.name);
         let organization = format!("SELECT organization_id FROM rooms WHERE id = {room}");
         let organization = self.app.rows::<u64>(&organization).await[0];
         let rows = [
             format!(
                 "INSERT INTO users (user_id, organization_id, name, password_hash, role, prime, created_at)
-                 {many} SELECT CONCAT('a', n), {organization}, CONCAT('a', n), '', 'user', FALSE, UTC_TIMESTAMP(3) FROM many"
+                 {many} SELECT CONCAT('a', n, '-{name}'), {organization}, CONCAT('a', n, '-{name}'), '', 'user', FALSE, UTC_TIMESTAMP(3) FROM many"
             ),
             format!(
                 "INSERT INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq)
-                 {many} SELECT {room}, CONCAT('a', n), 'member', 0, UTC_TIMESTAMP(3), n FROM many"
+                 {many} SELECT {room}, CONCAT('a', n, '-{name}'), 'member', 0, UTC_TIMESTAMP(3), n FROM many"
             ),
             format!(
                 "INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, created_at)
@@ -251,15 +252,15 @@ impl World {
             ),
             format!(
                 "INSERT INTO sessions (session_id, user_id, created_at, expires_at)
-                 {many} SELECT LPAD(n, 22, 's'), '{ann}', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL 1 DAY FROM many"
+                 {many} SELECT LPAD(CONCAT('{room}s', n), 22, 's'), '{ann}', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL 1 DAY FROM many"
             ),
             format!(
                 "INSERT INTO invitations (room_id, inviter_id, invitee_id, token_hash, created_at, expires_at)
-                 {many} SELECT {room}, '{ann}', CONCAT('a', n), LPAD(n, 32, 'y'), UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) FROM many"
+                 {many} SELECT {room}, '{ann}', CONCAT('a', n, '-{name}'), LPAD(CONCAT('{room}y', n), 32, 'y'), UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) FROM many"
             ),
             format!(
                 "INSERT INTO friend_requests (from_id, to_id, status, created_at)
-                 {many} SELECT CONCAT('a', n), '{ann}', 'accepted', UTC_TIMESTAMP(3) FROM many"
+                 {many} SELECT CONCAT('a', n, '-{name}'), '{ann}', 'accepted', UTC_TIMESTAMP(3) FROM many"
             ),
             format!(
                 "INSERT INTO coin_ledger (user_id, delta, balance_after, reason, created_at)
