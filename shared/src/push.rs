@@ -239,7 +239,7 @@ impl App {
                 self.hang_up(socket).await;
             })
             .collect();
-        ends.collect().await
+        ends.collect::<()>().await;
     }
 
     /// Closes a socket.
