@@ -57,7 +57,7 @@ enum Command {
         /// there is none.
         #[arg(long, value_name = "PORT", requires = "invoke")]
         store_port: Option<u16>,
-        /// Where files are kept, unless UPLOADS_BUCKET names another store.
+        /// Where files are kept, unless `UPLOADS_BUCKET` names another store.
         #[arg(long, value_name = "FOLDER", default_value = ".local/uploads")]
         uploads: PathBuf,
     },

@@ -94,6 +94,8 @@ async fn empty(
 ) -> Result<Revised> {
     let Found { mut room, mut message, room_role, role } = find(transaction, user, by, message_id).await?;
     let keeps_order = match (room_role, role) {
+        // Of two who write to each other none is above the other, whoever began.
+        _ if room.kind == rooms::Kind::Direct => false,
         (RoomRole::Owner | RoomRole::Moderator, _) => true,
         (RoomRole::Member, Role::Admin | Role::Moderator) => room.kind == rooms::Kind::Channel,
         (RoomRole::Member, Role::User) => false,
@@ -103,6 +105,7 @@ async fn empty(
             rooms::Kind::Channel => {
                 "owner and moderators, the organization's moderators and admins, and the message's sender"
             }
+            rooms::Kind::Direct => "sender of the message",
             _ => "owner and moderators, and the message's sender",
         }));
     }

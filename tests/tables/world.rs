@@ -1,13 +1,14 @@
 use serde_json::{Value, json};
 
-use crate::harness::{Person, ROOM_PASSWORD, Socket, TestApp};
+use crate::harness::{Answer, Person, ROOM_PASSWORD, Socket, TestApp};
+use crate::uploads::{Form, PNG};
 
 /// A small world in which every function and event has something to do.
 pub struct World {
     pub app: TestApp,
-    /// Owner of the room and of the channel, admin of `public`, prime.
+    /// Owner of the room, of the channel and of the group, admin of `public`, prime.
     pub ann: Person,
-    /// A member of the room and of the channel, nothing more.
+    /// A member of the three, nothing more.
     pub bob: Person,
     /// Prime, a friend of Ann's, invited to her room and not in it.
     pub carl: Person,
@@ -16,8 +17,13 @@ pub struct World {
     /// A prime room.
     pub room: u64,
     pub channel: u64,
+    pub group: u64,
     /// Ann's message in the room.
     pub message: String,
+    /// Ann's file in the room.
+    pub file: String,
+    /// A file that Ann has posted to the store for the room, and not sent.
+    pub posted: String,
     pub invitation: u64,
     /// From Bob to Ann.
     pub friend_request: u64,
@@ -27,9 +33,25 @@ pub struct World {
 
 /// Some request to a function.
 pub struct Call {
-    pub method: &'static str,
-    pub path: String,
-    pub body: Option<Value>,
+    method: &'static str,
+    path: String,
+    body: Body,
+}
+
+enum Body {
+    None,
+    Json(Value),
+    Form(Form),
+}
+
+impl Call {
+    pub async fn by(self, person: &Person) -> Answer {
+        match self.body {
+            Body::None => person.asks(self.method, &self.path, None).await,
+            Body::Json(body) => person.asks(self.method, &self.path, Some(body)).await,
+            Body::Form(form) => person.uploads(form).await,
+        }
+    }
 }
 
 impl World {
@@ -37,16 +59,11 @@ impl World {
         let ann = app.prime("ann").await;
         let bob = app.rich("bob", 1000).await;
         let carl = app.prime("carl").await;
-        app.run("UPDATE users SET role = 'admin' WHERE user_id = ?", (&ann.user_id,)).await;
+        app.set_role(&ann, "admin").await;
         let room = ann.opens_a_room().await;
         bob.joins(room).await.created();
         let said = ann.says(room, "Tea is ready").await.created();
-        let channel = ann.opens_a_room().await;
-        app.run(
-            "UPDATE rooms SET kind = 'channel', password_hash = NULL, capacity = 1000 WHERE id = ?",
-            (channel,),
-        )
-        .await;
+        let channel = ann.makes_a_channel("Project Updates").await;
         bob.post("/api/joinroom", json!({"roomId": channel})).await.created();
         app.run(
             "INSERT INTO invitations (room_id, inviter_id, invitee_id, token_hash, created_at, expires_at)
@@ -61,6 +78,8 @@ impl World {
         )
         .await;
         let again = json!({"userId": ann.user_id, "password": format!("{}'s password", ann.user_id)});
+        let file = ann.sends_file(room, "cups.png", "image/png", PNG).await.created();
+        let posted = ann.posts_file(&app, room, "image/png", PNG).await;
         let other = Person::new(&app, &app.post("/api/auth/login", again).await.ok());
         let id = async |sql: String| app.rows::<u64>(&sql).await[0];
         Self {
@@ -70,7 +89,10 @@ impl World {
                 .await,
             session: other.session_id(),
             message: said["message"]["messageId"].as_str().unwrap().to_owned(),
+            file: file["upload"]["uploadId"].as_str().unwrap().to_owned(),
+            posted: posted["uploadId"].as_str().unwrap().to_owned(),
             door: carl.opens_a_room().await,
+            group: ann.groups(&[&bob]).await,
             app,
             ann,
             bob,
@@ -83,12 +105,14 @@ impl World {
     /// What Ann may ask of a function; none for one that is open to everybody, and for one without a
     /// route.
     pub fn call(&self, function: &str) -> Option<Call> {
-        let Self { room, door, channel, message, invitation, friend_request, session, .. } = self;
+        let Self { room, door, channel, group, message, file, posted, .. } = self;
+        let Self { invitation, friend_request, session, .. } = self;
         let (ann, bob, carl) = (&self.ann.user_id, &self.bob.user_id, &self.carl.user_id);
-        let get = |path: String| Call { method: "GET", path, body: None };
-        let delete = |path: String| Call { method: "DELETE", path, body: None };
-        let post = |path: &str, body: Value| Call { method: "POST", path: path.to_owned(), body: Some(body) };
-        let patch = |path: String, body: Value| Call { method: "PATCH", path, body: Some(body) };
+        let get = |path: String| Call { method: "GET", path, body: Body::None };
+        let delete = |path: String| Call { method: "DELETE", path, body: Body::None };
+        let post =
+            |path: &str, body: Value| Call { method: "POST", path: path.to_owned(), body: Body::Json(body) };
+        let patch = |path: String, body: Value| Call { method: "PATCH", path, body: Body::Json(body) };
         Some(match function {
             "register" | "login" | "refresh-token" | "health" => return None,
             "migrate" | "operator" | "sweep" => return None,
@@ -125,7 +149,27 @@ impl World {
                 patch(format!("/api/messages/{message}"), json!({"content": "Coffee is ready"}))
             }
             "delete-message" => delete(format!("/api/messages/{message}")),
+            "list-chat" => get("/api/chat".to_owned()),
+            "create-chat" => post("/api/chat", json!({"name": "Announcements"})),
+            "delete-chat" => delete(format!("/api/chat/{channel}")),
+            "renew-join-code" => post("/api/organization/join-code", json!({})),
+            "list-chats" => get("/chats".to_owned()),
+            "send-direct" => post("/chats/send-message", json!({"userId": bob, "content": "Hello"})),
             "get-chat" => get(format!("/chats/{room}")),
+            "create-group" => post("/groups", json!({"name": "Hikers", "members": [carl]})),
+            "add-user" => post(&format!("/groups/{group}/add-user"), json!({"userId": carl})),
+            "get-group-messages" => get(format!("/groups/{group}/messages")),
+            "upload" => {
+                let header = "; filename=\"plan.png\"\r\nContent-Type: image/png";
+                let form = Form::new().text("roomId", room).file(header, PNG);
+                Call { method: "POST", path: "/uploads".to_owned(), body: Body::Form(form) }
+            }
+            "create-upload" => post(
+                "/uploads/presign",
+                json!({"roomId": room, "fileName": "plan.png", "type": "image/png", "size": 100}),
+            ),
+            "complete-upload" => post(&format!("/uploads/{posted}/complete"), json!({})),
+            "get-upload" => get(format!("/uploads/{file}")),
             "sync" => post("/api/sync", json!({"rooms": {room.to_string(): 0, channel.to_string(): 0}})),
             "create-friend-request" => post("/api/friend-requests", json!({"userId": bob})),
             "list-friend-requests" => get("/api/friend-requests".to_owned()),
@@ -140,13 +184,20 @@ impl World {
 
     /// The data of a frame that Ann may send.
     pub fn frame(&self, event: &str) -> Value {
-        let Self { room, door, message, .. } = self;
+        let Self { room, door, group, message, posted, .. } = self;
         match event {
             "joinRoom" => json!({"roomId": door, "password": ROOM_PASSWORD}),
             "leaveRoom" => json!({"roomId": room}),
             "sendMessage" => json!({"roomId": room, "content": "Hello"}),
             "editMessage" => json!({"messageId": message, "content": "Coffee is ready"}),
             "deleteMessage" => json!({"messageId": message}),
+            "typing" | "stopTyping" => json!({"roomId": room}),
+            "readMessage" => json!({"messageId": message}),
+            "newChatRoom" => json!({"roomName": "Announcements", "invitedUsers": [self.bob.user_id]}),
+            "createGroup" => json!({"name": "Hikers", "members": [self.carl.user_id]}),
+            "joinGroup" => json!({"groupId": group}),
+            "groupMessage" => json!({"groupId": group, "content": "Hello"}),
+            "sendFile" => json!({"uploadId": posted}),
             "sync" => json!({"rooms": {room.to_string(): 0}}),
             "ping" => json!({}),
             _ => panic!("the event {event} needs a row in tests/tables"),
@@ -154,8 +205,8 @@ impl World {
     }
 
     /// What must not cross into another organization, nor to a stranger who gets nothing else.
-    pub fn secrets(&self) -> [&str; 3] {
-        [&self.ann.user_id, &self.bob.user_id, "Tea is ready"]
+    pub fn secrets(&self) -> [&str; 4] {
+        [&self.ann.user_id, &self.bob.user_id, "Tea is ready", &self.file]
     }
 }
 
@@ -186,8 +237,16 @@ impl World {
                  {many} SELECT {room}, 50 + n, 50 + n, 'text', '{ann}', 'old', UTC_TIMESTAMP(3) FROM many"
             ),
             format!(
+                "INSERT INTO rooms (organization_id, kind, name, capacity, member_count, created_by, created_at, updated_at)
+                 {many} SELECT 1, 'channel', CONCAT('c', n), 1000, 1, '{ann}', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) FROM many"
+            ),
+            format!(
+                "INSERT IGNORE INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq)
+                 SELECT id, '{ann}', 'owner', 0, created_at, 0 FROM rooms WHERE organization_id = 1 AND created_by = '{ann}'"
+            ),
+            format!(
                 "INSERT INTO sessions (session_id, user_id, created_at, expires_at)
-                 {many} SELECT CONCAT('session', n), '{ann}', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL 1 DAY FROM many"
+                 {many} SELECT LPAD(n, 22, 's'), '{ann}', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL 1 DAY FROM many"
             ),
             format!(
                 "INSERT INTO invitations (room_id, inviter_id, invitee_id, token_hash, created_at, expires_at)
