@@ -7,10 +7,10 @@ use serde::Serialize;
 use crate::db::Db;
 use crate::error::Thing;
 use crate::fields::{Fields, Missing, Read, WholeNumber};
-use crate::messages::{COLUMNS, Message, MessageRow};
+use crate::messages::{Message, MessageRow, columns};
 use crate::rooms::{Kind, RoomId};
 use crate::users::User;
-use crate::{Error, Result};
+use crate::{Error, Result, reactions};
 
 /// Which part of a room's history.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ pub async fn read(
     let rows: Vec<Row> = db
         .rows(
             format!(
-                "SELECT r.last_seq, m.user_id IS NOT NULL AS is_member, {COLUMNS}
+                "SELECT r.last_seq, m.user_id IS NOT NULL AS is_member, {}
                  FROM rooms r
                  LEFT JOIN room_members m ON m.room_id = r.id AND m.user_id = :user_id
                  LEFT JOIN (SELECT * FROM messages
@@ -80,7 +80,8 @@ pub async fn read(
                  LEFT JOIN users u ON u.user_id = x.sender_id
                  WHERE r.id = :room_id AND r.organization_id = :organization_id
                    AND (:only IS NULL OR r.kind = :only)
-                 ORDER BY x.seq {direction}"
+                 ORDER BY x.seq {direction}",
+                columns("m.user_id")
             )
             .as_str(),
             params! {
@@ -106,8 +107,9 @@ pub async fn read(
     let mut has_more = false;
     let mut messages = Vec::new();
     for message in found {
-        // JSON may double each byte of the text; the rest of a message is below 1,000 bytes.
-        bytes += 1_000 + 2 * message.content.len();
+        // JSON may double each byte of the text; the rest of a message, but for what people reacted with,
+        // is below 1,000 bytes.
+        bytes += 1_000 + 2 * message.content.len() + reactions::JSON_BYTES * message.reactions.len();
         if messages.len() as u64 == page.limit || bytes > MOST_BYTES {
             has_more = true;
             break;

@@ -74,6 +74,7 @@ async fn the_ack_of_an_act_is_there_while_a_post_to_another_member_hangs() {
         ("sendMessage", json!({"roomId": room, "content": "Hello"}), "receiveMessage"),
         ("groupMessage", json!({"groupId": group, "content": "Hello"}), "receiveMessage"),
         ("editMessage", json!({"messageId": message, "content": "Coffee is ready"}), "messageEdited"),
+        ("reactMessage", json!({"messageId": message, "reaction": "\u{1f44d}"}), "messageReaction"),
         ("deleteMessage", json!({"messageId": message}), "messageDeleted"),
         ("typing", json!({"roomId": room}), "typing"),
         ("stopTyping", json!({"roomId": room}), "stopTyping"),

@@ -9,10 +9,11 @@ use shared::invitations::Invited;
 use shared::members::{Joined, Removed};
 use shared::messages::Message;
 use shared::push::Notice;
+use shared::reactions::{self, Change};
 use shared::revisions::Revised;
 use shared::rooms::{Room, RoomId};
 use shared::users::{User, UserId};
-use shared::{App, Result};
+use shared::{App, Error, Result};
 
 /// A message was sent.
 pub fn sent(message: &Message, sockets: Vec<ConnectionId>, by: Option<&ConnectionId>) -> Notice {
@@ -26,14 +27,44 @@ pub fn sent_file(message: &Message, sockets: Vec<ConnectionId>, by: Option<&Conn
     Notice::new(&event, sockets).but_for(by)
 }
 
-/// A message has other words; nothing to tell when it had them before.
+/// A message has other words; nothing to tell when it had them before. Everybody is told which of its
+/// reactions are their own.
 pub async fn edited(app: &App, revised: &Revised, by: Option<&ConnectionId>) -> Notice {
-    let message = &revised.message;
     if !revised.changed {
         return Notice::default();
     }
-    let event = Event::MessageEdited { room_id: message.room_id, seq: message.updated_seq, message };
-    to_room(app, message.room_id, &event, None).await.but_for(by)
+    let seen = match reactions::as_seen(&app.db, &revised.message).await {
+        Ok(seen) => seen,
+        Err(error) => return untold(&error),
+    };
+    let notices = seen.into_iter().map(|(message, sockets)| {
+        let (room_id, seq) = (message.room_id, message.updated_seq);
+        Notice::new(&Event::MessageEdited { room_id, seq, message: &message }, sockets)
+    });
+    notices.fold(Notice::default(), Notice::then).but_for(by)
+}
+
+/// Somebody reacted to a message; nothing to tell when that changed nothing.
+pub async fn reacted(
+    app: &App,
+    user: &User,
+    change: &Change,
+    revised: &Revised,
+    by: &ConnectionId,
+) -> Notice {
+    let Message { message_id, room_id, updated_seq: seq, .. } = revised.message;
+    if !revised.changed {
+        return Notice::default();
+    }
+    let event = Event::MessageReaction {
+        room_id,
+        seq,
+        message_id,
+        user_id: user.user_id.as_str(),
+        reaction: &change.reaction,
+        removed: change.remove,
+    };
+    to_room(app, room_id, &event, None).await.but_for(Some(by))
 }
 
 /// A message was deleted; nothing to tell when it had been before.
@@ -135,10 +166,12 @@ async fn to_room(app: &App, room_id: RoomId, event: &Event<'_>, and_of: Option<&
 fn notice(event: &Event<'_>, sockets: Result<Vec<ConnectionId>>) -> Notice {
     match sockets {
         Ok(sockets) => Notice::new(event, sockets),
-        // The act is done; who misses the push catches up by the numbers, or finds it in a list.
-        Err(error) => {
-            error.log("");
-            Notice::default()
-        }
+        Err(error) => untold(&error),
     }
+}
+
+/// The act is done; who misses the push catches up by the numbers, or finds it in a list.
+fn untold(error: &Error) -> Notice {
+    error.log("");
+    Notice::default()
 }

@@ -1,0 +1,26 @@
+use serde_json::{Value, json};
+use shared::connections::ConnectionId;
+use shared::fields::Fields;
+use shared::reactions::{self, Change};
+use shared::users::User;
+use shared::{App, Result};
+
+use super::Done;
+use crate::websocket::announce;
+
+/// `reactMessage`: gives a reaction to a message, or takes one's own back.
+pub async fn react_message(
+    app: &App,
+    user: &User,
+    connection_id: &ConnectionId,
+    data: Value,
+) -> Result<Done> {
+    let change: Change = Fields::parse(data)?;
+    let revised = reactions::react(&app.db, user, connection_id, &change).await?;
+    let notice = announce::reacted(app, user, &change, &revised, connection_id).await;
+    let message = revised.message;
+    Ok(Done::ack(
+        json!({ "roomId": message.room_id, "seq": message.updated_seq, "message": message }),
+        notice,
+    ))
+}
