@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{SinkExt, StreamExt};
 use gateway::connections::Connections;
 use gateway::invoke::{Failure, Functions};
-use gateway::limits::{FRAMES_WAITING, Limits, MESSAGE_BYTES};
+use gateway::limits::{BYTES_WAITING, Limits, MESSAGE_BYTES};
 use gateway::template::{BUILT_IN, Template};
 use gateway::{Gateway, management};
 use serde_json::Value;
@@ -185,7 +185,7 @@ async fn a_socket_that_does_not_read_is_over_its_limit_when_its_queue_is_full() 
     let mut served = Served::start().await;
     let (_socket, id) = served.connect().await;
     // The queue, and what the system's buffers of the two ends hold.
-    let most = FRAMES_WAITING + 16 * 1024 * 1024 / MESSAGE_BYTES;
+    let most = (BYTES_WAITING + 32 * 1024 * 1024) / MESSAGE_BYTES;
     for _ in 0..most {
         match served.post(&id, vec![b'x'; MESSAGE_BYTES]).await {
             Ok(()) => {}

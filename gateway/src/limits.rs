@@ -25,6 +25,9 @@ pub const MESSAGES_UNDER_WAY: usize = 64;
 /// WebSocket client side buffer is full" (`PostToConnection`, `LimitExceededException`).
 pub const FRAMES_WAITING: usize = 512;
 
+/// How many bytes of them: eight of the largest messages. The number is ours, so that memory stays bounded.
+pub const BYTES_WAITING: usize = 8 * MESSAGE_BYTES;
+
 /// The limits that are times.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -38,6 +41,9 @@ pub struct Limits {
     pub idle: Duration,
     /// The life of a socket (quotas: 2 hours).
     pub life: Duration,
+    /// A socket whose client takes longer than this to take a frame is closed. Of AWS no such time is known;
+    /// 128 KB in it are a very slow line, and a push is given up after 2 s.
+    pub deaf: Duration,
     /// How long a stopping gateway waits for requests under way and for `$disconnect` of its sockets.
     pub stopping: Duration,
 }
@@ -49,6 +55,7 @@ impl Default for Limits {
             http_integration: Duration::from_secs(30),
             idle: Duration::from_secs(10 * 60),
             life: Duration::from_secs(2 * 60 * 60),
+            deaf: Duration::from_secs(30),
             stopping: Duration::from_secs(5),
         }
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
@@ -15,14 +16,14 @@ use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite;
 
 use crate::Gateway;
-use crate::connections::{Closing, Details, GOING_AWAY, Order, new_id};
+use crate::connections::{Closing, Details, GOING_AWAY, Orders, Waiting, new_id};
 use crate::http::{HeaderText, OF_THE_FRAMING, forwarded, message, query_parameters, status, time};
-use crate::limits::{FRAME_BYTES, MESSAGE_BYTES, MESSAGES_UNDER_WAY};
+use crate::limits::{FRAME_BYTES, Limits, MESSAGE_BYTES, MESSAGES_UNDER_WAY};
 
 /// What stays the same over the life of a socket.
 #[derive(Debug)]
@@ -259,62 +260,100 @@ fn usual_case(name: &HeaderName) -> String {
     words.collect::<Vec<_>>().join("-")
 }
 
-/// Serves an open socket until it ends.
+/// Why a socket is served no longer.
+enum End {
+    /// It is to be closed, by the gateway.
+    Close(Closing),
+    /// The client closed it.
+    ByClient(Option<CloseFrame>),
+    /// The connection broke.
+    Broken,
+}
+
+/// Serves an open socket until it ends. Reading, writing and the clock wait for none of the others.
 async fn run(
     gateway: &Arc<Gateway>,
     connection: &Arc<Connection>,
     socket: WebSocket,
-    mut orders: mpsc::Receiver<Order>,
+    Orders { mut frames, close: told }: Orders,
 ) -> Ending {
     let (mut sink, mut stream) = socket.split();
+    let last_message = watch::Sender::new(Instant::now());
+    let end = tokio::select! {
+        end = read(gateway, connection, &mut stream, &last_message) => end,
+        end = write(&mut sink, &mut frames, gateway.limits.deaf, &last_message) => end,
+        told = told => told.map_or(End::Broken, End::Close),
+        () = time_is_up(&gateway.limits, last_message.subscribe()) => End::Close(GOING_AWAY),
+    };
+    match end {
+        End::Close(closing) => close(sink, stream, frames, closing).await,
+        End::ByClient(frame) => closed_by_client(sink, frame).await,
+        End::Broken => (ABNORMAL, String::new()),
+    }
+}
+
+/// Gives each message to its function.
+async fn read(
+    gateway: &Arc<Gateway>,
+    connection: &Arc<Connection>,
+    stream: &mut SplitStream<WebSocket>,
+    last_message: &watch::Sender<Instant>,
+) -> End {
     let under_way = Arc::new(Semaphore::new(MESSAGES_UNDER_WAY));
-    let end_of_life = Instant::now() + gateway.limits.life;
-    let mut last_message = Instant::now();
     loop {
-        let end = end_of_life.min(last_message + gateway.limits.idle);
-        let next = async {
-            // Without a permit nothing is read, but pushes and the clock go on.
-            let permit = under_way.clone().acquire_owned().await;
-            (stream.next().await, permit)
-        };
+        // Without a permit nothing is read.
+        let permit = under_way.clone().acquire_owned().await;
+        match stream.next().await {
+            Some(Ok(Message::Text(text))) => {
+                last_message.send_replace(Instant::now());
+                gateway.connections.heard(&connection.id);
+                let (gateway, connection) = (gateway.clone(), connection.clone());
+                tokio::spawn(async move {
+                    deliver(&gateway, &connection, text).await;
+                    drop(permit);
+                });
+            }
+            Some(Ok(Message::Binary(_))) => return End::Close(UNSUPPORTED_DATA),
+            // Protocol pings are answered by the server and do not count as messages.
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Close(frame))) => return End::ByClient(frame),
+            Some(Err(error)) if is_too_large(&error) => return End::Close(MESSAGE_TOO_LONG),
+            Some(Err(_)) | None => return End::Broken,
+        }
+    }
+}
+
+/// Sends each frame that is posted, until the client takes one no more.
+async fn write(
+    sink: &mut SplitSink<WebSocket, Message>,
+    frames: &mut mpsc::Receiver<Waiting>,
+    deaf: Duration,
+    last_message: &watch::Sender<Instant>,
+) -> End {
+    while let Some(waiting) = frames.recv().await {
+        last_message.send_replace(Instant::now());
+        match timeout(deaf, sink.send(text(&waiting))).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return End::Broken,
+            Err(_) => return End::Close(GOING_AWAY),
+        }
+    }
+    End::Broken
+}
+
+/// Invalid UTF-8 becomes U+FFFD, as in API Gateway.
+fn text(waiting: &Waiting) -> Message {
+    Message::Text(String::from_utf8_lossy(&waiting.frame).into_owned().into())
+}
+
+/// Waits until a socket has lived its time, or idled.
+async fn time_is_up(limits: &Limits, mut last_message: watch::Receiver<Instant>) {
+    let end_of_life = Instant::now() + limits.life;
+    loop {
+        let end = end_of_life.min(*last_message.borrow_and_update() + limits.idle);
         tokio::select! {
-            (frame, permit) = next => match frame {
-                Some(Ok(Message::Text(text))) => {
-                    last_message = Instant::now();
-                    gateway.connections.heard(&connection.id);
-                    let (gateway, connection) = (gateway.clone(), connection.clone());
-                    tokio::spawn(async move {
-                        deliver(&gateway, &connection, text).await;
-                        drop(permit);
-                    });
-                }
-                Some(Ok(Message::Binary(_))) => {
-                    return close(sink, stream, UNSUPPORTED_DATA).await;
-                }
-                // Protocol pings are answered by the server and do not count as messages.
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Ok(Message::Close(frame))) => return closed_by_client(sink, frame).await,
-                Some(Err(error)) if is_too_large(&error) => {
-                    return close(sink, stream, MESSAGE_TOO_LONG).await;
-                }
-                Some(Err(_)) | None => return (ABNORMAL, String::new()),
-            },
-            order = orders.recv() => match order {
-                Some(Order::Send(frame)) => {
-                    last_message = Instant::now();
-                    // Invalid UTF-8 becomes U+FFFD, as in API Gateway.
-                    let text = String::from_utf8_lossy(&frame).into_owned();
-                    // A socket that does not read holds nothing up for longer than it may live.
-                    match timeout_at(end, sink.send(Message::Text(text.into()))).await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(_)) => return (ABNORMAL, String::new()),
-                        Err(_) => return close(sink, stream, GOING_AWAY).await,
-                    }
-                }
-                Some(Order::Close(code, reason)) => return close(sink, stream, (code, reason)).await,
-                None => return (ABNORMAL, String::new()),
-            },
-            () = sleep_until(end) => return close(sink, stream, GOING_AWAY).await,
+            () = sleep_until(end) => return,
+            _ = last_message.changed() => {}
         }
     }
 }
@@ -369,28 +408,34 @@ fn is_too_large(error: &axum::Error) -> bool {
     matches!(source, Some(tungstenite::Error::Capacity(_)))
 }
 
-/// Closes a socket, and waits a moment for the client's own close, so that the code arrives.
+/// Closes a socket: sends what was posted before, and waits for the client's own close, so that the code
+/// arrives. All of it takes a moment and no longer, so a client that does not read hears nothing of it.
 async fn close(
     mut sink: SplitSink<WebSocket, Message>,
     mut stream: SplitStream<WebSocket>,
+    mut frames: mpsc::Receiver<Waiting>,
     (code, reason): Closing,
 ) -> Ending {
+    frames.close();
     let farewell = async {
-        let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
-        if sink.send(Message::Close(Some(frame))).await.is_ok() {
-            while let Some(Ok(_)) = stream.next().await {}
+        while let Some(waiting) = frames.recv().await {
+            sink.send(text(&waiting)).await?;
         }
+        let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+        sink.send(Message::Close(Some(frame))).await?;
+        while let Some(Ok(_)) = stream.next().await {}
+        Ok::<_, axum::Error>(())
     };
-    _ = tokio::time::timeout(CLOSING, farewell).await;
+    _ = timeout(CLOSING, farewell).await;
     (code, reason.to_owned())
 }
 
-/// How long a client has to answer a close.
-const CLOSING: std::time::Duration = std::time::Duration::from_secs(1);
+/// How long a client has to take and to answer a close.
+const CLOSING: Duration = Duration::from_secs(1);
 
 async fn closed_by_client(mut sink: SplitSink<WebSocket, Message>, frame: Option<CloseFrame>) -> Ending {
     // Flushing sends the close that answers the client's.
-    _ = tokio::time::timeout(CLOSING, sink.flush()).await;
+    _ = timeout(CLOSING, sink.flush()).await;
     match frame {
         Some(frame) => (frame.code, frame.reason.as_str().to_owned()),
         // Captured from AWS; see `docs/gateway.md`.

@@ -163,7 +163,8 @@ pub async fn forget(db: &Db, connection_id: &ConnectionId) -> Result<()> {
 }
 
 /// Ends the sockets that a post found gone, unless their handshake may still be under way. Their rows
-/// stay for `$disconnect`, which may be on its way.
+/// stay for `$disconnect`, which may be on its way. Not [`NO_MORE`]: its session goes on, so what it asked for
+/// before it closed may be done, and a reconnect is silent for as long as after any other close.
 ///
 /// # Errors
 /// The database's.

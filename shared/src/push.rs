@@ -2,6 +2,7 @@
 //!
 //! A push happens after the commit. It may fail or get lost; `sync` is how a client catches up.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use aws_sdk_apigatewaymanagement::primitives::Blob;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{self, FuturesUnordered};
+use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -128,20 +129,44 @@ fn not_delivered<E: std::error::Error + 'static>(error: SdkError<E>) -> NotDeliv
     }
 }
 
+/// What sockets are told, each its frames in their order.
+#[derive(Debug, Default)]
+#[must_use = "nobody hears of it before `App::tell`"]
+pub struct Notice(BTreeMap<ConnectionId, Vec<Bytes>>);
+
+impl Notice {
+    /// An event for these sockets.
+    pub fn new(event: &impl Serialize, sockets: impl IntoIterator<Item = ConnectionId>) -> Self {
+        let Some(frame) = serialized(event) else { return Self::default() };
+        Self(sockets.into_iter().map(|socket| (socket, vec![frame.clone()])).collect())
+    }
+
+    /// Not for the socket that the event came from: it has the answer.
+    pub fn but_for(mut self, by: Option<&ConnectionId>) -> Self {
+        if let Some(by) = by {
+            self.0.remove(by);
+        }
+        self
+    }
+
+    /// And after it another one; a socket that gets only one of the two waits for nobody.
+    pub fn then(mut self, next: Self) -> Self {
+        for (socket, frames) in next.0 {
+            self.0.entry(socket).or_default().extend(frames);
+        }
+        self
+    }
+}
+
 impl App {
     /// Tells sockets what has been committed: all at once, as far as [`CONCURRENT_POSTS`] allows. None of
     /// them waits for a slow or dead one. Sockets that are gone expire.
-    pub async fn broadcast(&self, event: &impl Serialize, sockets: impl IntoIterator<Item = ConnectionId>) {
-        let Some(frame) = serialized(event) else {
-            return;
-        };
+    pub async fn tell(&self, notice: Notice) {
         let permits = Semaphore::new(CONCURRENT_POSTS);
-        let posts: FuturesUnordered<_> = sockets
+        let posts: FuturesUnordered<_> = notice
+            .0
             .into_iter()
-            .map(|socket| {
-                let (permits, frame) = (&permits, frame.clone());
-                async move { (self.deliver(permits, &socket, frame).await, socket) }
-            })
+            .map(async |(socket, frames)| (self.deliver(&permits, &socket, frames).await, socket))
             .collect();
         let gone: Vec<ConnectionId> = posts
             .filter_map(async |(delivered, socket)| (delivered == Err(NotDelivered::Gone)).then_some(socket))
@@ -152,54 +177,69 @@ impl App {
         }
     }
 
-    /// Posts a frame to one of many sockets, again while it is throttled, for [`POST_TIMEOUT`] in all. It
-    /// has a permit while it posts, but for no longer than [`SLOW_POST`], and none while it waits.
+    /// Tells sockets of one event.
+    pub async fn broadcast(&self, event: &impl Serialize, sockets: impl IntoIterator<Item = ConnectionId>) {
+        self.tell(Notice::new(event, sockets)).await;
+    }
+
+    /// Posts frames to one of many sockets, each again while it is throttled, for [`POST_TIMEOUT`] in all;
+    /// the first that does not arrive is the last. It has a permit while it posts, but for no longer than
+    /// [`SLOW_POST`], and none while it waits.
     async fn deliver(
         &self,
         permits: &Semaphore,
         socket: &ConnectionId,
-        frame: Bytes,
+        frames: impl IntoIterator<Item = Bytes>,
     ) -> Result<(), NotDelivered> {
         let mut retry = FIRST_RETRY;
         let mut deadline = None;
-        loop {
-            let permit = permits.acquire().await;
-            // Its time begins when its turn comes.
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + POST_TIMEOUT);
-            let mut post = pin!(self.push.post(socket, frame.clone()));
-            let quick = timeout(SLOW_POST, post.as_mut()).await;
-            drop(permit);
-            let posted = match quick {
-                Ok(posted) => posted,
-                Err(_) => timeout_at(deadline, post).await.unwrap_or(Err(NotDelivered::Failed)),
-            };
-            if posted != Err(NotDelivered::Throttled) {
-                return posted;
+        for frame in frames {
+            loop {
+                let permit = permits.acquire().await;
+                // Its time begins when its turn comes.
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + POST_TIMEOUT);
+                let mut post = pin!(self.push.post(socket, frame.clone()));
+                let quick = timeout(SLOW_POST, post.as_mut()).await;
+                drop(permit);
+                let posted = match quick {
+                    Ok(posted) => posted,
+                    Err(_) => timeout_at(deadline, post).await.unwrap_or(Err(NotDelivered::Failed)),
+                };
+                match posted {
+                    Ok(()) => break,
+                    Err(NotDelivered::Throttled) => {}
+                    Err(_) => return posted,
+                }
+                let pause = rand::random_range(retry / 2..retry);
+                if Instant::now() + pause >= deadline {
+                    tracing::warn!(%socket, "a post was throttled until it was given up");
+                    return posted;
+                }
+                sleep(pause).await;
+                retry *= 2;
             }
-            let pause = rand::random_range(retry / 2..retry);
-            if Instant::now() + pause >= deadline {
-                tracing::warn!(%socket, "a post was throttled until it was given up");
-                return posted;
-            }
-            sleep(pause).await;
-            retry *= 2;
         }
+        Ok(())
     }
 
-    /// Sends one socket the answer to its frame.
+    /// Sends one socket the answer to its frame, again while it is throttled.
     pub async fn answer(&self, connection_id: &ConnectionId, answer: &impl Serialize) {
-        if let Some(frame) = serialized(answer) {
-            // A socket that closed meanwhile has its own `$disconnect`.
-            _ = self.push.post(connection_id, frame).await;
-        }
+        // A socket that closed meanwhile has its own `$disconnect`.
+        _ = self.deliver(&Semaphore::new(1), connection_id, serialized(answer)).await;
     }
 
-    /// Tells the sockets of an ended session so, and closes them.
+    /// Tells the sockets of an ended session so, and closes each, waiting for no other.
     pub async fn end(&self, sockets: Vec<ConnectionId>) {
-        self.broadcast(&Event::SessionRevoked {}, sockets.iter().cloned()).await;
-        stream::iter(sockets)
-            .for_each_concurrent(CONCURRENT_POSTS, async |socket| self.hang_up(&socket).await)
-            .await;
+        let permits = Semaphore::new(CONCURRENT_POSTS);
+        let last_word = serialized(&Event::SessionRevoked {});
+        let ends: FuturesUnordered<_> = sockets
+            .iter()
+            .map(async |socket| {
+                _ = self.deliver(&permits, socket, last_word.clone()).await;
+                self.hang_up(socket).await;
+            })
+            .collect();
+        ends.collect::<()>().await;
     }
 
     /// Closes a socket.
@@ -217,7 +257,7 @@ fn serialized(frame: &impl Serialize) -> Option<Bytes> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     use futures_util::FutureExt;
@@ -235,10 +275,24 @@ mod tests {
         most_under_way: AtomicUsize,
         /// How many dead ones were being waited for at the last delivery.
         waited_for: AtomicUsize,
+        /// What arrived where, in this order.
+        heard: Mutex<Vec<(String, Bytes)>>,
+        /// The sockets that were closed, and how many dead ones were being waited for then.
+        closed: Mutex<Vec<(String, usize)>>,
+    }
+
+    impl Strange {
+        fn heard(&self) -> Vec<(String, String)> {
+            let heard = self.heard.lock().unwrap();
+            heard
+                .iter()
+                .map(|(socket, frame)| (socket.clone(), String::from_utf8_lossy(frame).into()))
+                .collect()
+        }
     }
 
     impl Sockets for Strange {
-        fn post(&self, connection_id: &str, _: Bytes) -> BoxFuture<'_, Result<(), NotDelivered>> {
+        fn post(&self, connection_id: &str, frame: Bytes) -> BoxFuture<'_, Result<(), NotDelivered>> {
             let socket = connection_id.to_owned();
             async move {
                 let earlier_tries = self.tries.fetch_add(1, Relaxed);
@@ -258,17 +312,20 @@ mod tests {
                 }
                 self.waited_for.store(under_way, Relaxed);
                 self.delivered.fetch_add(1, Relaxed);
+                self.heard.lock().unwrap().push((socket, frame));
                 Ok(())
             }
             .boxed()
         }
 
-        fn close(&self, _: &str) -> BoxFuture<'_, Result<(), NotDelivered>> {
+        fn close(&self, connection_id: &str) -> BoxFuture<'_, Result<(), NotDelivered>> {
+            let under_way = self.under_way.load(Relaxed);
+            self.closed.lock().unwrap().push((connection_id.to_owned(), under_way));
             async { Ok(()) }.boxed()
         }
     }
 
-    async fn broadcast_to(sockets: impl Iterator<Item = String>) -> Arc<Strange> {
+    fn strange() -> (App, Arc<Strange>) {
         let secret = "s".repeat(32);
         let settings = [
             ("DATABASE_URL", "mysql://u@127.0.0.1/none"),
@@ -279,6 +336,15 @@ mod tests {
             settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let strange = Arc::new(Strange::default());
         let app = App::new(Config::from(settings).unwrap(), Push::Local(strange.clone()), 1);
+        (app, strange)
+    }
+
+    fn ids<const N: usize>(ids: [&str; N]) -> [ConnectionId; N] {
+        ids.map(|id| ConnectionId::new(id.to_owned()))
+    }
+
+    async fn broadcast_to(sockets: impl Iterator<Item = String>) -> Arc<Strange> {
+        let (app, strange) = strange();
         app.broadcast(&"hello", sockets.map(ConnectionId::new)).await;
         strange
     }
@@ -300,6 +366,45 @@ mod tests {
         assert_eq!(sockets.delivered.load(Relaxed), 0);
         let tries = sockets.tries.load(Relaxed);
         assert!((40 * 3..40 * 10).contains(&tries), "{tries} tries do not back off");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_throttled_is_tried_again() {
+        let (app, sockets) = strange();
+        app.answer(&ids(["busy-1"])[0], &"ack").await;
+        assert_eq!(sockets.heard(), [("busy-1".to_owned(), r#""ack""#.to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn who_is_told_two_things_hears_them_in_order_and_who_is_told_one_waits_for_nobody() {
+        let (app, sockets) = strange();
+        let first = Notice::new(&1, ids(["dead-1", "good-1"]));
+        app.tell(first.then(Notice::new(&2, ids(["dead-1", "good-1", "good-2"])))).await;
+        let mut heard = sockets.heard();
+        heard.sort();
+        let good = |socket: &str, frame: &str| (socket.to_owned(), frame.to_owned());
+        assert_eq!(heard, [good("good-1", "1"), good("good-1", "2"), good("good-2", "2")]);
+        let order: Vec<_> = sockets.heard().into_iter().filter(|(socket, _)| socket == "good-1").collect();
+        assert_eq!(order, [good("good-1", "1"), good("good-1", "2")]);
+        assert_eq!(sockets.waited_for.load(Relaxed), 1, "the good ones were done before the dead one");
+        assert_eq!(sockets.tries.load(Relaxed), 4, "a dead one is tried once");
+    }
+
+    #[tokio::test]
+    async fn sockets_that_are_ended_wait_for_no_other() {
+        let (app, sockets) = strange();
+        app.end(ids(["dead-1", "good-1", "full-1"]).into()).await;
+        assert_eq!(
+            sockets.heard(),
+            [("good-1".to_owned(), r#"{"event":"sessionRevoked","data":{}}"#.to_owned())]
+        );
+        let mut closed = sockets.closed.lock().unwrap().clone();
+        assert_eq!(closed.remove(0), ("good-1".to_owned(), 1), "while the dead one was waited for");
+        closed.sort();
+        assert_eq!(
+            closed.iter().map(|(socket, _)| socket.as_str()).collect::<Vec<_>>(),
+            ["dead-1", "full-1"]
+        );
     }
 
     #[tokio::test]

@@ -17,7 +17,7 @@ use shared::App;
 use shared::config::Config;
 use shared::files::Files;
 use shared::migrations;
-use shared::push::Push;
+use shared::push::{Push, Sockets};
 use tokio::net::TcpListener;
 use tokio::sync::{OnceCell, watch};
 use tokio::time::timeout;
@@ -110,6 +110,12 @@ impl TestApp {
         Self::serve(Self::new_database().await, &[], |_| (), wrap).await
     }
 
+    /// A server that posts to its sockets through this.
+    pub async fn pushing(through: impl FnOnce(Arc<Connections>) -> Arc<dyn Sockets>) -> Self {
+        let database = Self::new_database().await;
+        Self::serve_through(database, &[], |_| (), |functions| Arc::new(functions), through).await
+    }
+
     async fn new_database() -> Opts {
         assert_eq!(setting("TEST_GATEWAY"), None, "name this test in tests/in-process-only");
         let server = server();
@@ -138,6 +144,16 @@ impl TestApp {
         adjust: impl FnOnce(&mut Config),
         wrap: impl FnOnce(InProcess) -> Arc<dyn Functions>,
     ) -> Self {
+        Self::serve_through(database, settings, adjust, wrap, |connections| connections).await
+    }
+
+    async fn serve_through(
+        database: Opts,
+        settings: &[(&str, &str)],
+        adjust: impl FnOnce(&mut Config),
+        wrap: impl FnOnce(InProcess) -> Arc<dyn Functions>,
+        through: impl FnOnce(Arc<Connections>) -> Arc<dyn Sockets>,
+    ) -> Self {
         let replaced = [("DATABASE_URL", "mysql://replaced@127.0.0.1/below")];
         let own = replaced.iter().chain(settings).map(|&(name, value)| (name.to_owned(), value.to_owned()));
         let mut config = Config::from(common_settings().chain(own).collect()).unwrap();
@@ -151,7 +167,7 @@ impl TestApp {
 
         let connections = Arc::new(Connections::default());
         let files = Files::new(config.store.clone());
-        let app = App::new(config, Push::Local(connections.clone()), DATABASE_CONNECTIONS);
+        let app = App::new(config, Push::Local(through(connections.clone())), DATABASE_CONNECTIONS);
         let own = app.clone();
         let template = Template::parse(template::BUILT_IN).unwrap();
         let functions = wrap(InProcess::new(app.clone()));

@@ -94,8 +94,9 @@ impl Socket {
         frame["data"].take()
     }
 
-    /// That nothing has been sent to this socket. What an act pushes is queued before the act is
-    /// answered, so the answer to a `ping` must be the next frame.
+    /// That nothing has been sent to this socket, so that the answer to a `ping` must be the next frame. What
+    /// an act pushes is queued before the act is answered: by REST always, by a frame where the functions
+    /// run in the server's process. Elsewhere the two go out together.
     pub async fn has_nothing(&mut self) {
         let frame = self.ask("ping", json!({})).await;
         assert_eq!(frame["event"], "pong", "{frame}");

@@ -4,6 +4,7 @@ mod chatting;
 mod connecting;
 mod credentials;
 mod ending;
+mod fanning_out;
 mod frames;
 mod overtaking;
 mod presence;

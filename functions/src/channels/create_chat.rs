@@ -10,6 +10,6 @@ pub async fn create_chat(app: &App, request: Request) -> Result<Response> {
     let creator = http::user(app, &request).await?;
     let NewChannel { name } = http::json(&request)?;
     let room = channels::create(&app.db, &creator, None, &name).await?;
-    announce::new_chat_room(app, &room, &[], None).await;
+    app.tell(announce::new_chat_room(app, &room, &[], None).await).await;
     http::created(&json!({ "chatRoom": room }))
 }

@@ -10,7 +10,7 @@ pub async fn send_direct(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
     match direct::send(app, &user, http::json(&request)?).await? {
         Sent::New { message, sockets } => {
-            announce::sent(app, &message, sockets).await;
+            app.tell(announce::sent(&message, sockets, None)).await;
             http::created(&json!({ "chatId": message.room_id, "message": message }))
         }
         Sent::Again(message) => http::ok(&json!({ "chatId": message.room_id, "message": message })),

@@ -12,6 +12,6 @@ pub async fn add_user(app: &App, request: Request) -> Result<Response> {
     let (GroupPath { group_id }, addition): (_, Addition) =
         http::both(http::path(&request), http::json(&request))?;
     let added = groups::add(&app.db, &user, group_id, &addition).await?;
-    announce::added(app, &added, &addition.user_id).await;
+    app.tell(announce::added(app, &added, &addition.user_id).await).await;
     http::ok(&json!({ "group": added.group }))
 }

@@ -8,6 +8,6 @@ use crate::websocket::announce;
 pub async fn create_group(app: &App, request: Request) -> Result<Response> {
     let creator = http::user(app, &request).await?;
     let group = groups::create(&app.db, &creator, None, &http::json(&request)?).await?;
-    announce::group_created(app, &group, None).await;
+    app.tell(announce::group_created(app, &group, None).await).await;
     http::created(&json!({ "group": group }))
 }

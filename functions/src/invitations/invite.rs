@@ -7,6 +7,6 @@ use crate::websocket::announce;
 pub async fn invite(app: &App, request: Request) -> Result<Response> {
     let inviter = http::user(app, &request).await?;
     let invited = invitations::create(app, &inviter, http::json(&request)?).await?;
-    announce::invited(app, &inviter, &invited).await;
+    app.tell(announce::invited(app, &inviter, &invited).await).await;
     http::created(&invited)
 }

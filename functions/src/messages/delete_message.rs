@@ -10,6 +10,6 @@ pub async fn delete_message(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
     let MessagePath { message_id } = http::path(&request)?;
     let revised = revisions::delete(&app.db, &user, None, message_id).await?;
-    announce::deleted(app, &revised, None).await;
+    app.tell(announce::deleted(app, &revised, None).await).await;
     http::ok(&json!({ "message": revised.message }))
 }

@@ -10,6 +10,6 @@ pub async fn edit_message(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
     let (MessagePath { message_id }, edit) = http::both(http::path(&request), http::json(&request))?;
     let revised = revisions::edit(&app.db, &user, None, message_id, &edit).await?;
-    announce::edited(app, &revised, None).await;
+    app.tell(announce::edited(app, &revised, None).await).await;
     http::ok(&json!({ "message": revised.message }))
 }

@@ -11,7 +11,7 @@ pub async fn send_message(app: &App, request: Request) -> Result<Response> {
     let draft: Draft = http::json(&request)?;
     match messages::send(app, Sender::User(&user), &draft).await? {
         Sent::New { message, sockets } => {
-            announce::sent(app, &message, sockets).await;
+            app.tell(announce::sent(&message, sockets, None)).await;
             http::created(&json!({ "message": message }))
         }
         Sent::Again(message) => http::ok(&json!({ "message": message })),

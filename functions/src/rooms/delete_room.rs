@@ -9,6 +9,6 @@ pub async fn delete_room(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
     let RoomPath { room_id } = http::path(&request)?;
     let members = rooms::delete(&app.db, &user, room_id).await?;
-    announce::room_deleted(app, room_id, &members).await;
+    app.tell(announce::room_deleted(app, room_id, &members).await).await;
     http::no_content()
 }

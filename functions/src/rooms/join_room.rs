@@ -7,6 +7,6 @@ use crate::websocket::announce;
 pub async fn join_room(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
     let joined = members::join(app, &user, None, http::json(&request)?).await?;
-    announce::joined(app, &user, &joined, None).await;
+    app.tell(announce::joined(app, &user, &joined, None).await).await;
     if joined.already_member { http::ok(&joined) } else { http::created(&joined) }
 }

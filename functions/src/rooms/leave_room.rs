@@ -9,6 +9,6 @@ pub async fn leave_room(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
     let RoomPath { room_id } = http::path(&request)?;
     let seq = members::leave(&app.db, &user, None, room_id).await?;
-    announce::left(app, &user, room_id, seq, None).await;
+    app.tell(announce::left(app, &user, room_id, seq, None).await).await;
     http::no_content()
 }

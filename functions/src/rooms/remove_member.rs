@@ -9,6 +9,6 @@ pub async fn remove_member(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
     let MemberPath { room_id, user_id } = http::path(&request)?;
     let removed = members::remove(&app.db, &user, room_id, &user_id).await?;
-    announce::removed(app, room_id, &user_id, &removed).await;
+    app.tell(announce::removed(app, room_id, &user_id, &removed).await).await;
     http::no_content()
 }

@@ -34,7 +34,7 @@ impl Read for Path {
 async fn answer(app: &App, sent: Sent) -> Result<Response> {
     match sent {
         Sent::New { message, sockets } => {
-            announce::sent_file(app, &message, sockets).await;
+            app.tell(announce::sent_file(&message, sockets, None)).await;
             http::created(&body(&message))
         }
         Sent::Again(message) => http::ok(&body(&message)),

@@ -6,7 +6,7 @@ use shared::messages::Draft;
 use shared::rate_limit::{self, Limited};
 use shared::{App, Error, Result};
 
-use super::events::GroupMessage;
+use super::events::{Done, GroupMessage};
 use super::{Event, Reply, events, ids};
 
 /// A longer `ref` could make an answer longer than API Gateway takes.
@@ -30,15 +30,20 @@ pub async fn message(app: &App, event: Event) -> Reply {
     let event = frame.as_ref().ok().and_then(|frame| frame.get("event")).and_then(Value::as_str);
     let is_quiet =
         event.is_some_and(|event| QUIET.contains(&event)) && reference.as_ref().is_none_or(Value::is_null);
-    let outcome = act(app, &connection_id, frame).await;
-    let unknown = matches!(outcome, Err(Error::Unauthenticated));
-    let outcome = outcome.unwrap_or_else(|error| {
+    let done = act(app, &connection_id, frame).await;
+    let unknown = matches!(done, Err(Error::Unauthenticated));
+    let Done { outcome, notice } = done.unwrap_or_else(|error| {
         error.log(request_id);
-        Outcome::Error(error.problem(request_id))
+        Outcome::Error(error.problem(request_id)).into()
     });
-    if unknown || !is_quiet {
-        app.answer(&connection_id, &Answer { outcome, reference: reference.as_ref() }).await;
-    }
+    let answer = async {
+        if unknown || !is_quiet {
+            app.answer(&connection_id, &Answer { outcome, reference: reference.as_ref() }).await;
+        }
+    };
+    // No socket holds up the answer. The others come first all the same: who awaits the answer before
+    // the next frame is heard in order, as far as the sockets keep up.
+    tokio::join!(biased; app.tell(notice), answer);
     if unknown {
         app.hang_up(&connection_id).await;
     }
@@ -80,7 +85,7 @@ impl Frame {
 
 /// Does what a frame asks for. Whoever the service does not know is told so first, and every frame but a
 /// send counts for `FRAME_LIMIT`, whatever is wrong with it.
-async fn act(app: &App, connection_id: &ConnectionId, frame: Result<Map<String, Value>>) -> Result<Outcome> {
+async fn act(app: &App, connection_id: &ConnectionId, frame: Result<Map<String, Value>>) -> Result<Done> {
     let frame = match frame.and_then(Frame::read) {
         Ok(Frame::Send(draft)) => return events::send_message(app, connection_id, &draft).await,
         Ok(Frame::Other(event, data)) => Ok((event, data)),
@@ -100,10 +105,10 @@ async fn act(app: &App, connection_id: &ConnectionId, frame: Result<Map<String, 
         "reactMessage" => events::react_message(app, &user, connection_id, data).await,
         "readMessage" => events::read_message(app, &user, connection_id, data).await,
         "sendFile" => events::send_file(app, &user, connection_id, data).await,
-        "sync" => events::sync(app, &user, data).await,
+        "sync" => events::sync(app, &user, data).await.map(Done::from),
         "createGroup" => events::create_group(app, &user, connection_id, data).await,
-        "joinGroup" => events::join_group(app, &user, data).await,
-        "ping" => Ok(events::ping()),
+        "joinGroup" => events::join_group(app, &user, data).await.map(Done::from),
+        "ping" => Ok(events::ping().into()),
         _ => Err(unknown_event()),
     }
 }

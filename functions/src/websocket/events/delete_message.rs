@@ -1,11 +1,11 @@
 use serde_json::{Value, json};
 use shared::connections::ConnectionId;
-use shared::events::Outcome;
 use shared::fields::{Fields, Missing, Read};
 use shared::messages::NamedMessage;
 use shared::users::User;
 use shared::{App, Result, revisions};
 
+use super::Done;
 use crate::websocket::announce;
 
 struct Frame {
@@ -24,10 +24,13 @@ pub async fn delete_message(
     user: &User,
     connection_id: &ConnectionId,
     data: Value,
-) -> Result<Outcome> {
+) -> Result<Done> {
     let Frame { message_id } = Fields::parse(data)?;
     let revised = revisions::delete(&app.db, user, Some(connection_id), message_id).await?;
-    announce::deleted(app, &revised, Some(connection_id)).await;
+    let notice = announce::deleted(app, &revised, Some(connection_id)).await;
     let message = revised.message;
-    Ok(Outcome::Ack(json!({ "roomId": message.room_id, "seq": message.updated_seq, "message": message })))
+    Ok(Done::ack(
+        json!({ "roomId": message.room_id, "seq": message.updated_seq, "message": message }),
+        notice,
+    ))
 }

@@ -1,11 +1,11 @@
 use serde_json::{Value, json};
 use shared::connections::ConnectionId;
-use shared::events::Outcome;
 use shared::fields::{Fields, Missing, Read};
 use shared::rooms::RoomId;
 use shared::users::{User, UserId};
 use shared::{App, Result, members};
 
+use super::Done;
 use crate::websocket::announce;
 
 struct Leave {
@@ -22,15 +22,10 @@ impl Read for Leave {
 }
 
 /// `leaveRoom`: as `POST /api/rooms/{roomId}/leave`.
-pub async fn leave_room(
-    app: &App,
-    user: &User,
-    connection_id: &ConnectionId,
-    data: Value,
-) -> Result<Outcome> {
+pub async fn leave_room(app: &App, user: &User, connection_id: &ConnectionId, data: Value) -> Result<Done> {
     let Leave { room_id, user_id } = Fields::parse(data)?;
     user.is(user_id.as_ref())?;
     let seq = members::leave(&app.db, user, Some(connection_id), room_id).await?;
-    announce::left(app, user, room_id, seq, Some(connection_id)).await;
-    Ok(Outcome::Ack(json!({ "roomId": room_id, "seq": seq })))
+    let notice = announce::left(app, user, room_id, seq, Some(connection_id)).await;
+    Ok(Done::ack(json!({ "roomId": room_id, "seq": seq }), notice))
 }

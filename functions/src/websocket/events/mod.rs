@@ -31,3 +31,29 @@ pub use send_file::send_file;
 pub use send_message::send_message;
 pub use sync::sync;
 pub use typing::{stop_typing, typing};
+
+use serde_json::Value;
+use shared::events::Outcome;
+use shared::push::Notice;
+
+/// What a frame has done: the answer for its socket, and what the others are told together with it.
+#[derive(Debug)]
+pub struct Done {
+    /// The answer.
+    pub outcome: Outcome,
+    /// What the others are told.
+    pub notice: Notice,
+}
+
+impl Done {
+    fn ack(data: Value, notice: Notice) -> Self {
+        Self { outcome: Outcome::Ack(data), notice }
+    }
+}
+
+/// Nobody else is told.
+impl From<Outcome> for Done {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, notice: Notice::default() }
+    }
+}

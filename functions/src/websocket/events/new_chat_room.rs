@@ -1,11 +1,11 @@
 use serde_json::{Value, json};
 use shared::channels::{self, Announcement};
 use shared::connections::ConnectionId;
-use shared::events::Outcome;
 use shared::fields::Fields;
 use shared::users::User;
 use shared::{App, Result};
 
+use super::Done;
 use crate::websocket::announce;
 
 /// `newChatRoom`: makes a channel, as `POST /api/chat`, or names one that is there, and tells the
@@ -15,9 +15,9 @@ pub async fn new_chat_room(
     user: &User,
     connection_id: &ConnectionId,
     data: Value,
-) -> Result<Outcome> {
+) -> Result<Done> {
     let announcement: Announcement = Fields::parse(data)?;
     let room = channels::announce(&app.db, user, Some(connection_id), &announcement).await?;
-    announce::new_chat_room(app, &room, &announcement.invited_users, Some(connection_id)).await;
-    Ok(Outcome::Ack(json!({ "roomId": room.id, "chatRoom": room })))
+    let notice = announce::new_chat_room(app, &room, &announcement.invited_users, Some(connection_id)).await;
+    Ok(Done::ack(json!({ "roomId": room.id, "chatRoom": room }), notice))
 }

@@ -1,11 +1,11 @@
 use serde_json::{Value, json};
 use shared::connections::ConnectionId;
-use shared::events::Outcome;
 use shared::fields::Fields;
 use shared::reactions::{self, Change};
 use shared::users::User;
 use shared::{App, Result};
 
+use super::Done;
 use crate::websocket::announce;
 
 /// `reactMessage`: gives a reaction to a message, or takes one's own back.
@@ -14,10 +14,13 @@ pub async fn react_message(
     user: &User,
     connection_id: &ConnectionId,
     data: Value,
-) -> Result<Outcome> {
+) -> Result<Done> {
     let change: Change = Fields::parse(data)?;
     let revised = reactions::react(&app.db, user, connection_id, &change).await?;
-    announce::reacted(app, user, &change, &revised, connection_id).await;
+    let notice = announce::reacted(app, user, &change, &revised, connection_id).await;
     let message = revised.message;
-    Ok(Outcome::Ack(json!({ "roomId": message.room_id, "seq": message.updated_seq, "message": message })))
+    Ok(Done::ack(
+        json!({ "roomId": message.room_id, "seq": message.updated_seq, "message": message }),
+        notice,
+    ))
 }

@@ -1,12 +1,13 @@
 use serde_json::{Value, json};
 use shared::connections::ConnectionId;
-use shared::events::Outcome;
 use shared::fields::{Fields, Missing, Read};
 use shared::messages::Sent;
+use shared::push::Notice;
 use shared::uploads::{self, Upload, UploadId};
 use shared::users::User;
 use shared::{App, Result};
 
+use super::Done;
 use crate::websocket::announce;
 
 struct SendFile {
@@ -20,17 +21,17 @@ impl Read for SendFile {
 }
 
 /// `sendFile`: as `POST /uploads/{uploadId}/complete`.
-pub async fn send_file(app: &App, user: &User, connection_id: &ConnectionId, data: Value) -> Result<Outcome> {
+pub async fn send_file(app: &App, user: &User, connection_id: &ConnectionId, data: Value) -> Result<Done> {
     let SendFile { upload_id } = Fields::parse(data)?;
-    let message = match uploads::complete(app, user, Some(connection_id), &upload_id).await? {
+    let (message, notice) = match uploads::complete(app, user, Some(connection_id), &upload_id).await? {
         Sent::New { message, sockets } => {
-            let others = sockets.into_iter().filter(|socket| socket != connection_id);
-            announce::sent_file(app, &message, others).await;
-            message
+            let notice = announce::sent_file(&message, sockets, Some(connection_id));
+            (message, notice)
         }
-        Sent::Again(message) => message,
+        Sent::Again(message) => (message, Notice::default()),
     };
-    Ok(Outcome::Ack(json!({
+    let ack = json!({
         "roomId": message.room_id, "seq": message.seq, "upload": Upload::of(&message), "message": message
-    })))
+    });
+    Ok(Done::ack(ack, notice))
 }

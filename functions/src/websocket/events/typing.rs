@@ -1,12 +1,13 @@
 use serde_json::{Value, json};
 use shared::connections::ConnectionId;
-use shared::events::{Event, Outcome};
+use shared::events::Event;
 use shared::fields::{Fields, Missing, Read};
+use shared::push::Notice;
 use shared::rooms::RoomId;
 use shared::users::{User, UserId};
 use shared::{App, Result, typing as typing_in};
 
-use crate::websocket::announce;
+use super::Done;
 
 struct Place {
     room_id: RoomId,
@@ -22,26 +23,21 @@ impl Read for Place {
 }
 
 /// `typing`: tells the room that its member is writing.
-pub async fn typing(app: &App, user: &User, connection_id: &ConnectionId, data: Value) -> Result<Outcome> {
+pub async fn typing(app: &App, user: &User, connection_id: &ConnectionId, data: Value) -> Result<Done> {
     let Place { room_id, user_id } = Fields::parse(data)?;
     user.is(user_id.as_ref())?;
     let sockets = typing_in::starts(app, user, room_id).await?;
     let event = Event::Typing { room_id, user_id: user.user_id.as_str(), name: &user.name };
-    announce::to_others(app, &event, sockets, Some(connection_id)).await;
-    Ok(Outcome::Ack(json!({ "roomId": room_id })))
+    let notice = Notice::new(&event, sockets).but_for(Some(connection_id));
+    Ok(Done::ack(json!({ "roomId": room_id }), notice))
 }
 
 /// `stopTyping`: tells the room that its member does not any more.
-pub async fn stop_typing(
-    app: &App,
-    user: &User,
-    connection_id: &ConnectionId,
-    data: Value,
-) -> Result<Outcome> {
+pub async fn stop_typing(app: &App, user: &User, connection_id: &ConnectionId, data: Value) -> Result<Done> {
     let Place { room_id, user_id } = Fields::parse(data)?;
     user.is(user_id.as_ref())?;
     let sockets = typing_in::stops(app, user, room_id).await?;
     let event = Event::StopTyping { room_id, user_id: user.user_id.as_str(), name: &user.name };
-    announce::to_others(app, &event, sockets, Some(connection_id)).await;
-    Ok(Outcome::Ack(json!({ "roomId": room_id })))
+    let notice = Notice::new(&event, sockets).but_for(Some(connection_id));
+    Ok(Done::ack(json!({ "roomId": room_id }), notice))
 }

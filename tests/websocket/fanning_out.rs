@@ -1,0 +1,199 @@
+//! The fan-out of what is committed: every socket once, and none of them waits for another.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, join_all};
+use gateway::connections::Connections;
+use jsonwebtoken::Algorithm;
+use serde_json::{Value, json};
+use shared::push::{NotDelivered, Sockets};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::harness::{Person, ROOM_PASSWORD, SECRET, Socket, Statements, TestApp, claims, signed};
+
+/// The open sockets, of which one may be held: a post to it waits until it is let go.
+#[derive(Debug)]
+struct Watched {
+    sockets: Arc<Connections>,
+    held: Mutex<Option<String>>,
+    let_go: Semaphore,
+    /// How many posts found a socket that does not read.
+    throttled: Semaphore,
+}
+
+impl Sockets for Watched {
+    fn post(&self, connection_id: &str, frame: Bytes) -> BoxFuture<'_, Result<(), NotDelivered>> {
+        let is_held = self.held.lock().unwrap().as_deref() == Some(connection_id);
+        let connection_id = connection_id.to_owned();
+        Box::pin(async move {
+            if is_held {
+                self.let_go.acquire().await.unwrap().forget();
+            }
+            let posted = self.sockets.post(&connection_id, frame).await;
+            self.throttled.add_permits(usize::from(posted == Err(NotDelivered::Throttled)));
+            posted
+        })
+    }
+
+    fn close(&self, connection_id: &str) -> BoxFuture<'_, Result<(), NotDelivered>> {
+        self.sockets.close(connection_id)
+    }
+}
+
+async fn watched() -> (TestApp, Arc<Watched>) {
+    let mut watched = None;
+    let app = TestApp::pushing(|sockets| {
+        let (held, let_go, throttled) = (Mutex::default(), Semaphore::new(0), Semaphore::new(0));
+        watched.insert(Arc::new(Watched { sockets, held, let_go, throttled })).clone()
+    })
+    .await;
+    (app, watched.unwrap())
+}
+
+async fn sockets_of(app: &TestApp, person: &Person) -> Vec<String> {
+    app.rows(&format!("SELECT connection_id FROM connections WHERE user_id = '{}'", person.user_id)).await
+}
+
+#[tokio::test]
+async fn the_ack_of_an_act_is_there_while_a_post_to_another_member_hangs() {
+    let (app, watched) = watched().await;
+    let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
+    app.set_role(&ann, "admin").await;
+    let room = bob.opens_a_room().await;
+    ann.joins(room).await.created();
+    let group = bob.groups(&[&ann]).await;
+    let message = ann.says(room, "Tea is ready").await.created()["message"]["messageId"].clone();
+    let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
+    *watched.held.lock().unwrap() = sockets_of(&app, &bob).await.pop();
+
+    let acts = [
+        ("sendMessage", json!({"roomId": room, "content": "Hello"}), "receiveMessage"),
+        ("groupMessage", json!({"groupId": group, "content": "Hello"}), "receiveMessage"),
+        ("editMessage", json!({"messageId": message, "content": "Coffee is ready"}), "messageEdited"),
+        ("reactMessage", json!({"messageId": message, "reaction": "\u{1f44d}"}), "messageReaction"),
+        ("deleteMessage", json!({"messageId": message}), "messageDeleted"),
+        ("typing", json!({"roomId": room}), "typing"),
+        ("stopTyping", json!({"roomId": room}), "stopTyping"),
+        ("readMessage", json!({"roomId": room, "seq": 3}), "messageRead"),
+        ("newChatRoom", json!({"roomName": "Hikes", "invitedUsers": [bob.user_id]}), "newChatRoom"),
+        ("createGroup", json!({"name": "Hikers", "members": [bob.user_id]}), "groupCreated"),
+        ("leaveRoom", json!({"roomId": room}), "userLeft"),
+        ("joinRoom", json!({"roomId": room, "password": ROOM_PASSWORD}), "userJoined"),
+    ];
+    for (event, data, push) in acts {
+        anns.acked(event, data).await;
+        // Had the ack come after the post was given up, nobody would be there to be let go.
+        watched.let_go.add_permits(1);
+        bobs.receives(push).await;
+    }
+}
+
+#[tokio::test]
+async fn a_socket_that_does_not_read_holds_up_no_other_and_ends_with_its_session() {
+    let (app, watched) = watched().await;
+    let (ann, bob, cid) = (app.prime("ann").await, app.prime("bob").await, app.prime("cid").await);
+    let room = ann.opens_a_room().await;
+    for person in [&bob, &cid] {
+        person.joins(room).await.created();
+    }
+    let (mut anns, _deaf, mut cids) = (ann.connect().await, bob.connect().await, cid.connect().await);
+    let mut says = async |content: String| {
+        let ack = anns.acked("sendMessage", json!({"roomId": room, "content": content})).await;
+        assert_eq!(cids.receives("receiveMessage").await, ack);
+    };
+    let mut sent = 0;
+    while watched.throttled.available_permits() == 0 {
+        says("\u{4e86}".repeat(8000)).await;
+        sent += 1;
+        assert!(sent < 2000, "{sent} messages wait for a socket that does not read");
+    }
+    for number in 0..20 {
+        says(number.to_string()).await;
+    }
+    // A close reaches it all the same.
+    bob.post("/api/auth/logout", json!({})).await.no_content();
+    let gone = async {
+        while !sockets_of(&app, &bob).await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(20), gone).await.expect("the socket is closed");
+}
+
+/// So many more members of a room, and sockets of so many of them, each its own user's.
+async fn crowd(app: &TestApp, ann: &Person, room: u64, members: u32, sockets: usize) -> Vec<Socket> {
+    let many =
+        format!("WITH RECURSIVE many (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < {members})");
+    let rows = [
+        format!(
+            "INSERT INTO users (user_id, organization_id, name, password_hash, role, prime, created_at)
+             {many} SELECT CONCAT('m', n), 1, CONCAT('m', n), '', 'user', FALSE, UTC_TIMESTAMP(3) FROM many"
+        ),
+        format!(
+            "INSERT INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq)
+             {many} SELECT {room}, CONCAT('m', n), 'member', 0, UTC_TIMESTAMP(3), 1 FROM many"
+        ),
+        format!("UPDATE rooms SET member_count = member_count + {members} WHERE id = {room}"),
+        format!(
+            "INSERT INTO sessions (session_id, user_id, created_at, expires_at)
+             {many} SELECT CONCAT('session', n), CONCAT('m', n), UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL 1 DAY FROM many"
+        ),
+    ];
+    for sql in rows {
+        app.run(&sql, ()).await;
+    }
+    join_all((1..=sockets).map(async |n| {
+        let mut claims = claims(&ann.access_token);
+        (claims["sub"], claims["sid"]) = (json!(format!("m{n}")), json!(format!("session{n}")));
+        let token = signed(Algorithm::HS256, &claims, SECRET);
+        app.connect(&format!("?token={token}")).await.expect("the socket opens")
+    }))
+    .await
+}
+
+/// The statements of a send by a frame and of one by REST in a room of so many, of whom so many have a
+/// socket; every socket hears each once.
+async fn statements_of_sending(members: u32, others: usize) -> [Vec<String>; 2] {
+    let statements = Statements::default();
+    let app = TestApp::counted(&statements).await;
+    let ann = app.prime("ann").await;
+    app.set_role(&ann, "admin").await;
+    let room = ann.makes_a_channel("Everybody").await;
+    let mut anns = ann.connect().await;
+    let mut sockets = crowd(&app, &ann, room, members - 1, others).await;
+    assert_eq!(
+        app.rows::<u32>(&format!("SELECT member_count FROM rooms WHERE id = {room}")).await,
+        [members]
+    );
+    let users: BTreeSet<String> =
+        app.rows("SELECT DISTINCT user_id FROM connections").await.into_iter().collect();
+    assert_eq!(users.len(), others + 1);
+    // A first message makes the sender's window of time.
+    anns.acked("sendMessage", json!({"roomId": room, "content": "First"})).await;
+    statements.take();
+
+    let by_frame = anns.acked("sendMessage", json!({"roomId": room, "content": "Hello"})).await;
+    let taken = statements.take();
+    let by_rest = ann.says(room, "Hello again").await.created();
+    let taken = [taken, statements.take()];
+    assert_eq!(anns.receives("receiveMessage").await["message"], by_rest["message"]);
+    anns.has_nothing().await;
+    let heard = join_all(sockets.iter_mut().map(async |socket| {
+        let heard = socket.rest().await;
+        heard.iter().map(|frame| frame["data"]["message"]["content"].clone()).collect::<Vec<_>>()
+    }));
+    let said: Vec<Value> = vec![json!("First"), by_frame["message"]["content"].clone(), json!("Hello again")];
+    assert_eq!(heard.await, vec![said; others]);
+    taken
+}
+
+#[tokio::test]
+async fn a_message_to_a_thousand_members_reaches_200_sockets_once_with_no_more_statements_than_to_two() {
+    let small = statements_of_sending(2, 1).await;
+    assert_eq!(small.each_ref().map(Vec::len), [5, 6], "{small:?}");
+    assert_eq!(statements_of_sending(1000, 200).await, small);
+}
