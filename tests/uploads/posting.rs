@@ -3,7 +3,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{FILES, JPEG, PDF, PNG, counts, of_size, post_to_store, refused_files};
-use crate::harness::TestApp;
+use crate::harness::{Statements, TestApp};
 
 const MOST: usize = 25 * 1024 * 1024;
 
@@ -152,6 +152,22 @@ async fn a_retried_complete_sends_one_message() {
     assert_eq!((&ack["message"], &ack["upload"]), (&first["message"], &first["upload"]));
     bobs.has_nothing().await;
     assert_eq!((counts(&app).await, app.stored().len()), ((1, 1), 1));
+}
+
+#[tokio::test]
+async fn a_file_whose_commit_is_not_answered_is_there_all_the_same() {
+    let statements = Statements::default();
+    let app = TestApp::counted(&statements).await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let bytes = of_size(PNG, 3000);
+    let place = ann.posts_file(&app, room, "image/png", &bytes).await;
+    statements.lose_the_answer_to("COMMIT");
+    ann.completes(&place).await.refused(503, "database_unavailable");
+    assert!(statements.has_lost());
+    ann.completes(&place).await.ok();
+    assert!(ann.downloads(place["uploadId"].as_str().unwrap()).await == bytes);
+    assert_eq!(counts(&app).await, (1, 1));
 }
 
 #[tokio::test]
