@@ -498,6 +498,8 @@ pub async fn complete(
 }
 
 /// None when there is nothing to send, any more or yet.
+///
+/// What was posted stays where it is: the sweep erases it ([`tidy`]), and nobody waits for that.
 async fn check_and_send(
     app: &App,
     sender: &User,
@@ -529,13 +531,15 @@ async fn check_and_send(
         caption: &upload.caption,
     };
     let sending = Sending { reserved, by, object_key: &object_key, again: None };
-    let sent = app.db.transaction(sending, send).await;
-    // Whichever is not the message's file.
-    let left = if matches!(sent, Ok(Some(_))) { posted } else { checked };
-    if let Err(error) = app.files.delete(&left).await {
+    let sent = app.db.transaction(sending, send).await?;
+    // Only now is it known to be nobody's: after an error the message may be there all the same, as when
+    // the answer to its commit is lost.
+    if sent.is_none()
+        && let Err(error) = app.files.delete(&checked).await
+    {
         error.log("");
     }
-    sent
+    Ok(sent)
 }
 
 /// A message to be sent with a file, and what makes it repeatable.

@@ -113,7 +113,8 @@ impl Statements {
         if statement.starts_with("SET SESSION") {
             return false;
         }
-        let is_lost = self.lost.lock().unwrap().take_if(|lost| statement.starts_with(lost.as_str())).is_some();
+        let is_lost =
+            self.lost.lock().unwrap().take_if(|lost| statement.starts_with(lost.as_str())).is_some();
         self.seen.lock().unwrap().push(statement);
         is_lost
     }

@@ -151,7 +151,7 @@ async fn a_retried_complete_sends_one_message() {
     let ack = socket.acked("sendFile", json!({"uploadId": place["uploadId"]})).await;
     assert_eq!((&ack["message"], &ack["upload"]), (&first["message"], &first["upload"]));
     bobs.has_nothing().await;
-    assert_eq!((counts(&app).await, app.stored().len()), ((1, 1), 1));
+    assert_eq!((counts(&app).await, app.stored().len()), ((1, 1), 2), "the file, and what was posted");
 }
 
 #[tokio::test]
@@ -184,7 +184,7 @@ async fn of_eight_completes_at_once_one_sends() {
     assert!(answers.iter().all(|answer| answer.json == answers[0].json), "{statuses:?}");
     bobs.receives("receiveFile").await;
     bobs.has_nothing().await;
-    assert_eq!((counts(&app).await, app.stored().len()), ((1, 1), 1));
+    assert_eq!((counts(&app).await, app.stored().len()), ((1, 1), 2), "the file, and what was posted");
     assert!(ann.downloads(place["uploadId"].as_str().unwrap()).await == of_size(PNG, 50_000));
     app.invariants_hold().await;
 }
