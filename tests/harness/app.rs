@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use gateway::Gateway;
 use gateway::connections::Connections;
@@ -198,6 +198,15 @@ impl TestApp {
         assert!(notes.len() <= 2 * objects.len(), "{notes:?} beside {objects:?}");
         objects.sort_unstable();
         objects
+    }
+
+    /// Makes what the store has a day older, and an hour.
+    pub fn age_stored(&self) {
+        let root = &self.store.as_ref().expect("the store is this test's own").folder;
+        for path in self.stored() {
+            let file = std::fs::File::options().write(true).open(root.join(path)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(25 * 60 * 60)).unwrap();
+        }
     }
 
     /// Stops the server as Ctrl-C does.

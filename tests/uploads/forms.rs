@@ -1,7 +1,7 @@
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::{FILES, Form, JPEG, PDF, PNG, counts, of_size, refused_files};
+use super::{FILES, Form, JPEG, PDF, PNG, counts, of_size, refused_files, sweep};
 use crate::harness::TestApp;
 
 const MOST: usize = 4 * 1024 * 1024;
@@ -133,7 +133,7 @@ async fn a_name_with_parts_of_a_path_and_quotes_is_cleaned() {
         assert_eq!(disposition.matches('"').count(), 2, "{disposition}");
         assert_eq!(answer.headers()["content-type"], "image/png");
         // The name is nowhere in the key.
-        assert!(!url.split('?').next().unwrap().contains("png"), "{url}");
+        assert!(!url.split('?').next().unwrap().contains(".png"), "{url}");
     }
 }
 
@@ -212,6 +212,7 @@ async fn of_eight_forms_at_once_under_one_client_message_id_one_is_sent() {
     let created = answers.iter().filter(|answer| answer.status == 201).count();
     assert_eq!(created, 1, "{:?}", answers.iter().map(|answer| answer.status).collect::<Vec<_>>());
     assert!(answers.iter().all(|answer| answer.json == answers[0].json));
+    sweep(&app).await;
     assert_eq!((counts(&app).await, app.stored().len()), ((1, 1), 1));
     app.invariants_hold().await;
 }
@@ -249,4 +250,32 @@ async fn uploads_by_either_way_are_limited_together() {
     answer.refused(429, "rate_limited");
     let bobs = bob.opens_a_room().await;
     bob.sends_file(bobs, "x.png", "image/png", PNG).await.created();
+}
+
+#[tokio::test]
+async fn a_form_sent_again_does_not_count_for_the_limit() {
+    let app = TestApp::with(&[("UPLOAD_LIMIT", "1/3600")]).await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let form = |id: &str| Form::new().text("roomId", room).text("clientMessageId", id).file("", PNG);
+    let sent = ann.uploads(form("c-1")).await.created();
+    for _ in 0..2 {
+        assert_eq!(ann.uploads(form("c-1")).await.ok(), sent);
+    }
+    ann.uploads(form("c-2")).await.refused(429, "rate_limited");
+}
+
+#[tokio::test]
+async fn the_hash_of_bytes_that_passed_through_a_function_is_kept() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    ann.sends_file(room, "x.png", "image/png", PNG).await.created();
+    ann.gets_a_place(room, "image/jpeg", 9).await.created();
+    let hashes: Vec<(String, Option<Vec<u8>>)> =
+        app.rows("SELECT type, sha256 FROM uploads ORDER BY type").await;
+    let expected = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, PNG);
+    // Nobody has read a posted file whole.
+    let kept = [("image/jpeg".to_owned(), None), ("image/png".to_owned(), Some(expected.as_ref().to_vec()))];
+    assert_eq!(hashes, kept);
 }
