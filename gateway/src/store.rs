@@ -191,6 +191,7 @@ mod tests {
     use shared::files::Files;
 
     use super::*;
+    use crate::template::BUILT_IN;
 
     /// A store of its own, with its folder, which goes with it.
     struct Own {
@@ -292,6 +293,18 @@ mod tests {
         let old = own.files.keys_older_than("incoming/", day).await.unwrap();
         assert_eq!(old.len(), 1005);
         assert!(old.iter().all(|key| key.starts_with("incoming/old")));
+    }
+
+    #[test]
+    fn pages_may_do_what_they_may_in_aws() {
+        let template: serde_json::Value = serde_saphyr::from_str(BUILT_IN).unwrap();
+        let bucket = &template["Resources"]["UploadsBucket"]["Properties"];
+        let Cors { allow_origins, allow_methods, allow_headers, max_age, .. } = cors();
+        let here = serde_json::json!([{
+            "AllowedMethods": allow_methods, "AllowedOrigins": allow_origins, "AllowedHeaders": allow_headers,
+            "MaxAge": max_age
+        }]);
+        assert_eq!(bucket["CorsConfiguration"]["CorsRules"], here);
     }
 
     #[tokio::test]
