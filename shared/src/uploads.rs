@@ -142,10 +142,12 @@ impl FileType {
     pub fn name(self, given: Option<&GivenName>) -> String {
         let given = given.map(GivenName::as_str).unwrap_or_default();
         let last = given.rsplit(['/', '\\']).find(|part| !part.trim().is_empty()).unwrap_or_default();
-        // Marks of direction would let `gpj.exe` look like `exe.jpg`.
+        // Marks of direction would let `gpj.exe` look like `exe.jpg`, and of two names that look the same
+        // one might have marks that nobody sees.
         let shown = |c: &char| {
             !c.is_control()
-                && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+                && !matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                    | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
         };
         let plain = |c| if matches!(c, '"' | '<' | '>' | ':' | '|' | '?' | '*') { '_' } else { c };
         let name: String = last.chars().filter(shown).map(plain).collect();
@@ -160,7 +162,21 @@ impl FileType {
             _ => (name, self.extensions()[0]),
         };
         let stem: String = stem.chars().take(NAME_CHARACTERS).collect();
-        format!("{}.{extension}", if stem.is_empty() { "file" } else { &stem })
+        let stem = match stem.trim_end() {
+            "" => "file",
+            stem => stem,
+        };
+        format!("{}{stem}.{extension}", if is_device(stem) { "_" } else { "" })
+    }
+}
+
+/// Whether Windows takes a name for a device's, whatever follows its first dot (Microsoft, "Naming
+/// files, paths, and namespaces").
+fn is_device(name: &str) -> bool {
+    let name = name.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
+    match name.strip_prefix("com").or(name.strip_prefix("lpt")) {
+        Some(port) => matches!(port, "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "¹" | "²" | "³"),
+        None => matches!(name.as_str(), "con" | "prn" | "aux" | "nul"),
     }
 }
 
@@ -879,6 +895,7 @@ mod tests {
 
     #[test]
     fn a_name_is_the_last_part_of_a_path_without_what_a_system_may_take_for_more() {
+        let long = format!("{} x.png", "x".repeat(199));
         let png = |given| name(FileType::Png, given);
         assert_eq!(png("holiday.png"), "holiday.png");
         assert_eq!(png("../../etc/pass\"wd\".PNG"), "pass_wd_.PNG");
@@ -888,6 +905,15 @@ mod tests {
         assert_eq!(png(".."), "file.png");
         assert_eq!(png(".png"), "png.png");
         assert_eq!(png("folder/"), "folder.png");
+        assert_eq!(png("holi\u{ad}day\u{61c}\u{2060}\u{2064}\u{feff}.png"), "holiday.png");
+        assert_eq!(png("holiday .png"), "holiday.png");
+        assert_eq!(png(&long), format!("{}.png", "x".repeat(199)));
+        for device in ["CON.png", "nul", "Aux.tar.png", "prn .png", "com1.png", "LPT9.png", "COM².png"] {
+            assert!(png(device).starts_with('_'), "{device}");
+        }
+        for name in ["CONSOLE.png", "com.png", "com0.png", "com10.png", "my nul.png"] {
+            assert_eq!(png(name), name);
+        }
         assert_eq!(name(FileType::Jpeg, "a.jpeg"), "a.jpeg");
         assert_eq!(name(FileType::Pdf, "a.png"), "a.png.pdf");
         assert_eq!(FileType::Pdf.name(None), "file.pdf");
