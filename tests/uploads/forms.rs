@@ -62,6 +62,16 @@ async fn a_file_without_a_caption_a_name_or_a_type_is_taken_by_its_bytes() {
 }
 
 #[tokio::test]
+async fn parts_of_a_form_without_a_name_or_with_another_are_passed_over() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let form = Form::new().part("", b"\xff").part("; filename=\"x.pdf\"", PDF).text("x", 1).text("x", 2);
+    let sent = ann.uploads(form.text("roomId", room).file("", PNG)).await.created();
+    assert_eq!((&sent["upload"]["type"], &sent["message"]["content"]), (&json!("image/png"), &json!("")));
+}
+
+#[tokio::test]
 async fn a_file_of_4_mib_comes_back_byte_for_byte() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
@@ -123,6 +133,8 @@ async fn a_name_with_parts_of_a_path_and_quotes_is_cleaned() {
         (r"C:\Users\ann\Grüße 😀.png", "Grüße 😀.png"),
         ("invoice.pdf.exe", "invoice.pdf.exe.png"),
         ("..", "file.png"),
+        ("nul.png", "_nul.png"),
+        ("a\u{ad}b\u{2060}c .png", "abc.png"),
     ] {
         let sent = ann.sends_file(room, given, "image/png", PNG).await.created();
         assert_eq!(sent["upload"]["fileName"], cleaned);
@@ -147,6 +159,14 @@ async fn every_wrong_field_of_a_form_is_named_at_once() {
     assert_eq!(ann.uploads(form).await.wrong_fields(), ["roomId"]);
     let form = Form::new().text("roomId", 1).file("", PNG).file("", PNG);
     assert_eq!(ann.uploads(form).await.wrong_fields(), ["file"]);
+    let twice = Form::new().text("roomId", "x").text("roomId", 1).text("caption", "a").text("caption", "a");
+    assert_eq!(ann.uploads(twice.file("", PNG)).await.wrong_fields(), ["caption", "roomId"]);
+    let no_text = |name: &str| Form::new().part(&format!("; name=\"{name}\""), b"\xff\xfe");
+    assert_eq!(ann.uploads(no_text("roomId").file("", PNG)).await.wrong_fields(), ["roomId"]);
+    let form = no_text("caption").text("clientMessageId", "");
+    assert_eq!(ann.uploads(form).await.wrong_fields(), ["caption", "clientMessageId", "file", "roomId"]);
+    let long = Form::new().text("roomId", 1).text("caption", "x".repeat(64 * 1024 + 1)).file("", PNG);
+    assert_eq!(ann.uploads(long).await.wrong_fields(), ["body"]);
     for (content_type, body) in [
         ("application/json", "{}"),
         ("multipart/form-data", "x"),

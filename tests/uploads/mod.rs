@@ -64,12 +64,16 @@ impl Form {
         self
     }
 
-    /// A file with the rest of its header as it is given: its name, its type.
-    pub fn file(mut self, header: &str, bytes: &[u8]) -> Self {
-        let begin =
-            format!("--{}\r\nContent-Disposition: form-data; name=\"file\"{header}\r\n\r\n", Self::BOUNDARY);
+    /// A field whose bytes may be no text, and whose name may be none: the rest of its header.
+    pub fn part(mut self, header: &str, bytes: &[u8]) -> Self {
+        let begin = format!("--{}\r\nContent-Disposition: form-data{header}\r\n\r\n", Self::BOUNDARY);
         self.0.extend([begin.as_bytes(), bytes, b"\r\n"].concat());
         self
+    }
+
+    /// A file with the rest of its header as it is given: its name, its type.
+    pub fn file(self, header: &str, bytes: &[u8]) -> Self {
+        self.part(&format!("; name=\"file\"{header}"), bytes)
     }
 
     pub fn body(mut self) -> (String, Vec<u8>) {
