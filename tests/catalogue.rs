@@ -105,6 +105,8 @@ fn every_event_is_documented() {
         "newChatRoom",
         "typing",
         "stopTyping",
+        "reactMessage",
+        "messageReaction",
         "readMessage",
         "sendFile",
         "ping",

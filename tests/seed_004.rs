@@ -1,8 +1,9 @@
 //! The fifteen tasks of the seed document 004, each with its own example frames and bodies as they stand
-//! there. Task 11 (`reactMessage`) is still to come.
+//! there.
 //!
 //! Its slips are answered, not followed (contract section 7): tasks 6 and 7 send `userId: 1` from the
-//! sockets of users 2 and 3, which is `identity_mismatch`; PostgreSQL is MySQL here.
+//! sockets of users 2 and 3, which is `identity_mismatch`; task 11 reacts to `message-123`, which is no message's
+//! id; PostgreSQL is MySQL here.
 
 use serde_json::{Value, json};
 
@@ -316,6 +317,42 @@ async fn task_10_typing_of_one_is_visible_to_the_others_in_the_room() {
         assert_eq!(socket.receives("typing").await, json!({"roomId": 1, "userId": "1", "name": "1"}));
     }
     one.has_nothing().await;
+}
+
+#[tokio::test]
+async fn task_11_a_reaction_of_one_is_visible_to_the_others_in_the_room() {
+    let (_app, mut sockets) = people_and_room_1().await;
+    all_join(&mut sockets).await;
+    let [one, two, three] = &mut sockets;
+    let said = one.acked("sendMessage", json!({"roomId": "1", "content": "Hello"})).await;
+    for socket in [&mut *two, &mut *three] {
+        socket.receives("receiveMessage").await;
+    }
+    let frame = r#"{
+"event": "reactMessage",
+"data": {
+"userId": 1,
+"messageId": "message-123",
+"reaction": "👍"
+}
+}"#;
+    // No service could have given this id; and the seed's file has the thumb in a broken encoding.
+    refused(one, frame, "message_not_found").await;
+    refused(two, frame, "identity_mismatch").await;
+    refused(one, &frame.replace('👍', "\u{f8ff}üëç"), "invalid_request").await;
+    let message = said["message"]["messageId"].as_str().unwrap();
+    let frame = frame.replace("message-123", message);
+    acked(one, &frame).await;
+    // "this emoji should be visible to user2 and 3"
+    for socket in [&mut *two, &mut *three] {
+        let told = socket.receives("messageReaction").await;
+        let seen = ["messageId", "userId", "reaction", "removed"].map(|name| told[name].clone());
+        assert_eq!(seen, [json!(message), json!("1"), json!("👍"), json!(false)]);
+    }
+    acked(two, &frame.replace("1,", "2,").replace('👍', "❤️")).await;
+    for socket in [one, three] {
+        assert_eq!(socket.receives("messageReaction").await["reaction"], "❤️");
+    }
 }
 
 #[tokio::test]

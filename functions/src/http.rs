@@ -83,6 +83,20 @@ pub fn query<T: Read>(request: &Request) -> Result<T> {
     parameters(request.query_string_parameters_ref())
 }
 
+/// Two parts of a request, each as it was read: what is wrong with either is told at once.
+///
+/// # Errors
+/// A 400 that names every wrong field of both.
+pub fn both<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {
+    match (one, other) {
+        (Err(Error::InvalidRequest(mut wrong)), Err(Error::InvalidRequest(more))) => {
+            wrong.extend(more);
+            Err(Error::InvalidRequest(wrong))
+        }
+        (one, other) => Ok((one?, other?)),
+    }
+}
+
 fn parameters<T: Read>(
     parameters: Option<&lambda_http::aws_lambda_events::query_map::QueryMap>,
 ) -> Result<T> {

@@ -54,7 +54,7 @@ pub async fn list(db: &Db, user: &User, page: Page) -> Result<Paged<Chat>> {
                          '$[*]' COLUMNS (place FOR ORDINALITY)) number
          STRAIGHT_JOIN messages n ON n.room_id = listed.id AND n.seq = listed.last_seq + 2 - number.place
          WHERE n.sender_id <> :user_id AND n.kind <> 'system' AND n.deleted_at IS NULL) AS unread",
-        messages::COLUMNS
+        messages::columns(":user_id")
     );
     Paged::read_with::<Chat>(
         db,

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::friends::FriendRequest;
 use crate::invitations::InvitationId;
 use crate::messages::{Message, MessageId};
+use crate::reactions::Reaction;
 use crate::rooms::{Room, RoomId};
 use crate::time;
 use crate::users::UserId;
@@ -79,6 +80,14 @@ pub enum Event<'a> {
         room_id: RoomId,
         seq: u64,
         message_id: MessageId,
+    },
+    MessageReaction {
+        room_id: RoomId,
+        seq: u64,
+        message_id: MessageId,
+        user_id: &'a str,
+        reaction: &'a Reaction,
+        removed: bool,
     },
     NewChatRoom {
         room_id: RoomId,

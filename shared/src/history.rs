@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::db::Db;
 use crate::error::Thing;
 use crate::fields::{Fields, Missing, Read, WholeNumber};
-use crate::messages::{COLUMNS, Message, MessageRow};
+use crate::messages::{Message, MessageRow, columns};
 use crate::rooms::{Kind, RoomId};
 use crate::users::User;
 use crate::{Error, Result};
@@ -71,7 +71,7 @@ pub async fn read(
     let rows: Vec<Row> = db
         .rows(
             format!(
-                "SELECT r.last_seq, m.user_id IS NOT NULL AS is_member, {COLUMNS}
+                "SELECT r.last_seq, m.user_id IS NOT NULL AS is_member, {}
                  FROM rooms r
                  LEFT JOIN room_members m ON m.room_id = r.id AND m.user_id = :user_id
                  LEFT JOIN (SELECT * FROM messages
@@ -80,7 +80,8 @@ pub async fn read(
                  LEFT JOIN users u ON u.user_id = x.sender_id
                  WHERE r.id = :room_id AND r.organization_id = :organization_id
                    AND (:only IS NULL OR r.kind = :only)
-                 ORDER BY x.seq {direction}"
+                 ORDER BY x.seq {direction}",
+                columns("m.user_id")
             )
             .as_str(),
             params! {

@@ -81,8 +81,8 @@ impl Read for NewInvitation {
     }
 }
 
-/// An invitation just made: the one time that its token is shown.
-#[derive(Debug, Serialize)]
+/// An invitation just made: the one time that its token is shown, and so without `Debug`.
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Invited {
     /// By this the inviter revokes it.
@@ -230,7 +230,8 @@ pub struct Invitation {
     pub expires_at: NaiveDateTime,
 }
 
-/// The invitations that somebody sent and received, newest first, at most 500.
+/// The invitations that somebody sent and received, newest first: at most 500 of each, so that nobody who
+/// sends many hides what another one sent or received.
 ///
 /// # Errors
 /// The database's.
@@ -241,9 +242,11 @@ pub async fn list(db: &Db, asker: &User) -> Result<Vec<Invitation>> {
                     CASE WHEN i.used_at IS NOT NULL THEN 'used' WHEN i.revoked_at IS NOT NULL THEN 'revoked'
                          WHEN i.expires_at <= UTC_TIMESTAMP(3) THEN 'expired' ELSE 'pending' END AS status,
                     i.created_at, i.expires_at
-             FROM invitations i JOIN rooms r ON r.id = i.room_id
-             WHERE i.inviter_id = :asker OR i.invitee_id = :asker
-             ORDER BY i.invitation_id DESC LIMIT {MOST}"
+             FROM ((SELECT * FROM invitations WHERE inviter_id = :asker ORDER BY invitation_id DESC LIMIT {MOST})
+                   UNION
+                   (SELECT * FROM invitations WHERE invitee_id = :asker ORDER BY invitation_id DESC LIMIT {MOST})) i
+             JOIN rooms r ON r.id = i.room_id
+             ORDER BY i.invitation_id DESC"
         ),
         params! { "asker" => &asker.user_id },
     )

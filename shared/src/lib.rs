@@ -31,6 +31,7 @@ pub mod page;
 pub mod presence;
 pub mod push;
 pub mod rate_limit;
+pub mod reactions;
 pub mod reading;
 pub mod revisions;
 pub mod rooms;

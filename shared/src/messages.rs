@@ -13,6 +13,7 @@ use crate::db::{Db, duplicate_key, stored_enum};
 use crate::error::Thing;
 use crate::fields::{Fields, Flag, Missing, Read};
 use crate::rate_limit::{self, Count, Limited};
+use crate::reactions::{self, Given};
 use crate::rooms::{self, Room, RoomId};
 use crate::text::{line, lines, text_type};
 use crate::uploads::Attachment;
@@ -112,7 +113,7 @@ pub struct Message {
     pub client_message_id: Option<String>,
     pub reply_to: Option<MessageId>,
     pub attachment: Option<Attachment>,
-    pub reactions: Vec<()>,
+    pub reactions: Vec<Given>,
     #[serde(serialize_with = "time::serialize")]
     pub created_at: NaiveDateTime,
     #[serde(serialize_with = "time::serialize_optional")]
@@ -462,9 +463,10 @@ async fn sent_before(db: &Db, user_id: &UserId, draft: &Draft) -> Result<Message
     let row: Option<MessageRow> = db
         .first(
             format!(
-                "SELECT {COLUMNS} FROM messages x JOIN users u ON u.user_id = x.sender_id
+                "SELECT {} FROM messages x JOIN users u ON u.user_id = x.sender_id
                  WHERE x.room_id = :room_id AND x.sender_id = :user_id
-                   AND x.client_message_id = :client_message_id AND x.body_hash = :body_hash"
+                   AND x.client_message_id = :client_message_id AND x.body_hash = :body_hash",
+                columns("x.sender_id")
             )
             .as_str(),
             params! {
@@ -526,13 +528,19 @@ pub(crate) async fn note(
     Ok(room.last_seq)
 }
 
-/// The columns of a [`MessageRow`], from `messages x` and its sender `users u`.
-pub(crate) const COLUMNS: &str =
-    "x.room_id, x.seq, x.updated_seq, x.kind, x.sender_id, u.name, x.content, x.is_encrypted,
-    x.client_message_id, x.reply_to_seq, x.created_at, x.edited_at, x.deleted_at,
-    IF(x.kind = 'file' AND x.deleted_at IS NULL,
-       (SELECT JSON_ARRAY(f.upload_id, f.file_name, f.type, f.size) FROM uploads f
-        WHERE f.room_id = x.room_id AND f.seq = x.seq), NULL) AS attachment";
+/// The columns of a [`MessageRow`], from `messages x` and its sender `users u`. `asker` is SQL for the
+/// `userId` of whoever sees it.
+pub(crate) fn columns(asker: &str) -> String {
+    let own_reactions = reactions::of(asker);
+    format!(
+        "x.room_id, x.seq, x.updated_seq, x.kind, x.sender_id, u.name, x.content, x.is_encrypted,
+        x.client_message_id, x.reply_to_seq, x.created_at, x.edited_at, x.deleted_at,
+        IF(x.kind = 'file' AND x.deleted_at IS NULL,
+           (SELECT JSON_ARRAY(f.upload_id, f.file_name, f.type, f.size) FROM uploads f
+            WHERE f.room_id = x.room_id AND f.seq = x.seq), NULL) AS attachment,
+        x.reactions, {own_reactions} AS own_reactions"
+    )
+}
 
 #[derive(FromRow)]
 pub(crate) struct MessageRow {
@@ -550,6 +558,8 @@ pub(crate) struct MessageRow {
     edited_at: Option<NaiveDateTime>,
     deleted_at: Option<NaiveDateTime>,
     attachment: Option<String>,
+    reactions: Option<String>,
+    own_reactions: Option<String>,
 }
 
 impl MessageRow {
@@ -568,7 +578,7 @@ impl MessageRow {
             client_message_id: self.client_message_id,
             reply_to: self.reply_to_seq.map(|seq| MessageId { room_id, seq }),
             attachment: self.attachment.as_deref().and_then(Attachment::stored),
-            reactions: Vec::new(),
+            reactions: reactions::stored(self.reactions.as_deref(), self.own_reactions.as_deref()),
             created_at: self.created_at,
             edited_at: self.edited_at,
             deleted: self.deleted_at.is_some(),

@@ -42,7 +42,7 @@ pub enum Limited<'a> {
     Login(&'a str, &'a str),
     /// `PASSWORD_LIMIT` at a room's door.
     RoomPassword(&'a UserId, RoomId),
-    /// `REGISTER_LIMIT`: the client's address.
+    /// `REGISTER_LIMIT`, for new users and new identifiers: the client's address.
     Registration(&'a str),
 }
 

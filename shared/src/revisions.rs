@@ -8,10 +8,10 @@ use crate::db::Db;
 use crate::error::Thing;
 use crate::fields::{Fields, Missing, Read};
 use crate::members::RoomRole;
-use crate::messages::{COLUMNS, Content, Kind, Message, MessageId, MessageRow, NamedMessage};
+use crate::messages::{Content, Kind, Message, MessageId, MessageRow, NamedMessage, columns};
 use crate::rooms::{self, Room};
 use crate::users::{Role, User};
-use crate::{Error, Result, time, uploads};
+use crate::{Error, Result, reactions, time, uploads};
 
 /// New words for a message.
 #[derive(Debug)]
@@ -94,6 +94,8 @@ async fn empty(
 ) -> Result<Revised> {
     let Found { mut room, mut message, room_role, role } = find(transaction, user, by, message_id).await?;
     let keeps_order = match (room_role, role) {
+        // Of two who write to each other none is above the other, whoever began.
+        _ if room.kind == rooms::Kind::Direct => false,
         (RoomRole::Owner | RoomRole::Moderator, _) => true,
         (RoomRole::Member, Role::Admin | Role::Moderator) => room.kind == rooms::Kind::Channel,
         (RoomRole::Member, Role::User) => false,
@@ -103,6 +105,7 @@ async fn empty(
             rooms::Kind::Channel => {
                 "owner and moderators, the organization's moderators and admins, and the message's sender"
             }
+            rooms::Kind::Direct => "sender of the message",
             _ => "owner and moderators, and the message's sender",
         }));
     }
@@ -114,13 +117,14 @@ async fn empty(
     // Whatever hangs on a message goes with it, here and below.
     message.content = String::new();
     message.attachment = None;
-    message.reactions = Vec::new();
     transaction
         .exec_drop(
-            "UPDATE messages SET content = '', deleted_at = ?, updated_seq = ? WHERE room_id = ? AND seq = ?",
+            "UPDATE messages SET content = '', reactions = NULL, deleted_at = ?, updated_seq = ?
+             WHERE room_id = ? AND seq = ?",
             (time::now(), message.updated_seq, message.room_id, message.seq),
         )
         .await?;
+    reactions::clear(transaction, &mut message).await?;
     if message.kind == Kind::File {
         uploads::release(transaction, message.room_id, message.seq).await?;
     }
@@ -128,16 +132,16 @@ async fn empty(
 }
 
 /// A message in its room, which is locked, and what the user is there.
-struct Found {
-    room: Room,
-    message: Message,
+pub(crate) struct Found {
+    pub(crate) room: Room,
+    pub(crate) message: Message,
     room_role: RoomRole,
     role: Role,
 }
 
 /// Locks the room of a message and finds the message for one of the room's members. Membership is
 /// checked first: who is not in the room does not learn which messages it has.
-async fn find(
+pub(crate) async fn find(
     transaction: &mut Transaction<'static>,
     user: &User,
     by: Option<&ConnectionId>,
@@ -153,11 +157,12 @@ async fn find(
     let row: Option<Row> = transaction
         .exec_first(
             format!(
-                "SELECT m.role AS room_role, a.role, x.seq IS NOT NULL AS is_there, {COLUMNS}
+                "SELECT m.role AS room_role, a.role, x.seq IS NOT NULL AS is_there, {}
                  FROM room_members m JOIN users a ON a.user_id = m.user_id
                  LEFT JOIN (messages x JOIN users u ON u.user_id = x.sender_id)
                         ON x.room_id = m.room_id AND x.seq = :seq
-                 WHERE m.room_id = :room_id AND m.user_id = :user_id"
+                 WHERE m.room_id = :room_id AND m.user_id = :user_id",
+                columns("m.user_id")
             ),
             params! {
                 "seq" => message_id.seq,

@@ -186,10 +186,10 @@ async fn delete_own(
         )
         .await?;
     match (room.kind, role) {
-        (Kind::Channel, _) => Err(Error::RoomRoleRequired(
+        (_, None) => Err(Error::NotAMember),
+        (Kind::Channel, Some(_)) => Err(Error::RoomRoleRequired(
             "organization: its admins delete channels, with DELETE /api/chat/{roomId}",
         )),
-        (_, None) => Err(Error::NotAMember),
         (Kind::Direct, Some(_)) => Err(Error::DirectChat),
         (Kind::Prime | Kind::Group, Some(RoomRole::Owner)) => erase(transaction, room_id).await,
         (Kind::Prime | Kind::Group, Some(_)) => Err(Error::RoomRoleRequired("owner")),

@@ -9,7 +9,7 @@ use serde_json::Map;
 
 use crate::db::Db;
 use crate::fields::{Fields, Missing, Read, WholeNumber};
-use crate::messages::{COLUMNS, Message, MessageRow};
+use crate::messages::{Message, MessageRow, columns};
 use crate::rooms::RoomId;
 use crate::users::User;
 use crate::{Error, Result};
@@ -131,14 +131,15 @@ async fn read(
     // One range of the key (room_id, updated_seq) for each room, read in the key's order: the server
     // stops at the limit, however much there is.
     let ranges = vec!["(x.room_id = ? AND x.updated_seq > ?)"; behind.len()].join(" OR ");
-    let params: Vec<Value> =
-        behind.iter().flat_map(|&(room_id, cursor)| [room_id.into(), cursor.into()]).collect();
+    let mut params: Vec<Value> = vec![(&asker.user_id).into()];
+    params.extend(behind.iter().flat_map(|&(room_id, cursor)| [Value::from(room_id), cursor.into()]));
     let found: Vec<MessageRow> = transaction
         .exec(
             format!(
-                "SELECT {COLUMNS} FROM messages x FORCE INDEX (messages_updated_seq)
+                "SELECT {} FROM messages x FORCE INDEX (messages_updated_seq)
                  JOIN users u ON u.user_id = x.sender_id
                  WHERE {ranges} ORDER BY x.room_id, x.updated_seq LIMIT {}",
+                columns("?"),
                 MOST_MESSAGES + 1
             ),
             Params::Positional(params),

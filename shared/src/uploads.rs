@@ -24,7 +24,7 @@ use crate::db::{Db, duplicate_key, stored_enum};
 use crate::error::Thing;
 use crate::fields::{Fields, Missing, Read, WholeNumber};
 use crate::files::{self, Form, HEAD_BYTES, TAIL_BYTES};
-use crate::messages::{COLUMNS, ClientMessageId, Message, MessageRow, Sent};
+use crate::messages::{ClientMessageId, Message, MessageRow, Sent, columns};
 use crate::rate_limit::{self, Limited};
 use crate::rooms::RoomId;
 use crate::text::{line, lines, text_type};
@@ -194,7 +194,7 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// The file of a message, from the column that [`COLUMNS`] selects.
+    /// The file of a message, from the column that [`columns`] selects.
     pub(crate) fn stored(column: &str) -> Option<Self> {
         let (upload_id, file_name, file_type, size) = serde_json::from_str(column).ok()?;
         let url = format!("/uploads/{upload_id}");
@@ -680,11 +680,13 @@ async fn told(db: &Db, room_id: RoomId, seq: u64) -> Result<Sent> {
     let rows: Vec<Row> = db
         .rows(
             &format!(
-                "SELECT {COLUMNS}, c.connection_id
+                "SELECT {}, c.connection_id
                  FROM messages x JOIN users u ON u.user_id = x.sender_id
                  LEFT JOIN (room_members m JOIN connections c
                             ON c.user_id = m.user_id AND c.expires_at > UTC_TIMESTAMP(3)) ON m.room_id = x.room_id
-                 WHERE x.room_id = ? AND x.seq = ?"
+                 WHERE x.room_id = ? AND x.seq = ?",
+                // It goes to all of them, and none can have reacted before.
+                columns("NULL")
             ),
             (room_id, seq),
         )
@@ -699,8 +701,9 @@ async fn message(db: &Db, room_id: RoomId, seq: u64) -> Result<Message> {
     let row: Option<MessageRow> = db
         .first(
             &format!(
-                "SELECT {COLUMNS} FROM messages x JOIN users u ON u.user_id = x.sender_id
-                 WHERE x.room_id = ? AND x.seq = ?"
+                "SELECT {} FROM messages x JOIN users u ON u.user_id = x.sender_id
+                 WHERE x.room_id = ? AND x.seq = ?",
+                columns("x.sender_id")
             ),
             (room_id, seq),
         )
@@ -718,9 +721,10 @@ async fn sent_before(
     let row: Option<Row> = db
         .first(
             &format!(
-                "SELECT {COLUMNS}, x.body_hash FROM messages x JOIN users u ON u.user_id = x.sender_id
+                "SELECT {}, x.body_hash FROM messages x JOIN users u ON u.user_id = x.sender_id
                  JOIN room_members m ON m.room_id = x.room_id AND m.user_id = x.sender_id
-                 WHERE x.room_id = ? AND x.sender_id = ? AND x.client_message_id = ?"
+                 WHERE x.room_id = ? AND x.sender_id = ? AND x.client_message_id = ?",
+                columns("x.sender_id")
             ),
             (room_id, &sender.user_id, again.id),
         )

@@ -433,6 +433,13 @@ pub struct PasswordChange {
     pub current_password: Password,
 }
 
+impl ProfileChange {
+    /// Whether it asks for something that nobody else may have.
+    fn names_an_identifier(&self) -> bool {
+        self.username.is_some() || self.email.is_some() || self.phone.is_some()
+    }
+}
+
 impl Read for ProfileChange {
     fn read(fields: &mut Fields) -> Result<Self, Missing> {
         let name = fields.optional("name");
@@ -471,8 +478,13 @@ struct Rehashed {
 ///
 /// # Errors
 /// [`Error::UserExists`] when an identifier is taken; [`Error::InvalidCredentials`] for a wrong present
-/// password, and [`Error::RateLimited`] after `PASSWORD_LIMIT` of them, counted together with logins.
+/// password; [`Error::RateLimited`] after `PASSWORD_LIMIT` of these, counted together with logins, and after
+/// `REGISTER_LIMIT` changes of an identifier, counted together with registrations.
 pub async fn update_own(app: &App, user: &User, address: &str, change: &ProfileChange) -> Result<OwnProfile> {
+    if change.names_an_identifier() {
+        // Whether somebody has it already is what a registration would tell, too.
+        rate_limit::count(&app.db, &app.config.limits, Limited::Registration(address)).await?;
+    }
     let rehashed = match &change.password {
         Some(password) => Some(rehash(app, user, address, password.clone()).await?),
         None => None,

@@ -378,6 +378,13 @@ impl TestApp {
             ("every number is that of a message or of a later change", "SELECT CAST(r.id AS CHAR) FROM rooms r LEFT JOIN messages x ON x.room_id = r.id
               GROUP BY r.id, r.last_seq HAVING COUNT(x.seq) > r.last_seq OR SUM(x.updated_seq < x.seq) > 0
                 OR (SUM(x.updated_seq <> x.seq) = 0 AND COUNT(x.seq) <> r.last_seq)"),
+            ("a message shows the reactions that were given", "SELECT CONCAT(room_id, '-', seq) FROM (SELECT x.room_id, x.seq,
+                COALESCE(JSON_LENGTH(x.reactions), 0) AS shown_kinds,
+                (SELECT COALESCE(SUM(shown.count), 0) FROM
+                 JSON_TABLE(COALESCE(x.reactions, '[]'), '$[*]' COLUMNS (count INT PATH '$[1]')) shown) AS shown_total,
+                (SELECT COUNT(DISTINCT g.reaction) FROM reactions g WHERE g.room_id = x.room_id AND g.seq = x.seq) AS kinds,
+                (SELECT COUNT(*) FROM reactions g WHERE g.room_id = x.room_id AND g.seq = x.seq) AS total
+              FROM messages x) counted WHERE (shown_kinds, shown_total) <> (kinds, total)"),
         ];
         for (rule, sql) in no_rows {
             let broken: Vec<String> = self.rows(sql).await;

@@ -12,8 +12,12 @@ use crate::harness::{Person, ROOM_PASSWORD, Socket, TestApp};
 /// Pushes and acks that bear a number, as they came.
 type Heard = Vec<Value>;
 
-/// What a client shows of a room: each message by its place, as (sender, content, deleted, updatedSeq).
-type View = BTreeMap<u64, (Value, Value, bool, u64)>;
+/// What a client shows of a room: each message by its place, as (sender, content, deleted, updatedSeq,
+/// reactions).
+type View = BTreeMap<u64, (Value, Value, bool, u64, Reactions)>;
+
+/// Who reacted with what, first given first; fewer people than a message names.
+type Reactions = Vec<(Value, Vec<Value>)>;
 
 fn put(view: &mut View, message: &Value) {
     let number = |name: &str| message[name].as_u64().unwrap();
@@ -22,24 +26,69 @@ fn put(view: &mut View, message: &Value) {
         message["content"].clone(),
         message["deleted"] == true,
         number("updatedSeq"),
+        message["reactions"].as_array().unwrap().iter().map(reaction).collect(),
     );
     view.insert(number("seq"), state);
+}
+
+fn reaction(given: &Value) -> (Value, Vec<Value>) {
+    let user_ids = given["userIds"].as_array().unwrap();
+    assert_eq!(given["count"], user_ids.len());
+    (given["reaction"].clone(), user_ids.clone())
+}
+
+/// The places in `reactions` of a message that are `mine`, and those that name the user.
+fn own(message: &Value, user_id: &str) -> [Vec<bool>; 2] {
+    let given = message["reactions"].as_array().unwrap();
+    [
+        given.iter().map(|given| given["mine"] == true).collect(),
+        given.iter().map(|given| given["userIds"].as_array().unwrap().contains(&json!(user_id))).collect(),
+    ]
+}
+
+/// The same for everybody.
+fn without_mine(frame: &Value) -> Value {
+    let mut frame = frame.clone();
+    let given = frame.pointer_mut("/data/message/reactions").and_then(Value::as_array_mut);
+    for given in given.into_iter().flatten() {
+        given.as_object_mut().unwrap().remove("mine");
+    }
+    frame
 }
 
 /// Takes in one push or ack, as a client does that heard all before it.
 fn take_in(view: &mut View, frame: &Value) {
     let (data, seq) = (&frame["data"], frame["data"]["seq"].as_u64().unwrap());
     match frame["event"].as_str().unwrap() {
-        "userJoined" => _ = view.insert(seq, (data["userId"].clone(), json!("joined"), false, seq)),
-        "userLeft" => _ = view.insert(seq, (data["userId"].clone(), json!("left"), false, seq)),
-        "messageDeleted" => {
+        "userJoined" => _ = view.insert(seq, (data["userId"].clone(), json!("joined"), false, seq, vec![])),
+        "userLeft" => _ = view.insert(seq, (data["userId"].clone(), json!("left"), false, seq, vec![])),
+        event @ ("messageDeleted" | "messageReaction") => {
             let place = data["messageId"].as_str().unwrap().split_once('-').unwrap().1.parse().unwrap();
-            let state: &mut (Value, Value, bool, u64) = view.get_mut(&place).unwrap();
-            (state.1, state.2, state.3) = (json!(""), true, seq);
+            let state = view.get_mut(&place).unwrap();
+            state.3 = seq;
+            if event == "messageDeleted" {
+                (state.1, state.2, state.4) = (json!(""), true, vec![]);
+            } else {
+                react(&mut state.4, data);
+            }
         }
         "receiveMessage" | "messageEdited" => put(view, &data["message"]),
         event => panic!("{event} bears a number"),
     }
+}
+
+fn react(reactions: &mut Reactions, told: &Value) {
+    let (reaction, user_id) = (&told["reaction"], &told["userId"]);
+    let given = reactions.iter_mut().find(|(given, _)| given == reaction);
+    match (given, told["removed"] == true) {
+        (Some((_, user_ids)), true) => user_ids.retain(|one| one != user_id),
+        (Some((_, user_ids)), false) => user_ids.push(user_id.clone()),
+        (None, removed) => {
+            assert!(!removed, "{told}");
+            reactions.push((reaction.clone(), vec![user_id.clone()]));
+        }
+    }
+    reactions.retain(|(_, user_ids)| !user_ids.is_empty());
 }
 
 /// Somebody in the room, by turns on a socket and on REST.
@@ -74,6 +123,14 @@ impl Actor {
         let text = ["one", "two", "three"][self.random.random_range(0..3)];
         let path = format!("/api/messages/{message}");
         let choice = self.random.random_range(0..20);
+        if self.random.random_range(0..3) == 0 {
+            let reaction = ["👍", "❤️"][self.random.random_range(0..2)];
+            let remove = self.random.random_range(0..3) == 0;
+            let data = json!({"messageId": message, "reaction": reaction, "remove": remove});
+            let answer = self.ask("reactMessage", data).await;
+            assert!(answer["data"]["status"].as_u64().is_none_or(|status| status < 500), "{answer}");
+            return;
+        }
         if self.random.random() {
             let answer = match choice {
                 0..=6 => self.person.says(room, text).await,
@@ -89,7 +146,8 @@ impl Actor {
         let answer = match choice {
             0..=6 => self.ask("sendMessage", json!({"roomId": room, "content": text})).await,
             7..=12 => self.ask("editMessage", json!({"messageId": message, "content": text})).await,
-            13..=15 => self.ask("deleteMessage", json!({"messageId": message})).await,
+            13..=14 => self.ask("deleteMessage", json!({"messageId": message})).await,
+            15 => self.ask("editMessage", json!({"messageId": message, "content": text})).await,
             16..=17 => self.ask("leaveRoom", json!({"roomId": room})).await,
             _ => self.ask("joinRoom", json!({"roomId": room, "password": ROOM_PASSWORD})).await,
         };
@@ -173,12 +231,16 @@ async fn after_any_random_run_the_numbers_have_no_gap_and_every_cursor_leads_to_
         let mut pushed = Vec::new();
         for frame in &actor.heard {
             let told = &all[seq(frame) as usize - 1];
+            let message = &frame["data"]["message"];
+            if message.is_object() {
+                let [mine, named] = own(message, &actor.person.user_id);
+                assert_eq!(mine, named, "{frame}");
+            }
             if frame["event"] == "ack" {
-                let message = &frame["data"]["message"];
                 let name = told["data"].get("messageId").unwrap_or(&told["data"]["message"]["messageId"]);
                 assert_eq!(&message["messageId"], name, "{frame} {told}");
             } else {
-                assert_eq!(frame, told);
+                assert_eq!(without_mine(frame), without_mine(told));
                 pushed.push(seq(frame));
             }
         }

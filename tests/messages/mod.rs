@@ -2,6 +2,7 @@
 
 mod converging;
 mod history;
+mod reacting;
 mod repeating;
 mod revising;
 mod sending;

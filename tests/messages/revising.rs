@@ -228,6 +228,19 @@ async fn in_a_channel_the_organizations_moderators_and_admins_delete_while_they_
 }
 
 #[tokio::test]
+async fn of_two_who_write_to_each_other_nobody_deletes_the_others_words() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let anns = ann.writes_to(&bob, "hello").await.created();
+    let bobs = bob.writes_to(&ann, "hi").await.created();
+    for (person, other) in [(&ann, &bobs), (&bob, &anns)] {
+        let message = other["message"]["messageId"].as_str().unwrap();
+        delete(person, message).await.refused(403, "room_role_required");
+    }
+    delete(&ann, anns["message"]["messageId"].as_str().unwrap()).await.ok();
+}
+
+#[tokio::test]
 async fn a_notice_is_neither_edited_nor_deleted() {
     let app = TestApp::start().await;
     let (ann, bob, _, room) = room_of_three(&app).await;

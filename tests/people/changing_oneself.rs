@@ -249,3 +249,13 @@ async fn wrong_present_passwords_are_counted_with_the_logins() {
     // What needs no password is not limited.
     ann.patch("/api/profile", json!({"name": "Ann"})).await.ok();
 }
+
+#[tokio::test]
+async fn who_asks_for_one_identifier_after_the_other_is_limited_as_registrations_are() {
+    let app = TestApp::with(&[("REGISTER_LIMIT", "4/3600")]).await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    ann.patch("/api/profile", json!({"phone": "+49123450"})).await.ok();
+    bob.patch("/api/profile", json!({"phone": "+49123450"})).await.refused(409, "user_exists");
+    bob.patch("/api/profile", json!({"email": "ann@example.com"})).await.refused(429, "rate_limited");
+    bob.patch("/api/profile", json!({"name": "Bobby", "deviceId": "pixel"})).await.ok();
+}

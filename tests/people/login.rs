@@ -53,6 +53,42 @@ async fn every_documented_path_signs_in() {
 }
 
 #[tokio::test]
+async fn nobody_takes_anothers_logins_by_an_identifier_that_looks_like_it() {
+    let app = with_ann().await;
+    // Her username is somebody's userId, and her phone number and userId are somebody's usernames.
+    app.register(json!({"userId": "rose", "username": "Rosa", "password": "correct horse"})).await;
+    for (user_id, username) in [("Rosa", "rose"), ("mallory", "+4912345"), ("eve", "ann")] {
+        let thief = json!({"userId": user_id, "username": username, "password": "battery staple"});
+        app.register(thief).await;
+    }
+    for (identifier, user_id) in [("+49 12345", "ann"), ("ann", "ann"), ("Rosa", "rose"), ("rose", "rose")] {
+        let login = json!({"identifier": identifier, "password": "correct horse"});
+        assert_eq!(app.post("/api/auth/login", login).await.ok()["user"]["userId"], user_id, "{identifier}");
+    }
+    app.post("/api/auth/login", json!({"identifier": "ann", "password": "wrong"}))
+        .await
+        .refused(401, "invalid_credentials");
+}
+
+#[tokio::test]
+async fn a_login_renews_a_hash_of_another_cost() {
+    let app = TestApp::with(&[("BCRYPT_COST", "5")]).await;
+    app.register(json!({"userId": "ann", "password": "correct horse"})).await;
+    let costs =
+        "SELECT SUBSTRING(password_hash, 5, 2) FROM users WHERE user_id IN ('ann', 'bob') ORDER BY user_id";
+    assert_eq!(app.rows::<String>(costs).await, ["05"]);
+    let cheaper = TestApp::start().await;
+    cheaper.register(json!({"userId": "ann", "password": "another password"})).await;
+    let hash = app.rows::<String>("SELECT password_hash FROM users").await.remove(0);
+    cheaper.run("UPDATE users SET password_hash = ?", (hash,)).await;
+    for _ in 0..2 {
+        let login = json!({"userId": "ann", "password": "correct horse"});
+        cheaper.post("/api/auth/login", login).await.ok();
+        assert_eq!(cheaper.rows::<String>(costs).await, ["04"]);
+    }
+}
+
+#[tokio::test]
 async fn a_user_id_comes_before_somebody_elses_username() {
     let app = TestApp::start().await;
     app.register(json!({"userId": "bob", "username": "ann", "password": "password of bob"})).await;

@@ -10,6 +10,7 @@ mod listing;
 mod logging_out;
 mod login;
 mod operator;
+mod overtaking;
 mod profiles;
 mod refreshing;
 mod registration;

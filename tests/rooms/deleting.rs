@@ -95,7 +95,7 @@ async fn a_channel_and_a_direct_chat_are_not_deleted_by_this_door() {
     app.turn_into(direct, "direct").await;
     app.run("UPDATE users SET role = 'admin' WHERE user_id = ?", (&eve.user_id,)).await;
     deletes(&ann, channel).await.refused(403, "room_role_required");
-    deletes(&eve, channel).await.refused(403, "room_role_required");
+    deletes(&eve, channel).await.refused(403, "not_a_member");
     deletes(&ann, direct).await.refused(409, "direct_chat");
     deletes(&bob, direct).await.refused(409, "direct_chat");
     deletes(&eve, direct).await.refused(403, "not_a_member");

@@ -233,6 +233,11 @@ async fn an_invitation_into_a_full_room_stays_unused() {
     }
     eve.redeems(&token).await.refused(409, "room_full");
     assert_eq!(statuses(&eve).await, ["pending"]);
+    // What opens the door comes before the seats.
+    app.user("mallory").await.redeems(&token).await.refused(403, "invitation_invalid");
+    app.run("UPDATE users SET prime = FALSE WHERE user_id = ?", (&eve.user_id,)).await;
+    eve.redeems(&token).await.refused(403, "invitee_not_prime");
+    app.run("UPDATE users SET prime = TRUE WHERE user_id = ?", (&eve.user_id,)).await;
     guests[0].leaves(room).await.no_content();
     eve.redeems(&token).await.created();
     app.invariants_hold().await;
@@ -296,10 +301,11 @@ async fn invitations_are_listed_to_both_newest_first_without_their_tokens() {
 }
 
 #[tokio::test]
-async fn the_newest_500_invitations_are_listed() {
+async fn the_newest_500_invitations_that_one_sent_and_500_that_one_received_are_listed() {
     let app = TestApp::start().await;
     let (ann, eve) = (app.prime("ann").await, app.prime("eve").await);
     let room = ann.opens_a_room().await;
+    let sent = eve.invites(eve.opens_a_room().await, &ann).await.created();
     let newest = ann.invites(room, &eve).await.created();
     let copy = "INSERT INTO invitations (room_id, inviter_id, invitee_id, token_hash, created_at, expires_at)
                 SELECT room_id, inviter_id, invitee_id, RANDOM_BYTES(32), created_at, expires_at FROM invitations WHERE room_id = ?";
@@ -308,8 +314,10 @@ async fn the_newest_500_invitations_are_listed() {
     }
     let list = eve.get("/api/invitations").await.ok();
     let list = list["invitations"].as_array().unwrap();
-    assert_eq!(list.len(), 500);
-    assert!(list.iter().all(|one| one["invitationId"].as_u64() > newest["invitationId"].as_u64()));
+    assert_eq!(list.len(), 501);
+    let (own, received) = list.split_last().unwrap();
+    assert_eq!(own["invitationId"], sent["invitationId"]);
+    assert!(received.iter().all(|one| one["invitationId"].as_u64() > newest["invitationId"].as_u64()));
 }
 
 #[tokio::test]

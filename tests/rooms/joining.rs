@@ -68,6 +68,10 @@ async fn a_seventh_member_is_refused_even_with_the_right_password_and_is_not_cha
     bob.joins(small).await.created();
     bob.joins(full).await.refused(409, "room_full");
     assert_eq!(bob.coins().await, 150);
+    // The seats come before the coins.
+    let poor = app.user("poor").await;
+    poor.joins(small).await.created();
+    poor.joins(full).await.refused(409, "room_full");
     app.invariants_hold().await;
 }
 

@@ -70,6 +70,7 @@ fn rights(function: &str) -> (Gets, Gets, Gets) {
         "remove-member" => (room, outside, No(400, "invalid_request")),
         "edit-message" | "editMessage" => (message, outside, No(403, "not_sender")),
         "delete-message" | "deleteMessage" => (message, outside, No(403, "room_role_required")),
+        "reactMessage" => (message, outside, Yes),
         "sync" => (Own, Own, Yes),
         "create-friend-request" => (not_found("user_not_found"), Yes, No(400, "invalid_request")),
         // Bob asked, and may not answer himself.

@@ -46,6 +46,7 @@ fn budget_of_event(event: &str) -> usize {
         "sync" => 6,
         "createGroup" => 9,
         "editMessage" | "deleteMessage" | "newChatRoom" | "sendFile" => 10,
+        "reactMessage" => 11,
         "leaveRoom" => 12,
         "joinRoom" => 14,
         _ => panic!("{event} needs a row in tests/tables/budgets.rs"),

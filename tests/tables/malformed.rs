@@ -134,7 +134,7 @@ fn requests() -> Vec<(&'static str, &'static str, Value, &'static [&'static str]
         ("POST", "/api/messages", json!({"roomId": 1, "content": "hi", "replyTo": "2-1"}), &["replyTo"]),
         ("PATCH", "/api/messages/{message}", json!({}), &["content"]),
         ("PATCH", "/api/messages/{message}", json!({"content": 5}), &["content"]),
-        ("GET", "/chats/x", Value::Null, &["chatId"]),
+        ("GET", "/chats/x?limit=0", Value::Null, &["chatId", "limit"]),
         ("GET", "/chats/{room}?before=x&after=-1&limit=201", Value::Null, &["after", "before", "limit"]),
         ("GET", "/api/chat?page=0&pageSize=x", Value::Null, &["page", "pageSize"]),
         ("POST", "/api/chat", json!({"name": "\n"}), &["name"]),
@@ -149,7 +149,7 @@ fn requests() -> Vec<(&'static str, &'static str, Value, &'static [&'static str]
         ),
         ("POST", "/chats/send-message", json!({"to": "a", "chatId": 1, "content": "hi"}), &["userId"]),
         ("POST", "/groups", json!({"name": 5, "members": ["a b"]}), &["members", "name"]),
-        ("POST", "/groups/x/add-user", json!({"userId": "bob"}), &["groupId"]),
+        ("POST", "/groups/x/add-user", json!({}), &["groupId", "userId"]),
         ("POST", "/groups/{room}/add-user", json!({}), &["userId"]),
         ("GET", "/groups/{room}/messages?before=x&limit=0", Value::Null, &["before", "limit"]),
         ("POST", "/uploads/presign", json!({}), &["fileName", "roomId", "size", "type"]),
@@ -167,7 +167,7 @@ fn requests() -> Vec<(&'static str, &'static str, Value, &'static [&'static str]
         ("POST", "/api/friend-requests", json!({}), &["userId"]),
         ("POST", "/api/friend-requests", json!({"userId": "a b"}), &["userId"]),
         ("PATCH", "/api/friend-requests/{request}", json!({"status": "maybe"}), &["status"]),
-        ("PATCH", "/api/friend-requests/x", json!({"status": "accepted"}), &["id"]),
+        ("PATCH", "/api/friend-requests/x", json!({}), &["id", "status"]),
         ("DELETE", "/api/friends/a%20b", Value::Null, &["userId"]),
         ("DELETE", "/api/auth/sessions/a%0Ab", Value::Null, &["sessionId"]),
     ]
@@ -262,6 +262,11 @@ async fn a_frame_with_wrong_fields_gets_an_error_that_names_them_all_and_the_soc
         (r#"{"event": "groupMessage", "data": {"groupId": 0.5, "content": 1}}"#, vec!["content", "groupId"]),
         (r#"{"event": "sendFile"}"#, vec!["uploadId"]),
         (r#"{"event": "sendFile", "data": {"uploadId": "../x"}}"#, vec!["uploadId"]),
+        (
+            r#"{"event": "reactMessage", "data": {"messageId": {}, "reaction": "ok", "remove": 1, "userId": []}}"#,
+            vec!["messageId", "reaction", "remove", "userId"],
+        ),
+        (r#"{"event": "reactMessage", "data": {"messageId": "1-1", "reaction": ""}}"#, vec!["reaction"]),
         (r#"{"event": "sync", "data": {"rooms": {"1": -1}}}"#, vec!["rooms.1"]),
         (r#"{"event": "sync"}"#, vec!["rooms"]),
     ] {

@@ -198,6 +198,7 @@ impl World {
             "joinGroup" => json!({"groupId": group}),
             "groupMessage" => json!({"groupId": group, "content": "Hello"}),
             "sendFile" => json!({"uploadId": posted}),
+            "reactMessage" => json!({"messageId": message, "reaction": "👍"}),
             "sync" => json!({"rooms": {room.to_string(): 0}}),
             "ping" => json!({}),
             _ => panic!("the event {event} needs a row in tests/tables"),

@@ -86,35 +86,36 @@ async fn a_logout_that_overtakes_a_join_leaves_nobody_seated() {
 }
 
 #[tokio::test]
-async fn a_logout_that_overtakes_an_edit_or_a_deletion_leaves_the_message_as_it_is() {
+async fn a_logout_that_overtakes_an_edit_a_deletion_or_a_reaction_leaves_the_message_as_it_is() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
     bob.joins(room).await.created();
     let sent = bob.says(room, "hello").await.created();
-    let mut sockets = [bob.connect().await, bob.connect().await];
+    let mut sockets = [bob.connect().await, bob.connect().await, bob.connect().await];
     let (mut holder, mut watcher) = (app.database().await, app.database().await);
     let lock = format!("SELECT id FROM rooms WHERE id = {room} FOR UPDATE");
 
-    // Both wait for the room's lock, their sockets known.
+    // All wait for the room's lock, their sockets known.
     let mut held = holder.start_transaction(TxOpts::default()).await.unwrap();
     held.query_drop(&lock).await.unwrap();
-    let data = json!({"messageId": sent["message"]["messageId"], "content": "too late"});
-    for (socket, event) in sockets.iter_mut().zip(["editMessage", "deleteMessage"]) {
+    let data = json!({"messageId": sent["message"]["messageId"], "content": "too late", "reaction": "👍"});
+    for (socket, event) in sockets.iter_mut().zip(["editMessage", "deleteMessage", "reactMessage"]) {
         socket.send(event, data.clone()).await;
     }
     let waiting = "SELECT COUNT(*) FROM information_schema.processlist
                    WHERE db = DATABASE() AND info LIKE '%FROM rooms%FOR UPDATE' AND id <> CONNECTION_ID()";
-    while watcher.query_first(waiting).await.unwrap() != Some(2) {
+    while watcher.query_first(waiting).await.unwrap() != Some(3) {
         tokio::task::yield_now().await;
     }
     bob.post("/api/auth/logout", json!({})).await.no_content();
     held.rollback().await.unwrap();
 
-    // The lock is given in turn: after both.
+    // The lock is given in turn: after all.
     let mut after = holder.start_transaction(TxOpts::default()).await.unwrap();
     after.query_drop(&lock).await.unwrap();
     after.rollback().await.unwrap();
     assert_eq!(ann.reads(room).await, [(1, "joined".to_owned()), (2, "hello".to_owned())]);
+    assert_eq!(ann.get(&format!("/chats/{room}")).await.ok()["lastSeq"], 2);
     app.invariants_hold().await;
 }

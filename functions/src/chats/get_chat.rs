@@ -17,7 +17,6 @@ impl Read for Path {
 /// `GET /chats/{chatId}`: a page of a room's history, for its members.
 pub async fn get_chat(app: &App, request: Request) -> Result<Response> {
     let asker = http::user(app, &request).await?;
-    let Path { chat_id } = http::path(&request)?;
-    let page = http::query(&request)?;
+    let (Path { chat_id }, page) = http::both(http::path(&request), http::query(&request))?;
     http::ok(&history::read(&app.db, &asker, chat_id, None, &page).await?)
 }

@@ -19,8 +19,8 @@ impl Read for Path {
 /// `PATCH /api/friend-requests/{id}`: accept or reject a request that one has received.
 pub async fn answer_friend_request(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
-    let Path { id } = http::path(&request)?;
-    let answered = friends::answer(&app.db, &user, id, http::json(&request)?).await?;
+    let (Path { id }, answer) = http::both(http::path(&request), http::json(&request))?;
+    let answered = friends::answer(&app.db, &user, id, answer).await?;
     if answered.changed {
         announce(app, &answered.request).await;
     }

@@ -1,6 +1,7 @@
 //! Telling the members of a room what has been committed, the sending socket excepted: it has the
 //! `ack`. Both doors, REST and WebSocket, announce through here.
 
+use futures_util::future;
 use shared::App;
 use shared::connections::{self, ConnectionId};
 use shared::events::Event;
@@ -8,6 +9,7 @@ use shared::groups::Added;
 use shared::invitations::Invited;
 use shared::members::{Joined, Removed};
 use shared::messages::Message;
+use shared::reactions::{self, Change};
 use shared::revisions::Revised;
 use shared::rooms::{Room, RoomId};
 use shared::users::{User, UserId};
@@ -18,12 +20,39 @@ pub async fn sent(app: &App, message: &Message, sockets: impl IntoIterator<Item 
     app.broadcast(&event, sockets).await;
 }
 
-/// A message has other words; nothing to tell when it had them before.
+/// A message has other words; nothing to tell when it had them before. Everybody is told which of its
+/// reactions are their own.
 pub async fn edited(app: &App, revised: &Revised, by: Option<&ConnectionId>) {
-    let message = &revised.message;
+    if !revised.changed {
+        return;
+    }
+    match reactions::as_seen(&app.db, &revised.message).await {
+        Ok(seen) => {
+            let tell = seen.iter().map(async |(message, sockets)| {
+                let event =
+                    Event::MessageEdited { room_id: message.room_id, seq: message.updated_seq, message };
+                to_others(app, &event, sockets.clone(), by).await;
+            });
+            future::join_all(tell).await;
+        }
+        // The act is done; who misses the push catches up by the numbers.
+        Err(error) => error.log(""),
+    }
+}
+
+/// Somebody reacted to a message; nothing to tell when that changed nothing.
+pub async fn reacted(app: &App, user: &User, change: &Change, revised: &Revised, by: &ConnectionId) {
+    let Message { message_id, room_id, updated_seq: seq, .. } = revised.message;
     if revised.changed {
-        let event = Event::MessageEdited { room_id: message.room_id, seq: message.updated_seq, message };
-        to_room(app, message.room_id, &event, None, by).await;
+        let event = Event::MessageReaction {
+            room_id,
+            seq,
+            message_id,
+            user_id: user.user_id.as_str(),
+            reaction: &change.reaction,
+            removed: change.remove,
+        };
+        to_room(app, room_id, &event, None, Some(by)).await;
     }
 }
 

@@ -97,6 +97,7 @@ async fn act(app: &App, connection_id: &ConnectionId, frame: Result<Map<String, 
         "newChatRoom" => events::new_chat_room(app, &user, connection_id, data).await,
         "typing" => events::typing(app, &user, connection_id, data).await,
         "stopTyping" => events::stop_typing(app, &user, connection_id, data).await,
+        "reactMessage" => events::react_message(app, &user, connection_id, data).await,
         "readMessage" => events::read_message(app, &user, connection_id, data).await,
         "sendFile" => events::send_file(app, &user, connection_id, data).await,
         "sync" => events::sync(app, &user, data).await,
@@ -111,6 +112,6 @@ fn unknown_event() -> Error {
     Error::invalid(
         "event",
         "must be one of joinRoom, leaveRoom, sendMessage, editMessage, deleteMessage, typing, stopTyping, \
-         readMessage, newChatRoom, createGroup, joinGroup, groupMessage, sendFile, sync and ping",
+         reactMessage, readMessage, newChatRoom, createGroup, joinGroup, groupMessage, sendFile, sync and ping",
     )
 }

@@ -1,5 +1,6 @@
 //! Login: a new session, by any of a user's identifiers and the password (contract section 3).
 
+use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
 use serde::Serialize;
 
@@ -105,39 +106,62 @@ pub async fn login(app: &App, address: &str, login: Login) -> Result<LoggedIn> {
     };
     let phone = Phone::try_from(phone.to_owned()).map_or(String::new(), |phone| phone.to_string());
     let email_key = email.to_lowercase();
-    let found: Option<(String, u64, Role, String)> = app
+    let found: Vec<(String, String)> = app
         .db
-        .first(
-            "SELECT user_id, organization_id, role, password_hash FROM users
+        .rows(
+            "SELECT user_id, password_hash FROM users
              WHERE user_id = :user_id OR email_key = :email_key OR username_key = :username_key OR phone = :phone
              ORDER BY :any AND user_id = :user_id DESC, :any AND email_key <=> :email_key DESC,
-                      :any AND username_key <=> :username_key DESC
-             LIMIT 1",
+                      :any AND username_key <=> :username_key DESC",
             params! { any, user_id, email_key, "username_key" => username.to_lowercase(), phone },
         )
         .await?;
-    let (user, hash) = match found {
-        Some((user_id, organization_id, role, hash)) => {
-            (Some((UserId::stored(user_id), organization_id, role)), Some(hash))
-        }
-        None => (None, None),
-    };
-    let right = app.passwords.verify(login.password, hash).await?;
-    let (Some((user_id, organization_id, role)), true) = (user, right) else {
+    let Some((user_id, hash)) = whose(app, &login.password, found).await? else {
         return Err(Error::InvalidCredentials);
     };
     rate_limit::give_back(&app.db, &app.config.limits, limited).await?;
-    let place = (organization_id, role);
-    let (user, tokens) =
-        app.db.transaction((app, &user_id, place, login.device_id.as_ref()), sign_in).await?;
+    let device_id = login.device_id.as_ref();
+    let (user, tokens) = app.db.transaction((app, &user_id, hash.as_str(), device_id), sign_in).await?;
+    if let Some(renewed) = app.passwords.renew(login.password, &hash).await? {
+        let sql = "UPDATE users SET password_hash = ? WHERE user_id = ? AND password_hash = ?";
+        app.db.execute(sql, (renewed, &user_id, hash)).await?;
+    }
     Ok(LoggedIn { user, tokens })
+}
+
+/// The user whose password it is, of those whom an identifier may mean, and its hash. There are two when
+/// somebody's username is somebody else's userId: nobody can take the other's logins by choosing it.
+async fn whose(
+    app: &App,
+    password: &Password,
+    found: Vec<(String, String)>,
+) -> Result<Option<(UserId, String)>> {
+    if found.is_empty() {
+        app.passwords.verify(password.clone(), None).await?;
+    }
+    for (user_id, hash) in found {
+        if app.passwords.verify(password.clone(), Some(hash.clone())).await? {
+            return Ok(Some((UserId::stored(user_id), hash)));
+        }
+    }
+    Ok(None)
 }
 
 async fn sign_in(
     transaction: &mut Transaction<'static>,
-    (app, user_id, place, device_id): (&App, &UserId, (u64, Role), Option<&DeviceId>),
+    (app, user_id, verified, device_id): (&App, &UserId, &str, Option<&DeviceId>),
 ) -> Result<(OwnProfile, Tokens)> {
-    let tokens = session::open(transaction, app, user_id, place, device_id).await?;
-    let user = users::own_profile(transaction, user_id, place.0).await?;
+    let row: Option<(u64, Role, String)> = transaction
+        .exec_first(
+            "SELECT organization_id, role, password_hash FROM users WHERE user_id = ? LOCK IN SHARE MODE",
+            (user_id,),
+        )
+        .await?;
+    // A new password ends every session, and so the one that the old password was just about to open.
+    let Some((organization_id, role, _)) = row.filter(|(_, _, hash)| hash == verified) else {
+        return Err(Error::InvalidCredentials);
+    };
+    let tokens = session::open(transaction, app, user_id, (organization_id, role), device_id).await?;
+    let user = users::own_profile(transaction, user_id, organization_id).await?;
     Ok((user, tokens))
 }

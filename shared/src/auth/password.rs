@@ -92,6 +92,23 @@ impl Passwords {
         .await
     }
 
+    /// The hash of a password that was found right by a hash of another cost than is now used; none by one
+    /// of the same. The time of a login shall not tell for long whose password was set under another one.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the stored hash is none.
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    pub async fn renew(&self, password: Password, hash: &str) -> Result<Option<String>> {
+        let cost = self.cost;
+        match hash.parse::<bcrypt::HashParts>().map_err(Error::internal)?.get_cost() == cost {
+            true => Ok(None),
+            false => {
+                let renewed = move || bcrypt::hash(password.0, cost).map(Some).map_err(Error::internal);
+                self.compute(renewed).await
+            }
+        }
+    }
+
     async fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,

@@ -148,8 +148,7 @@ pub async fn authenticate(app: &App, access_token: &str) -> Result<User> {
     row.map(SignedIn::user).ok_or(Error::Unauthenticated)
 }
 
-/// A request for fresh tokens.
-#[derive(Debug)]
+/// A request for fresh tokens. No `Debug`, as for all that holds a secret.
 pub struct Refresh {
     /// The refresh token, as it was given.
     pub refresh_token: String,

@@ -1,0 +1,642 @@
+//! Reactions.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::harness::{Person, Socket, TestApp};
+
+/// Ann owns the room, Bob and Eve are members; the message is Bob's, with the number 3.
+async fn room_of_three(app: &TestApp) -> (Person, Person, Person, u64, String) {
+    let (ann, bob, eve) = (app.prime("ann").await, app.user("bob").await, app.user("eve").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    eve.joins(room).await.created();
+    let message = said(&bob, room, "hello").await;
+    (ann, bob, eve, room, message)
+}
+
+/// A group of so many people, who are named in the order of their names.
+async fn crowd(app: &TestApp, many: usize) -> (Vec<Person>, u64, String) {
+    let names: Vec<_> = (0..many).map(|number| format!("p{number:02}")).collect();
+    let people = join_all(names.iter().map(|name| app.user(name))).await;
+    let group = people[0].groups(&people[1..].iter().collect::<Vec<_>>()).await;
+    let message = said(&people[0], group, "hello").await;
+    (people, group, message)
+}
+
+async fn said(person: &Person, room: u64, content: &str) -> String {
+    let sent = person.says(room, content).await.created();
+    sent["message"]["messageId"].as_str().unwrap().to_owned()
+}
+
+fn react(message: &str, reaction: &str) -> Value {
+    json!({"messageId": message, "reaction": reaction})
+}
+
+fn take_back(message: &str, reaction: &str) -> Value {
+    json!({"messageId": message, "reaction": reaction, "remove": true})
+}
+
+/// Sends a frame and answers its answer; what is pushed before it is passed over.
+async fn answer(socket: &mut Socket, data: Value) -> Value {
+    let reference = socket.send("reactMessage", data).await;
+    loop {
+        let frame = socket.receive().await;
+        if frame["ref"] == reference {
+            return frame;
+        }
+    }
+}
+
+/// Does it on a socket of its own, which must be acknowledged, and answers the message.
+async fn reacts(person: &Person, data: Value) -> Value {
+    let frame = answer(&mut person.connect().await, data).await;
+    assert_eq!(frame["event"], "ack", "{frame}");
+    frame["data"]["message"].clone()
+}
+
+/// The message as somebody finds it in the history.
+async fn read(person: &Person, message: &str) -> Value {
+    let room = message.split_once('-').unwrap().0;
+    let history = person.get(&format!("/chats/{room}?limit=200")).await.ok();
+    let mut all = history["messages"].as_array().unwrap().iter();
+    all.find(|one| one["messageId"] == message).unwrap().clone()
+}
+
+async fn last_seq(person: &Person, room: u64) -> u64 {
+    person.get(&format!("/chats/{room}?limit=1")).await.ok()["lastSeq"].as_u64().unwrap()
+}
+
+fn given(reaction: &str, mine: bool, people: &[&Person]) -> Value {
+    let user_ids: Vec<_> = people.iter().map(|person| &person.user_id).collect();
+    json!({"reaction": reaction, "count": people.len(), "mine": mine, "userIds": user_ids})
+}
+
+/// The rows of reactions to a message.
+async fn rows(app: &TestApp, message: &str) -> u64 {
+    let (room, seq) = message.split_once('-').unwrap();
+    app.rows(&format!("SELECT COUNT(*) FROM reactions WHERE room_id = {room} AND seq = {seq}")).await[0]
+}
+
+#[tokio::test]
+async fn a_reaction_takes_the_next_number_and_is_told_to_all_other_sockets() {
+    let app = TestApp::start().await;
+    let (ann, bob, eve, room, message) = room_of_three(&app).await;
+    let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
+    let (mut phone, mut laptop) = (eve.connect().await, eve.connect().await);
+    let ack = phone.acked("reactMessage", react(&message, "👍")).await;
+    assert_eq!((&ack["roomId"], &ack["seq"]), (&json!(room), &json!(4)));
+    let reacted = &ack["message"];
+    assert_eq!(
+        (&reacted["messageId"], &reacted["updatedSeq"], &reacted["editedAt"], &reacted["reactions"]),
+        (&json!(message), &json!(4), &Value::Null, &json!([given("👍", true, &[&eve])]))
+    );
+    phone.has_nothing().await;
+    for socket in [&mut anns, &mut bobs, &mut laptop] {
+        let told = socket.receives("messageReaction").await;
+        assert_eq!(
+            told,
+            json!({"roomId": room, "seq": 4, "messageId": message, "userId": eve.user_id, "reaction": "👍",
+                   "removed": false})
+        );
+        socket.has_nothing().await;
+    }
+    assert_eq!(last_seq(&ann, room).await, 4);
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn a_reaction_that_is_taken_back_is_gone_and_takes_a_number_too() {
+    let app = TestApp::start().await;
+    let (ann, bob, eve, room, message) = room_of_three(&app).await;
+    for person in [&ann, &bob] {
+        reacts(person, react(&message, "👍")).await;
+    }
+    let (mut bobs, mut eves) = (bob.connect().await, eve.connect().await);
+    let ack = bobs.acked("reactMessage", take_back(&message, "👍")).await;
+    assert_eq!((&ack["seq"], &ack["message"]["updatedSeq"]), (&json!(6), &json!(6)));
+    assert_eq!(ack["message"]["reactions"], json!([given("👍", false, &[&ann])]));
+    let told = eves.receives("messageReaction").await;
+    assert_eq!(
+        told,
+        json!({"roomId": room, "seq": 6, "messageId": message, "userId": bob.user_id, "reaction": "👍",
+               "removed": true})
+    );
+    let last = reacts(&ann, take_back(&message, "👍")).await;
+    assert_eq!((&last["reactions"], &last["updatedSeq"]), (&json!([]), &json!(7)));
+    assert_eq!((rows(&app, &message).await, read(&eve, &message).await["reactions"].clone()), (0, json!([])));
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn what_changes_nothing_takes_no_number_and_tells_nobody() {
+    let app = TestApp::start().await;
+    let (ann, bob, eve, room, message) = room_of_three(&app).await;
+    let mut bobs = bob.connect().await;
+    let first = bobs.acked("reactMessage", react(&message, "👍")).await;
+    let mut anns = ann.connect().await;
+    assert_eq!(bobs.acked("reactMessage", react(&message, "👍")).await, first);
+    let explicit = json!({"messageId": message, "reaction": "👍", "remove": false, "userId": null});
+    assert_eq!(bobs.acked("reactMessage", explicit).await, first);
+    assert_eq!(bobs.acked("reactMessage", take_back(&message, "👎")).await, first);
+    // Somebody else's is not one's own to take back.
+    let eves = reacts(&eve, take_back(&message, "👍")).await;
+    assert_eq!((&eves["updatedSeq"], &eves["reactions"]), (&json!(4), &json!([given("👍", false, &[&bob])])));
+    anns.has_nothing().await;
+    assert_eq!(last_seq(&ann, room).await, 4);
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn every_message_that_is_read_has_its_reactions_and_says_which_are_the_askers_own() {
+    let app = TestApp::start().await;
+    let (people, group, _) = crowd(&app, 3).await;
+    let [ann, bob, eve] = people.as_slice() else { panic!() };
+    let draft = json!({"roomId": group, "content": "hello", "clientMessageId": "k1"});
+    let sent = ann.post("/api/messages", draft.clone()).await.created();
+    let message = sent["message"]["messageId"].as_str().unwrap();
+    reacts(bob, react(message, "👍")).await;
+    reacts(ann, react(message, "👍")).await;
+    reacts(bob, react(message, "🎉")).await;
+    for (person, up, party) in [(ann, true, false), (bob, true, true), (eve, false, false)] {
+        let expected = json!([given("👍", up, &[bob, ann]), given("🎉", party, &[bob])]);
+        let cursor = json!({"rooms": {group.to_string(): 4}});
+        let mut socket = person.connect().await;
+        let changes = |answer: &Value| answer["rooms"][group.to_string()]["messages"].clone();
+        let by_frame = socket.ask("sync", cursor.clone()).await["data"].clone();
+        let read = [
+            read(person, message).await,
+            person.get(&format!("/groups/{group}/messages?limit=1")).await.ok()["messages"][0].clone(),
+            person.get("/chats").await.ok()["data"][0]["lastMessage"].clone(),
+            changes(&person.post("/api/sync", cursor).await.ok())[0].clone(),
+            changes(&by_frame)[0].clone(),
+        ];
+        for (place, message) in read.iter().enumerate() {
+            assert_eq!(message["reactions"], expected, "place {place} for {}", person.user_id);
+            assert_eq!(message["updatedSeq"], 5, "place {place}");
+        }
+        let none = json!({"rooms": {group.to_string(): 5}});
+        assert_eq!(changes(&person.post("/api/sync", none).await.ok()), json!([]));
+    }
+    // And what is answered to an act.
+    let anns = json!([given("👍", true, &[bob, ann]), given("🎉", false, &[bob])]);
+    let again = ann.post("/api/messages", draft.clone()).await.ok();
+    assert_eq!(again["message"]["reactions"], anns);
+    let mut socket = ann.connect().await;
+    assert_eq!(socket.acked("sendMessage", draft).await["message"]["reactions"], anns);
+    let edited = ann.patch(&format!("/api/messages/{message}"), json!({"content": "hi"})).await.ok();
+    assert_eq!(edited["message"]["reactions"], anns);
+}
+
+#[tokio::test]
+async fn an_edit_tells_everybody_which_reactions_are_their_own() {
+    let app = TestApp::start().await;
+    let (ann, bob, eve, _, message) = room_of_three(&app).await;
+    reacts(&ann, react(&message, "👍")).await;
+    reacts(&eve, react(&message, "👍")).await;
+    reacts(&eve, react(&message, "\"")).await;
+    let mut sockets = [ann.connect().await, ann.connect().await, bob.connect().await, eve.connect().await];
+    let mut bobs = bob.connect().await;
+    bobs.acked("editMessage", json!({"messageId": message, "content": "hello all"})).await;
+    let expected = [(true, false), (true, false), (false, false), (true, true)];
+    for (socket, (up, quote)) in sockets.iter_mut().zip(expected) {
+        let told = socket.receives("messageEdited").await;
+        let expected = json!([given("👍", up, &[&ann, &eve]), given("\"", quote, &[&eve])]);
+        assert_eq!((&told["message"]["reactions"], &told["seq"]), (&expected, &json!(7)));
+        socket.has_nothing().await;
+    }
+    bobs.has_nothing().await;
+}
+
+#[tokio::test]
+async fn what_was_given_first_comes_first() {
+    let app = TestApp::start().await;
+    let (ann, bob, eve, _, message) = room_of_three(&app).await;
+    for (person, reaction) in [(&eve, "z"), (&ann, "🎉"), (&bob, "a"), (&bob, "z"), (&ann, "a")] {
+        reacts(person, react(&message, reaction)).await;
+    }
+    let seen = json!([
+        given("z", true, &[&eve, &bob]),
+        given("🎉", false, &[&ann]),
+        given("a", true, &[&bob, &ann])
+    ]);
+    assert_eq!(read(&bob, &message).await["reactions"], seen);
+    // It keeps its place while somebody has given it, and otherwise begins anew.
+    reacts(&eve, take_back(&message, "z")).await;
+    reacts(&ann, take_back(&message, "🎉")).await;
+    reacts(&ann, react(&message, "🎉")).await;
+    reacts(&eve, react(&message, "z")).await;
+    let seen = json!([
+        given("z", true, &[&bob, &eve]),
+        given("a", true, &[&bob, &ann]),
+        given("🎉", false, &[&ann])
+    ]);
+    assert_eq!(read(&bob, &message).await["reactions"], seen);
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn all_are_counted_and_the_first_ten_are_named() {
+    let app = TestApp::start().await;
+    let (people, _, message) = crowd(&app, 13).await;
+    for person in &people {
+        reacts(person, react(&message, "👍")).await;
+    }
+    let shown = async |asker: &Person| read(asker, &message).await["reactions"][0].clone();
+    let named = |people: &[&Person]| people.iter().map(|person| json!(person.user_id)).collect::<Value>();
+    let all: Vec<&Person> = people.iter().collect();
+    for asker in [&people[0], &people[12]] {
+        let seen = shown(asker).await;
+        assert_eq!(
+            (&seen["count"], &seen["mine"], &seen["userIds"]),
+            (&json!(13), &json!(true), &named(&all[..10]))
+        );
+    }
+    // The eleventh moves up when one of the ten takes it back, and not when the twelfth does.
+    let seen = reacts(&people[11], take_back(&message, "👍")).await["reactions"][0].clone();
+    assert_eq!(
+        (&seen["count"], &seen["mine"], &seen["userIds"]),
+        (&json!(12), &json!(false), &named(&all[..10]))
+    );
+    reacts(&people[3], take_back(&message, "👍")).await;
+    let left = [&all[..3], &all[4..11]].concat();
+    let seen = shown(&people[3]).await;
+    assert_eq!((&seen["count"], &seen["mine"], &seen["userIds"]), (&json!(11), &json!(false), &named(&left)));
+    // Who gives it again is the last.
+    reacts(&people[3], react(&message, "👍")).await;
+    let seen = shown(&people[3]).await;
+    assert_eq!((&seen["count"], &seen["mine"], &seen["userIds"]), (&json!(12), &json!(true), &named(&left)));
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn reactions_compare_byte_for_byte() {
+    let app = TestApp::start().await;
+    let (ann, bob, _, room, message) = room_of_three(&app).await;
+    let different = ["👍", "👍🏽", "❤", "❤️", "x", "X", "é", "e\u{301}", "\"", "\\", "'", "%", "ß", "ſ", "s"];
+    let mut bobs = bob.connect().await;
+    for reaction in different {
+        bobs.acked("reactMessage", react(&message, reaction)).await;
+    }
+    let expected: Value = different.iter().map(|reaction| given(reaction, true, &[&bob])).collect();
+    assert_eq!(read(&bob, &message).await["reactions"], expected);
+    let others: Value = different.iter().map(|reaction| given(reaction, false, &[&bob])).collect();
+    assert_eq!(read(&ann, &message).await["reactions"], others);
+    for reaction in different {
+        bobs.acked("reactMessage", take_back(&message, reaction)).await;
+    }
+    assert_eq!(last_seq(&ann, room).await, 3 + 2 * different.len() as u64);
+    assert_eq!(rows(&app, &message).await, 0);
+}
+
+#[tokio::test]
+async fn a_reaction_is_one_character_as_people_see_it_of_at_most_32_bytes() {
+    let app = TestApp::start().await;
+    let (_, bob, _, room, message) = room_of_three(&app).await;
+    let mut bobs = bob.connect().await;
+    let accents = |count| json!(format!("e{}", "\u{301}".repeat(count)));
+    for good in [json!("👨‍👩‍👧‍👦"), json!("🇩🇪"), json!("🏴󠁧󠁢󠁥󠁮󠁧󠁿"), json!("1️⃣"), accents(15)]
+    {
+        bobs.acked("reactMessage", json!({"messageId": message, "reaction": good})).await;
+    }
+    let bad = ["", " ", "👍👍", "ok", "👍 ", "🇩🇪🇫🇷", "\n", "\u{7}", "👩🏽‍❤️‍💋‍👨🏿"].map(Value::from);
+    for bad in bad.into_iter().chain([accents(16), json!(1), json!(["👍"]), json!(null)]) {
+        for remove in [false, true] {
+            let data = json!({"messageId": message, "reaction": bad, "remove": remove});
+            let problem = bobs.refused("reactMessage", data, "invalid_request").await;
+            let wrong = problem["errors"].as_array().unwrap();
+            assert_eq!((wrong.len(), &wrong[0]["field"]), (1, &json!("reaction")), "{bad}");
+        }
+    }
+    assert_eq!(last_seq(&bob, room).await, 3 + 5, "a refusal takes no number");
+}
+
+#[tokio::test]
+async fn every_wrong_field_is_named_at_once() {
+    let app = TestApp::start().await;
+    let mut socket = app.user("ann").await.connect().await;
+    let all = json!({"messageId": {}, "reaction": "ok", "remove": 1, "userId": []});
+    for (data, wrong) in [
+        (all, &["messageId", "reaction", "remove", "userId"][..]),
+        (json!({}), &["messageId", "reaction"]),
+        (json!({"messageId": "1-1", "reaction": "👍", "remove": "true"}), &["remove"]),
+    ] {
+        let problem = socket.refused("reactMessage", data.clone(), "invalid_request").await;
+        let named: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|one| &one["field"]).collect();
+        assert_eq!(named, wrong, "{data}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_takes_twenty_different_reactions() {
+    let app = TestApp::start().await;
+    let (ann, bob, _, room, message) = room_of_three(&app).await;
+    let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
+    let twenty: Vec<String> = ('a'..='t').map(String::from).collect();
+    for reaction in &twenty {
+        answer(&mut bobs, react(&message, reaction)).await;
+    }
+    for socket in [&mut anns, &mut bobs] {
+        let problem = answer(socket, react(&message, "👍")).await["data"].clone();
+        assert_eq!(
+            (&problem["code"], &problem["errors"][0]["field"]),
+            (&json!("invalid_request"), &json!("reaction"))
+        );
+    }
+    assert_eq!(last_seq(&ann, room).await, 23, "a refusal takes no number");
+    // One that is there already is no other one, and one that is taken back makes room.
+    assert_eq!(answer(&mut anns, react(&message, "a")).await["event"], "ack");
+    answer(&mut bobs, take_back(&message, "a")).await;
+    assert_eq!(answer(&mut bobs, react(&message, "👍")).await["event"], "error");
+    answer(&mut anns, take_back(&message, "a")).await;
+    assert_eq!(answer(&mut anns, react(&message, "👍")).await["event"], "ack");
+    let shown = read(&ann, &message).await["reactions"].as_array().unwrap().len();
+    assert_eq!(shown, 20);
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn who_reacts_is_who_the_socket_belongs_to() {
+    let app = TestApp::start().await;
+    let (ann, bob, _, room, message) = room_of_three(&app).await;
+    let mut bobs = bob.connect().await;
+    let in_name = |user_id: &str| json!({"messageId": message, "reaction": "👍", "userId": user_id});
+    bobs.refused("reactMessage", in_name(&ann.user_id), "identity_mismatch").await;
+    assert_eq!(last_seq(&ann, room).await, 3);
+    let ack = bobs.acked("reactMessage", in_name(&bob.user_id)).await;
+    assert_eq!(ack["message"]["reactions"], json!([given("👍", true, &[&bob])]));
+}
+
+#[tokio::test]
+async fn who_is_not_in_the_room_reacts_to_nothing_and_learns_nothing() {
+    let app = TestApp::start().await;
+    let (ann, bob, _, room, message) = room_of_three(&app).await;
+    let (max, zoe) = (app.prime("max").await, app.foreigner("zoe").await);
+    reacts(&bob, react(&message, "👍")).await;
+    bob.leaves(room).await.no_content();
+    let (nothing, nowhere) = (format!("{room}-99"), "999999999-1".to_owned());
+    for (person, id, code) in [
+        (&bob, json!(message), "not_a_member"),
+        (&max, json!(message), "not_a_member"),
+        (&max, json!(nothing), "not_a_member"),
+        (&ann, json!(nothing), "message_not_found"),
+        (&zoe, json!(message), "message_not_found"),
+        (&max, json!(nowhere), "message_not_found"),
+        (&ann, json!("message-123"), "message_not_found"),
+        (&ann, json!(7), "message_not_found"),
+        (&ann, json!(format!("{room}-99999999999999999999")), "message_not_found"),
+    ] {
+        let mut socket = person.connect().await;
+        for remove in [false, true] {
+            let data = json!({"messageId": id, "reaction": "👍", "remove": remove});
+            socket.refused("reactMessage", data, code).await;
+        }
+    }
+    assert_eq!(last_seq(&ann, room).await, 5, "a refusal takes no number");
+    // Who has left is still named, and after rejoining may take it back.
+    assert_eq!(read(&ann, &message).await["reactions"], json!([given("👍", false, &[&bob])]));
+    bob.joins(room).await.created();
+    assert_eq!(read(&bob, &message).await["reactions"][0]["mine"], true);
+    assert_eq!(reacts(&bob, take_back(&message, "👍")).await["reactions"], json!([]));
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn nobody_reacts_to_a_notice() {
+    let app = TestApp::start().await;
+    let (ann, _, _, room, _) = room_of_three(&app).await;
+    let problem = ann
+        .connect()
+        .await
+        .refused("reactMessage", react(&format!("{room}-1"), "👍"), "invalid_request")
+        .await;
+    assert_eq!(problem["errors"][0]["field"], "messageId");
+    assert_eq!(last_seq(&ann, room).await, 3);
+}
+
+#[tokio::test]
+async fn a_deleted_message_has_no_reactions_and_takes_none() {
+    let app = TestApp::start().await;
+    let (ann, bob, eve, room, message) = room_of_three(&app).await;
+    let other = said(&bob, room, "another").await;
+    for person in [&ann, &eve] {
+        reacts(person, react(&message, "👍")).await;
+    }
+    reacts(&ann, react(&other, "👍")).await;
+    let deleted = bob.delete(&format!("/api/messages/{message}")).await.ok();
+    assert_eq!(deleted["message"]["reactions"], json!([]));
+    assert_eq!(read(&ann, &message).await, deleted["message"]);
+    assert_eq!((rows(&app, &message).await, rows(&app, &other).await), (0, 1));
+    let mut anns = ann.connect().await;
+    for data in [react(&message, "👍"), take_back(&message, "👍")] {
+        anns.refused("reactMessage", data, "message_not_found").await;
+    }
+    assert_eq!(read(&ann, &other).await["reactions"], json!([given("👍", true, &[&ann])]));
+    assert_eq!(last_seq(&ann, room).await, 8);
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn with_a_room_go_its_reactions() {
+    let app = TestApp::start().await;
+    let (ann, bob, _, room, message) = room_of_three(&app).await;
+    let kept_room = ann.opens_a_room().await;
+    let kept = said(&ann, kept_room, "stays").await;
+    reacts(&bob, react(&message, "👍")).await;
+    reacts(&ann, react(&kept, "👍")).await;
+    ann.delete(&format!("/api/rooms/{room}")).await.no_content();
+    assert_eq!((rows(&app, &message).await, rows(&app, &kept).await), (0, 1));
+    bob.connect().await.refused("reactMessage", react(&message, "👍"), "message_not_found").await;
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn people_react_in_direct_chats_too() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let sent = ann.writes_to(&bob, "hello").await.created();
+    let message = sent["message"]["messageId"].as_str().unwrap();
+    let mut anns = ann.connect().await;
+    reacts(&bob, react(message, "❤️")).await;
+    assert_eq!(anns.receives("messageReaction").await["reaction"], "❤️");
+    assert_eq!(read(&ann, message).await["reactions"], json!([given("❤️", false, &[&bob])]));
+}
+
+#[tokio::test]
+async fn a_reaction_is_nothing_unread_and_moves_no_read_position() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let sent = ann.writes_to(&bob, "hello").await.created();
+    let message = sent["message"]["messageId"].as_str().unwrap();
+    let unread = async |person: &Person| person.get("/chats").await.ok()["data"][0]["unread"].clone();
+    assert_eq!((unread(&ann).await, unread(&bob).await), (json!(0), json!(1)));
+    reacts(&bob, react(message, "👍")).await;
+    assert_eq!((unread(&ann).await, unread(&bob).await), (json!(0), json!(1)));
+}
+
+#[tokio::test]
+async fn a_socket_whose_session_has_ended_reacts_to_nothing() {
+    let app = TestApp::start().await;
+    let (ann, bob, _, room, message) = room_of_three(&app).await;
+    let mut socket = bob.connect().await;
+    app.run("UPDATE connections SET expires_at = UTC_TIMESTAMP(3) WHERE user_id = ?", (&bob.user_id,)).await;
+    socket.refused("reactMessage", react(&message, "👍"), "unauthenticated").await;
+    assert_eq!(socket.closed().await, 1000);
+    assert_eq!(last_seq(&ann, room).await, 3);
+}
+
+#[tokio::test]
+async fn answers_stay_below_their_sizes_however_much_people_react() {
+    let app = TestApp::start().await;
+    let (ann, _, _, room, _) = room_of_three(&app).await;
+    let user_ids: Vec<String> = (0..10).map(|number| format!("{number}{}", "x".repeat(63))).collect();
+    let reactions: Value =
+        ('a'..='t').map(|one| json!([format!("{one}{}", "\u{301}".repeat(15)), 1000, user_ids])).collect();
+    app.run(
+        "INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, reactions, created_at)
+         WITH RECURSIVE many (n) AS (SELECT 4 UNION ALL SELECT n + 1 FROM many WHERE n < 203)
+         SELECT ?, n, n, 'text', ?, REPEAT('\"', 100), ?, UTC_TIMESTAMP(3) FROM many",
+        (room, &ann.user_id, reactions.to_string()),
+    )
+    .await;
+    app.run("UPDATE rooms SET last_seq = 203 WHERE id = ?", (room,)).await;
+    let mut socket = ann.connect().await;
+    let (mut after, mut cursor, mut frames) = (0, json!(0), 0);
+    loop {
+        let page = ann.get(&format!("/chats/{room}?after={after}&limit=200")).await.ok();
+        assert!(page.to_string().len() < 2_000_000);
+        after = page["messages"].as_array().unwrap().last().unwrap()["seq"].as_u64().unwrap();
+        if page["hasMore"] == false {
+            break;
+        }
+    }
+    loop {
+        let answer = socket.ask("sync", json!({"rooms": {room.to_string(): cursor}})).await;
+        assert!(answer.to_string().len() < 100_000);
+        let changes = &answer["data"]["rooms"][room.to_string()];
+        cursor = changes["nextSeq"].clone();
+        frames += 1;
+        if changes["hasMore"] == false {
+            break;
+        }
+    }
+    assert_eq!((after, cursor), (203, json!(203)));
+    assert!(frames > 20);
+}
+
+/// The numbers that came out of acts at once.
+fn numbers(answers: &[Value]) -> BTreeSet<u64> {
+    answers.iter().map(|answer| answer["data"]["seq"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn thirty_people_who_react_at_once_are_all_counted() {
+    let app = TestApp::start().await;
+    let (people, group, message) = crowd(&app, 31).await;
+    let mut ear = people[30].connect().await;
+    let mut sockets = join_all(people[..30].iter().map(Person::connect)).await;
+    let acts = sockets.iter_mut().map(|socket| answer(socket, react(&message, "👍")));
+    let answers = join_all(acts).await;
+    assert_eq!(numbers(&answers), (2..=31).collect());
+    let shown = read(&people[30], &message).await;
+    let reaction = &shown["reactions"][0];
+    assert_eq!((&reaction["count"], &shown["updatedSeq"]), (&json!(30), &json!(31)));
+    // Each is told once, and the ten who are named are the first by their numbers.
+    let mut told = Vec::new();
+    for _ in 0..30 {
+        told.push(ear.receives("messageReaction").await);
+    }
+    ear.has_nothing().await;
+    told.sort_by_key(|told| told["seq"].as_u64().unwrap());
+    let first: Value = told[..10].iter().map(|told| told["userId"].clone()).collect();
+    assert_eq!(reaction["userIds"], first);
+    assert_eq!(last_seq(&people[30], group).await, 31);
+    app.invariants_hold().await;
+    // And all take it back at once, while each gives another.
+    let acts = sockets.iter_mut().enumerate().map(async |(number, socket)| {
+        let other = ["🎉", "❤️"][number % 2];
+        let back = answer(socket, take_back(&message, "👍")).await;
+        [back, answer(socket, react(&message, other)).await]
+    });
+    let answers = join_all(acts).await.concat();
+    assert_eq!(numbers(&answers), (32..=91).collect());
+    let shown = read(&people[30], &message).await["reactions"].clone();
+    let mut counts: Vec<_> = shown.as_array().unwrap().iter().map(|given| &given["count"]).collect();
+    counts.sort_by_key(|count| count.as_u64());
+    assert_eq!(counts, [15, 15]);
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn one_who_reacts_many_times_at_once_is_counted_once() {
+    let app = TestApp::start().await;
+    let (ann, bob, _, room, message) = room_of_three(&app).await;
+    let mut anns = ann.connect().await;
+    for (data, removed, number) in [(react(&message, "👍"), false, 4), (take_back(&message, "👍"), true, 5)]
+    {
+        let mut sockets = join_all((0..8).map(|_| bob.connect())).await;
+        let answers = join_all(sockets.iter_mut().map(|socket| answer(socket, data.clone()))).await;
+        assert_eq!(numbers(&answers), BTreeSet::from([number]));
+        let told = anns.receives("messageReaction").await;
+        assert_eq!((&told["seq"], &told["removed"]), (&json!(number), &json!(removed)));
+        anns.has_nothing().await;
+        let count = if removed { json!(null) } else { json!(1) };
+        assert_eq!(read(&ann, &message).await["reactions"][0]["count"], count);
+        for socket in sockets {
+            socket.close().await;
+        }
+    }
+    assert_eq!(last_seq(&ann, room).await, 5);
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn a_reaction_that_meets_the_deletion_of_its_message_is_before_it_or_refused() {
+    let app = TestApp::start().await;
+    let (people, group, _) = crowd(&app, 12).await;
+    for _ in 0..3 {
+        let message = said(&people[0], group, "hello").await;
+        let before = last_seq(&people[0], group).await;
+        let mut sockets = join_all(people.iter().map(Person::connect)).await;
+        let acts = join_all(sockets.iter_mut().map(|socket| answer(socket, react(&message, "👍"))));
+        let path = format!("/api/messages/{message}");
+        let (answers, deleted) = tokio::join!(acts, people[0].delete(&path));
+        let deleted = deleted.ok()["message"].clone();
+        let end = deleted["updatedSeq"].as_u64().unwrap();
+        let (done, refused): (Vec<_>, Vec<_>) =
+            answers.into_iter().partition(|answer| answer["event"] == "ack");
+        assert_eq!(numbers(&done), (before + 1..end).collect());
+        for answer in refused {
+            assert_eq!(answer["data"]["code"], "message_not_found", "{answer}");
+        }
+        assert_eq!(read(&people[1], &message).await, deleted);
+        assert_eq!((rows(&app, &message).await, last_seq(&people[0], group).await), (0, end));
+        app.invariants_hold().await;
+        for socket in sockets {
+            socket.close().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_thirty_different_reactions_at_once_a_message_takes_twenty() {
+    let app = TestApp::start().await;
+    let (people, group, message) = crowd(&app, 30).await;
+    let mut sockets = join_all(people.iter().map(Person::connect)).await;
+    let acts = sockets.iter_mut().enumerate().map(|(number, socket)| {
+        let reaction = char::from_u32('a' as u32 + number as u32 % 26 + if number > 25 { 500 } else { 0 });
+        answer(socket, react(&message, &reaction.unwrap().to_string()))
+    });
+    let answers = join_all(acts).await;
+    let (done, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer["event"] == "ack");
+    assert_eq!((done.len(), refused.len()), (20, 10));
+    assert_eq!(numbers(&done), (2..=21).collect());
+    for answer in refused {
+        assert_eq!(answer["data"]["code"], "invalid_request", "{answer}");
+    }
+    assert_eq!(read(&people[0], &message).await["reactions"].as_array().unwrap().len(), 20);
+    assert_eq!((rows(&app, &message).await, last_seq(&people[0], group).await), (20, 21));
+    app.invariants_hold().await;
+}
