@@ -1,9 +1,10 @@
 //! The template is the one list of routes: what it names exists, and what exists it names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use gateway::template::{BUILT_IN, Template};
+use serde_json::Value;
 
 use crate::harness::{document, paths_and_methods};
 
@@ -17,6 +18,56 @@ fn the_catalogue_the_template_and_the_binaries_name_the_same_functions() {
     let binaries: BTreeSet<String> =
         binaries.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     assert_eq!(binaries, catalogue);
+}
+
+/// Each function that uses files, and what it may do with them: the action, and with which.
+const RIGHTS_TO_FILES: [(&str, &[(&str, &str)]); 6] = [
+    ("upload", &[("s3:PutObject", "/files/*")]),
+    ("create-upload", &[("s3:PutObject", "/incoming/*")]),
+    ("complete-upload", RIGHTS_TO_COMPLETE),
+    ("message", RIGHTS_TO_COMPLETE),
+    ("get-upload", &[("s3:GetObject", "/files/*")]),
+    ("sweep", &[("s3:DeleteObject", "/*"), ("s3:ListBucket", "")]),
+];
+const RIGHTS_TO_COMPLETE: &[(&str, &str)] = &[
+    ("s3:DeleteObject", "/files/*"),
+    ("s3:GetObject", "/files/*"),
+    ("s3:GetObject", "/incoming/*"),
+    ("s3:ListBucket", ""),
+    ("s3:PutObject", "/files/*"),
+];
+
+#[test]
+fn the_functions_that_use_files_and_no_others_may_and_just_what_they_do() {
+    let template: Value = serde_saphyr::from_str(BUILT_IN).unwrap();
+    assert!(template["Globals"]["Function"]["Environment"]["Variables"]["UPLOADS_BUCKET"].is_string());
+    let mut rights = BTreeMap::new();
+    for function in template["Resources"].as_object().unwrap().values() {
+        if function["Type"] != "AWS::Serverless::Function" {
+            continue;
+        }
+        let name = function["Properties"]["CodeUri"].as_str().unwrap().trim_end_matches('/');
+        let name = name.rsplit('/').next().unwrap();
+        let policies = function["Properties"]["Policies"].as_array().into_iter().flatten();
+        for statement in policies.flat_map(|policy| policy["Statement"].as_array().unwrap()) {
+            assert_eq!(statement["Effect"], "Allow");
+            let actions = match &statement["Action"] {
+                Value::Array(actions) => actions.iter().map(|action| action.as_str().unwrap()).collect(),
+                action => vec![action.as_str().unwrap()],
+            };
+            let resource = statement["Resource"].as_str().unwrap().replace("${UploadsBucket.Arn}", "");
+            for action in actions.into_iter().filter(|action| action.starts_with("s3:")) {
+                let right = (action.to_owned(), resource.replace("UploadsBucket.Arn", ""));
+                rights.entry(name).or_insert_with(BTreeSet::new).insert(right);
+            }
+        }
+    }
+    let owned = |rights: &[(&str, &str)]| {
+        rights.iter().map(|&(action, files)| (action.to_owned(), files.to_owned())).collect::<BTreeSet<_>>()
+    };
+    let expected: BTreeMap<_, _> =
+        RIGHTS_TO_FILES.iter().map(|&(name, rights)| (name, owned(rights))).collect();
+    assert_eq!(rights, expected);
 }
 
 #[test]

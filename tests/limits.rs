@@ -186,6 +186,39 @@ async fn sends_that_are_refused_or_repeated_count_too() {
 }
 
 #[tokio::test]
+async fn first_messages_to_people_count_as_all_others_and_refused_ones_too() {
+    let app = TestApp::with(&[("MESSAGE_LIMIT", "2/600")]).await;
+    let mut people = Vec::new();
+    for name in ["ann", "bob", "cat", "dan", "eve"] {
+        people.push(app.user(name).await);
+    }
+    let [ann, bob, cat, dan, eve] = &people[..] else { unreachable!() };
+    ann.writes_to(bob, "hello").await.created();
+    ann.writes_to(cat, "hello").await.created();
+    ann.writes_to(dan, "hello").await.refused(429, "rate_limited");
+    assert_eq!(app.rows::<u64>("SELECT COUNT(*) FROM rooms").await, [2]);
+
+    let letters = [
+        json!({"to": dan.user_id, "content": "x", "replyTo": "1-1"}),
+        json!({"to": bob.user_id, "content": "x", "replyTo": "999-1"}),
+        json!({"to": dan.user_id, "content": "x"}),
+    ];
+    let write = async |letter: &Value| dan.post("/chats/send-message", letter.clone()).await;
+    assert_eq!(write(&letters[1]).await.wrong_fields(), ["replyTo"]);
+    assert_eq!(write(&letters[2]).await.wrong_fields(), ["to"]);
+    write(&letters[2]).await.refused(429, "rate_limited");
+    let write = async |letter: Value| eve.post("/chats/send-message", letter).await;
+    write(json!({"to": "nobody", "content": "x"})).await.refused(404, "user_not_found");
+    assert_eq!(write(letters[0].clone()).await.wrong_fields(), ["replyTo"]);
+    write(json!({"to": "nobody", "content": "x"})).await.refused(429, "rate_limited");
+    // In a chat that is there it is looked for nowhere else, and counts all the same.
+    let by_chat = |chat: u64| json!({"to": ann.user_id, "content": "x", "replyTo": format!("{chat}-1")});
+    assert_eq!(bob.post("/chats/send-message", by_chat(999)).await.wrong_fields(), ["replyTo"]);
+    bob.writes_to(ann, "hello").await.created();
+    bob.writes_to(ann, "hello").await.refused(429, "rate_limited");
+}
+
+#[tokio::test]
 async fn of_fifty_frames_at_once_a_user_gets_the_number_of_the_limit_on_all_sockets_together() {
     let app = TestApp::with(&[("FRAME_LIMIT", "20/600")]).await;
     let ann = app.user("ann").await;

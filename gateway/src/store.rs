@@ -159,6 +159,8 @@ impl S3 for Objects {
         &self,
         request: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        // It walks the folders, which deleting removes.
+        let _unchanged = self.changing.read().await;
         self.files.list_objects_v2(request).await
     }
 
@@ -182,11 +184,14 @@ impl S3 for Objects {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use bytes::Bytes;
     use chrono::Utc;
     use shared::files::Files;
 
     use super::*;
+    use crate::template::BUILT_IN;
 
     /// A store of its own, with its folder, which goes with it.
     struct Own {
@@ -246,33 +251,60 @@ mod tests {
     async fn both_ends_of_a_file_are_looked_at_and_what_is_not_there_is_none() {
         let own = Own::new().await;
         assert!(own.files.look("incoming/x").await.unwrap().is_none());
-        for size in [1, 1024, 1025, 3000] {
+        for size in [1, 1024, 1025, 3000, 65_557, 65_558, 70_000] {
             let bytes: Bytes = (0..=255).cycle().take(size).collect();
             own.files.put("incoming/x", "image/png", bytes.clone()).await.unwrap();
             let stored = own.files.look("incoming/x").await.unwrap().unwrap();
             assert_eq!(stored.size, size as u64);
             assert_eq!(stored.first, bytes[..size.min(1024)]);
-            assert_eq!(stored.last, bytes[size.saturating_sub(1024)..]);
+            assert_eq!(stored.last, bytes[size.saturating_sub(65_557)..]);
         }
+        own.files.put("incoming/x", "image/png", Bytes::new()).await.unwrap();
+        assert!(own.files.look("incoming/x").await.unwrap().is_none());
     }
 
     #[tokio::test]
-    async fn only_the_bytes_of_an_etag_are_copied_and_a_deleted_file_leaves_nothing() {
+    async fn a_file_is_copied_as_it_is_and_a_deleted_one_leaves_nothing() {
         let own = Own::new().await;
         own.files.put("incoming/x", "image/png", Bytes::from_static(b"one")).await.unwrap();
-        let etag = own.files.look("incoming/x").await.unwrap().unwrap().etag;
+        assert!(own.files.copy("incoming/x", "files/x/1", "image/png").await.unwrap());
         own.files.put("incoming/x", "image/png", Bytes::from_static(b"two")).await.unwrap();
-        assert!(!own.files.copy("incoming/x", &etag, "files/x/1", "image/png").await.unwrap());
-        assert!(own.files.keys("files/").await.unwrap().is_empty());
-        let etag = own.files.look("incoming/x").await.unwrap().unwrap().etag;
-        assert!(own.files.copy("incoming/x", &etag, "files/x/1", "image/png").await.unwrap());
         assert_eq!(own.files.keys("files/x/").await.unwrap(), ["files/x/1"]);
-        assert_eq!(own.files.look("files/x/1").await.unwrap().unwrap().first, "two");
-        assert!(!own.files.copy("incoming/none", &etag, "files/x/2", "image/png").await.unwrap());
+        assert_eq!(own.files.look("files/x/1").await.unwrap().unwrap().first, "one");
+        assert!(!own.files.copy("incoming/none", "files/x/2", "image/png").await.unwrap());
         for key in ["incoming/x", "files/x/1", "files/never/there"] {
             own.files.delete(key).await.unwrap();
         }
         assert_eq!(own.file_names(), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn old_files_are_listed_apart_from_new_ones_however_many() {
+        let own = Own::new().await;
+        let day = Duration::from_secs(24 * 60 * 60);
+        let folder = own.folder.join(BUCKET).join("incoming");
+        own.files.put("incoming/new", "image/png", Bytes::from_static(b"x")).await.unwrap();
+        own.files.put("files/x/old", "image/png", Bytes::from_static(b"x")).await.unwrap();
+        // More than one page of a list.
+        for number in 0..1005 {
+            let file = std::fs::File::create(folder.join(format!("old{number}"))).unwrap();
+            file.set_modified(SystemTime::now() - day - Duration::from_secs(60)).unwrap();
+        }
+        let old = own.files.keys_older_than("incoming/", day).await.unwrap();
+        assert_eq!(old.len(), 1005);
+        assert!(old.iter().all(|key| key.starts_with("incoming/old")));
+    }
+
+    #[test]
+    fn pages_may_do_what_they_may_in_aws() {
+        let template: serde_json::Value = serde_saphyr::from_str(BUILT_IN).unwrap();
+        let bucket = &template["Resources"]["UploadsBucket"]["Properties"];
+        let Cors { allow_origins, allow_methods, allow_headers, max_age, .. } = cors();
+        let here = serde_json::json!([{
+            "AllowedMethods": allow_methods, "AllowedOrigins": allow_origins, "AllowedHeaders": allow_headers,
+            "MaxAge": max_age
+        }]);
+        assert_eq!(bucket["CorsConfiguration"]["CorsRules"], here);
     }
 
     #[tokio::test]

@@ -23,10 +23,14 @@ pub struct Chat {
     /// The newest message, which may be a notice or a deleted one.
     pub last_message: Option<Message>,
     /// How many messages of others, neither notices nor deleted ones, come after what the member has read.
+    /// At most the newest 100,000 numbers are looked at.
     pub unread: u64,
     /// The room's newest number.
     pub last_seq: u64,
 }
+
+/// So many numbers of a room are looked at for what is unread, the newest.
+const MOST_UNREAD: u32 = 100_000;
 
 /// A page of the rooms that a user is in, where something happened last first.
 ///
@@ -40,14 +44,15 @@ pub async fn list(db: &Db, user: &User, page: Page) -> Result<Paged<Chat>> {
             (SELECT newest.seq FROM messages newest FORCE INDEX (PRIMARY)
              WHERE newest.room_id = listed.id ORDER BY newest.room_id DESC, newest.seq DESC LIMIT 1)
         LEFT JOIN users u ON u.user_id = x.sender_id";
-    // The numbers from the read position to the last, of which each is looked up by the primary key: with
-    // `seq > read_seq`, a range of its own for each room, both servers would read the whole room.
+    // The numbers from the last back to the read position, of which each is looked up by the primary key: with
+    // `seq > read_seq`, a range of its own for each room, both servers would read the whole room. Of too many
+    // the text would be longer than `max_allowed_packet`, and NULL.
     let columns = format!(
         ", {},
         (SELECT COUNT(*)
-         FROM JSON_TABLE(CONCAT('[0', REPEAT(',0', GREATEST(listed.last_seq, listed.read_seq) - listed.read_seq), ']'),
+         FROM JSON_TABLE(CONCAT('[0', REPEAT(',0', LEAST(GREATEST(listed.last_seq, listed.read_seq) - listed.read_seq, {MOST_UNREAD})), ']'),
                          '$[*]' COLUMNS (place FOR ORDINALITY)) number
-         STRAIGHT_JOIN messages n ON n.room_id = listed.id AND n.seq = listed.read_seq + number.place
+         STRAIGHT_JOIN messages n ON n.room_id = listed.id AND n.seq = listed.last_seq + 2 - number.place
          WHERE n.sender_id <> :user_id AND n.kind <> 'system' AND n.deleted_at IS NULL) AS unread",
         messages::columns(":user_id")
     );

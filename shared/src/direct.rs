@@ -61,26 +61,50 @@ impl Read for Letter {
     }
 }
 
-/// Writes to a room, or to a user: their direct chat is made with its first message.
+/// Writes to a room, or to a user: their direct chat is made with its first message. Every letter counts
+/// for `MESSAGE_LIMIT`, a refused one too.
 ///
 /// # Errors
 /// As [`messages::send`]; [`Error::NotFound`] for the user, and a 400 for oneself.
 pub async fn send(app: &App, sender: &User, letter: Letter) -> Result<Sent> {
     let Letter { receiver, words } = letter;
-    let room_id = match receiver {
-        Receiver::Chat(room_id) => room_id,
-        Receiver::User(user_id, field) if user_id == sender.user_id => {
-            return Err(Error::invalid(field, "must be somebody else"));
-        }
-        Receiver::User(user_id, _) => match room_of(app, sender, &user_id).await? {
-            Some(room_id) => room_id,
-            None => match begin(app, sender, &user_id, &words).await? {
+    let draft = match receiver {
+        Receiver::Chat(room_id) => words.in_room(room_id),
+        Receiver::User(other, field) => match room_with(app, sender, &other, field, &words).await {
+            Ok(Some(room_id)) => words.in_room(room_id),
+            Ok(None) => match begin(app, sender, &other, &words).await? {
                 Begun::Now(sent) => return Ok(*sent),
-                Begun::Before(room_id) => room_id,
+                Begun::Before(room_id) => words.in_room(room_id),
             },
+            Err(refusal) => Err(refusal),
         },
     };
-    messages::send(app, Sender::User(sender), &words.in_room(room_id)?).await
+    match draft {
+        // Counted there.
+        Ok(draft) => messages::send(app, Sender::User(sender), &draft).await,
+        Err(refusal) => {
+            rate_limit::count(&app.db, &app.config.limits, Limited::Message(&sender.user_id)).await?;
+            Err(refusal)
+        }
+    }
+}
+
+/// The direct chat of these two. None: it begins with these words, as it may.
+async fn room_with(
+    app: &App,
+    sender: &User,
+    other: &UserId,
+    field: &str,
+    words: &Words,
+) -> Result<Option<RoomId>> {
+    if *other == sender.user_id {
+        return Err(Error::invalid(field, "must be somebody else"));
+    }
+    let room_id = room_of(app, sender, other).await?;
+    if room_id.is_none() && words.reply_to.is_some() {
+        return Err(Error::invalid("replyTo", "names no message of this room"));
+    }
+    Ok(room_id)
 }
 
 /// The direct chat with somebody of the organization, if there is one.
@@ -107,9 +131,6 @@ enum Begun {
 }
 
 async fn begin(app: &App, sender: &User, other: &UserId, words: &Words) -> Result<Begun> {
-    if words.reply_to.is_some() {
-        return Err(Error::invalid("replyTo", "names no message of this room"));
-    }
     let (limits, limited) = (&app.config.limits, Limited::Message(&sender.user_id));
     rate_limit::count(&app.db, limits, limited).await?;
     match app.db.transaction((sender, other, words), open).await? {

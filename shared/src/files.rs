@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -22,12 +22,16 @@ use chrono::{NaiveDateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use crate::config::Store;
 use crate::{Error, Result, time};
 
-/// How much of a file's beginning and end is looked at. PDF readers look for their mark in so much.
-pub const END_BYTES: usize = 1024;
+/// How much of a file's beginning is looked at. PDF readers look for their mark in so much.
+pub const HEAD_BYTES: usize = 1024;
+/// How much of a file's end is looked at. So far from it may begin the record that makes a ZIP archive:
+/// 22 bytes and a comment of up to 65,535 (PKWARE's APPNOTE.TXT, section 4.3.16).
+pub const TAIL_BYTES: usize = 22 + 65_535;
 /// How long a signed URL is good for (contract section 3, `get-upload`).
 const SIGNED_URL: Duration = Duration::from_secs(5 * 60);
 
@@ -36,6 +40,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
 const ATTEMPTS: u32 = 2;
+
+/// So many old files are enough for one time.
+const MANY_KEYS: usize = 10_000;
 
 /// Where a store with keys of its own says it is; any would do.
 const OWN_REGION: &str = "us-east-1";
@@ -63,13 +70,11 @@ struct Connected {
 /// What is known of a stored file without reading it whole.
 #[derive(Clone, Debug)]
 pub struct Stored {
-    /// Names these very bytes.
-    pub etag: String,
     /// In bytes.
     pub size: u64,
-    /// At most [`END_BYTES`] of its beginning.
+    /// At most [`HEAD_BYTES`] of its beginning.
     pub first: Bytes,
-    /// At most [`END_BYTES`] of its end.
+    /// At most [`TAIL_BYTES`] of its end.
     pub last: Bytes,
 }
 
@@ -104,25 +109,24 @@ impl Files {
         Ok(())
     }
 
-    /// Looks at both ends of a file. None when there is no such file, or it is just being replaced.
+    /// Looks at both ends of a file that is not written again. None when there is no such file, or it
+    /// is empty.
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`].
     pub async fn look(&self, key: &str) -> Result<Option<Stored>> {
-        let Some((etag, size, first)) = self.part(key, format!("bytes=0-{}", END_BYTES - 1)).await? else {
+        let Some((size, first)) = self.part(key, format!("bytes=0-{}", HEAD_BYTES - 1)).await? else {
             return Ok(None);
         };
-        if size <= END_BYTES as u64 {
-            return Ok(Some(Stored { etag, size, last: first.clone(), first }));
+        if size <= HEAD_BYTES as u64 {
+            return Ok(Some(Stored { size, last: first.clone(), first }));
         }
-        match self.part(key, format!("bytes=-{END_BYTES}")).await? {
-            Some((again, _, last)) if again == etag => Ok(Some(Stored { etag, size, first, last })),
-            _ => Ok(None),
-        }
+        let last = self.part(key, format!("bytes={}-", size.saturating_sub(TAIL_BYTES as u64))).await?;
+        Ok(last.map(|(_, last)| Stored { size, first, last }))
     }
 
-    /// A range of a file, with its ETag and whole size.
-    async fn part(&self, key: &str, range: String) -> Result<Option<(String, u64, Bytes)>> {
+    /// A range of a file, with its whole size.
+    async fn part(&self, key: &str, range: String) -> Result<Option<(u64, Bytes)>> {
         let Connected { client, bucket, .. } = self.connected().await?;
         let part = match client.get_object().bucket(bucket).key(key).range(range).send().await {
             Ok(part) => part,
@@ -132,24 +136,22 @@ impl Files {
         };
         // `bytes 0-1023/146515`
         let size = part.content_range().and_then(|range| range.rsplit('/').next()?.parse().ok());
-        let (Some(size), Some(etag)) = (size, part.e_tag().map(str::to_owned)) else {
-            return Err(Error::StoreUnavailable("a part came without its size or ETag".into()));
-        };
+        let size = size.ok_or_else(|| Error::StoreUnavailable("a part came without its size".into()))?;
         let bytes = part.body.collect().await.map_err(|error| Error::StoreUnavailable(error.into()))?;
-        Ok(Some((etag, size, bytes.into_bytes())))
+        Ok(Some((size, bytes.into_bytes())))
     }
 
-    /// Copies a file if it still is the one of this ETag; answers whether it was.
+    /// Copies a file; answers whether it was there.
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`].
-    pub async fn copy(&self, from: &str, etag: &str, to: &str, content_type: &str) -> Result<bool> {
+    pub async fn copy(&self, from: &str, to: &str, content_type: &str) -> Result<bool> {
         let Connected { client, bucket, .. } = self.connected().await?;
         let copy = client.copy_object().bucket(bucket).key(to).copy_source(format!("{bucket}/{from}"));
-        let copy = copy.copy_source_if_match(etag).metadata_directive(MetadataDirective::Replace);
+        let copy = copy.metadata_directive(MetadataDirective::Replace);
         match copy.content_type(content_type).send().await {
             Ok(_) => Ok(true),
-            Err(error) if matches!(status(&error), Some(404 | 412)) => Ok(false),
+            Err(error) if status(&error) == Some(404) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -172,6 +174,27 @@ impl Files {
         let Connected { client, bucket, .. } = self.connected().await?;
         let listed = client.list_objects_v2().bucket(bucket).prefix(prefix).send().await?;
         Ok(listed.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect())
+    }
+
+    /// The keys that begin so, of files stored longer ago than this; not much more than 10,000 of them.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn keys_older_than(&self, prefix: &str, age: Duration) -> Result<Vec<String>> {
+        let Connected { client, bucket, .. } = self.connected().await?;
+        let newest = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH).into();
+        let mut pages = client.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
+        let mut keys = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page?;
+            let old =
+                page.contents().iter().filter(|object| object.last_modified().is_some_and(|at| *at < newest));
+            keys.extend(old.filter_map(|object| object.key().map(str::to_owned)));
+            if keys.len() > MANY_KEYS {
+                break;
+            }
+        }
+        Ok(keys)
     }
 
     /// A URL that gives a file for five minutes, under these two headers.
@@ -255,6 +278,15 @@ impl Connected {
         let client = aws_sdk_s3::config::Builder::from(&config).force_path_style(store.endpoint.is_some());
         Ok(Self { bucket, client: Client::from_conf(client.build()), region, credentials })
     }
+}
+
+/// What the store answers before a time, whatever its single calls may take.
+///
+/// # Errors
+/// [`Error::StoreUnavailable`] when the time is over.
+pub(crate) async fn by<T>(deadline: Instant, call: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = |_| Error::StoreUnavailable("it takes too long".into());
+    tokio::time::timeout_at(deadline, call).await.map_err(late)?
 }
 
 /// Signature Version 4 of a POST policy in base64 (Amazon S3 API Reference, "Calculating a signature").

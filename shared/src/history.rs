@@ -10,7 +10,7 @@ use crate::fields::{Fields, Missing, Read, WholeNumber};
 use crate::messages::{Message, MessageRow, columns};
 use crate::rooms::{Kind, RoomId};
 use crate::users::User;
-use crate::{Error, Result, reactions};
+use crate::{Error, Result};
 
 /// Which part of a room's history.
 #[derive(Debug)]
@@ -25,8 +25,8 @@ pub struct Page {
 
 /// The most messages of one page.
 const MOST: u64 = 200;
-/// The most bytes of one page: an answer stays below 2 MB.
-const MOST_BYTES: usize = 2_000_000;
+/// The most bytes of the messages of one page: an answer, with what is around them, stays below 2 MB.
+const MOST_BYTES: usize = 2_000_000 - 100;
 
 impl Read for Page {
     fn read(fields: &mut Fields) -> Result<Self, Missing> {
@@ -107,9 +107,7 @@ pub async fn read(
     let mut has_more = false;
     let mut messages = Vec::new();
     for message in found {
-        // JSON may double each byte of the text; the rest of a message, but for what people reacted with,
-        // is below 1,000 bytes.
-        bytes += 1_000 + 2 * message.content.len() + reactions::JSON_BYTES * message.reactions.len();
+        bytes += serde_json::to_vec(&message).map_err(Error::internal)?.len() + 1;
         if messages.len() as u64 == page.limit || bytes > MOST_BYTES {
             has_more = true;
             break;

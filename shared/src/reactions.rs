@@ -27,8 +27,6 @@ const MOST_BYTES: usize = 32;
 const MOST: usize = 20;
 /// How many of those who gave a reaction are named.
 const NAMED: usize = 10;
-/// What one entry of a message's reactions takes in JSON, at most, in bytes.
-pub(crate) const JSON_BYTES: usize = 1_000;
 
 text_type!(
     /// What somebody reacts with: one character as people see it (Unicode's extended grapheme cluster) of at

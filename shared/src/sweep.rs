@@ -32,7 +32,8 @@ pub struct Swept {
 }
 
 /// Erases expired tickets, invitations, sessions and limit windows, connections past their two hours,
-/// and the bytes of uploads that no message has: never sent for a day, or left by a deleted message.
+/// and the bytes of uploads that no message has: never sent for a day, left by a deleted message, or posted
+/// to an upload that is no more.
 ///
 /// # Errors
 /// The database's or the store's, after what could be erased without it.
@@ -81,7 +82,7 @@ async fn delete(db: &Db, table: &str, key: &str, condition: &str) -> Result<u64>
 async fn uploads(app: &App) -> Result<u64> {
     let mut erased = 0;
     for _ in 0..BATCHES {
-        // A policy ends after fifteen minutes; by then nothing more is posted.
+        // A policy ends after fifteen minutes; a day later nothing more is posted.
         let found: Vec<(String, bool, Option<u64>, Option<String>)> = app
             .db
             .rows(
@@ -113,5 +114,6 @@ async fn uploads(app: &App) -> Result<u64> {
             break;
         }
     }
+    uploads::erase_strays(app).await?;
     Ok(erased)
 }

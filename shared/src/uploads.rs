@@ -5,14 +5,17 @@
 //! the bytes that were checked are copied to a key that no policy reaches. Either way the row comes
 //! before the bytes, and the message after them.
 
+use std::time::Duration;
+
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Row, Transaction, params};
+use mysql_async::{Row, Transaction, Value, params};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::app::App;
 use crate::auth::random_token;
@@ -20,7 +23,7 @@ use crate::connections::{self, ConnectionId};
 use crate::db::{Db, duplicate_key, stored_enum};
 use crate::error::Thing;
 use crate::fields::{Fields, Missing, Read, WholeNumber};
-use crate::files::{END_BYTES, Form};
+use crate::files::{self, Form, HEAD_BYTES, TAIL_BYTES};
 use crate::messages::{ClientMessageId, Message, MessageRow, Sent, columns};
 use crate::rate_limit::{self, Limited};
 use crate::rooms::RoomId;
@@ -34,6 +37,9 @@ pub const THROUGH_A_FUNCTION: u64 = 4 * 1024 * 1024;
 pub const TO_THE_STORE: u64 = 25 * 1024 * 1024;
 /// How long a policy lets its file be posted, in minutes.
 const POLICY_MINUTES: i64 = 15;
+/// How long [`complete`] waits for the store, whatever it does there: the rest of a function's 28 s are
+/// for the database and the pushes.
+const STORE_TIME: Duration = Duration::from_secs(18);
 /// The most characters of a file's name before its extension.
 const NAME_CHARACTERS: usize = 200;
 
@@ -78,11 +84,12 @@ stored_enum!(FileType { Pdf => "application/pdf", Jpeg => "image/jpeg", Png => "
 /// near its beginning a file is two things at once.
 const FOREIGN: [&[u8]; 8] =
     [b"<html", b"<!doctype", b"<script", b"<svg", b"<?php", b"<iframe", b"<body", b"pk\x03\x04"];
-/// With this near its end a file is a ZIP archive too, whatever it begins with.
+/// With this near its end a file is a ZIP archive too, whatever it begins with. (By chance one large
+/// file in 65,000 has it there.)
 const END_OF_ARCHIVE: &[u8] = b"PK\x05\x06";
 
 impl FileType {
-    /// The type that a file has by its bytes: both ends of it, as in [`crate::files::Stored`]. None for
+    /// The type that a file has by its bytes: both ends of it, as in [`files::Stored`]. None for
     /// every other, and for a file that could be taken for something else besides.
     pub fn of(first: &[u8], last: &[u8]) -> Option<Self> {
         let (is_pdf, is_jpeg, is_png) =
@@ -135,10 +142,12 @@ impl FileType {
     pub fn name(self, given: Option<&GivenName>) -> String {
         let given = given.map(GivenName::as_str).unwrap_or_default();
         let last = given.rsplit(['/', '\\']).find(|part| !part.trim().is_empty()).unwrap_or_default();
-        // Marks of direction would let `gpj.exe` look like `exe.jpg`.
+        // Marks of direction would let `gpj.exe` look like `exe.jpg`, and of two names that look the same
+        // one might have marks that nobody sees.
         let shown = |c: &char| {
             !c.is_control()
-                && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+                && !matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                    | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
         };
         let plain = |c| if matches!(c, '"' | '<' | '>' | ':' | '|' | '?' | '*') { '_' } else { c };
         let name: String = last.chars().filter(shown).map(plain).collect();
@@ -153,7 +162,21 @@ impl FileType {
             _ => (name, self.extensions()[0]),
         };
         let stem: String = stem.chars().take(NAME_CHARACTERS).collect();
-        format!("{}.{extension}", if stem.is_empty() { "file" } else { &stem })
+        let stem = match stem.trim_end() {
+            "" => "file",
+            stem => stem,
+        };
+        format!("{}{stem}.{extension}", if is_device(stem) { "_" } else { "" })
+    }
+}
+
+/// Whether Windows takes a name for a device's, whatever follows its first dot (Microsoft, "Naming
+/// files, paths, and namespaces").
+fn is_device(name: &str) -> bool {
+    let name = name.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
+    match name.strip_prefix("com").or(name.strip_prefix("lpt")) {
+        Some(port) => matches!(port, "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "¹" | "²" | "³"),
+        None => matches!(name.as_str(), "con" | "prn" | "aux" | "nul"),
     }
 }
 
@@ -294,9 +317,14 @@ struct Reserved<'a> {
     caption: &'a str,
 }
 
+/// What the keys begin with that policies give.
+const POSTED: &str = "incoming/";
+/// How long ago it was posted what has no row and will have none.
+const STRAY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Where a policy lets a file be posted.
 fn posted_key(upload_id: &UploadId) -> String {
-    format!("incoming/{upload_id}")
+    format!("{POSTED}{upload_id}")
 }
 
 /// Where checked bytes are.
@@ -319,14 +347,12 @@ pub async fn upload(app: &App, sender: &User, new: NewUpload, file: NewFile) -> 
     if size > THROUGH_A_FUNCTION {
         return Err(Error::PayloadTooLarge { most: THROUGH_A_FUNCTION });
     }
-    let last = &file.bytes[file.bytes.len().saturating_sub(END_BYTES)..];
-    let first = &file.bytes[..file.bytes.len().min(END_BYTES)];
+    let first = &file.bytes[..file.bytes.len().min(HEAD_BYTES)];
+    let last = &file.bytes[file.bytes.len().saturating_sub(TAIL_BYTES)..];
     let file_type = FileType::of(first, last).ok_or(Error::UnsupportedMediaType)?;
     if file.said_type.is_some_and(|said| FileType::named(&said) != Some(file_type)) {
         return Err(Error::UnsupportedMediaType);
     }
-    rate_limit::count(&app.db, &app.config.limits, Limited::Upload(&sender.user_id)).await?;
-
     let file_name = file_type.name(file.name.as_ref());
     let sha256 = digest::digest(&digest::SHA256, &file.bytes);
     let caption = new.caption.as_ref().map(Caption::as_str).unwrap_or_default();
@@ -339,6 +365,8 @@ pub async fn upload(app: &App, sender: &User, new: NewUpload, file: NewFile) -> 
     {
         return Ok(Sent::Again(message));
     }
+    // Of the limits this alone: `MESSAGE_LIMIT` counts messages of words.
+    rate_limit::count(&app.db, &app.config.limits, Limited::Upload(&sender.user_id)).await?;
 
     let (upload_id, object_key) = (UploadId::stored(random_token::<16>()), random_token::<16>());
     let reserved = Reserved {
@@ -361,7 +389,7 @@ pub async fn upload(app: &App, sender: &User, new: NewUpload, file: NewFile) -> 
         Ok(None) => Err(Error::NotFound(Thing::Room)),
         Err(error) => Err(error),
     };
-    refuse(app, &upload_id).await;
+    refuse(&app.db, &upload_id).await;
     match (sent, &again) {
         // Sent by another request of the same client, at the same time.
         (Err(Error::ClientMessageIdReused), Some(again)) => {
@@ -409,7 +437,7 @@ async fn reserve(db: &Db, new: Reserved<'_>) -> Result<()> {
             "INSERT INTO uploads (upload_id, room_id, sender_id, object_key, file_name, type, size, sha256, caption, created_at)
              SELECT :upload_id, m.room_id, m.user_id, :object_key, :file_name, :type, :size, :sha256, :caption, :now
              FROM room_members m WHERE m.room_id = :room_id AND m.user_id = :sender
-             ON DUPLICATE KEY UPDATE swept = FALSE",
+             ON DUPLICATE KEY UPDATE swept = swept",
             params! {
                 "upload_id" => new.upload_id,
                 "object_key" => new.object_key,
@@ -424,10 +452,16 @@ async fn reserve(db: &Db, new: Reserved<'_>) -> Result<()> {
             },
         )
         .await?;
-    match done.affected_rows {
-        0 => Err(why_refused(db, new.sender, new.room_id).await?),
-        _ => Ok(()),
+    // It is there too when the statement did its work, its answer was lost, and it was sent again.
+    if done.affected_rows > 0 || is_reserved(db, new.upload_id).await? {
+        return Ok(());
     }
+    Err(why_refused(db, new.sender, new.room_id).await?)
+}
+
+async fn is_reserved(db: &Db, upload_id: &UploadId) -> Result<bool> {
+    let row: Option<u8> = db.first("SELECT 1 FROM uploads WHERE upload_id = ?", (upload_id,)).await?;
+    Ok(row.is_some())
 }
 
 /// Why somebody may not send to a room.
@@ -498,6 +532,9 @@ pub async fn complete(
 }
 
 /// None when there is nothing to send, any more or yet.
+///
+/// The bytes are copied first and looked at then: nobody can put others in the place of a copy. What was
+/// posted stays where it is: the sweep erases it ([`tidy`]), and nobody waits for that.
 async fn check_and_send(
     app: &App,
     sender: &User,
@@ -505,18 +542,46 @@ async fn check_and_send(
     upload_id: &UploadId,
     upload: &Pending,
 ) -> Result<Option<u64>> {
-    let posted = posted_key(upload_id);
-    let Some(stored) = app.files.look(&posted).await? else { return Ok(None) };
-    if stored.size != upload.size || FileType::of(&stored.first, &stored.last) != Some(upload.file_type) {
-        refuse(app, upload_id).await;
-        return Err(Error::UnsupportedMediaType);
-    }
+    let deadline = Instant::now() + STORE_TIME;
     // A key of its own for each try: the file of a message is never written again.
     let object_key = random_token::<16>();
     let checked = checked_key(upload_id, &object_key);
-    if !app.files.copy(&posted, &stored.etag, &checked, upload.file_type.media_type()).await? {
-        return Ok(None);
+    let copied = async {
+        match app.files.copy(&posted_key(upload_id), &checked, upload.file_type.media_type()).await? {
+            true => app.files.look(&checked).await,
+            false => Ok(None),
+        }
+    };
+    let Some(copy) = files::by(deadline, copied).await? else { return Ok(None) };
+    let is_as_said =
+        copy.size == upload.size && FileType::of(&copy.first, &copy.last) == Some(upload.file_type);
+    let sent = match is_as_said {
+        true => send_copy(app, sender, by, upload_id, upload, &object_key).await?,
+        false => None,
+    };
+    // Only now is it known to be nobody's: after an error the message may be there all the same, as when
+    // the answer to its commit is lost.
+    if sent.is_none()
+        && let Err(error) = files::by(deadline, app.files.delete(&checked)).await
+    {
+        error.log("");
     }
+    if !is_as_said {
+        refuse(&app.db, upload_id).await;
+        return Err(Error::UnsupportedMediaType);
+    }
+    Ok(sent)
+}
+
+/// Sends what was checked. None: the sender may not, or it has been sent.
+async fn send_copy(
+    app: &App,
+    sender: &User,
+    by: Option<&ConnectionId>,
+    upload_id: &UploadId,
+    upload: &Pending,
+    object_key: &str,
+) -> Result<Option<u64>> {
     let reserved = Reserved {
         upload_id,
         room_id: RoomId(upload.room_id),
@@ -528,14 +593,7 @@ async fn check_and_send(
         sha256: None,
         caption: &upload.caption,
     };
-    let sending = Sending { reserved, by, object_key: &object_key, again: None };
-    let sent = app.db.transaction(sending, send).await;
-    // Whichever is not the message's file.
-    let left = if matches!(sent, Ok(Some(_))) { posted } else { checked };
-    if let Err(error) = app.files.delete(&left).await {
-        error.log("");
-    }
-    sent
+    app.db.transaction(Sending { reserved, by, object_key, again: None }, send).await
 }
 
 /// A message to be sent with a file, and what makes it repeatable.
@@ -680,25 +738,34 @@ async fn sent_before(
     }
 }
 
-/// Gives up an upload that is not sent, and answers whether there was one to give up.
+/// Gives up an upload that is not sent, and answers whether there was one to give up. Its bytes are the
+/// sweep's.
 ///
 /// # Errors
-/// The database's or the store's; the sweep then erases what is left.
-pub(crate) async fn discard(app: &App, upload_id: &UploadId) -> Result<bool> {
+/// The database's.
+async fn give_up(db: &Db, upload_id: &UploadId) -> Result<bool> {
     let sql = "UPDATE uploads SET room_id = NULL WHERE upload_id = ? AND seq IS NULL AND room_id IS NOT NULL";
     // Another request may have sent it meanwhile, and then its bytes are a message's.
-    let is_nobodys = app.db.execute(sql, (upload_id,)).await?.affected_rows == 1;
+    Ok(db.execute(sql, (upload_id,)).await?.affected_rows == 1)
+}
+
+/// Gives up an upload after its refusal, which is what the client is told.
+async fn refuse(db: &Db, upload_id: &UploadId) {
+    if let Err(error) = give_up(db, upload_id).await {
+        error.log("");
+    }
+}
+
+/// Erases an upload that was not sent in time, and answers whether there was one.
+///
+/// # Errors
+/// The database's or the store's; the next sweep then erases what is left.
+pub(crate) async fn discard(app: &App, upload_id: &UploadId) -> Result<bool> {
+    let is_nobodys = give_up(&app.db, upload_id).await?;
     if is_nobodys {
         erase(app, upload_id).await?;
     }
     Ok(is_nobodys)
-}
-
-/// Gives up an upload after its refusal, which is what the client is told.
-async fn refuse(app: &App, upload_id: &UploadId) {
-    if let Err(error) = discard(app, upload_id).await {
-        error.log("");
-    }
 }
 
 /// Erases an upload that is nobody's any more: its bytes, and then its row.
@@ -713,6 +780,25 @@ pub(crate) async fn erase(app: &App, upload_id: &UploadId) -> Result<()> {
 pub(crate) async fn tidy(app: &App, upload_id: &UploadId, object_key: Option<&str>) -> Result<()> {
     erase_all_but(app, upload_id, object_key).await?;
     app.db.execute("UPDATE uploads SET swept = TRUE WHERE upload_id = ?", (upload_id,)).await.map(drop)
+}
+
+/// Erases what was posted more than a day ago to an upload of which there is no row any more: a policy
+/// lasts longer than an upload that is refused.
+///
+/// # Errors
+/// The database's or the store's.
+pub(crate) async fn erase_strays(app: &App) -> Result<()> {
+    let posted = app.files.keys_older_than(POSTED, STRAY_AGE).await?;
+    for keys in posted.chunks(500) {
+        let ids = keys.iter().map(|key| key.strip_prefix(POSTED).unwrap_or_default());
+        let places = vec!["?"; keys.len()].join(", ");
+        let sql = format!("SELECT upload_id FROM uploads WHERE upload_id IN ({places})");
+        let known: Vec<String> = app.db.rows(&sql, ids.clone().map(Value::from).collect::<Vec<_>>()).await?;
+        for (key, _) in keys.iter().zip(ids).filter(|(_, id)| !known.iter().any(|known| known == id)) {
+            app.files.delete(key).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn erase_all_but(app: &App, upload_id: &UploadId, object_key: Option<&str>) -> Result<()> {
@@ -813,6 +899,7 @@ mod tests {
 
     #[test]
     fn a_name_is_the_last_part_of_a_path_without_what_a_system_may_take_for_more() {
+        let long = format!("{} x.png", "x".repeat(199));
         let png = |given| name(FileType::Png, given);
         assert_eq!(png("holiday.png"), "holiday.png");
         assert_eq!(png("../../etc/pass\"wd\".PNG"), "pass_wd_.PNG");
@@ -822,6 +909,15 @@ mod tests {
         assert_eq!(png(".."), "file.png");
         assert_eq!(png(".png"), "png.png");
         assert_eq!(png("folder/"), "folder.png");
+        assert_eq!(png("holi\u{ad}day\u{61c}\u{2060}\u{2064}\u{feff}.png"), "holiday.png");
+        assert_eq!(png("holiday .png"), "holiday.png");
+        assert_eq!(png(&long), format!("{}.png", "x".repeat(199)));
+        for device in ["CON.png", "nul", "Aux.tar.png", "prn .png", "com1.png", "LPT9.png", "COM².png"] {
+            assert!(png(device).starts_with('_'), "{device}");
+        }
+        for name in ["CONSOLE.png", "com.png", "com0.png", "com10.png", "my nul.png"] {
+            assert_eq!(png(name), name);
+        }
         assert_eq!(name(FileType::Jpeg, "a.jpeg"), "a.jpeg");
         assert_eq!(name(FileType::Pdf, "a.png"), "a.png.pdf");
         assert_eq!(FileType::Pdf.name(None), "file.pdf");

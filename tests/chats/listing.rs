@@ -216,3 +216,26 @@ async fn order_last_message_and_unread_are_of_one_moment_while_messages_arrive()
     assert_eq!(chats(&bob).await.iter().map(|&(.., unread)| unread).sum::<u64>(), 80);
     assert_eq!(chats(&bob).await[0].0, groups[79 * 7 % 4]);
 }
+
+#[tokio::test]
+async fn of_a_room_with_millions_of_changes_the_newest_are_counted() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    ann.says(room, "long ago").await.created();
+    // More than twice as many bytes as a packet of either server may have.
+    app.run("UPDATE rooms SET last_seq = 50000000 WHERE id = ?", (room,)).await;
+    ann.says(room, "one").await.created();
+    // The 100,000th from there.
+    app.run(
+        "UPDATE messages SET seq = 49900002, updated_seq = 49900002 WHERE room_id = ? AND seq = 50000001",
+        (room,),
+    )
+    .await;
+    app.run("UPDATE rooms SET last_seq = 50000000 WHERE id = ?", (room,)).await;
+    ann.says(room, "two").await.created();
+    assert_eq!(chats(&bob).await, [(room, Some(50_000_001), 2)]);
+    ann.says(room, "three").await.created();
+    assert_eq!(chats(&bob).await, [(room, Some(50_000_002), 2)], "the oldest is one too many");
+}

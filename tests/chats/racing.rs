@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
+use mysql_async::TxOpts;
+use mysql_async::prelude::Queryable;
 use serde_json::json;
 
 use crate::harness::{Person, TestApp};
@@ -86,5 +88,34 @@ async fn everybody_who_writes_to_everybody_at_once_amid_joins_and_sends_meets_no
         };
         assert_eq!((kinds("direct"), kinds("group")), (5, 6));
     }
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn who_finds_the_chat_just_made_has_written_one_message_and_not_two() {
+    let app = TestApp::with(&[("MESSAGE_LIMIT", "2/600")]).await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let mut holder = app.database().await;
+    let mut held = holder.start_transaction(TxOpts::default()).await.unwrap();
+    held.query_drop("SELECT user_id FROM users FOR UPDATE").await.unwrap();
+    // As the other would make it, who has the locks first.
+    let make = async {
+        app.until_waiting("FROM users WHERE user_id IN").await;
+        for sql in [
+            "INSERT INTO rooms (organization_id, kind, name, capacity, member_count, created_by, created_at, updated_at)
+             VALUES (1, 'direct', 'bob & ann', 2, 2, 'bob', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))",
+            "INSERT INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq)
+             SELECT r.id, u.user_id, IF(u.user_id = 'bob', 'owner', 'member'), 0, UTC_TIMESTAMP(3), 0
+             FROM rooms r JOIN users u",
+            "INSERT INTO direct_chats (lesser_id, greater_id, room_id) SELECT 'ann', 'bob', id FROM rooms",
+        ] {
+            held.query_drop(sql).await.unwrap();
+        }
+        held.commit().await.unwrap();
+    };
+    let (sent, ()) = tokio::join!(ann.writes_to(&bob, "one"), make);
+    sent.created();
+    ann.writes_to(&bob, "two").await.created();
+    ann.writes_to(&bob, "three").await.refused(429, "rate_limited");
     app.invariants_hold().await;
 }

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use gateway::Gateway;
 use gateway::connections::Connections;
@@ -96,7 +96,7 @@ impl TestApp {
         Self::serve(Self::new_database().await, &[], adjust, |functions| Arc::new(functions)).await
     }
 
-    /// A server whose statements are counted.
+    /// A server whose statements are counted, and may lose their answers.
     pub async fn counted(statements: &Statements) -> Self {
         let database = Self::new_database().await;
         let port = statements.between(&database).await;
@@ -169,7 +169,9 @@ impl TestApp {
         let files = Files::new(config.store.clone());
         let app = App::new(config, Push::Local(through(connections.clone())), DATABASE_CONNECTIONS);
         let own = app.clone();
-        let template = Template::parse(template::BUILT_IN).unwrap();
+        let mut template = Template::parse(template::BUILT_IN).unwrap();
+        // A test that runs over the full hour would be swept.
+        template.schedules.clear();
         let functions = wrap(InProcess::new(app.clone()));
         let gateway = Gateway::new(template, functions, connections, Limits::default()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -212,6 +214,15 @@ impl TestApp {
         assert!(notes.len() <= 2 * objects.len(), "{notes:?} beside {objects:?}");
         objects.sort_unstable();
         objects
+    }
+
+    /// Makes what the store has a day older, and an hour.
+    pub fn age_stored(&self) {
+        let root = &self.store.as_ref().expect("the store is this test's own").folder;
+        for path in self.stored() {
+            let file = std::fs::File::options().write(true).open(root.join(path)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(25 * 60 * 60)).unwrap();
+        }
     }
 
     /// Stops the server as Ctrl-C does.

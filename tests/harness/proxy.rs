@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use mysql_async::Opts;
@@ -18,9 +19,13 @@ struct Prepared {
     last: String,
 }
 
-/// Stands between a server and its database, and counts the statements.
+/// Stands between a server and its database, counts the statements, and loses answers.
 #[derive(Clone, Default)]
-pub struct Statements(Arc<Mutex<Vec<String>>>);
+pub struct Statements {
+    seen: Arc<Mutex<Vec<String>>>,
+    /// How the statement begins whose answer is lost.
+    lost: Arc<Mutex<Option<String>>>,
+}
 
 impl Statements {
     /// Listens on loopback and answers the port.
@@ -40,14 +45,33 @@ impl Statements {
 
     /// The statements since this was asked last.
     pub fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
+        std::mem::take(&mut self.seen.lock().unwrap())
+    }
+
+    /// Carries the next statement that begins so to the database, which does it; but where its answer
+    /// should come, the connection ends.
+    pub fn lose_the_answer_to(&self, statement: &str) {
+        *self.lost.lock().unwrap() = Some(statement.to_owned());
+    }
+
+    /// Whether the answer that was to be lost has been.
+    pub fn has_lost(&self) -> bool {
+        self.lost.lock().unwrap().is_none()
     }
 
     async fn forward(self, client: TcpStream, server: TcpStream) {
         _ = (client.set_nodelay(true), server.set_nodelay(true));
         let (mut from_client, mut to_client) = client.into_split();
         let (mut from_server, mut to_server) = server.into_split();
-        tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+        let is_cut = Arc::new(AtomicBool::new(false));
+        let cut = is_cut.clone();
+        tokio::spawn(async move {
+            let mut bytes = vec![0; 16 * 1024];
+            while let Ok(count @ 1..) = from_server.read(&mut bytes).await
+                && !cut.load(SeqCst)
+                && to_client.write_all(&bytes[..count]).await.is_ok()
+            {}
+        });
         let mut prepared = Prepared::default();
         // A packet is its length in three bytes, its number in an exchange, and so many bytes.
         let mut header = [0; 4];
@@ -61,7 +85,7 @@ impl Statements {
             if header[3] == 0
                 && let Some((&command, rest)) = packet.split_first()
             {
-                self.note(command, rest, &mut prepared);
+                is_cut.store(self.note(command, rest, &mut prepared), SeqCst);
             }
             if to_server.write_all(&[&header[..], &packet].concat()).await.is_err() {
                 return;
@@ -69,20 +93,29 @@ impl Statements {
         }
     }
 
-    fn note(&self, command: u8, rest: &[u8], prepared: &mut Prepared) {
+    /// Counts a command, and answers whether it is the one whose answer is lost.
+    fn note(&self, command: u8, rest: &[u8], prepared: &mut Prepared) -> bool {
         let text = || String::from_utf8_lossy(rest).split_whitespace().collect::<Vec<_>>().join(" ");
-        match command {
-            // Sent once on every new connection.
-            QUERY if text().starts_with("SET SESSION") => {}
-            QUERY => self.0.lock().unwrap().push(text()),
-            PREPARE => prepared.last = text(),
+        let statement = match command {
+            QUERY => text(),
+            PREPARE => {
+                prepared.last = text();
+                return false;
+            }
             EXECUTE => {
                 let id: [u8; 4] = rest[..4].try_into().unwrap();
                 // The client executes what it has just prepared, and so its id is seen here first.
-                let text = prepared.by_id.entry(id).or_insert_with(|| prepared.last.clone());
-                self.0.lock().unwrap().push(text.clone());
+                prepared.by_id.entry(id).or_insert_with(|| prepared.last.clone()).clone()
             }
-            _ => {}
+            _ => return false,
+        };
+        // Sent once on every new connection.
+        if statement.starts_with("SET SESSION") {
+            return false;
         }
+        let is_lost =
+            self.lost.lock().unwrap().take_if(|lost| statement.starts_with(lost.as_str())).is_some();
+        self.seen.lock().unwrap().push(statement);
+        is_lost
     }
 }

@@ -73,6 +73,34 @@ async fn a_page_stays_below_2_mb() {
 }
 
 #[tokio::test]
+async fn a_page_of_files_with_long_names_stays_below_2_mb() {
+    let app = TestApp::start().await;
+    let ann = app.register(json!({"userId": "ann", "name": "😀".repeat(100), "isPrime": true})).await;
+    let room = ann.opens_a_room().await;
+    // Each quote is two bytes of JSON, and a name's characters are four.
+    app.run(
+        "INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, client_message_id, created_at)
+         WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 150)
+         SELECT ?, i, i, 'file', ?, REPEAT('\"', 8000), CONCAT(REPEAT('😀', 60), i), UTC_TIMESTAMP(3) FROM n",
+        (room, &ann.user_id),
+    )
+    .await;
+    app.run(
+        "INSERT INTO uploads (upload_id, room_id, seq, sender_id, object_key, file_name, type, size, caption, created_at)
+         SELECT LEFT(SHA2(CONCAT(room_id, '-', seq), 256), 22), room_id, seq, sender_id, 'x',
+                CONCAT(REPEAT('😀', 200), '.png'), 'image/png', 1, '', created_at
+         FROM messages WHERE room_id = ?",
+        (room,),
+    )
+    .await;
+    app.run("UPDATE rooms SET last_seq = 150 WHERE id = ?", (room,)).await;
+    let history = ann.get(&format!("/chats/{room}?limit=200")).await.ok();
+    let bytes = history.to_string().len();
+    assert!(bytes < 2_000_000 && bytes > 1_950_000, "{bytes}");
+    assert_eq!((&history["hasMore"], &history["lastSeq"]), (&json!(true), &json!(150)));
+}
+
+#[tokio::test]
 async fn history_is_for_members_of_the_room() {
     let app = TestApp::start().await;
     let (ann, bob, zoe) = (app.prime("ann").await, app.user("bob").await, app.foreigner("zoe").await);

@@ -1,7 +1,7 @@
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::{FILES, Form, JPEG, PDF, PNG, counts, of_size, refused_files};
+use super::{FILES, Form, JPEG, PDF, PNG, counts, of_size, refused_files, sweep};
 use crate::harness::TestApp;
 
 const MOST: usize = 4 * 1024 * 1024;
@@ -59,6 +59,16 @@ async fn a_file_without_a_caption_a_name_or_a_type_is_taken_by_its_bytes() {
     let octets = "; filename=\"scan\"\r\nContent-Type: application/octet-stream";
     let sent = ann.uploads(Form::new().text("groupId", room).file(octets, PDF)).await.created();
     assert_eq!(sent["upload"]["fileName"], "scan.pdf");
+}
+
+#[tokio::test]
+async fn parts_of_a_form_without_a_name_or_with_another_are_passed_over() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let form = Form::new().part("", b"\xff").part("; filename=\"x.pdf\"", PDF).text("x", 1).text("x", 2);
+    let sent = ann.uploads(form.text("roomId", room).file("", PNG)).await.created();
+    assert_eq!((&sent["upload"]["type"], &sent["message"]["content"]), (&json!("image/png"), &json!("")));
 }
 
 #[tokio::test]
@@ -123,6 +133,8 @@ async fn a_name_with_parts_of_a_path_and_quotes_is_cleaned() {
         (r"C:\Users\ann\Grüße 😀.png", "Grüße 😀.png"),
         ("invoice.pdf.exe", "invoice.pdf.exe.png"),
         ("..", "file.png"),
+        ("nul.png", "_nul.png"),
+        ("a\u{ad}b\u{2060}c .png", "abc.png"),
     ] {
         let sent = ann.sends_file(room, given, "image/png", PNG).await.created();
         assert_eq!(sent["upload"]["fileName"], cleaned);
@@ -133,7 +145,7 @@ async fn a_name_with_parts_of_a_path_and_quotes_is_cleaned() {
         assert_eq!(disposition.matches('"').count(), 2, "{disposition}");
         assert_eq!(answer.headers()["content-type"], "image/png");
         // The name is nowhere in the key.
-        assert!(!url.split('?').next().unwrap().contains("png"), "{url}");
+        assert!(!url.split('?').next().unwrap().contains(".png"), "{url}");
     }
 }
 
@@ -147,6 +159,14 @@ async fn every_wrong_field_of_a_form_is_named_at_once() {
     assert_eq!(ann.uploads(form).await.wrong_fields(), ["roomId"]);
     let form = Form::new().text("roomId", 1).file("", PNG).file("", PNG);
     assert_eq!(ann.uploads(form).await.wrong_fields(), ["file"]);
+    let twice = Form::new().text("roomId", "x").text("roomId", 1).text("caption", "a").text("caption", "a");
+    assert_eq!(ann.uploads(twice.file("", PNG)).await.wrong_fields(), ["caption", "roomId"]);
+    let no_text = |name: &str| Form::new().part(&format!("; name=\"{name}\""), b"\xff\xfe");
+    assert_eq!(ann.uploads(no_text("roomId").file("", PNG)).await.wrong_fields(), ["roomId"]);
+    let form = no_text("caption").text("clientMessageId", "");
+    assert_eq!(ann.uploads(form).await.wrong_fields(), ["caption", "clientMessageId", "file", "roomId"]);
+    let long = Form::new().text("roomId", 1).text("caption", "x".repeat(64 * 1024 + 1)).file("", PNG);
+    assert_eq!(ann.uploads(long).await.wrong_fields(), ["body"]);
     for (content_type, body) in [
         ("application/json", "{}"),
         ("multipart/form-data", "x"),
@@ -212,6 +232,7 @@ async fn of_eight_forms_at_once_under_one_client_message_id_one_is_sent() {
     let created = answers.iter().filter(|answer| answer.status == 201).count();
     assert_eq!(created, 1, "{:?}", answers.iter().map(|answer| answer.status).collect::<Vec<_>>());
     assert!(answers.iter().all(|answer| answer.json == answers[0].json));
+    sweep(&app).await;
     assert_eq!((counts(&app).await, app.stored().len()), ((1, 1), 1));
     app.invariants_hold().await;
 }
@@ -249,4 +270,32 @@ async fn uploads_by_either_way_are_limited_together() {
     answer.refused(429, "rate_limited");
     let bobs = bob.opens_a_room().await;
     bob.sends_file(bobs, "x.png", "image/png", PNG).await.created();
+}
+
+#[tokio::test]
+async fn a_form_sent_again_does_not_count_for_the_limit() {
+    let app = TestApp::with(&[("UPLOAD_LIMIT", "1/3600")]).await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let form = |id: &str| Form::new().text("roomId", room).text("clientMessageId", id).file("", PNG);
+    let sent = ann.uploads(form("c-1")).await.created();
+    for _ in 0..2 {
+        assert_eq!(ann.uploads(form("c-1")).await.ok(), sent);
+    }
+    ann.uploads(form("c-2")).await.refused(429, "rate_limited");
+}
+
+#[tokio::test]
+async fn the_hash_of_bytes_that_passed_through_a_function_is_kept() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    ann.sends_file(room, "x.png", "image/png", PNG).await.created();
+    ann.gets_a_place(room, "image/jpeg", 9).await.created();
+    let hashes: Vec<(String, Option<Vec<u8>>)> =
+        app.rows("SELECT type, sha256 FROM uploads ORDER BY type").await;
+    let expected = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, PNG);
+    // Nobody has read a posted file whole.
+    let kept = [("image/jpeg".to_owned(), None), ("image/png".to_owned(), Some(expected.as_ref().to_vec()))];
+    assert_eq!(hashes, kept);
 }

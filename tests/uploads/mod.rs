@@ -3,6 +3,7 @@
 mod downloading;
 mod forms;
 mod posting;
+mod racing;
 mod sweeping;
 
 use serde_json::{Value, json};
@@ -30,6 +31,10 @@ pub fn refused_files() -> Vec<(&'static str, Vec<u8>)> {
         ("a PNG that is a PDF too", two(PNG, PDF)),
         ("a JPEG that is a page too", two(JPEG, b"<html><script>alert(1)</script>")),
         ("a PDF that is a ZIP archive too", two(PDF, b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0")),
+        ("a JPEG that is a ZIP archive with the longest comment too", {
+            let end = [b"PK\x05\x06".as_slice(), &[0; 16], &[0xff, 0xff], &[b' '; 65_535]].concat();
+            two(JPEG, &end)
+        }),
         ("no more than a PNG's first bytes", PNG[..8].to_vec()),
     ]
 }
@@ -59,12 +64,16 @@ impl Form {
         self
     }
 
-    /// A file with the rest of its header as it is given: its name, its type.
-    pub fn file(mut self, header: &str, bytes: &[u8]) -> Self {
-        let begin =
-            format!("--{}\r\nContent-Disposition: form-data; name=\"file\"{header}\r\n\r\n", Self::BOUNDARY);
+    /// A field whose bytes may be no text, and whose name may be none: the rest of its header.
+    pub fn part(mut self, header: &str, bytes: &[u8]) -> Self {
+        let begin = format!("--{}\r\nContent-Disposition: form-data{header}\r\n\r\n", Self::BOUNDARY);
         self.0.extend([begin.as_bytes(), bytes, b"\r\n"].concat());
         self
+    }
+
+    /// A file with the rest of its header as it is given: its name, its type.
+    pub fn file(self, header: &str, bytes: &[u8]) -> Self {
+        self.part(&format!("; name=\"file\"{header}"), bytes)
     }
 
     pub fn body(mut self) -> (String, Vec<u8>) {
@@ -111,6 +120,16 @@ pub async fn post_to_store(app: &TestApp, place: &Value, bytes: &[u8]) -> u16 {
     let (content_type, body) = form.file("; filename=\"x\"", bytes).body();
     let post = app.http.post(place["url"].as_str().unwrap()).header("content-type", content_type);
     post.body(body).send().await.unwrap().status().as_u16()
+}
+
+/// Runs the function as its schedule does, and answers what it has erased.
+pub async fn sweep(app: &TestApp) -> Value {
+    app.invoke("sweep", json!({"detail-type": "Scheduled Event"})).await.unwrap()
+}
+
+/// Makes the uploads' rows a day older, and an hour.
+pub async fn age_uploads(app: &TestApp) {
+    app.run("UPDATE uploads SET created_at = created_at - INTERVAL 25 HOUR", ()).await;
 }
 
 /// How many rows of uploads and of file messages there are.

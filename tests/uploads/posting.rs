@@ -1,9 +1,14 @@
+use std::time::Instant;
+
+use axum::extract::Request;
+use axum::http::Method;
 use chrono::{Duration, Utc};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use shared::config::Config;
 
-use super::{FILES, JPEG, PDF, PNG, counts, of_size, post_to_store, refused_files};
-use crate::harness::TestApp;
+use super::{FILES, JPEG, PDF, PNG, counts, of_size, post_to_store, refused_files, sweep};
+use crate::harness::{Statements, TestApp};
 
 const MOST: usize = 25 * 1024 * 1024;
 
@@ -132,9 +137,77 @@ async fn a_posted_file_that_is_not_what_it_was_said_to_be_is_415_and_nothing_sta
         assert_eq!(answer.status, 415, "{what}");
         answer.refused(415, "unsupported_media_type");
         ann.completes(&place).await.refused(404, "upload_not_found");
+        assert_eq!(app.stored().len(), 1, "what was posted, and no copy of it: {what}");
+        sweep(&app).await;
         assert_eq!((counts(&app).await, app.stored().len()), ((0, 0), 0), "{what}");
     }
     assert_eq!(ann.reads(room).await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_stored_file_of_another_size_than_was_said_is_415() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    for size in [PNG.len() - 1, PNG.len() + 1] {
+        let place = ann.gets_a_place(room, "image/png", PNG.len()).await.created();
+        // Past the policy, which would not let it.
+        let key = place["fields"]["key"].as_str().unwrap();
+        app.files.put(key, "image/png", of_size(PNG, size).into()).await.unwrap();
+        ann.completes(&place).await.refused(415, "unsupported_media_type");
+    }
+}
+
+#[tokio::test]
+async fn a_posted_file_is_sent_though_the_store_deletes_nothing() {
+    let app = TestApp::adjusted(hang_deletions).await;
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    let mut bobs = bob.connect().await;
+    let place = ann.posts_file(&app, room, "image/png", PNG).await;
+    let began = Instant::now();
+    let sent = ann.completes(&place).await.created();
+    assert_eq!(bobs.receives("receiveFile").await["message"], sent["message"]);
+    assert!(began.elapsed().as_secs() < 5, "nobody waits for the store");
+}
+
+/// Puts a store before the server's that never answers a DELETE.
+fn hang_deletions(config: &mut Config) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let store = config.store.endpoint.replace(address).unwrap();
+    let client = reqwest::Client::new();
+    let forward = move |request: Request| {
+        let (store, client) = (store.clone(), client.clone());
+        async move {
+            let (parts, body) = request.into_parts();
+            if parts.method == Method::DELETE {
+                std::future::pending::<()>().await;
+            }
+            let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+            // With the Host that was signed.
+            let forwarded = client.request(parts.method, format!("{store}{}", parts.uri));
+            let answer = forwarded.headers(parts.headers).body(body).send().await.unwrap();
+            axum::http::Response::from(answer).map(axum::body::Body::new)
+        }
+    };
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    tokio::spawn(async { axum::serve(listener, axum::Router::new().fallback(forward)).await });
+}
+
+#[tokio::test]
+async fn a_place_whose_row_is_not_answered_is_given_all_the_same() {
+    let statements = Statements::default();
+    let app = TestApp::counted(&statements).await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    statements.lose_the_answer_to("INSERT INTO uploads");
+    let place = ann.posts_file(&app, room, "image/png", PNG).await;
+    assert!(statements.has_lost());
+    ann.completes(&place).await.created();
+    assert_eq!(counts(&app).await, (1, 1));
 }
 
 #[tokio::test]
@@ -151,7 +224,23 @@ async fn a_retried_complete_sends_one_message() {
     let ack = socket.acked("sendFile", json!({"uploadId": place["uploadId"]})).await;
     assert_eq!((&ack["message"], &ack["upload"]), (&first["message"], &first["upload"]));
     bobs.has_nothing().await;
-    assert_eq!((counts(&app).await, app.stored().len()), ((1, 1), 1));
+    assert_eq!((counts(&app).await, app.stored().len()), ((1, 1), 2), "the file, and what was posted");
+}
+
+#[tokio::test]
+async fn a_file_whose_commit_is_not_answered_is_there_all_the_same() {
+    let statements = Statements::default();
+    let app = TestApp::counted(&statements).await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let bytes = of_size(PNG, 3000);
+    let place = ann.posts_file(&app, room, "image/png", &bytes).await;
+    statements.lose_the_answer_to("COMMIT");
+    ann.completes(&place).await.refused(503, "database_unavailable");
+    assert!(statements.has_lost());
+    ann.completes(&place).await.ok();
+    assert!(ann.downloads(place["uploadId"].as_str().unwrap()).await == bytes);
+    assert_eq!(counts(&app).await, (1, 1));
 }
 
 #[tokio::test]
@@ -168,7 +257,7 @@ async fn of_eight_completes_at_once_one_sends() {
     assert!(answers.iter().all(|answer| answer.json == answers[0].json), "{statuses:?}");
     bobs.receives("receiveFile").await;
     bobs.has_nothing().await;
-    assert_eq!((counts(&app).await, app.stored().len()), ((1, 1), 1));
+    assert_eq!((counts(&app).await, app.stored().len()), ((1, 1), 2), "the file, and what was posted");
     assert!(ann.downloads(place["uploadId"].as_str().unwrap()).await == of_size(PNG, 50_000));
     app.invariants_hold().await;
 }

@@ -1,15 +1,10 @@
 //! What the hourly `sweep` erases.
 
 use gateway::template::{BUILT_IN, Template};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{PNG, counts, of_size, post_to_store};
+use super::{JPEG, PNG, age_uploads, counts, of_size, post_to_store, sweep};
 use crate::harness::TestApp;
-
-/// Runs the function as its schedule does, and answers what it has erased.
-async fn sweep(app: &TestApp) -> Value {
-    app.invoke("sweep", json!({"detail-type": "Scheduled Event"})).await.unwrap()
-}
 
 #[tokio::test]
 async fn an_upload_that_is_not_completed_in_a_day_is_erased() {
@@ -52,12 +47,61 @@ async fn a_sent_file_stays_and_what_was_posted_beside_it_is_erased() {
     app.files.put(&copy, "image/png", PNG.into()).await.unwrap();
     let direct = ann.sends_file(room, "x.png", "image/png", PNG).await.created();
     assert_eq!(app.stored().len(), 4);
-    app.run("UPDATE uploads SET created_at = UTC_TIMESTAMP(3) - INTERVAL 25 HOUR", ()).await;
+    age_uploads(&app).await;
+    assert_eq!(app.rows::<u64>("SELECT COUNT(*) FROM uploads WHERE swept").await, [0]);
     assert_eq!(sweep(&app).await["uploads"], 0);
     assert_eq!((counts(&app).await, app.stored().len()), ((2, 2), 2));
     assert!(ann.downloads(upload_id).await == bytes);
     assert_eq!(ann.downloads(direct["upload"]["uploadId"].as_str().unwrap()).await, PNG);
+    assert_eq!(app.rows::<u64>("SELECT COUNT(*) FROM uploads WHERE swept").await, [2], "looked at once");
     assert_eq!(sweep(&app).await["uploads"], 0);
+}
+
+#[tokio::test]
+async fn what_is_posted_after_a_refusal_is_erased_a_day_later() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let lie = of_size(JPEG, PNG.len());
+    let place = ann.posts_file(&app, room, "image/png", &lie).await;
+    ann.completes(&place).await.refused(415, "unsupported_media_type");
+    assert_eq!(sweep(&app).await["uploads"], 1);
+    assert_eq!((counts(&app).await, app.stored().len()), ((0, 0), 0));
+    // The policy is still good.
+    assert_eq!(post_to_store(&app, &place, &lie).await, 204);
+    let waiting = ann.posts_file(&app, room, "image/png", PNG).await;
+    sweep(&app).await;
+    assert_eq!(app.stored().len(), 2, "perhaps there is a row in a moment");
+    app.age_stored();
+    sweep(&app).await;
+    assert_eq!(app.stored().len(), 1);
+    ann.completes(&waiting).await.created();
+}
+
+#[tokio::test]
+async fn forty_files_are_erased_in_one_sweep() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    for _ in 0..40 {
+        ann.sends_file(room, "x.png", "image/png", PNG).await.created();
+    }
+    assert_eq!(app.stored().len(), 40);
+    ann.delete(&format!("/api/rooms/{room}")).await.no_content();
+    assert_eq!(sweep(&app).await["uploads"], 40);
+    assert_eq!(app.stored(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_session_that_has_run_out_stays_as_long_as_a_socket_of_it() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let _socket = ann.connect().await;
+    app.run("UPDATE sessions SET expires_at = UTC_TIMESTAMP(3)", ()).await;
+    assert_eq!(sweep(&app).await["sessions"], 0);
+    assert_eq!(app.rows::<u64>("SELECT COUNT(*) FROM connections").await, [1]);
+    app.run("DELETE FROM connections", ()).await;
+    assert_eq!(sweep(&app).await["sessions"], 1);
 }
 
 #[tokio::test]
@@ -94,7 +138,7 @@ async fn an_upload_is_not_forgotten_while_the_store_is_down() {
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
     ann.gets_a_place(room, "image/png", PNG.len()).await.created();
-    app.run("UPDATE uploads SET created_at = UTC_TIMESTAMP(3) - INTERVAL 25 HOUR", ()).await;
+    age_uploads(&app).await;
     app.invoke("sweep", json!({})).await.unwrap_err();
     assert_eq!(counts(&app).await.0, 1);
 }

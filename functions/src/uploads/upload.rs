@@ -4,7 +4,7 @@ use futures_util::{future, stream};
 use lambda_http::http::header;
 use multer::{Constraints, Multipart, SizeLimit};
 use serde_json::{Map, Value};
-use shared::fields::Fields;
+use shared::fields::{FieldError, Fields};
 use shared::uploads::{GivenName, NewFile, NewUpload, THROUGH_A_FUNCTION};
 use shared::{App, Error, Result, uploads};
 
@@ -12,6 +12,8 @@ use crate::http::{self, Request, Response};
 
 /// The field of the form that is the file.
 const FILE: &str = "file";
+/// All of its fields.
+const NAMES: [&str; 6] = [FILE, "roomId", "chatId", "groupId", "caption", "clientMessageId"];
 /// The most bytes of another field: a caption of 8,000 characters has fewer.
 const TEXT_BYTES: u64 = 64 * 1024;
 
@@ -35,12 +37,18 @@ async fn form(request: Request) -> Result<(NewUpload, NewFile)> {
 
     let mut texts = Map::new();
     let mut file = None;
+    let mut wrong = Vec::new();
     while let Some(part) = parts.next_field().await.map_err(refused)? {
-        let Some(name) = part.name().map(str::to_owned) else { continue };
+        // Others, and those without a name, are passed over.
+        let Some(name) = part.name().and_then(|given| NAMES.into_iter().find(|&name| name == given)) else {
+            continue;
+        };
+        if texts.contains_key(name) {
+            wrong.push(error(name, "must be given once"));
+            continue;
+        }
+        let mut text = Value::Bool(true);
         if name == FILE {
-            if file.is_some() {
-                return Err(Error::invalid(FILE, "must be one file"));
-            }
             // A name that is none is as good as no name.
             let given = part.file_name().and_then(|name| GivenName::try_from(name.to_owned()).ok());
             let said = part.content_type().map(ToString::to_string);
@@ -48,16 +56,29 @@ async fn form(request: Request) -> Result<(NewUpload, NewFile)> {
             let said_type = said.filter(|said| said != "application/octet-stream");
             file = Some(NewFile { name: given, said_type, bytes: part.bytes().await.map_err(refused)? });
         } else {
-            texts.insert(name, Value::String(part.text().await.map_err(refused)?));
+            match String::from_utf8(part.bytes().await.map_err(refused)?.into()) {
+                Ok(utf_8) => text = Value::String(utf_8),
+                Err(_) => wrong.push(error(name, "must be UTF-8")),
+            }
+        }
+        texts.insert(name.to_owned(), text);
+    }
+    match (Fields::parse(Value::Object(texts)), file) {
+        (Ok(new), Some(file)) if wrong.is_empty() => Ok((new, file)),
+        (parsed, _) => {
+            // Of each field what was found first.
+            if let Err(Error::InvalidRequest(others)) = parsed {
+                let is_new = |other: &FieldError| !wrong.iter().any(|known| known.field == other.field);
+                let others: Vec<_> = others.into_iter().filter(is_new).collect();
+                wrong.extend(others);
+            }
+            Err(Error::InvalidRequest(wrong))
         }
     }
-    if file.is_some() {
-        texts.insert(FILE.to_owned(), Value::Bool(true));
-    }
-    let new = Fields::parse(Value::Object(texts))?;
-    // Missing, it has just been refused.
-    let file = file.ok_or_else(|| Error::invalid(FILE, "is required"))?;
-    Ok((new, file))
+}
+
+fn error(field: &str, message: &str) -> FieldError {
+    FieldError { field: field.to_owned(), message: message.to_owned() }
 }
 
 /// What is wrong with a form, without repeating any of it.
