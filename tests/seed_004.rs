@@ -5,6 +5,8 @@
 //! sockets of users 2 and 3, which is `identity_mismatch`; PostgreSQL is MySQL here.
 
 use serde_json::{Value, json};
+use shared::channels;
+use shared::page::Page;
 
 use crate::harness::{Person, Socket, TestApp, paths_and_methods};
 
@@ -393,5 +395,30 @@ async fn task_15_what_is_often_asked_for_has_an_index() {
             indexes.iter().any(|(of, key)| of == table && key == columns),
             "{table} ({columns}): {indexes:?}"
         );
+    }
+    // And they are used: a page of many channels is read from the index's end and not sorted.
+    let one = app.of("Acme SN Corp", "1").await;
+    app.run(
+        "INSERT INTO rooms (organization_id, kind, name, capacity, member_count, created_by, created_at, updated_at)
+         WITH RECURSIVE many (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 1000)
+         SELECT u.organization_id, 'channel', CONCAT('z ', a.n, b.n), 1000, 1, u.user_id,
+                '2025-01-07' + INTERVAL a.n SECOND, '2025-01-07'
+         FROM many a JOIN (SELECT 1 AS n UNION ALL SELECT 2) b JOIN users u WHERE u.user_id = '1'",
+        (),
+    )
+    .await;
+    app.run("ANALYZE TABLE rooms", ()).await;
+    let asker = app.user_behind(&one).await;
+    for (number, skipped) in [(1, 0), (3, 20)] {
+        let page = Page { number, size: 10 };
+        let work = app
+            .work(async |db| {
+                let page = channels::list(db, &asker, page).await.unwrap();
+                assert_eq!((page.total, page.data.len()), (2000, 10));
+            })
+            .await;
+        // Each is counted, which takes the index alone.
+        assert!(work.read < 2000 + skipped + 100, "{work:?}");
+        assert!(work.sorted <= 10, "{work:?}");
     }
 }

@@ -58,7 +58,7 @@ pub async fn list(db: &Db, asker: &User, page: Page) -> Result<Paged<Listed>> {
         db,
         "id, name, created_at, updated_at, organization_id",
         "FROM rooms WHERE organization_id = :organization_id AND kind = 'channel'",
-        "created_at DESC, id DESC",
+        &["created_at DESC", "id DESC"],
         params! { "organization_id" => asker.organization_id },
         page,
     )

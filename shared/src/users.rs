@@ -15,7 +15,7 @@ use crate::db::{Db, duplicate_key, stored_enum};
 use crate::error::Thing;
 use crate::fields::{Fields, Missing, Read};
 use crate::friends::FRIENDS;
-use crate::page::{Page, Paged};
+use crate::page::{More, Page, Paged};
 use crate::rate_limit::{self, Limited};
 use crate::text::{line, text_type};
 use crate::{Error, Result};
@@ -410,7 +410,11 @@ pub async fn list(db: &Db, asker: &User, search: &Search) -> Result<Paged<Profil
         "key_pattern" => pattern.as_ref().map(|pattern| pattern.to_lowercase()),
         pattern,
     };
-    Paged::read::<Profile>(db, PROFILE_COLUMNS, &from, "u.user_id", params, search.page).await
+    // Who is online and whose friend is looked up for the users of one page.
+    let columns = format!(", {PROFILE_COLUMNS}");
+    let more = More { columns: &columns, joins: "LEFT JOIN users u ON u.user_id = listed.listed_id" };
+    let (id, order) = ("u.user_id AS listed_id", &["listed_id"]);
+    Paged::read_with::<Profile>(db, id, &from, order, more, params, search.page).await
 }
 
 /// A request to change the own profile; what is absent stays.
