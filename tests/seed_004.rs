@@ -55,9 +55,29 @@ async fn people_and_room_1() -> (TestApp, [Socket; 3]) {
     (app, [one.connect().await, two.connect().await, three.connect().await])
 }
 
-const JOIN_1: &str = r#"{"event": "joinRoom", "data": {"roomId": "1", "userId": 1}}"#;
-const JOIN_2: &str = r#"{"event": "joinRoom", "data": {"roomId": "1", "userId": 2}}"#;
-const JOIN_3: &str = r#"{"event": "joinRoom", "data": {"roomId": "1", "userId": 3}}"#;
+const JOIN_1: &str = r#"{
+"event": "joinRoom",
+"data": {
+"roomId": "1",
+"userId": 1
+}
+}"#;
+
+const JOIN_2: &str = r#"{
+"event": "joinRoom",
+"data": {
+"roomId": "1",
+"userId": 2
+}
+}"#;
+
+const JOIN_3: &str = r#"{
+"event": "joinRoom",
+"data": {
+"roomId": "1",
+"userId": 3
+}
+}"#;
 
 /// Sends a frame as it stands in the seed, without a `ref`, and answers the data of its `ack`.
 async fn acked(socket: &mut Socket, frame: &str) -> Value {
@@ -79,6 +99,24 @@ async fn all_join([one, two, three]: &mut [Socket; 3]) {
     for socket in [one, two] {
         assert_eq!(socket.receives("userJoined").await["userId"], "3");
     }
+}
+
+#[tokio::test]
+async fn join_a_chat_room_by_the_message_of_the_section_on_testing_with_its_numbers() {
+    let (app, [mut one, ..]) = people_and_room_1().await;
+    let mut socket = app.of("Acme SN Corp", "123").await.connect().await;
+    // "Send the following JSON message to join a room"
+    let frame = r#"{
+"event": "joinRoom",
+"data": {
+"roomId": 1,
+"userId": 123
+}
+}"#;
+    assert_eq!(acked(&mut socket, frame).await["roomId"], 1);
+    let told = one.receives("userJoined").await;
+    assert_eq!((&told["roomId"], &told["userId"]), (&json!(1), &json!("123")));
+    refused(&mut one, frame, "identity_mismatch").await;
 }
 
 #[tokio::test]
