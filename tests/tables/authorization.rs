@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::world::{World, events};
+use super::world::{ORGANIZATION, World, events};
 use crate::harness::{Answer, Person, TestApp};
 
 /// What somebody gets who is not who [`World::call`] is for.
@@ -40,9 +40,9 @@ fn rights(function: &str) -> (Gets, Gets, Gets) {
         }
         "get-profile" => (not_found("user_not_found"), Yes, Yes),
         "update-user" => (not_found("user_not_found"), No(403, "role_required"), No(403, "role_required")),
-        "create-chat" | "newChatRoom" | "renew-join-code" => {
-            (Own, No(403, "role_required"), No(403, "role_required"))
-        }
+        "create-chat" | "renew-join-code" => (Own, No(403, "role_required"), No(403, "role_required")),
+        // With Bob invited.
+        "newChatRoom" => (not_found("user_not_found"), No(403, "role_required"), No(403, "role_required")),
         "delete-chat" => (room, No(403, "role_required"), No(403, "role_required")),
         "create-chatroom" => (Own, Own, No(403, "prime_required")),
         "invite" => (room, No(403, "not_room_creator"), No(403, "not_room_creator")),
@@ -157,7 +157,7 @@ async fn nothing_of_an_organization_is_there_for_another() {
 async fn who_is_not_a_member_gets_nothing_of_a_room() {
     let world = World::new(TestApp::start().await).await;
     for function in functions::catalogue().into_keys().filter(|function| world.call(function).is_some()) {
-        let dan = world.app.prime(&format!("dan-{function}")).await;
+        let dan = world.app.of(ORGANIZATION, &format!("dan-{function}")).await;
         asks_in_vain(&world, function, &dan, rights(function).1).await;
     }
     unharmed(&world).await;
@@ -187,17 +187,36 @@ async fn no_event_does_anything_for_who_may_not() {
     let world = World::new(TestApp::start().await).await;
     let mut ann = world.ann.connect().await;
     for event in events(&mut ann).await {
-        let (foreign, outside, lower) = rights(&event);
+        let (foreign, outside, _) = rights(&event);
         let eve = foreign_admin(&world.app, &format!("eve-{event}")).await;
-        let dan = world.app.prime(&format!("dan-{event}")).await;
-        for (person, gets) in [(&eve, foreign), (&dan, outside), (&world.bob, lower)] {
-            let No(_, code) = gets else { continue };
-            let mut socket = person.connect().await;
-            let problem = socket.refused(&event, world.frame(&event), code).await;
-            holds_no_secret(&world, &event, &problem.to_string());
+        let dan = world.app.of(ORGANIZATION, &format!("dan-{event}")).await;
+        for (person, gets) in [(&eve, foreign), (&dan, outside)] {
+            sends_in_vain(&world, &event, person, gets).await;
         }
     }
     unharmed(&world).await;
+}
+
+#[tokio::test]
+async fn an_event_of_a_lower_role_does_not_what_a_higher_one_may() {
+    let world = World::new(TestApp::start().await).await;
+    for event in events(&mut world.ann.connect().await).await {
+        // What Bob may changes the world.
+        let world = World::new(TestApp::start().await).await;
+        sends_in_vain(&world, &event, &world.bob, rights(&event).2).await;
+    }
+}
+
+/// Sends what Ann may send as somebody else, and holds the answer against what they should get.
+async fn sends_in_vain(world: &World, event: &str, person: &Person, gets: Gets) {
+    let answer = person.connect().await.ask(event, world.frame(event)).await;
+    match gets {
+        No(_, code) => assert_eq!(answer["data"]["code"], code, "{event}: {answer}"),
+        Own | Yes => assert_ne!(answer["event"], "error", "{event}: {answer}"),
+    }
+    if !matches!(gets, Yes) {
+        holds_no_secret(world, event, &answer.to_string());
+    }
 }
 
 #[tokio::test]
@@ -210,7 +229,7 @@ async fn no_event_does_anything_on_a_socket_whose_session_has_ended_or_that_has_
             "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) WHERE user_id = ?",
             "DELETE FROM connections WHERE user_id = ?",
         ] {
-            let dan = app.prime(&format!("dan-{event}-{}", end.len())).await;
+            let dan = app.of(ORGANIZATION, &format!("dan-{event}-{}", end.len())).await;
             let mut socket = dan.connect().await;
             app.run(end, (&dan.user_id,)).await;
             socket.refused(&event, world.frame(&event), "unauthenticated").await;

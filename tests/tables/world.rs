@@ -3,10 +3,13 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, Person, ROOM_PASSWORD, Socket, TestApp};
 use crate::uploads::{Form, PNG};
 
+/// Where the world is.
+pub const ORGANIZATION: &str = "World";
+
 /// A small world in which every function and event has something to do.
 pub struct World {
     pub app: TestApp,
-    /// Owner of the room, of the channel and of the group, admin of `public`, prime.
+    /// Owner of the room, of the channel and of the group, admin of the organization, prime.
     pub ann: Person,
     /// A member of the three, nothing more.
     pub bob: Person,
@@ -56,10 +59,10 @@ impl Call {
 
 impl World {
     pub async fn new(app: TestApp) -> Self {
-        let ann = app.prime("ann").await;
-        let bob = app.rich("bob", 1000).await;
-        let carl = app.prime("carl").await;
-        app.set_role(&ann, "admin").await;
+        let ann = app.of(ORGANIZATION, "ann").await;
+        let bob = json!({"userId": "bob", "availCoins": 1000, "organizationName": ORGANIZATION});
+        let bob = app.register(bob).await;
+        let carl = app.of(ORGANIZATION, "carl").await;
         let room = ann.opens_a_room().await;
         bob.joins(room).await.created();
         let said = ann.says(room, "Tea is ready").await.created();
@@ -205,8 +208,8 @@ impl World {
     }
 
     /// What must not cross into another organization, nor to a stranger who gets nothing else.
-    pub fn secrets(&self) -> [&str; 4] {
-        [&self.ann.user_id, &self.bob.user_id, "Tea is ready", &self.file]
+    pub fn secrets(&self) -> [&str; 5] {
+        [&self.ann.user_id, &self.bob.user_id, "Tea is ready", &self.file, "Project Updates"]
     }
 }
 
@@ -223,10 +226,11 @@ impl World {
     pub async fn grow(&self) {
         let many = "WITH RECURSIVE many (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 150)";
         let (ann, room) = (&self.ann.user_id, self.room);
+        let organization = &self.ann.get("/api/profile/me").await.ok()["organization"]["id"];
         let rows = [
             format!(
                 "INSERT INTO users (user_id, organization_id, name, password_hash, role, prime, created_at)
-                 {many} SELECT CONCAT('a', n), 1, CONCAT('a', n), '', 'user', FALSE, UTC_TIMESTAMP(3) FROM many"
+                 {many} SELECT CONCAT('a', n), {organization}, CONCAT('a', n), '', 'user', FALSE, UTC_TIMESTAMP(3) FROM many"
             ),
             format!(
                 "INSERT INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq)
@@ -238,11 +242,11 @@ impl World {
             ),
             format!(
                 "INSERT INTO rooms (organization_id, kind, name, capacity, member_count, created_by, created_at, updated_at)
-                 {many} SELECT 1, 'channel', CONCAT('c', n), 1000, 1, '{ann}', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) FROM many"
+                 {many} SELECT {organization}, 'channel', CONCAT('c', n), 1000, 1, '{ann}', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) FROM many"
             ),
             format!(
                 "INSERT IGNORE INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq)
-                 SELECT id, '{ann}', 'owner', 0, created_at, 0 FROM rooms WHERE organization_id = 1 AND created_by = '{ann}'"
+                 SELECT id, '{ann}', 'owner', 0, created_at, 0 FROM rooms WHERE organization_id = {organization} AND created_by = '{ann}'"
             ),
             format!(
                 "INSERT INTO sessions (session_id, user_id, created_at, expires_at)
