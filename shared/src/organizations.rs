@@ -125,7 +125,9 @@ pub async fn renew_join_code(db: &Db, admin: &User) -> Result<String> {
 }
 
 async fn renew(transaction: &mut Transaction<'static>, admin: &User) -> Result<String> {
-    users::still_admin(transaction, admin).await?;
+    if rank(transaction, admin).await?.0 != Role::Admin {
+        return Err(users::ADMINS);
+    }
     give_code(transaction, admin.organization_id).await
 }
 
@@ -143,6 +145,32 @@ async fn give_code(transaction: &mut Transaction<'static>, organization_id: u64)
 
 fn hash(code: &str) -> Vec<u8> {
     digest::digest(&digest::SHA256, code.as_bytes()).as_ref().to_vec()
+}
+
+/// Holds, until the transaction ends, what a user is in the organization, whatever they were when the request
+/// began: their role, and whether they are prime. The organization's row is taken first: what is made in it
+/// needs that too, and so does every change of a role.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn rank(transaction: &mut Transaction<'static>, user: &User) -> Result<(Role, bool)> {
+    let rank: Option<(Role, bool)> = transaction
+        .exec_first(
+            "SELECT u.role, u.prime FROM organizations o STRAIGHT_JOIN users u ON u.organization_id = o.id
+             WHERE o.id = ? AND u.user_id = ? LOCK IN SHARE MODE",
+            (user.organization_id, &user.user_id),
+        )
+        .await?;
+    rank.ok_or(Error::Unauthenticated)
+}
+
+/// Takes an organization's row, as [`rank`] does, for who locks its users by a statement of their own.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn share(transaction: &mut Transaction<'static>, organization_id: u64) -> Result<()> {
+    let sql = "SELECT 1 FROM organizations WHERE id = ? LOCK IN SHARE MODE";
+    Ok(transaction.exec_drop(sql, (organization_id,)).await?)
 }
 
 /// Locks an organization until the transaction ends: the first lock of every change of a role in it, so

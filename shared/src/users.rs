@@ -1,6 +1,8 @@
 //! Users: who they are, and their profiles (contract section 1). How they register and sign in is in
 //! [`crate::auth`].
 
+use std::collections::BTreeSet;
+
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Params, Transaction, params};
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -32,6 +34,33 @@ text_type!(
         }
     }
 );
+
+/// Users whom a request names: each once, in the order in which they came. At most 1000 can be given.
+#[derive(Debug, Default)]
+pub struct UserIds(pub Vec<UserId>);
+
+impl UserIds {
+    const MOST: usize = 1000;
+}
+
+impl<'de> Deserialize<'de> for UserIds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wrong = |what: String| Err(de::Error::custom(what));
+        let all = match Value::deserialize(deserializer)? {
+            Value::Array(all) if all.len() <= Self::MOST => all,
+            _ => return wrong(format!("must be a list of at most {} userIds", Self::MOST)),
+        };
+        let (mut user_ids, mut seen) = (Vec::with_capacity(all.len()), BTreeSet::new());
+        for (place, user_id) in all.into_iter().enumerate() {
+            match UserId::deserialize(user_id) {
+                Ok(user_id) if seen.insert(user_id.clone()) => user_ids.push(user_id),
+                Ok(_) => {}
+                Err(error) => return wrong(format!("must be userIds, and [{place}] {error}")),
+            }
+        }
+        Ok(Self(user_ids))
+    }
+}
 
 text_type!(
     /// A username: 1 to 64 printable characters, inner spaces allowed, no `@`, not all digits, so
@@ -102,9 +131,12 @@ pub enum Role {
 }
 
 impl Role {
+    /// Those that may make channels, and announce those of others.
+    pub(crate) const CHANNEL_MAKERS: [Self; 2] = [Self::Admin, Self::Moderator];
+
     /// Whether it may make channels, and announce those of others.
     pub fn makes_channels(self) -> bool {
-        self != Self::User
+        Self::CHANNEL_MAKERS.contains(&self)
     }
 }
 
@@ -298,6 +330,9 @@ pub(crate) async fn own_profile(
     row.map(ProfileRow::own).ok_or(Error::NotFound(Thing::User))
 }
 
+/// The refusal of what is for admins.
+pub(crate) const ADMINS: Error = Error::RoleRequired("the organization's admins");
+
 /// Holds, until the transaction ends, that a user is an admin of the organization, whatever they were
 /// when the request began.
 ///
@@ -310,7 +345,7 @@ pub(crate) async fn still_admin(transaction: &mut Transaction<'static>, user: &U
             (&user.user_id,),
         )
         .await?;
-    found.map(drop).ok_or(Error::RoleRequired("the organization's admins"))
+    found.map(drop).ok_or(ADMINS)
 }
 
 /// Checks that all of these are users of the organization.

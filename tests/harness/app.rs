@@ -371,6 +371,14 @@ impl TestApp {
         self.database().await.query(sql).await.unwrap()
     }
 
+    /// A connection with an open transaction that holds what `lock` locks, until it ends.
+    pub async fn holding(&self, lock: &str) -> Conn {
+        let mut holder = self.database().await;
+        holder.query_drop("START TRANSACTION").await.unwrap();
+        holder.query_drop(lock).await.unwrap();
+        holder
+    }
+
     /// Waits until a statement with this text runs, as it goes on to do while a test holds a lock that it
     /// needs. Statements of all tests at one server are seen, so name such a test in `tests/in-process-only`.
     pub async fn until_waiting(&self, statement: &str) {

@@ -110,8 +110,27 @@ async fn to_users(app: &App, user_ids: &[&UserId], event: &Event<'_>) {
     }
 }
 
-/// A channel is there: for the invited users, or with none for its whole organization.
+/// A channel was made: for the invited users, or with none for its whole organization.
 pub async fn new_chat_room(app: &App, room: &Room, invited_users: &[UserId], by: Option<&ConnectionId>) {
+    let sockets = match invited_users {
+        [] => connections::of_organization(&app.db, room.organization_id).await,
+        _ => connections::of_users(&app.db, &invited_users.iter().collect::<Vec<_>>()).await,
+    };
+    match sockets {
+        Ok(sockets) => chat_room(app, room, invited_users, sockets, by).await,
+        // The channel is there all the same, and the list of channels has it.
+        Err(error) => error.log(""),
+    }
+}
+
+/// A channel is there, for these sockets.
+pub async fn chat_room(
+    app: &App,
+    room: &Room,
+    invited_users: &[UserId],
+    sockets: Vec<ConnectionId>,
+    by: Option<&ConnectionId>,
+) {
     let event = Event::NewChatRoom {
         room_id: RoomId(room.id),
         room_name: &room.name,
@@ -119,15 +138,7 @@ pub async fn new_chat_room(app: &App, room: &Room, invited_users: &[UserId], by:
         invited_users,
         chat_room: room,
     };
-    let sockets = match invited_users {
-        [] => connections::of_organization(&app.db, room.organization_id).await,
-        _ => connections::of_users(&app.db, &invited_users.iter().collect::<Vec<_>>()).await,
-    };
-    match sockets {
-        Ok(sockets) => to_others(app, &event, sockets, by).await,
-        // The channel is there all the same, and the list of channels has it.
-        Err(error) => error.log(""),
-    }
+    to_others(app, &event, sockets, by).await;
 }
 
 /// An event for these sockets, but not for the one that made it.

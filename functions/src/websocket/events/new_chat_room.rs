@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use shared::channels::{self, Announcement};
+use shared::channels::{self, Announced, Announcement};
 use shared::connections::ConnectionId;
 use shared::events::Outcome;
 use shared::fields::Fields;
@@ -17,7 +17,11 @@ pub async fn new_chat_room(
     data: Value,
 ) -> Result<Outcome> {
     let announcement: Announcement = Fields::parse(data)?;
-    let room = channels::announce(&app.db, user, Some(connection_id), &announcement).await?;
-    announce::new_chat_room(app, &room, &announcement.invited_users, Some(connection_id)).await;
+    let Announced { room, sockets } = channels::announce(&app.db, user, connection_id, &announcement).await?;
+    let (invited, by) = (announcement.invited_users.as_slice(), Some(connection_id));
+    match sockets {
+        Some(sockets) => announce::chat_room(app, &room, invited, sockets, by).await,
+        None => announce::new_chat_room(app, &room, invited, by).await,
+    }
     Ok(Outcome::Ack(json!({ "roomId": room.id, "chatRoom": room })))
 }

@@ -25,7 +25,7 @@ impl Read for Place {
 pub async fn typing(app: &App, user: &User, connection_id: &ConnectionId, data: Value) -> Result<Outcome> {
     let Place { room_id, user_id } = Fields::parse(data)?;
     user.is(user_id.as_ref())?;
-    let sockets = typing_in::starts(app, user, room_id).await?;
+    let sockets = typing_in::starts(app, user, connection_id, room_id).await?;
     let event = Event::Typing { room_id, user_id: user.user_id.as_str(), name: &user.name };
     announce::to_others(app, &event, sockets, Some(connection_id)).await;
     Ok(Outcome::Ack(json!({ "roomId": room_id })))
@@ -40,7 +40,7 @@ pub async fn stop_typing(
 ) -> Result<Outcome> {
     let Place { room_id, user_id } = Fields::parse(data)?;
     user.is(user_id.as_ref())?;
-    let sockets = typing_in::stops(app, user, room_id).await?;
+    let sockets = typing_in::stops(app, connection_id, room_id).await?;
     let event = Event::StopTyping { room_id, user_id: user.user_id.as_str(), name: &user.name };
     announce::to_others(app, &event, sockets, Some(connection_id)).await;
     Ok(Outcome::Ack(json!({ "roomId": room_id })))
