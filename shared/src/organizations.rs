@@ -27,12 +27,45 @@ fn key(name: &Name) -> String {
     name.as_str().trim().to_lowercase()
 }
 
-/// The organization of this name, if there is one. Once made it stays.
+/// An organization that is there. Once made it stays.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) id: u64,
+    /// Of its present join code, if it has one.
+    code_hash: Option<Vec<u8>>,
+}
+
+impl Known {
+    /// The built-in organization.
+    pub(crate) const PUBLIC: Self = Self { id: PUBLIC, code_hash: None };
+
+    /// Whether a registration with this code gets in, as far as it can be told without a lock.
+    ///
+    /// # Errors
+    /// [`Error::OrganizationClosed`].
+    pub(crate) fn admits(&self, grants: SignupGrants, code: Option<&JoinCode>) -> Result<()> {
+        let hash = code.map(|code| hash(code.as_str()));
+        match grants == SignupGrants::Open || self.id == PUBLIC || (hash.is_some() && hash == self.code_hash)
+        {
+            true => Ok(()),
+            false => Err(Error::OrganizationClosed),
+        }
+    }
+}
+
+/// The organization of this name, if there is one.
 ///
 /// # Errors
 /// The database's.
-pub async fn named(db: &Db, name: &Name) -> Result<Option<u64>> {
-    db.first("SELECT id FROM organizations WHERE name_key = ?", (key(name),)).await
+pub(crate) async fn named(db: &Db, name: &Name) -> Result<Option<Known>> {
+    let found: Option<(u64, Option<Vec<u8>>)> = db
+        .first(
+            "SELECT o.id, j.code_hash FROM organizations o LEFT JOIN join_codes j ON j.organization_id = o.id
+             WHERE o.name_key = ?",
+            (key(name),),
+        )
+        .await?;
+    Ok(found.map(|(id, code_hash)| Known { id, code_hash }))
 }
 
 /// Where a registration has got in.
@@ -100,7 +133,8 @@ async fn make(transaction: &mut Transaction<'static>, name: &Name) -> Result<Mad
     id.map(Made::Before).ok_or_else(|| Error::internal("an organization is neither new nor there"))
 }
 
-/// Holds, until the transaction ends, that this is the organization's present join code.
+/// Holds, until the transaction ends, that this is the organization's present join code: it may have been
+/// renewed while the password was being hashed.
 async fn opens(
     transaction: &mut Transaction<'static>,
     organization_id: u64,
@@ -109,7 +143,8 @@ async fn opens(
     let code = code.ok_or(Error::OrganizationClosed)?;
     let found: Option<u8> = transaction
         .exec_first(
-            "SELECT 1 FROM join_codes WHERE organization_id = ? AND code_hash = ? LOCK IN SHARE MODE",
+            "SELECT 1 FROM organizations o STRAIGHT_JOIN join_codes j ON j.organization_id = o.id
+             WHERE o.id = ? AND j.code_hash = ? LOCK IN SHARE MODE",
             (organization_id, hash(code.as_str())),
         )
         .await?;
@@ -119,7 +154,7 @@ async fn opens(
 /// A new join code of the admin's organization; the one before is void at once.
 ///
 /// # Errors
-/// [`Error::RoleRequired`] unless the user is its admin.
+/// [`Error::RoleRequired`] unless the user is its admin, [`Error::OrganizationOpen`] for `public`.
 pub async fn renew_join_code(db: &Db, admin: &User) -> Result<String> {
     db.transaction(admin, renew).await
 }
@@ -127,6 +162,9 @@ pub async fn renew_join_code(db: &Db, admin: &User) -> Result<String> {
 async fn renew(transaction: &mut Transaction<'static>, admin: &User) -> Result<String> {
     if rank(transaction, admin).await?.0 != Role::Admin {
         return Err(users::ADMINS);
+    }
+    if admin.organization_id == PUBLIC {
+        return Err(Error::OrganizationOpen);
     }
     give_code(transaction, admin.organization_id).await
 }

@@ -59,3 +59,13 @@ async fn who_is_demoted_while_they_wait_renews_no_join_code() {
     renewed.refused(403, "role_required");
     assert_eq!(app.rows::<Vec<u8>>(hashes).await, before);
 }
+
+#[tokio::test]
+async fn public_is_open_and_has_no_join_code() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    ann.post("/api/organization/join-code", json!({})).await.refused(403, "role_required");
+    app.set_role(&ann, "admin").await;
+    ann.post("/api/organization/join-code", json!({})).await.refused(409, "organization_open");
+    assert_eq!(app.rows::<u64>("SELECT COUNT(*) FROM join_codes WHERE organization_id = 1").await, [0]);
+}

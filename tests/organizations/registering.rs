@@ -76,6 +76,13 @@ async fn a_join_code_that_was_of_no_use_is_told() {
     let nameless = json!({"password": "correct horse", "joinCode": "x"});
     let nameless = app.post("/api/auth/register", nameless).await.created();
     assert_eq!(nameless["warnings"].as_array().unwrap().len(), 1);
+    for public in ["public", "Public "] {
+        let open = registers(&app, public, json!({"joinCode": "x"})).await.created();
+        assert_eq!((place(&open).0, open["warnings"].as_array().unwrap().len()), ("public", 1));
+    }
+    // One that opened a door, or might have, needs no words.
+    let entered = registers(&app, &club, json!({"joinCode": misspelt["joinCode"]})).await.created();
+    assert_eq!((place(&entered).1, &entered["warnings"]), ("user", &json!([])));
 }
 
 #[tokio::test]
