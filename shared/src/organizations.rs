@@ -10,7 +10,7 @@ use mysql_async::{Transaction, params};
 use crate::auth::random_token;
 use crate::config::SignupGrants;
 use crate::db::Db;
-use crate::text::{line, text_type};
+use crate::text::{key, line, text_type};
 use crate::users::{self, Name, Role, User};
 use crate::{Error, Result, time};
 
@@ -21,11 +21,6 @@ text_type!(
     /// Whatever was sent as a join code; a wrong one opens nothing.
     JoinCode, |code| line(code, 1..=1024)
 );
-
-/// What names compare by: without case, and without spaces around them.
-fn key(name: &Name) -> String {
-    name.as_str().trim().to_lowercase()
-}
 
 /// An organization that is there. Once made it stays.
 #[derive(Debug)]
@@ -62,7 +57,7 @@ pub(crate) async fn named(db: &Db, name: &Name) -> Result<Option<Known>> {
         .first(
             "SELECT o.id, j.code_hash FROM organizations o LEFT JOIN join_codes j ON j.organization_id = o.id
              WHERE o.name_key = ?",
-            (key(name),),
+            (key(name.as_str()),),
         )
         .await?;
     Ok(found.map(|(id, code_hash)| Known { id, code_hash }))
@@ -120,7 +115,7 @@ async fn make(transaction: &mut Transaction<'static>, name: &Name) -> Result<Mad
         .exec_drop(
             "INSERT INTO organizations (name, name_key, created_at) VALUES (?, ?, ?)
              ON DUPLICATE KEY UPDATE name_key = name_key",
-            (name.as_str().trim(), key(name), time::now()),
+            (name.as_str().trim(), key(name.as_str()), time::now()),
         )
         .await?;
     if transaction.affected_rows() == 1 {
@@ -128,7 +123,10 @@ async fn make(transaction: &mut Transaction<'static>, name: &Name) -> Result<Mad
         return id.map(Made::Now).ok_or_else(|| Error::internal("a new organization has no id"));
     }
     let id: Option<u64> = transaction
-        .exec_first("SELECT id FROM organizations WHERE name_key = ? LOCK IN SHARE MODE", (key(name),))
+        .exec_first(
+            "SELECT id FROM organizations WHERE name_key = ? LOCK IN SHARE MODE",
+            (key(name.as_str()),),
+        )
         .await?;
     id.map(Made::Before).ok_or_else(|| Error::internal("an organization is neither new nor there"))
 }

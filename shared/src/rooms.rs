@@ -12,7 +12,7 @@ use crate::error::Thing;
 use crate::fields::{Fields, Missing, Read, WholeNumber};
 use crate::members::RoomRole;
 use crate::rate_limit::{self, Limited};
-use crate::text::{line, text_type};
+use crate::text::{name, text_type};
 use crate::users::{User, UserId};
 use crate::{Error, Result, organizations, time};
 
@@ -38,10 +38,7 @@ impl From<RoomId> for Value {
 
 text_type!(
     /// A room's name: 1 to 100 characters.
-    RoomName, |name| match line(name, 1..=100)? {
-        name if name.trim().is_empty() => Err("must not be blank".to_owned()),
-        name => Ok(name),
-    }
+    RoomName, |text| name(text, 1..=100)
 );
 
 /// The door by which one gets in.

@@ -19,7 +19,7 @@ use crate::fields::{Fields, Missing, Read};
 use crate::friends::FRIENDS;
 use crate::page::{More, Page, Paged};
 use crate::rate_limit::{self, Limited};
-use crate::text::{line, text_type};
+use crate::text::{key, line, name, text_type};
 use crate::{Error, Result};
 
 text_type!(
@@ -65,13 +65,14 @@ impl<'de> Deserialize<'de> for UserIds {
 text_type!(
     /// A username: 1 to 64 printable characters, inner spaces allowed, no `@`, not all digits, so
     /// that it is taken neither for an e-mail address nor for an id.
-    Username, |name| {
-        let name = line(name, 1..=64)?;
+    Username, |text| {
+        let text = name(text, 1..=64)?;
+        let key = key(&text);
         match () {
-            () if name.trim() != name => Err("must not begin or end with a space".to_owned()),
-            () if name.contains('@') => Err("must have no @".to_owned()),
-            () if name.chars().all(|c| c.is_ascii_digit()) => Err("must not be all digits".to_owned()),
-            () => Ok(name),
+            () if text.trim() != text => Err("must not begin or end with a space".to_owned()),
+            () if key.contains('@') => Err("must have no @".to_owned()),
+            () if key.chars().all(|c| c.is_ascii_digit()) => Err("must not be all digits".to_owned()),
+            () => Ok(text),
         }
     }
 );
@@ -85,6 +86,10 @@ text_type!(
             Some((local, domain))
                 if !local.is_empty() && !domain.is_empty() && !domain.contains('@') && !email.contains(char::is_whitespace) =>
             {
+                // Its key would not fit its column.
+                if key(&email).chars().count() > 700 {
+                    return Err("must be written in plainer characters".to_owned());
+                }
                 Ok(email)
             }
             _ => Err("must be an e-mail address".to_owned()),
@@ -107,10 +112,7 @@ text_type!(
 
 text_type!(
     /// A name to show: 1 to 100 characters.
-    Name, |name| match line(name, 1..=100)? {
-        name if name.trim().is_empty() => Err("must not be blank".to_owned()),
-        name => Ok(name),
-    }
+    Name, |text| name(text, 1..=100)
 );
 
 text_type!(
@@ -413,15 +415,29 @@ impl Read for Search {
 impl Prefix {
     /// The pattern for `LIKE … ESCAPE '!'` of what begins so, `%` and `_` being themselves.
     fn pattern(&self) -> String {
-        let mut pattern = String::with_capacity(self.0.len() + 1);
-        for c in self.0.chars() {
-            if matches!(c, '!' | '%' | '_') {
-                pattern.push('!');
-            }
-            pattern.push(c);
-        }
-        pattern + "%"
+        pattern(&self.0)
     }
+
+    /// The same for the key of what begins so.
+    fn key_pattern(&self) -> String {
+        let mut key = key(&self.0);
+        // Between two words, and no part of a key that stands alone.
+        if !key.is_empty() && self.0.ends_with(char::is_whitespace) {
+            key.push(' ');
+        }
+        pattern(&key)
+    }
+}
+
+fn pattern(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        if matches!(c, '!' | '%' | '_') {
+            pattern.push('!');
+        }
+        pattern.push(c);
+    }
+    pattern + "%"
 }
 
 /// A page of the users of the asker's organization, by userId. A username and a name begin with the
@@ -442,7 +458,7 @@ pub async fn list(db: &Db, asker: &User, search: &Search) -> Result<Paged<Profil
     let params = params! {
         "asker" => &asker.user_id,
         "organization_id" => asker.organization_id,
-        "key_pattern" => pattern.as_ref().map(|pattern| pattern.to_lowercase()),
+        "key_pattern" => search.prefix.as_ref().map(Prefix::key_pattern),
         pattern,
     };
     // Who is online and whose friend is looked up for the users of one page.
@@ -563,9 +579,9 @@ async fn apply(
                 "name" => change.name.as_ref(),
                 "device_id" => change.device_id.as_ref(),
                 "username" => change.username.as_ref(),
-                "username_key" => change.username.as_ref().map(|name| name.as_str().to_lowercase()),
+                "username_key" => change.username.as_ref().map(|name| key(name.as_str())),
                 "email" => change.email.as_ref(),
-                "email_key" => change.email.as_ref().map(|email| email.as_str().to_lowercase()),
+                "email_key" => change.email.as_ref().map(|email| key(email.as_str())),
                 "phone" => change.phone.as_ref(),
                 "password_hash" => rehashed.map(|rehashed| &rehashed.new),
                 "user_id" => &user.user_id,

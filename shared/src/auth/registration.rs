@@ -11,6 +11,7 @@ use crate::config::SignupGrants;
 use crate::fields::{Fields, Flag, Missing, Read, WholeNumber};
 use crate::organizations::{self, Entered, JoinCode, Known};
 use crate::rate_limit::{self, Limited};
+use crate::text::key;
 use crate::users::{self, DeviceId, Email, Name, OwnProfile, Phone, Role, UserId, Username};
 use crate::{Error, Result, coins, time};
 
@@ -180,9 +181,9 @@ async fn insert(
                 organization_id,
                 role,
                 "username" => registration.username.as_ref(),
-                "username_key" => registration.username.as_ref().map(|name| name.as_str().to_lowercase()),
+                "username_key" => registration.username.as_ref().map(|name| key(name.as_str())),
                 "email" => registration.email.as_ref(),
-                "email_key" => registration.email.as_ref().map(|email| email.as_str().to_lowercase()),
+                "email_key" => registration.email.as_ref().map(|email| key(email.as_str())),
                 "phone" => registration.phone.as_ref(),
                 "name" => &new.name,
                 "device_id" => registration.device_id.as_ref(),
