@@ -115,6 +115,25 @@ async fn overtaken(app: &TestApp, bob: &Person, frames: &[(&str, Value)], change
     }
 }
 
+#[tokio::test]
+async fn a_logout_that_is_answered_while_typing_is_counted_leaves_none() {
+    let app = TestApp::start().await;
+    let (_, mut anns, bob, channel) = a_channel_of_bobs(&app).await;
+    let mut bobs = bob.connect().await;
+    bobs.acked("typing", json!({"roomId": channel})).await;
+    anns.receives("typing").await;
+    // The next window.
+    app.run("UPDATE rate_limits SET tally = tally - (2000 << 20) WHERE name = 'typing'", ()).await;
+    let mut holder = app.holding("SELECT 1 FROM rate_limits WHERE name = 'typing' FOR UPDATE").await;
+    bobs.send("typing", json!({"roomId": channel})).await;
+    // Not the frame's, which does not wait.
+    app.until_waiting("'typing'").await;
+    app.run(END, (&bob.user_id,)).await;
+    holder.query_drop("ROLLBACK").await.unwrap();
+    assert_eq!(bobs.receives("error").await["code"], "unauthenticated");
+    anns.has_nothing().await;
+}
+
 /// Ann, the founder, with a socket, and Bob, a moderator who has made a channel that both are in.
 async fn a_channel_of_bobs(app: &TestApp) -> (Person, Socket, Person, u64) {
     let (ann, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
