@@ -6,6 +6,8 @@
 //! id; PostgreSQL is MySQL here.
 
 use serde_json::{Value, json};
+use shared::channels;
+use shared::page::Page;
 
 use crate::harness::{Person, Socket, TestApp, paths_and_methods};
 
@@ -54,9 +56,29 @@ async fn people_and_room_1() -> (TestApp, [Socket; 3]) {
     (app, [one.connect().await, two.connect().await, three.connect().await])
 }
 
-const JOIN_1: &str = r#"{"event": "joinRoom", "data": {"roomId": "1", "userId": 1}}"#;
-const JOIN_2: &str = r#"{"event": "joinRoom", "data": {"roomId": "1", "userId": 2}}"#;
-const JOIN_3: &str = r#"{"event": "joinRoom", "data": {"roomId": "1", "userId": 3}}"#;
+const JOIN_1: &str = r#"{
+"event": "joinRoom",
+"data": {
+"roomId": "1",
+"userId": 1
+}
+}"#;
+
+const JOIN_2: &str = r#"{
+"event": "joinRoom",
+"data": {
+"roomId": "1",
+"userId": 2
+}
+}"#;
+
+const JOIN_3: &str = r#"{
+"event": "joinRoom",
+"data": {
+"roomId": "1",
+"userId": 3
+}
+}"#;
 
 /// Sends a frame as it stands in the seed, without a `ref`, and answers the data of its `ack`.
 async fn acked(socket: &mut Socket, frame: &str) -> Value {
@@ -78,6 +100,24 @@ async fn all_join([one, two, three]: &mut [Socket; 3]) {
     for socket in [one, two] {
         assert_eq!(socket.receives("userJoined").await["userId"], "3");
     }
+}
+
+#[tokio::test]
+async fn join_a_chat_room_by_the_message_of_the_section_on_testing_with_its_numbers() {
+    let (app, [mut one, ..]) = people_and_room_1().await;
+    let mut socket = app.of("Acme SN Corp", "123").await.connect().await;
+    // "Send the following JSON message to join a room"
+    let frame = r#"{
+"event": "joinRoom",
+"data": {
+"roomId": 1,
+"userId": 123
+}
+}"#;
+    assert_eq!(acked(&mut socket, frame).await["roomId"], 1);
+    let told = one.receives("userJoined").await;
+    assert_eq!((&told["roomId"], &told["userId"]), (&json!(1), &json!("123")));
+    refused(&mut one, frame, "identity_mismatch").await;
 }
 
 #[tokio::test]
@@ -430,5 +470,30 @@ async fn task_15_what_is_often_asked_for_has_an_index() {
             indexes.iter().any(|(of, key)| of == table && key == columns),
             "{table} ({columns}): {indexes:?}"
         );
+    }
+    // And they are used: a page of many channels is read from the index's end and not sorted.
+    let one = app.of("Acme SN Corp", "1").await;
+    app.run(
+        "INSERT INTO rooms (organization_id, kind, name, capacity, member_count, created_by, created_at, updated_at)
+         WITH RECURSIVE many (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 1000)
+         SELECT u.organization_id, 'channel', CONCAT('z ', a.n, b.n), 1000, 1, u.user_id,
+                '2025-01-07' + INTERVAL a.n SECOND, '2025-01-07'
+         FROM many a JOIN (SELECT 1 AS n UNION ALL SELECT 2) b JOIN users u WHERE u.user_id = '1'",
+        (),
+    )
+    .await;
+    app.run("ANALYZE TABLE rooms", ()).await;
+    let asker = app.user_behind(&one).await;
+    for (number, skipped) in [(1, 0), (3, 20)] {
+        let page = Page { number, size: 10 };
+        let work = app
+            .work(async |db| {
+                let page = channels::list(db, &asker, page).await.unwrap();
+                assert_eq!((page.total, page.data.len()), (2000, 10));
+            })
+            .await;
+        // Each is counted, which takes the index alone.
+        assert!(work.read < 2000 + skipped + 100, "{work:?}");
+        assert!(work.sorted <= 10, "{work:?}");
     }
 }

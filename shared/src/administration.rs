@@ -68,7 +68,7 @@ async fn apply(
         rows.iter().filter(here).find(|row| row.user_id == user_id.as_str())
     };
     if of(&asker.user_id).is_none_or(|admin| admin.role != Role::Admin) {
-        return Err(Error::RoleRequired("the organization's admins"));
+        return Err(users::ADMINS);
     }
     if grants == SignupGrants::Closed && (change.prime.is_some() || change.coins.is_some()) {
         return Err(Error::RoleRequired("the operator"));

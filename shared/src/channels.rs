@@ -2,11 +2,9 @@
 //! out is in [`crate::members`], as for every room.
 
 use chrono::NaiveDateTime;
-use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::prelude::FromRow;
 use mysql_async::{Transaction, params};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::app::App;
 use crate::connections::{self, ConnectionId};
@@ -15,14 +13,12 @@ use crate::error::Thing;
 use crate::fields::{Fields, Missing, Read, WholeNumber};
 use crate::page::{Page, Paged};
 use crate::rate_limit::{self, Limited, Standing};
-use crate::rooms::{COLUMNS, Room, RoomId, RoomName};
-use crate::users::{self, User, UserId};
-use crate::{Error, Result, time};
+use crate::rooms::{self, COLUMNS, Kind, Room, RoomId, RoomName};
+use crate::users::{self, Role, User, UserId, UserIds};
+use crate::{Error, Result, organizations, time};
 
 /// How many members a channel holds.
 pub const CAPACITY: u32 = 1000;
-/// The most users that one announcement can name.
-const MOST_INVITED: usize = CAPACITY as usize;
 
 const MAKERS: Error = Error::RoleRequired("the organization's admins and moderators");
 
@@ -58,7 +54,7 @@ pub async fn list(db: &Db, asker: &User, page: Page) -> Result<Paged<Listed>> {
         db,
         "id, name, created_at, updated_at, organization_id",
         "FROM rooms WHERE organization_id = :organization_id AND kind = 'channel'",
-        "created_at DESC, id DESC",
+        &["created_at DESC", "id DESC"],
         params! { "organization_id" => asker.organization_id },
         page,
     )
@@ -91,28 +87,40 @@ async fn insert(
     transaction: &mut Transaction<'static>,
     (creator, by, name): (&User, Option<&ConnectionId>, &RoomName),
 ) -> Result<Room> {
-    let now = time::now();
-    transaction
-        .exec_drop(
-            "INSERT INTO rooms (organization_id, kind, name, capacity, member_count, created_by, created_at,
-                                updated_at)
-             SELECT organization_id, 'channel', :name, :capacity, 1, user_id, :now, :now
-             FROM users WHERE user_id = :creator AND role IN ('admin', 'moderator') LOCK IN SHARE MODE",
-            params! { name, "capacity" => CAPACITY, now, "creator" => &creator.user_id },
-        )
-        .await?;
-    let room_id = transaction.last_insert_id().ok_or(MAKERS)?;
+    if !organizations::rank(transaction, creator).await?.0.makes_channels() {
+        return Err(MAKERS);
+    }
     connections::still_open(transaction, by).await?;
-    transaction
-        .exec_drop(
-            "INSERT INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq)
-             VALUES (?, ?, 'owner', 0, ?, 0)",
-            (room_id, &creator.user_id, now),
-        )
-        .await?;
-    let room: Option<Room> =
-        transaction.exec_first(format!("SELECT {COLUMNS} FROM rooms WHERE id = ?"), (room_id,)).await?;
-    room.ok_or_else(|| Error::internal("a room just inserted is not there"))
+    let new = rooms::New {
+        kind: Kind::Channel,
+        name: name.as_str(),
+        password_hash: None,
+        capacity: CAPACITY,
+        creator,
+        others: &[],
+    };
+    rooms::insert(transaction, new).await
+}
+
+/// Deletes a channel with its messages. Answers its members.
+///
+/// # Errors
+/// [`Error::NotFound`] when the organization has no such channel, [`Error::RoleRequired`] unless the
+/// user is an admin.
+pub async fn delete(db: &Db, admin: &User, room_id: RoomId) -> Result<Vec<UserId>> {
+    db.transaction((admin, room_id), erase).await
+}
+
+async fn erase(
+    transaction: &mut Transaction<'static>,
+    (admin, room_id): (&User, RoomId),
+) -> Result<Vec<UserId>> {
+    let room = rooms::lock(transaction, admin.organization_id, room_id).await?;
+    if room.kind != Kind::Channel {
+        return Err(Error::NotFound(Thing::Room));
+    }
+    users::still_admin(transaction, admin).await?;
+    rooms::erase(transaction, room_id).await
 }
 
 /// A channel to be announced, and to be made first when there is none.
@@ -136,63 +144,58 @@ impl Read for Announcement {
         let organization_id = fields.optional("organizationId");
         Ok(Self {
             room_name: room_name?,
-            invited_users: invited_users?.map(|Invited(user_ids)| user_ids).unwrap_or_default(),
+            invited_users: invited_users?.map(|UserIds(user_ids)| user_ids).unwrap_or_default(),
             room_id: room_id?,
             organization_id: organization_id?.map(|WholeNumber(id)| id),
         })
     }
 }
 
-struct Invited(Vec<UserId>);
-
-impl<'de> Deserialize<'de> for Invited {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut user_ids = Vec::new();
-        match Value::deserialize(deserializer)? {
-            Value::Array(all) if all.len() <= MOST_INVITED => {
-                for one in all {
-                    let one = UserId::deserialize(one);
-                    user_ids.push(
-                        one.map_err(|error| D::Error::custom(format!("must have userIds: each {error}")))?,
-                    );
-                }
-            }
-            _ => return Err(D::Error::custom(format!("must be an array of at most {MOST_INVITED} userIds"))),
-        }
-        let mut seen = std::collections::BTreeSet::new();
-        user_ids.retain(|user_id| seen.insert(user_id.clone()));
-        Ok(Self(user_ids))
-    }
+/// The channel of an announcement.
+#[derive(Debug)]
+pub struct Announced {
+    /// The channel.
+    pub room: Room,
+    /// Who is to hear of one that was there. Of a new one it is asked after its commit.
+    pub sockets: Option<Vec<ConnectionId>>,
 }
 
 /// Makes the channel of an announcement, unless it is there already. `by` is the socket that asks.
 ///
 /// # Errors
 /// [`Error::NotFound`] for another organization or one of its users, [`Error::RoleRequired`] unless the
-/// user is an admin or a moderator, or the creator of a channel that is there.
+/// user is an admin or a moderator, or the creator of a channel that is there, [`Error::Unauthenticated`] when
+/// the socket's session has ended meanwhile.
 pub async fn announce(
     db: &Db,
     user: &User,
-    by: Option<&ConnectionId>,
+    by: &ConnectionId,
     announcement: &Announcement,
-) -> Result<Room> {
-    if announcement.organization_id.is_some_and(|id| id != user.organization_id) {
+) -> Result<Announced> {
+    let Announcement { room_name, invited_users, room_id, organization_id } = announcement;
+    if organization_id.is_some_and(|id| id != user.organization_id) {
         return Err(Error::NotFound(Thing::Organization));
     }
-    let there = match announcement.room_id {
+    let there = match *room_id {
         Some(room_id) => find(db, user, room_id).await?,
         None => None,
     };
-    // For a new channel it is asked again where it counts.
+    // Asked again where it counts.
     let is_creator = there.as_ref().is_some_and(|room| room.created_by == user.user_id.as_str());
     if !is_creator && !user.role.makes_channels() {
         return Err(MAKERS);
     }
     // Users stay in their organization for good, so this need not stand in the transaction.
-    users::all_of(db, user.organization_id, &announcement.invited_users).await?;
+    users::all_of(db, user.organization_id, invited_users).await?;
     match there {
-        Some(room) => Ok(room),
-        None => create(db, user, by, &announcement.room_name).await,
+        Some(room) => {
+            let sockets = audience(db, by, RoomId(room.id), invited_users).await?;
+            Ok(Announced { room, sockets: Some(sockets) })
+        }
+        None => {
+            let room = create(db, user, Some(by), room_name).await?;
+            Ok(Announced { room, sockets: None })
+        }
     }
 }
 
@@ -202,9 +205,48 @@ async fn find(db: &Db, user: &User, room_id: RoomId) -> Result<Option<Room>> {
     db.first(&sql, (room_id, user.organization_id)).await
 }
 
+/// The sockets of those who hear of a channel that is there: the invited, or with none the whole
+/// organization. It is the last that is asked before they are told, and it asks for the right to tell them too.
+async fn audience(
+    db: &Db,
+    by: &ConnectionId,
+    room_id: RoomId,
+    invited: &[UserId],
+) -> Result<Vec<ConnectionId>> {
+    let places = |count| vec!["?"; count].join(", ");
+    let may = format!("(u.role IN ({}) OR r.created_by = u.user_id)", places(Role::CHANNEL_MAKERS.len()));
+    let hears = match invited {
+        [] => String::new(),
+        invited => format!("AND i.user_id IN ({})", places(invited.len())),
+    };
+    let sql = format!(
+        "SELECT {may} AS may, o.connection_id
+         FROM connections c STRAIGHT_JOIN users u ON u.user_id = c.user_id
+         LEFT JOIN rooms r ON r.id = ? AND r.organization_id = u.organization_id
+         LEFT JOIN (users i JOIN connections o ON o.user_id = i.user_id AND o.expires_at > UTC_TIMESTAMP(3))
+           ON i.organization_id = r.organization_id {hears} AND {may}
+         WHERE c.connection_id = ? AND c.expires_at > UTC_TIMESTAMP(3)"
+    );
+    let makers = || Role::CHANNEL_MAKERS.map(Into::into);
+    let mut params: Vec<mysql_async::Value> = makers().to_vec();
+    params.push(room_id.into());
+    params.extend(invited.iter().map(mysql_async::Value::from));
+    params.extend(makers());
+    params.push(by.into());
+    let rows: Vec<(Option<bool>, Option<String>)> = db.rows(&sql, params).await?;
+    match rows.first() {
+        None => Err(Error::Unauthenticated),
+        Some((None, _)) => Err(Error::NotFound(Thing::Room)),
+        Some((Some(false), _)) => Err(MAKERS),
+        Some((Some(true), _)) => {
+            Ok(rows.into_iter().filter_map(|(_, id)| id.map(ConnectionId::new)).collect())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

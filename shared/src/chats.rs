@@ -61,7 +61,7 @@ pub async fn list(db: &Db, user: &User, page: Page) -> Result<Paged<Chat>> {
         "r.id, r.kind AS room_kind, r.name AS room_name, r.capacity, r.member_count, r.created_by,
          r.organization_id, r.last_seq, r.created_at AS room_created_at, r.updated_at, m.read_seq",
         "FROM room_members m STRAIGHT_JOIN rooms r ON r.id = m.room_id WHERE m.user_id = :user_id",
-        "r.updated_at DESC, r.id DESC",
+        &["updated_at DESC", "id DESC"],
         More { columns: &columns, joins },
         params! { "user_id" => &user.user_id },
         page,

@@ -196,9 +196,9 @@ pub struct Entry {
 pub async fn list(db: &Db, user: &User, page: Page) -> Result<Paged<Entry>> {
     Paged::read::<Entry>(
         db,
-        "l.delta, l.balance_after, l.reason, l.room_id, l.created_at",
+        "l.id, l.delta, l.balance_after, l.reason, l.room_id, l.created_at",
         "FROM coin_ledger l WHERE l.user_id = :user_id",
-        "l.id DESC",
+        &["id DESC"],
         params! { "user_id" => &user.user_id },
         page,
     )

@@ -257,31 +257,30 @@ pub struct Audience {
     pub sockets: Vec<ConnectionId>,
 }
 
-/// The sockets of a room of at most 50 members, for one of them (contract section 4: `typing` and
-/// `messageRead`).
+/// The sockets of a room of at most 50 members, for one of them, whose socket asks (contract section 4: `typing`
+/// and `messageRead`). It is the last that is asked before they are told, and it begins with the asker's own
+/// socket: one that ended just before tells nobody.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::NotAMember`].
-pub async fn of_small_room(db: &Db, member: &User, room_id: RoomId) -> Result<Audience> {
-    let rows: Vec<(Option<u64>, Option<String>)> = db
+/// [`Error::Unauthenticated`], [`Error::NotFound`], [`Error::NotAMember`].
+pub async fn of_small_room(db: &Db, by: &ConnectionId, room_id: RoomId) -> Result<Audience> {
+    let rows: Vec<(Option<u64>, Option<u64>, Option<String>)> = db
         .rows(
-            "SELECT me.read_seq, c.connection_id
-             FROM rooms r
-             LEFT JOIN room_members me ON me.room_id = r.id AND me.user_id = :user_id
-             LEFT JOIN (room_members m JOIN connections c
-                        ON c.user_id = m.user_id AND c.expires_at > UTC_TIMESTAMP(3))
+            "SELECT r.id, me.read_seq, o.connection_id
+             FROM connections c STRAIGHT_JOIN users u ON u.user_id = c.user_id
+             LEFT JOIN rooms r ON r.id = :room_id AND r.organization_id = u.organization_id
+             LEFT JOIN room_members me ON me.room_id = r.id AND me.user_id = u.user_id
+             LEFT JOIN (room_members m JOIN connections o
+                        ON o.user_id = m.user_id AND o.expires_at > UTC_TIMESTAMP(3))
                ON m.room_id = r.id AND r.member_count <= :small AND me.user_id IS NOT NULL
-             WHERE r.id = :room_id AND r.organization_id = :organization_id",
-            params! {
-                room_id,
-                "user_id" => &member.user_id,
-                "organization_id" => member.organization_id,
-                "small" => SMALL_ROOM,
-            },
+             WHERE c.connection_id = :by AND c.expires_at > UTC_TIMESTAMP(3)",
+            params! { room_id, by, "small" => SMALL_ROOM },
         )
         .await?;
-    let (read_seq, _) = rows.first().ok_or(Error::NotFound(Thing::Room))?;
+    let (room, read_seq, _) = rows.first().ok_or(Error::Unauthenticated)?;
+    room.ok_or(Error::NotFound(Thing::Room))?;
     let read_seq = read_seq.ok_or(Error::NotAMember)?;
-    let sockets = rows.into_iter().filter_map(|(_, connection_id)| connection_id.map(ConnectionId)).collect();
+    let sockets =
+        rows.into_iter().filter_map(|(.., connection_id)| connection_id.map(ConnectionId)).collect();
     Ok(Audience { read_seq, sockets })
 }

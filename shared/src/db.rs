@@ -1,6 +1,7 @@
 //! MySQL: the pool, transactions that survive a deadlock, and errors of the server as [`Error`]s.
 //!
-//! The order of locks is the same everywhere: the room, then users by id, then the rest.
+//! The order of locks is the same everywhere: the organization, the room, users by id, the rest. Who makes a
+//! room, whose row has the organization's by a foreign key, takes that first.
 
 use std::time::Duration;
 

@@ -11,7 +11,7 @@ use crate::messages::{self, Draft, Sender, Sent, Words};
 use crate::rate_limit::{self, Limited};
 use crate::rooms::{self, Kind, RoomId};
 use crate::users::{User, UserId};
-use crate::{Error, Result};
+use crate::{Error, Result, organizations};
 
 const CAPACITY: u32 = 2;
 
@@ -157,9 +157,11 @@ async fn open(
     (sender, other, words): (&User, &UserId, &Words),
 ) -> Result<Opened> {
     let (lesser, greater) = pair(&sender.user_id, other);
+    organizations::share(transaction, sender.organization_id).await?;
     let names: Vec<(String, String)> = transaction
         .exec(
-            "SELECT user_id, name FROM users WHERE user_id IN (:lesser, :greater) ORDER BY user_id FOR UPDATE",
+            "SELECT user_id, name FROM users FORCE INDEX (PRIMARY)
+             WHERE user_id IN (:lesser, :greater) ORDER BY user_id FOR UPDATE",
             params! { lesser, greater },
         )
         .await?;
@@ -179,6 +181,7 @@ async fn open(
     let new = rooms::New {
         kind: Kind::Direct,
         name: &format!("{} & {}", short(&sender.name), short(other_name)),
+        password_hash: None,
         capacity: CAPACITY,
         creator: sender,
         others: &[other],

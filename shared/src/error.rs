@@ -122,6 +122,9 @@ pub enum Error {
     /// 409: an organization keeps an admin.
     #[error("This is the organization's last admin: make another one first.")]
     LastAdmin,
+    /// 409: a join code for an organization that has no door.
+    #[error("`public` is open to everybody: there is nothing that a join code would open.")]
+    OrganizationOpen,
     /// 409: the same `idempotencyKey` with another grant.
     #[error("This idempotencyKey was used for another change of coins: send a new one.")]
     IdempotencyKeyReused,
@@ -198,6 +201,7 @@ impl Error {
             Self::AlreadyFriends => (409, "already_friends"),
             Self::FriendRequestExists => (409, "friend_request_exists"),
             Self::LastAdmin => (409, "last_admin"),
+            Self::OrganizationOpen => (409, "organization_open"),
             Self::IdempotencyKeyReused => (409, "idempotency_key_reused"),
             Self::ClientMessageIdReused => (409, "client_message_id_reused"),
             Self::PayloadTooLarge { .. } => (413, "payload_too_large"),

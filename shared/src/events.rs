@@ -113,6 +113,32 @@ pub enum Event<'a> {
     },
 }
 
+impl Event<'_> {
+    /// The names of all of them.
+    pub const NAMES: [&'static str; 20] = [
+        "userJoined",
+        "userLeft",
+        "removedFromRoom",
+        "roomDeleted",
+        "invitation",
+        "groupCreated",
+        "addedToGroup",
+        "sessionRevoked",
+        "friendRequest",
+        "friendRequestAnswered",
+        "presence",
+        "receiveMessage",
+        "receiveFile",
+        "messageEdited",
+        "messageDeleted",
+        "messageReaction",
+        "newChatRoom",
+        "typing",
+        "stopTyping",
+        "messageRead",
+    ];
+}
+
 /// The answer to one frame, for the socket that sent it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Answer<'a> {

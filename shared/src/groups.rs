@@ -1,11 +1,7 @@
 //! Groups: rooms that their owner and moderators fill (contract section 2).
 
-use std::collections::BTreeSet;
-
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Params, Row, Transaction, Value, params};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
 
 use crate::connections::{self, ConnectionId};
 use crate::db::Db;
@@ -13,7 +9,7 @@ use crate::error::Thing;
 use crate::fields::{Fields, Missing, Read};
 use crate::members::RoomRole;
 use crate::rooms::{self, Kind, Room, RoomId, RoomName};
-use crate::users::{User, UserId};
+use crate::users::{User, UserId, UserIds};
 use crate::{Error, Result, messages};
 
 /// How many members a group holds, its creator included.
@@ -26,38 +22,18 @@ const MOST_OTHERS: usize = CAPACITY as usize - 1;
 pub struct NewGroup {
     pub name: RoomName,
     /// Each once; the creator may be among them.
-    pub members: BTreeSet<UserId>,
+    pub members: Vec<UserId>,
 }
 
 impl Read for NewGroup {
     fn read(fields: &mut Fields) -> Result<Self, Missing> {
         let name = fields.required("name");
-        let members = fields.optional("members");
-        Ok(Self { name: name?, members: members?.map(|UserIds(ids)| ids).unwrap_or_default() })
-    }
-}
-
-struct UserIds(BTreeSet<UserId>);
-
-impl<'de> Deserialize<'de> for UserIds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let serde_json::Value::Array(all) = serde_json::Value::deserialize(deserializer)? else {
-            return Err(D::Error::custom("must be a list of userIds"));
-        };
-        let mut user_ids = BTreeSet::new();
-        for (place, user_id) in all.into_iter().enumerate() {
-            let user_id = UserId::deserialize(user_id);
-            user_ids.insert(
-                user_id.map_err(|wrong| {
-                    D::Error::custom(format_args!("must be userIds, and [{place}] {wrong}"))
-                })?,
-            );
-        }
+        let members = fields.optional("members").map(Option::unwrap_or_default);
         // One more may be the creator.
-        if user_ids.len() > MOST_OTHERS + 1 {
-            return Err(D::Error::custom(too_many()));
+        if matches!(&members, Ok(UserIds(members)) if members.len() > MOST_OTHERS + 1) {
+            fields.wrong("members", too_many());
         }
-        Ok(Self(user_ids))
+        Ok(Self { name: name?, members: members?.0 })
     }
 }
 
@@ -88,8 +64,9 @@ async fn insert(
     let found: Vec<String> = transaction
         .exec(
             format!(
-                "SELECT user_id FROM users WHERE organization_id = ? AND user_id IN ({places})
-                 ORDER BY user_id LOCK IN SHARE MODE"
+                "SELECT u.user_id FROM organizations o
+                 STRAIGHT_JOIN users u FORCE INDEX (PRIMARY) ON u.organization_id = o.id
+                 WHERE o.id = ? AND u.user_id IN ({places}) ORDER BY u.user_id LOCK IN SHARE MODE"
             ),
             Params::Positional(params),
         )
@@ -98,7 +75,14 @@ async fn insert(
     if found.len() != others.len() + 1 {
         return Err(Error::NotFound(Thing::User));
     }
-    let new = rooms::New { kind: Kind::Group, name: name.as_str(), capacity: CAPACITY, creator, others };
+    let new = rooms::New {
+        kind: Kind::Group,
+        name: name.as_str(),
+        password_hash: None,
+        capacity: CAPACITY,
+        creator,
+        others,
+    };
     rooms::insert(transaction, new).await
 }
 

@@ -10,7 +10,7 @@ use mysql_async::{Transaction, params};
 use crate::auth::random_token;
 use crate::config::SignupGrants;
 use crate::db::Db;
-use crate::text::{line, text_type};
+use crate::text::{key, line, text_type};
 use crate::users::{self, Name, Role, User};
 use crate::{Error, Result, time};
 
@@ -22,17 +22,45 @@ text_type!(
     JoinCode, |code| line(code, 1..=1024)
 );
 
-/// What names compare by: without case, and without spaces around them.
-fn key(name: &Name) -> String {
-    name.as_str().trim().to_lowercase()
+/// An organization that is there. Once made it stays.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) id: u64,
+    /// Of its present join code, if it has one.
+    code_hash: Option<Vec<u8>>,
 }
 
-/// The organization of this name, if there is one. Once made it stays.
+impl Known {
+    /// The built-in organization.
+    pub(crate) const PUBLIC: Self = Self { id: PUBLIC, code_hash: None };
+
+    /// Whether a registration with this code gets in, as far as it can be told without a lock.
+    ///
+    /// # Errors
+    /// [`Error::OrganizationClosed`].
+    pub(crate) fn admits(&self, grants: SignupGrants, code: Option<&JoinCode>) -> Result<()> {
+        let hash = code.map(|code| hash(code.as_str()));
+        match grants == SignupGrants::Open || self.id == PUBLIC || (hash.is_some() && hash == self.code_hash)
+        {
+            true => Ok(()),
+            false => Err(Error::OrganizationClosed),
+        }
+    }
+}
+
+/// The organization of this name, if there is one.
 ///
 /// # Errors
 /// The database's.
-pub async fn named(db: &Db, name: &Name) -> Result<Option<u64>> {
-    db.first("SELECT id FROM organizations WHERE name_key = ?", (key(name),)).await
+pub(crate) async fn named(db: &Db, name: &Name) -> Result<Option<Known>> {
+    let found: Option<(u64, Option<Vec<u8>>)> = db
+        .first(
+            "SELECT o.id, j.code_hash FROM organizations o LEFT JOIN join_codes j ON j.organization_id = o.id
+             WHERE o.name_key = ?",
+            (key(name.as_str()),),
+        )
+        .await?;
+    Ok(found.map(|(id, code_hash)| Known { id, code_hash }))
 }
 
 /// Where a registration has got in.
@@ -87,7 +115,7 @@ async fn make(transaction: &mut Transaction<'static>, name: &Name) -> Result<Mad
         .exec_drop(
             "INSERT INTO organizations (name, name_key, created_at) VALUES (?, ?, ?)
              ON DUPLICATE KEY UPDATE name_key = name_key",
-            (name.as_str().trim(), key(name), time::now()),
+            (name.as_str().trim(), key(name.as_str()), time::now()),
         )
         .await?;
     if transaction.affected_rows() == 1 {
@@ -95,12 +123,16 @@ async fn make(transaction: &mut Transaction<'static>, name: &Name) -> Result<Mad
         return id.map(Made::Now).ok_or_else(|| Error::internal("a new organization has no id"));
     }
     let id: Option<u64> = transaction
-        .exec_first("SELECT id FROM organizations WHERE name_key = ? LOCK IN SHARE MODE", (key(name),))
+        .exec_first(
+            "SELECT id FROM organizations WHERE name_key = ? LOCK IN SHARE MODE",
+            (key(name.as_str()),),
+        )
         .await?;
     id.map(Made::Before).ok_or_else(|| Error::internal("an organization is neither new nor there"))
 }
 
-/// Holds, until the transaction ends, that this is the organization's present join code.
+/// Holds, until the transaction ends, that this is the organization's present join code: it may have been
+/// renewed while the password was being hashed.
 async fn opens(
     transaction: &mut Transaction<'static>,
     organization_id: u64,
@@ -109,7 +141,8 @@ async fn opens(
     let code = code.ok_or(Error::OrganizationClosed)?;
     let found: Option<u8> = transaction
         .exec_first(
-            "SELECT 1 FROM join_codes WHERE organization_id = ? AND code_hash = ? LOCK IN SHARE MODE",
+            "SELECT 1 FROM organizations o STRAIGHT_JOIN join_codes j ON j.organization_id = o.id
+             WHERE o.id = ? AND j.code_hash = ? LOCK IN SHARE MODE",
             (organization_id, hash(code.as_str())),
         )
         .await?;
@@ -119,13 +152,18 @@ async fn opens(
 /// A new join code of the admin's organization; the one before is void at once.
 ///
 /// # Errors
-/// [`Error::RoleRequired`] unless the user is its admin.
+/// [`Error::RoleRequired`] unless the user is its admin, [`Error::OrganizationOpen`] for `public`.
 pub async fn renew_join_code(db: &Db, admin: &User) -> Result<String> {
     db.transaction(admin, renew).await
 }
 
 async fn renew(transaction: &mut Transaction<'static>, admin: &User) -> Result<String> {
-    users::still_admin(transaction, admin).await?;
+    if rank(transaction, admin).await?.0 != Role::Admin {
+        return Err(users::ADMINS);
+    }
+    if admin.organization_id == PUBLIC {
+        return Err(Error::OrganizationOpen);
+    }
     give_code(transaction, admin.organization_id).await
 }
 
@@ -143,6 +181,32 @@ async fn give_code(transaction: &mut Transaction<'static>, organization_id: u64)
 
 fn hash(code: &str) -> Vec<u8> {
     digest::digest(&digest::SHA256, code.as_bytes()).as_ref().to_vec()
+}
+
+/// Holds, until the transaction ends, what a user is in the organization, whatever they were when the request
+/// began: their role, and whether they are prime. The organization's row is taken first: what is made in it
+/// needs that too, and so does every change of a role.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn rank(transaction: &mut Transaction<'static>, user: &User) -> Result<(Role, bool)> {
+    let rank: Option<(Role, bool)> = transaction
+        .exec_first(
+            "SELECT u.role, u.prime FROM organizations o STRAIGHT_JOIN users u ON u.organization_id = o.id
+             WHERE o.id = ? AND u.user_id = ? LOCK IN SHARE MODE",
+            (user.organization_id, &user.user_id),
+        )
+        .await?;
+    rank.ok_or(Error::Unauthenticated)
+}
+
+/// Takes an organization's row, as [`rank`] does, for who locks its users by a statement of their own.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn share(transaction: &mut Transaction<'static>, organization_id: u64) -> Result<()> {
+    let sql = "SELECT 1 FROM organizations WHERE id = ? LOCK IN SHARE MODE";
+    Ok(transaction.exec_drop(sql, (organization_id,)).await?)
 }
 
 /// Locks an organization until the transaction ends: the first lock of every change of a role in it, so

@@ -61,7 +61,8 @@ pub struct More<'a> {
 impl<T> Paged<T> {
     /// The page of the rows that `from` names (a `FROM … WHERE …`), and how many these are on all
     /// pages, both by one statement: `total` and the rows are of one moment. `columns` must name each
-    /// column once; the rows come in the order of `order`, which must be a total one.
+    /// column once, and be no more than the tables have, since they are read for the rows of the pages
+    /// before too; `order` must be a total one, of these columns.
     ///
     /// # Errors
     /// The database's.
@@ -69,7 +70,7 @@ impl<T> Paged<T> {
         db: &Db,
         columns: &str,
         from: &str,
-        order: &str,
+        order: &[&str],
         params: Params,
         page: Page,
     ) -> Result<Self>
@@ -88,7 +89,7 @@ impl<T> Paged<T> {
         db: &Db,
         columns: &str,
         from: &str,
-        order: &str,
+        order: &[&str],
         more: More<'_>,
         params: Params,
         page: Page,
@@ -103,13 +104,17 @@ impl<T> Paged<T> {
         };
         params.insert(b"page_size".to_vec(), page.size.into());
         params.insert(b"page_offset".to_vec(), (page.number - 1).saturating_mul(page.size).into());
+        // A derived table has no order of its own, so it is said twice: where an index can serve it, so that
+        // the rows of this page are read and no other, and for these few.
+        let of_page: Vec<String> = order.iter().map(|column| format!("listed.{column}")).collect();
+        let (order, of_page) = (order.join(", "), of_page.join(", "));
         let rows: Vec<Row> = db
             .rows(
                 &format!(
                     "SELECT counted.total, listed.* {more_columns} FROM (SELECT COUNT(*) AS total {from}) counted
-                     LEFT JOIN (SELECT {columns}, 1 AS is_row, ROW_NUMBER() OVER (ORDER BY {order}) AS place
-                                {from} ORDER BY place LIMIT :page_size OFFSET :page_offset) listed ON TRUE
-                     {joins} ORDER BY listed.place"
+                     LEFT JOIN (SELECT {columns}, 1 AS is_row {from}
+                                ORDER BY {order} LIMIT :page_size OFFSET :page_offset) listed ON TRUE
+                     {joins} ORDER BY {of_page}"
                 ),
                 Params::Named(params),
             )

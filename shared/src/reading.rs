@@ -56,7 +56,8 @@ pub struct ReadUpTo {
 /// the socket that asks.
 ///
 /// # Errors
-/// [`crate::Error::NotFound`], [`crate::Error::NotAMember`], [`crate::Error::IdentityMismatch`].
+/// [`crate::Error::NotFound`], [`crate::Error::NotAMember`], [`crate::Error::IdentityMismatch`],
+/// [`crate::Error::Unauthenticated`] when the socket's session has ended meanwhile.
 pub async fn read(db: &Db, user: &User, by: &ConnectionId, position: &Position) -> Result<ReadUpTo> {
     user.is(position.user_id.as_ref())?;
     // The room first, as in sending, though its row is only read.
@@ -70,7 +71,7 @@ pub async fn read(db: &Db, user: &User, by: &ConnectionId, position: &Position) 
             params! { by, "room_id" => position.room_id, "seq" => position.seq },
         )
         .await?;
-    let audience = connections::of_small_room(db, user, position.room_id).await?;
+    let audience = connections::of_small_room(db, by, position.room_id).await?;
     let sockets = if moved.affected_rows > 0 { audience.sockets } else { Vec::new() };
     Ok(ReadUpTo { seq: audience.read_seq, sockets })
 }

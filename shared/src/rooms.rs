@@ -12,9 +12,9 @@ use crate::error::Thing;
 use crate::fields::{Fields, Missing, Read, WholeNumber};
 use crate::members::RoomRole;
 use crate::rate_limit::{self, Limited};
-use crate::text::{line, text_type};
-use crate::users::{self, User, UserId};
-use crate::{Error, Result, time};
+use crate::text::{name, text_type};
+use crate::users::{User, UserId};
+use crate::{Error, Result, organizations, time};
 
 /// How many members a prime room holds, its creator included.
 pub const PRIME_CAPACITY: u32 = 6;
@@ -38,10 +38,7 @@ impl From<RoomId> for Value {
 
 text_type!(
     /// A room's name: 1 to 100 characters.
-    RoomName, |name| match line(name, 1..=100)? {
-        name if name.trim().is_empty() => Err("must not be blank".to_owned()),
-        name => Ok(name),
-    }
+    RoomName, |text| name(text, 1..=100)
 );
 
 /// The door by which one gets in.
@@ -113,36 +110,25 @@ pub async fn create_prime(app: &App, creator: &User, new: NewPrimeRoom) -> Resul
         None => format!("{}'s room", creator.name).chars().take(100).collect(),
     };
     let password_hash = app.passwords.hash(new.password).await?;
-    app.db.transaction((&creator.user_id, name.as_str(), password_hash.as_str()), insert_prime).await
+    app.db.transaction((creator, name.as_str(), password_hash.as_str()), insert_prime).await
 }
 
 async fn insert_prime(
     transaction: &mut Transaction<'static>,
-    (creator, name, password_hash): (&UserId, &str, &str),
+    (creator, name, password_hash): (&User, &str, &str),
 ) -> Result<Room> {
-    let now = time::now();
-    transaction
-        .exec_drop(
-            "INSERT INTO rooms (organization_id, kind, name, password_hash, capacity, member_count, created_by,
-                                created_at, updated_at)
-             SELECT organization_id, 'prime', :name, :password_hash, :capacity, 1, user_id, :now, :now
-             FROM users WHERE user_id = :creator AND prime LOCK IN SHARE MODE",
-            params! { name, password_hash, "capacity" => PRIME_CAPACITY, now, creator },
-        )
-        .await?;
-    let Some(room_id) = transaction.last_insert_id() else {
+    if !organizations::rank(transaction, creator).await?.1 {
         return Err(Error::PrimeRequired);
+    }
+    let new = New {
+        kind: Kind::Prime,
+        name,
+        password_hash: Some(password_hash),
+        capacity: PRIME_CAPACITY,
+        creator,
+        others: &[],
     };
-    transaction
-        .exec_drop(
-            "INSERT INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq)
-             VALUES (?, ?, 'owner', 0, ?, 0)",
-            (room_id, creator, now),
-        )
-        .await?;
-    let room: Option<Room> =
-        transaction.exec_first(format!("SELECT {COLUMNS} FROM rooms WHERE id = ?"), (room_id,)).await?;
-    room.ok_or_else(|| Error::internal("a room just inserted is not there"))
+    insert(transaction, new).await
 }
 
 /// Checks the password of a room, whose hash the caller has read. It never changes, so this needs no lock.
@@ -232,6 +218,8 @@ pub(crate) async fn lock(
 pub(crate) struct New<'a> {
     pub(crate) kind: Kind,
     pub(crate) name: &'a str,
+    /// Of a prime room, and of no other.
+    pub(crate) password_hash: Option<&'a str>,
     pub(crate) capacity: u32,
     /// Its owner.
     pub(crate) creator: &'a User,
@@ -239,23 +227,25 @@ pub(crate) struct New<'a> {
     pub(crate) others: &'a [&'a UserId],
 }
 
-/// Makes a room with its first members, of whom no system message tells. The caller has locked these users.
+/// Makes a room with its first members, of whom no system message tells. The caller has locked the
+/// organization and then these users.
 ///
 /// # Errors
 /// The database's.
 pub(crate) async fn insert(transaction: &mut Transaction<'static>, new: New<'_>) -> Result<Room> {
-    let New { kind, name, capacity, creator, others } = new;
+    let New { kind, name, password_hash, capacity, creator, others } = new;
     let now = time::now();
     let member_count = others.len() as u32 + 1;
     transaction
         .exec_drop(
-            "INSERT INTO rooms (organization_id, kind, name, capacity, member_count, created_by, created_at,
-                                updated_at)
-             VALUES (:organization_id, :kind, :name, :capacity, :member_count, :creator, :now, :now)",
+            "INSERT INTO rooms (organization_id, kind, name, password_hash, capacity, member_count, created_by,
+                                created_at, updated_at)
+             VALUES (:organization_id, :kind, :name, :password_hash, :capacity, :member_count, :creator, :now, :now)",
             params! {
                 "organization_id" => creator.organization_id,
                 kind,
                 name,
+                password_hash,
                 capacity,
                 member_count,
                 "creator" => &creator.user_id,
@@ -298,25 +288,4 @@ pub(crate) async fn next_seq(transaction: &mut Transaction<'static>, room: &mut 
     room.last_seq += 1;
     transaction.exec_drop("UPDATE rooms SET last_seq = ? WHERE id = ?", (room.last_seq, room.id)).await?;
     Ok(room.last_seq)
-}
-
-/// Deletes a channel with its messages. Answers its members.
-///
-/// # Errors
-/// [`Error::NotFound`] when the organization has no such channel, [`Error::RoleRequired`] unless the
-/// user is an admin.
-pub async fn delete_channel(db: &Db, admin: &User, room_id: RoomId) -> Result<Vec<UserId>> {
-    db.transaction((admin, room_id), erase_channel).await
-}
-
-async fn erase_channel(
-    transaction: &mut Transaction<'static>,
-    (admin, room_id): (&User, RoomId),
-) -> Result<Vec<UserId>> {
-    let room = lock(transaction, admin.organization_id, room_id).await?;
-    if room.kind != Kind::Channel {
-        return Err(Error::NotFound(Thing::Room));
-    }
-    users::still_admin(transaction, admin).await?;
-    erase(transaction, room_id).await
 }

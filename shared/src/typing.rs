@@ -8,24 +8,27 @@ use crate::users::User;
 use crate::{Error, Result};
 
 /// The sockets that hear that a member is typing. Nobody does in a room of more than 50, nor when they
-/// have just heard it.
+/// have just heard it. `by` is the socket that says so.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::NotAMember`].
-pub async fn starts(app: &App, user: &User, room_id: RoomId) -> Result<Vec<ConnectionId>> {
-    let audience = connections::of_small_room(&app.db, user, room_id).await?;
+/// [`Error::NotFound`], [`Error::NotAMember`], [`Error::Unauthenticated`] when the socket's session has ended
+/// meanwhile.
+pub async fn starts(app: &App, user: &User, by: &ConnectionId, room_id: RoomId) -> Result<Vec<ConnectionId>> {
+    // Counted first, so that nothing comes between the look at who may tell whom and the telling.
     let limited = Limited::Typing(&user.user_id, room_id);
-    match rate_limit::count(&app.db, &app.config.limits, limited).await {
-        Ok(_) => Ok(audience.sockets),
-        Err(Error::RateLimited(_)) => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
+    let is_new = match rate_limit::count(&app.db, &app.config.limits, limited).await {
+        Ok(_) => true,
+        Err(Error::RateLimited(_)) => false,
+        Err(error) => return Err(error),
+    };
+    let sockets = stops(app, by, room_id).await?;
+    Ok(if is_new { sockets } else { Vec::new() })
 }
 
 /// The sockets that hear that a member has stopped.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::NotAMember`].
-pub async fn stops(app: &App, user: &User, room_id: RoomId) -> Result<Vec<ConnectionId>> {
-    Ok(connections::of_small_room(&app.db, user, room_id).await?.sockets)
+/// As [`starts`].
+pub async fn stops(app: &App, by: &ConnectionId, room_id: RoomId) -> Result<Vec<ConnectionId>> {
+    Ok(connections::of_small_room(&app.db, by, room_id).await?.sockets)
 }

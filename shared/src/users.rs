@@ -1,6 +1,8 @@
 //! Users: who they are, and their profiles (contract section 1). How they register and sign in is in
 //! [`crate::auth`].
 
+use std::collections::BTreeSet;
+
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Params, Transaction, params};
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -15,9 +17,9 @@ use crate::db::{Db, duplicate_key, stored_enum};
 use crate::error::Thing;
 use crate::fields::{Fields, Missing, Read};
 use crate::friends::FRIENDS;
-use crate::page::{Page, Paged};
+use crate::page::{More, Page, Paged};
 use crate::rate_limit::{self, Limited};
-use crate::text::{line, text_type};
+use crate::text::{key, line, name, text_type};
 use crate::{Error, Result};
 
 text_type!(
@@ -33,16 +35,44 @@ text_type!(
     }
 );
 
+/// Users whom a request names: each once, in the order in which they came. At most 1000 can be given.
+#[derive(Debug, Default)]
+pub struct UserIds(pub Vec<UserId>);
+
+impl UserIds {
+    const MOST: usize = 1000;
+}
+
+impl<'de> Deserialize<'de> for UserIds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wrong = |what: String| Err(de::Error::custom(what));
+        let all = match Value::deserialize(deserializer)? {
+            Value::Array(all) if all.len() <= Self::MOST => all,
+            _ => return wrong(format!("must be a list of at most {} userIds", Self::MOST)),
+        };
+        let (mut user_ids, mut seen) = (Vec::with_capacity(all.len()), BTreeSet::new());
+        for (place, user_id) in all.into_iter().enumerate() {
+            match UserId::deserialize(user_id) {
+                Ok(user_id) if seen.insert(user_id.clone()) => user_ids.push(user_id),
+                Ok(_) => {}
+                Err(error) => return wrong(format!("must be userIds, and [{place}] {error}")),
+            }
+        }
+        Ok(Self(user_ids))
+    }
+}
+
 text_type!(
     /// A username: 1 to 64 printable characters, inner spaces allowed, no `@`, not all digits, so
     /// that it is taken neither for an e-mail address nor for an id.
-    Username, |name| {
-        let name = line(name, 1..=64)?;
+    Username, |text| {
+        let text = name(text, 1..=64)?;
+        let key = key(&text);
         match () {
-            () if name.trim() != name => Err("must not begin or end with a space".to_owned()),
-            () if name.contains('@') => Err("must have no @".to_owned()),
-            () if name.chars().all(|c| c.is_ascii_digit()) => Err("must not be all digits".to_owned()),
-            () => Ok(name),
+            () if text.trim() != text => Err("must not begin or end with a space".to_owned()),
+            () if key.contains('@') => Err("must have no @".to_owned()),
+            () if key.chars().all(|c| c.is_ascii_digit()) => Err("must not be all digits".to_owned()),
+            () => Ok(text),
         }
     }
 );
@@ -56,6 +86,10 @@ text_type!(
             Some((local, domain))
                 if !local.is_empty() && !domain.is_empty() && !domain.contains('@') && !email.contains(char::is_whitespace) =>
             {
+                // Its key would not fit its column.
+                if key(&email).chars().count() > 700 {
+                    return Err("must be written in plainer characters".to_owned());
+                }
                 Ok(email)
             }
             _ => Err("must be an e-mail address".to_owned()),
@@ -78,10 +112,7 @@ text_type!(
 
 text_type!(
     /// A name to show: 1 to 100 characters.
-    Name, |name| match line(name, 1..=100)? {
-        name if name.trim().is_empty() => Err("must not be blank".to_owned()),
-        name => Ok(name),
-    }
+    Name, |text| name(text, 1..=100)
 );
 
 text_type!(
@@ -102,9 +133,12 @@ pub enum Role {
 }
 
 impl Role {
+    /// Those that may make channels, and announce those of others.
+    pub(crate) const CHANNEL_MAKERS: [Self; 2] = [Self::Admin, Self::Moderator];
+
     /// Whether it may make channels, and announce those of others.
     pub fn makes_channels(self) -> bool {
-        self != Self::User
+        Self::CHANNEL_MAKERS.contains(&self)
     }
 }
 
@@ -298,6 +332,9 @@ pub(crate) async fn own_profile(
     row.map(ProfileRow::own).ok_or(Error::NotFound(Thing::User))
 }
 
+/// The refusal of what is for admins.
+pub(crate) const ADMINS: Error = Error::RoleRequired("the organization's admins");
+
 /// Holds, until the transaction ends, that a user is an admin of the organization, whatever they were
 /// when the request began.
 ///
@@ -310,7 +347,7 @@ pub(crate) async fn still_admin(transaction: &mut Transaction<'static>, user: &U
             (&user.user_id,),
         )
         .await?;
-    found.map(drop).ok_or(Error::RoleRequired("the organization's admins"))
+    found.map(drop).ok_or(ADMINS)
 }
 
 /// Checks that all of these are users of the organization.
@@ -378,15 +415,29 @@ impl Read for Search {
 impl Prefix {
     /// The pattern for `LIKE … ESCAPE '!'` of what begins so, `%` and `_` being themselves.
     fn pattern(&self) -> String {
-        let mut pattern = String::with_capacity(self.0.len() + 1);
-        for c in self.0.chars() {
-            if matches!(c, '!' | '%' | '_') {
-                pattern.push('!');
-            }
-            pattern.push(c);
-        }
-        pattern + "%"
+        pattern(&self.0)
     }
+
+    /// The same for the key of what begins so.
+    fn key_pattern(&self) -> String {
+        let mut key = key(&self.0);
+        // Between two words, and no part of a key that stands alone.
+        if !key.is_empty() && self.0.ends_with(char::is_whitespace) {
+            key.push(' ');
+        }
+        pattern(&key)
+    }
+}
+
+fn pattern(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        if matches!(c, '!' | '%' | '_') {
+            pattern.push('!');
+        }
+        pattern.push(c);
+    }
+    pattern + "%"
 }
 
 /// A page of the users of the asker's organization, by userId. A username and a name begin with the
@@ -407,10 +458,14 @@ pub async fn list(db: &Db, asker: &User, search: &Search) -> Result<Paged<Profil
     let params = params! {
         "asker" => &asker.user_id,
         "organization_id" => asker.organization_id,
-        "key_pattern" => pattern.as_ref().map(|pattern| pattern.to_lowercase()),
+        "key_pattern" => search.prefix.as_ref().map(Prefix::key_pattern),
         pattern,
     };
-    Paged::read::<Profile>(db, PROFILE_COLUMNS, &from, "u.user_id", params, search.page).await
+    // Who is online and whose friend is looked up for the users of one page.
+    let columns = format!(", {PROFILE_COLUMNS}");
+    let more = More { columns: &columns, joins: "LEFT JOIN users u ON u.user_id = listed.listed_id" };
+    let (id, order) = ("u.user_id AS listed_id", &["listed_id"]);
+    Paged::read_with::<Profile>(db, id, &from, order, more, params, search.page).await
 }
 
 /// A request to change the own profile; what is absent stays.
@@ -536,9 +591,9 @@ async fn apply(
                 "name" => change.name.as_ref(),
                 "device_id" => change.device_id.as_ref(),
                 "username" => change.username.as_ref(),
-                "username_key" => change.username.as_ref().map(|name| name.as_str().to_lowercase()),
+                "username_key" => change.username.as_ref().map(|name| key(name.as_str())),
                 "email" => change.email.as_ref(),
-                "email_key" => change.email.as_ref().map(|email| email.as_str().to_lowercase()),
+                "email_key" => change.email.as_ref().map(|email| key(email.as_str())),
                 "phone" => change.phone.as_ref(),
                 "password_hash" => rehashed.map(|rehashed| &rehashed.new),
                 "user_id" => &user.user_id,

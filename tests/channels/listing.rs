@@ -125,6 +125,17 @@ async fn the_list_is_limited_to_ten_in_ten_minutes_and_every_answer_says_so() {
 }
 
 #[tokio::test]
+async fn an_answer_of_a_broken_service_says_too_what_is_left_of_the_limit() {
+    let app = TestApp::with(&[("CHAT_LIST_LIMIT", "10/600")]).await;
+    let ann = app.user("ann").await;
+    app.run("RENAME TABLE rooms TO rooms_out_of_reach", ()).await;
+    let answer = ann.get("/api/chat").await;
+    assert_eq!(standing(&answer).map(|[limit, remaining, _]| (limit, remaining)), Some((10, 9)));
+    let problem = answer.refused(500, "internal");
+    assert!(!problem["requestId"].as_str().unwrap().is_empty(), "{problem}");
+}
+
+#[tokio::test]
 async fn of_twenty_lists_at_once_ten_are_answered() {
     let app = TestApp::with(&[("CHAT_LIST_LIMIT", "10/600")]).await;
     let ann = app.user("ann").await;

@@ -4,6 +4,7 @@ mod announcing;
 mod creating;
 mod deleting;
 mod listing;
+mod overtaking;
 mod reading;
 mod seats;
 mod tenants;

@@ -100,7 +100,7 @@ async fn who_finds_the_chat_just_made_has_written_one_message_and_not_two() {
     held.query_drop("SELECT user_id FROM users FOR UPDATE").await.unwrap();
     // As the other would make it, who has the locks first.
     let make = async {
-        app.until_waiting("FROM users WHERE user_id IN").await;
+        app.until_waiting("FROM users FORCE INDEX").await;
         for sql in [
             "INSERT INTO rooms (organization_id, kind, name, capacity, member_count, created_by, created_at, updated_at)
              VALUES (1, 'direct', 'bob & ann', 2, 2, 'bob', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))",

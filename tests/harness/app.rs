@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,9 +16,11 @@ use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use shared::App;
 use shared::config::Config;
+use shared::db::Db;
 use shared::files::Files;
 use shared::migrations;
 use shared::push::{Push, Sockets};
+use shared::users::User;
 use tokio::net::TcpListener;
 use tokio::sync::{OnceCell, watch};
 use tokio::time::timeout;
@@ -50,6 +53,15 @@ pub struct TestApp {
     pub files: Files,
     app: Option<App>,
     store: Option<OwnStore>,
+}
+
+/// What statements took on the server.
+#[derive(Debug)]
+pub struct Work {
+    /// The rows that were read, of tables and of indexes.
+    pub read: u64,
+    /// The rows that were sorted.
+    pub sorted: u64,
 }
 
 /// A store of files in a folder, which both end with their test.
@@ -343,6 +355,39 @@ impl TestApp {
         Conn::new(self.database.clone()).await.unwrap()
     }
 
+    /// A person as `shared` knows them.
+    pub async fn user_behind(&self, person: &Person) -> User {
+        let sql = format!("SELECT organization_id, role FROM users WHERE user_id = '{}'", person.user_id);
+        let row: (u64, String) = self.rows(&sql).await.remove(0);
+        User {
+            user_id: person.user_id.clone().try_into().unwrap(),
+            organization_id: row.0,
+            name: person.user_id.clone(),
+            role: serde_json::from_value(json!(row.1)).unwrap(),
+            prime: false,
+            session_id: person.session_id(),
+        }
+    }
+
+    /// What the statements of `act` read and sort on the server, in rows of tables and indexes: they go
+    /// through a pool of one connection.
+    pub async fn work<T>(&self, act: impl AsyncFnOnce(&Db) -> T) -> Work {
+        let db = Db::new(self.database.clone(), 1);
+        let status = async || -> HashMap<String, u64> {
+            let rows: Vec<(String, String)> = db.rows("SHOW SESSION STATUS", ()).await.unwrap();
+            rows.into_iter().filter_map(|(name, value)| Some((name, value.parse().ok()?))).collect()
+        };
+        let (idle, before) = (status().await, status().await);
+        act(&db).await;
+        let after = status().await;
+        // Less what asking for them takes itself.
+        let of = |name: &str| (after[name] - before[name]).saturating_sub(before[name] - idle[name]);
+        let read = after.keys().filter(|name| name.starts_with("Handler_read_")).map(|name| of(name)).sum();
+        let work = Work { read, sorted: of("Sort_rows") };
+        db.disconnect().await.unwrap();
+        work
+    }
+
     /// Changes what no endpoint can change yet, or shifts time.
     pub async fn run(&self, sql: &str, params: impl Into<Params> + Send) {
         self.database().await.exec_drop(sql, params).await.unwrap();
@@ -351,6 +396,14 @@ impl TestApp {
     /// Looks at what no endpoint shows.
     pub async fn rows<R: FromRow + Send + 'static>(&self, sql: &str) -> Vec<R> {
         self.database().await.query(sql).await.unwrap()
+    }
+
+    /// A connection with an open transaction that holds what `lock` locks, until it ends.
+    pub async fn holding(&self, lock: &str) -> Conn {
+        let mut holder = self.database().await;
+        holder.query_drop("START TRANSACTION").await.unwrap();
+        holder.query_drop(lock).await.unwrap();
+        holder
     }
 
     /// Waits until a statement with this text runs, as it goes on to do while a test holds a lock that it

@@ -68,18 +68,22 @@ pub fn check_answer(method: &str, path: &str, status: u16, content_type: Option<
     check("openapi", schema, body, &format!("{method} {path} {status}"));
 }
 
+/// The documented message of an event that the server sends.
+pub fn message_of(event: &str) -> &str {
+    match event {
+        // A client sends events of these names too.
+        "sync" => "changes",
+        "newChatRoom" => "chatRoomAnnounced",
+        "typing" => "memberTyping",
+        "stopTyping" => "memberStoppedTyping",
+        name => name,
+    }
+}
+
 /// Holds a frame of the server against the message of its event.
 #[track_caller]
 pub fn check_frame(frame: &Value) {
-    let name = match frame["event"].as_str() {
-        None => "gatewayError",
-        // A client sends events of these names too.
-        Some("sync") => "changes",
-        Some("newChatRoom") => "chatRoomAnnounced",
-        Some("typing") => "memberTyping",
-        Some("stopTyping") => "memberStoppedTyping",
-        Some(name) => name,
-    };
+    let name = frame["event"].as_str().map_or("gatewayError", message_of);
     let schema = &ASYNCAPI["components"]["messages"][name]["payload"];
     assert!(!schema.is_null(), "the event {name} is not documented: {frame}");
     check("asyncapi", schema, frame, name);

@@ -1,6 +1,9 @@
 //! With `SIGNUP_GRANTS` closed.
 
+use std::time::{Duration, Instant};
+
 use futures_util::future::join_all;
+use mysql_async::prelude::Queryable;
 use serde_json::json;
 
 use super::{place, registers};
@@ -75,4 +78,46 @@ async fn join_codes_are_stored_as_hashes_only() {
     let hashes: Vec<Vec<u8>> = app.rows("SELECT code_hash FROM join_codes").await;
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, code.as_str().unwrap().as_bytes());
     assert_eq!(hashes, [digest.as_ref()]);
+}
+
+#[tokio::test]
+async fn a_code_that_is_renewed_while_somebody_registers_with_it_does_not_open() {
+    let app = closed().await;
+    let code = registers(&app, "Acme", json!({})).await.created()["joinCode"].clone();
+    let mut holder = app.holding("UPDATE join_codes SET code_hash = REPEAT('x', 32)").await;
+    let renewal = async {
+        app.until_waiting("STRAIGHT_JOIN join_codes").await;
+        holder.query_drop("COMMIT").await.unwrap();
+    };
+    let (entered, ()) = tokio::join!(registers(&app, "Acme", json!({"joinCode": code})), renewal);
+    entered.refused(403, "organization_closed");
+    assert_eq!(app.rows::<u64>("SELECT COUNT(*) FROM users").await, [1]);
+}
+
+#[tokio::test]
+async fn wrong_codes_count_for_the_limit_of_registrations() {
+    let app = TestApp::with(&[("SIGNUP_GRANTS", "closed"), ("REGISTER_LIMIT", "3/600")]).await;
+    let code = registers(&app, "Acme", json!({})).await.created()["joinCode"].clone();
+    app.run("DELETE FROM rate_limits", ()).await;
+    for guess in ["1", "2", "3"] {
+        registers(&app, "Acme", json!({"joinCode": guess})).await.refused(403, "organization_closed");
+    }
+    registers(&app, "Acme", json!({"joinCode": code})).await.refused(429, "rate_limited");
+    app.run("UPDATE rate_limits SET tally = tally - (600000 << 20)", ()).await;
+    registers(&app, "Acme", json!({"joinCode": code})).await.created();
+}
+
+#[tokio::test]
+async fn a_guess_of_a_code_costs_no_bcrypt() {
+    let app = TestApp::with(&[("SIGNUP_GRANTS", "closed"), ("BCRYPT_COST", "12")]).await;
+    let (mut with_bcrypt, mut guessing) = (Duration::ZERO, Duration::ZERO);
+    for organization in ["Acme", "Bell", "Club", "Dorm"] {
+        let before = Instant::now();
+        registers(&app, organization, json!({})).await.created();
+        with_bcrypt += before.elapsed();
+        let before = Instant::now();
+        registers(&app, organization, json!({"joinCode": "guess"})).await.refused(403, "organization_closed");
+        guessing += before.elapsed();
+    }
+    assert!(guessing < with_bcrypt / 2, "{guessing:?} and {with_bcrypt:?}");
 }

@@ -76,6 +76,13 @@ async fn a_join_code_that_was_of_no_use_is_told() {
     let nameless = json!({"password": "correct horse", "joinCode": "x"});
     let nameless = app.post("/api/auth/register", nameless).await.created();
     assert_eq!(nameless["warnings"].as_array().unwrap().len(), 1);
+    for public in ["public", "Public "] {
+        let open = registers(&app, public, json!({"joinCode": "x"})).await.created();
+        assert_eq!((place(&open).0, open["warnings"].as_array().unwrap().len()), ("public", 1));
+    }
+    // One that opened a door, or might have, needs no words.
+    let entered = registers(&app, &club, json!({"joinCode": misspelt["joinCode"]})).await.created();
+    assert_eq!((place(&entered).1, &entered["warnings"]), ("user", &json!([])));
 }
 
 #[tokio::test]
@@ -139,4 +146,42 @@ async fn beside_a_registration_that_fails_the_other_one_makes_the_organization()
         failed.refused(409, "user_exists");
         assert_eq!(place(&good.created()), (club.as_str(), "admin", true));
     }
+}
+
+#[tokio::test]
+async fn names_that_look_the_same_are_one_organization() {
+    let app = TestApp::start().await;
+    let (club, _) = name(&app).await;
+    let founded = registers(&app, &format!("{club} Caf\u{e9}"), json!({})).await.created();
+    for spelling in ["Cafe\u{301}", "CAFÉ", "  cafe\u{301} ", "\u{ff23}af\u{e9}"] {
+        let entered = registers(&app, &format!("{club} {spelling}"), json!({})).await.created();
+        assert_eq!(entered["user"]["organization"], founded["user"]["organization"], "{spelling:?}");
+    }
+    let other = registers(&app, &format!("{club} Cafe"), json!({})).await.created();
+    assert_ne!(other["user"]["organization"], founded["user"]["organization"]);
+}
+
+#[tokio::test]
+async fn a_name_with_what_cannot_be_seen_is_refused_everywhere_and_an_emoji_is_none() {
+    let app = TestApp::start().await;
+    let ann = app.foreigner("ann").await;
+    for hidden in ["Acme\u{200b}", "\u{202e}Acme", "Ac\u{2066}me"] {
+        let answer = registers(&app, hidden, json!({"name": hidden, "username": hidden})).await;
+        assert!(
+            answer.json["detail"]
+                .as_str()
+                .unwrap()
+                .contains("must have no invisible characters, and has U+2")
+        );
+        assert_eq!(answer.wrong_fields(), ["name", "organizationName", "username"], "{hidden:?}");
+        for path in ["/api/chat", "/groups"] {
+            assert_eq!(ann.post(path, json!({"name": hidden})).await.wrong_fields(), ["name"], "{hidden:?}");
+        }
+        let room = json!({"name": hidden, "password": "open sesame"});
+        assert_eq!(ann.post("/api/chatrooms", room).await.wrong_fields(), ["name"]);
+        assert_eq!(ann.patch("/api/profile", json!({"name": hidden})).await.wrong_fields(), ["name"]);
+    }
+    let astronauts = "👩🏽\u{200d}🚀 ❤\u{fe0f}";
+    assert_eq!(ann.patch("/api/profile", json!({"name": astronauts})).await.ok()["name"], astronauts);
+    ann.makes_a_channel(astronauts).await;
 }

@@ -1,4 +1,6 @@
 use serde_json::{Value, json};
+use shared::page::Page;
+use shared::users::{self, Search};
 
 use crate::harness::{Answer, Person, TestApp};
 
@@ -111,4 +113,30 @@ async fn every_wrong_parameter_is_named_at_once() {
     let ann = app.user("ann").await;
     let wrong = ann.get("/users?page=0&pageSize=101&q=%00").await;
     assert_eq!(wrong.wrong_fields(), ["page", "pageSize", "q"]);
+}
+
+#[tokio::test]
+async fn what_a_page_of_the_people_takes_does_not_grow_with_what_each_of_them_has() {
+    let app = TestApp::start().await;
+    let ann = app.foreigner("ann").await;
+    let page = Page { number: 2, size: 10 };
+    app.run(
+        "INSERT INTO users (user_id, organization_id, name, password_hash, role, prime, created_at)
+         WITH RECURSIVE many (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 1000)
+         SELECT CONCAT('many', n), u.organization_id, 'One of many', '', 'user', FALSE, u.created_at
+         FROM many JOIN users u WHERE u.user_id = ?",
+        (&ann.user_id,),
+    )
+    .await;
+    app.run("ANALYZE TABLE users", ()).await;
+    let asker = app.user_behind(&ann).await;
+    let work = app
+        .work(async |db| {
+            let listed = users::list(db, &asker, &Search { page, prefix: None }).await.unwrap();
+            assert_eq!((listed.total, listed.data.len()), (1001, 10));
+        })
+        .await;
+    // All are counted, and only those of the page are looked up.
+    assert!(work.read < 1001 + 200, "{work:?}");
+    assert!(work.sorted <= 10, "{work:?}");
 }

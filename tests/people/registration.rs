@@ -218,3 +218,27 @@ async fn secrets_are_stored_as_hashes_only() {
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret);
     assert_eq!(tokens[0], aws_lc_rs::hmac::sign(&key, ann.refresh_token.as_bytes()).as_ref());
 }
+
+#[tokio::test]
+async fn usernames_and_addresses_that_look_the_same_are_taken_and_sign_in_by_either_way_to_write_them() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let (username, email) =
+        (format!("Ren\u{e9} of {}", ann.user_id), format!("ren\u{e9}@{}.example", ann.user_id));
+    let rene = json!({"username": username, "email": email, "password": "correct horse"});
+    let rene = app.post("/api/auth/register", rene).await.created()["user"]["userId"].clone();
+    let decomposed =
+        (username.replace('\u{e9}', "e\u{301}").replace(' ', "  "), email.replace('\u{e9}', "E\u{301}"));
+    for (field, value) in [("username", decomposed.0), ("email", decomposed.1)] {
+        let taken = json!({(field): value, "password": "correct horse"});
+        assert_eq!(
+            app.post("/api/auth/register", taken.clone()).await.refused(409, "user_exists")["field"],
+            field
+        );
+        let change = json!({(field): value});
+        assert_eq!(ann.patch("/api/profile", change).await.refused(409, "user_exists")["field"], field);
+        assert_eq!(app.post("/api/auth/login", taken).await.ok()["user"]["userId"], rene);
+        let either = json!({"identifier": value, "password": "correct horse"});
+        assert_eq!(app.post("/api/auth/login", either).await.ok()["user"]["userId"], rene);
+    }
+}

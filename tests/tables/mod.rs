@@ -4,3 +4,5 @@ mod authorization;
 mod budgets;
 mod malformed;
 mod world;
+
+pub use world::events;

@@ -177,7 +177,9 @@ async fn a_socket_whose_session_ends_amid_the_talk_gets_nothing_that_is_said_aft
 #[tokio::test]
 async fn a_socket_that_was_ended_and_not_closed_gets_no_push_of_any_kind() {
     let app = TestApp::start().await;
-    let (ann, bob, eve) = (app.prime("ann").await, app.prime("bob").await, app.user("eve").await);
+    let (ann, bob, eve) =
+        (app.foreigner("ann").await, app.foreigner("bob").await, app.foreigner("eve").await);
+    let mut anns = ann.connect().await;
     let (room, other) = (ann.opens_a_room().await, ann.opens_a_room().await);
     let mut socket = bob.connect().await;
     // As when the function that ended the session was killed between its commit and the closing.
@@ -187,6 +189,18 @@ async fn a_socket_that_was_ended_and_not_closed_gets_no_push_of_any_kind() {
     for room in [room, other] {
         bob.joins(room).await.created();
         ann.says(room, "hello").await.created();
+    }
+    for event in ["typing", "stopTyping", "readMessage"] {
+        let reference = anns.send(event, json!({"roomId": room, "seq": 2})).await;
+        assert_eq!(answer(&mut anns, reference).await["event"], "ack");
+    }
+    let channel = ann.makes_a_channel("General").await;
+    for invited in [json!([]), json!([bob.user_id])] {
+        for channel in [json!(null), json!(channel)] {
+            let announcement = json!({"roomName": "General", "roomId": channel, "invitedUsers": invited});
+            let reference = anns.send("newChatRoom", announcement).await;
+            assert_eq!(answer(&mut anns, reference).await["event"], "ack");
+        }
     }
     eve.joins(room).await.created();
     eve.leaves(room).await.no_content();

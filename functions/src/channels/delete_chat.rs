@@ -1,4 +1,4 @@
-use shared::{App, Result, rooms};
+use shared::{App, Result, channels};
 
 use crate::http::{self, Request, Response};
 use crate::rooms::RoomPath;
@@ -8,7 +8,7 @@ use crate::websocket::announce;
 pub async fn delete_chat(app: &App, request: Request) -> Result<Response> {
     let admin = http::user(app, &request).await?;
     let RoomPath { room_id } = http::path(&request)?;
-    let members = rooms::delete_channel(&app.db, &admin, room_id).await?;
+    let members = channels::delete(&app.db, &admin, room_id).await?;
     app.tell(announce::room_deleted(app, room_id, &members).await).await;
     http::no_content()
 }

@@ -132,11 +132,28 @@ pub async fn invited(app: &App, inviter: &User, invited: &Invited) -> Notice {
     to_users(app, &[&invited.invitee], &event).await
 }
 
-/// A channel is there: for the invited users, or with none for its whole organization.
+/// A channel was made: for the invited users, or with none for its whole organization.
 pub async fn new_chat_room(
     app: &App,
     room: &Room,
     invited_users: &[UserId],
+    by: Option<&ConnectionId>,
+) -> Notice {
+    let sockets = match invited_users {
+        [] => connections::of_organization(&app.db, room.organization_id).await,
+        _ => connections::of_users(&app.db, &invited_users.iter().collect::<Vec<_>>()).await,
+    };
+    match sockets {
+        Ok(sockets) => chat_room(room, invited_users, sockets, by),
+        Err(error) => untold(&error),
+    }
+}
+
+/// A channel is there, for these sockets.
+pub fn chat_room(
+    room: &Room,
+    invited_users: &[UserId],
+    sockets: Vec<ConnectionId>,
     by: Option<&ConnectionId>,
 ) -> Notice {
     let event = Event::NewChatRoom {
@@ -146,11 +163,7 @@ pub async fn new_chat_room(
         invited_users,
         chat_room: room,
     };
-    let sockets = match invited_users {
-        [] => connections::of_organization(&app.db, room.organization_id).await,
-        _ => connections::of_users(&app.db, &invited_users.iter().collect::<Vec<_>>()).await,
-    };
-    notice(&event, sockets).but_for(by)
+    Notice::new(&event, sockets).but_for(by)
 }
 
 async fn to_users(app: &App, user_ids: &[&UserId], event: &Event<'_>) -> Notice {

@@ -9,7 +9,7 @@ use super::session::{self, Tokens};
 use crate::app::App;
 use crate::fields::{Fields, Missing, Read};
 use crate::rate_limit::{self, Limited};
-use crate::text::{line, text_type};
+use crate::text::{key, line, text_type};
 use crate::users::{self, DeviceId, OwnProfile, Phone, Role, UserId};
 use crate::{Error, Result};
 
@@ -73,7 +73,7 @@ impl Identifier {
         | Self::Username(text)
         | Self::Email(text)
         | Self::Phone(text)) = self;
-        text.chars().filter(|c| !matches!(c, ' ' | '-')).flat_map(char::to_lowercase).collect()
+        key(text).chars().filter(|c| !matches!(c, ' ' | '-')).collect()
     }
 }
 
@@ -105,7 +105,7 @@ pub async fn login(app: &App, address: &str, login: Login) -> Result<LoggedIn> {
         Identifier::Phone(phone) => (false, NOBODY, NOBODY, NOBODY, phone.as_str()),
     };
     let phone = Phone::try_from(phone.to_owned()).map_or(String::new(), |phone| phone.to_string());
-    let email_key = email.to_lowercase();
+    let email_key = key(email);
     let found: Vec<(String, String)> = app
         .db
         .rows(
@@ -113,7 +113,7 @@ pub async fn login(app: &App, address: &str, login: Login) -> Result<LoggedIn> {
              WHERE user_id = :user_id OR email_key = :email_key OR username_key = :username_key OR phone = :phone
              ORDER BY :any AND user_id = :user_id DESC, :any AND email_key <=> :email_key DESC,
                       :any AND username_key <=> :username_key DESC",
-            params! { any, user_id, email_key, "username_key" => username.to_lowercase(), phone },
+            params! { any, user_id, email_key, "username_key" => key(username), phone },
         )
         .await?;
     let Some((user_id, hash)) = whose(app, &login.password, found).await? else {

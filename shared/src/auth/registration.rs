@@ -9,8 +9,9 @@ use super::session::{self, Tokens};
 use crate::app::App;
 use crate::config::SignupGrants;
 use crate::fields::{Fields, Flag, Missing, Read, WholeNumber};
-use crate::organizations::{self, Entered, JoinCode};
+use crate::organizations::{self, Entered, JoinCode, Known};
 use crate::rate_limit::{self, Limited};
+use crate::text::key;
 use crate::users::{self, DeviceId, Email, Name, OwnProfile, Phone, Role, UserId, Username};
 use crate::{Error, Result, coins, time};
 
@@ -110,12 +111,16 @@ pub async fn register(app: &App, address: &str, registration: Registration) -> R
     let mut warnings = Vec::new();
     let known_organization = match &registration.organization_name {
         Some(name) => organizations::named(&app.db, name).await?,
-        None => Some(organizations::PUBLIC),
+        None => Some(Known::PUBLIC),
     };
-    // Asked again where it counts; here it saves a hash.
-    if known_organization.is_some() && !matches!(registration.role, None | Some(Role::User)) {
-        return Err(Error::RoleNotAllowed);
+    // Asked again where it counts; here it saves a hash, which a guess must not cost.
+    if let Some(known) = &known_organization {
+        known.admits(app.config.signup_grants, registration.join_code.as_ref())?;
+        if !matches!(registration.role, None | Some(Role::User)) {
+            return Err(Error::RoleNotAllowed);
+        }
     }
+    let known_organization = known_organization.map(|known| known.id);
     let claimed_coins = registration.avail_coins.map(|coins| coins as i64);
     let (coins, prime) = match app.config.signup_grants {
         SignupGrants::Open => {
@@ -142,8 +147,13 @@ pub async fn register(app: &App, address: &str, registration: Registration) -> R
     if is_founder && matches!(new.registration.role, Some(Role::Moderator | Role::User)) {
         warnings.push("role was not given: who makes an organization is its admin.");
     }
-    if new.registration.join_code.is_some() && (is_founder || new.registration.organization_name.is_none()) {
-        warnings.push("joinCode was not used: organizationName names no organization that was there before.");
+    if new.registration.join_code.is_some() {
+        if is_founder {
+            warnings
+                .push("joinCode was not used: organizationName names no organization that was there before.");
+        } else if user.organization.id == organizations::PUBLIC {
+            warnings.push("joinCode was not used: `public` is open to everybody, and no other organizationName was given.");
+        }
     }
     Ok(Registered { user, tokens, warnings, join_code })
 }
@@ -171,9 +181,9 @@ async fn insert(
                 organization_id,
                 role,
                 "username" => registration.username.as_ref(),
-                "username_key" => registration.username.as_ref().map(|name| name.as_str().to_lowercase()),
+                "username_key" => registration.username.as_ref().map(|name| key(name.as_str())),
                 "email" => registration.email.as_ref(),
-                "email_key" => registration.email.as_ref().map(|email| email.as_str().to_lowercase()),
+                "email_key" => registration.email.as_ref().map(|email| key(email.as_str())),
                 "phone" => registration.phone.as_ref(),
                 "name" => &new.name,
                 "device_id" => registration.device_id.as_ref(),

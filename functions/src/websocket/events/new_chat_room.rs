@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use shared::channels::{self, Announcement};
+use shared::channels::{self, Announced, Announcement};
 use shared::connections::ConnectionId;
 use shared::fields::Fields;
 use shared::users::User;
@@ -17,7 +17,11 @@ pub async fn new_chat_room(
     data: Value,
 ) -> Result<Done> {
     let announcement: Announcement = Fields::parse(data)?;
-    let room = channels::announce(&app.db, user, Some(connection_id), &announcement).await?;
-    let notice = announce::new_chat_room(app, &room, &announcement.invited_users, Some(connection_id)).await;
+    let Announced { room, sockets } = channels::announce(&app.db, user, connection_id, &announcement).await?;
+    let (invited, by) = (announcement.invited_users.as_slice(), Some(connection_id));
+    let notice = match sockets {
+        Some(sockets) => announce::chat_room(&room, invited, sockets, by),
+        None => announce::new_chat_room(app, &room, invited, by).await,
+    };
     Ok(Done::ack(json!({ "roomId": room.id, "chatRoom": room }), notice))
 }

@@ -26,7 +26,7 @@ impl Read for Place {
 pub async fn typing(app: &App, user: &User, connection_id: &ConnectionId, data: Value) -> Result<Done> {
     let Place { room_id, user_id } = Fields::parse(data)?;
     user.is(user_id.as_ref())?;
-    let sockets = typing_in::starts(app, user, room_id).await?;
+    let sockets = typing_in::starts(app, user, connection_id, room_id).await?;
     let event = Event::Typing { room_id, user_id: user.user_id.as_str(), name: &user.name };
     let notice = Notice::new(&event, sockets).but_for(Some(connection_id));
     Ok(Done::ack(json!({ "roomId": room_id }), notice))
@@ -36,7 +36,7 @@ pub async fn typing(app: &App, user: &User, connection_id: &ConnectionId, data: 
 pub async fn stop_typing(app: &App, user: &User, connection_id: &ConnectionId, data: Value) -> Result<Done> {
     let Place { room_id, user_id } = Fields::parse(data)?;
     user.is(user_id.as_ref())?;
-    let sockets = typing_in::stops(app, user, room_id).await?;
+    let sockets = typing_in::stops(app, connection_id, room_id).await?;
     let event = Event::StopTyping { room_id, user_id: user.user_id.as_str(), name: &user.name };
     let notice = Notice::new(&event, sockets).but_for(Some(connection_id));
     Ok(Done::ack(json!({ "roomId": room_id }), notice))

@@ -1,0 +1,215 @@
+//! What is committed while an act waits holds for that act too: a logout or a change of role that was answered
+//! before it.
+
+use mysql_async::prelude::Queryable;
+use serde_json::{Value, json};
+
+use crate::harness::{Person, Socket, TestApp};
+
+/// The statement that takes the organization and then the creator, for a channel and for a prime room.
+const RANK: &str = "FROM organizations o STRAIGHT_JOIN users u";
+const DEMOTE: &str = "UPDATE users SET role = 'user' WHERE user_id = ?";
+/// As when the function that ended the session was killed between its commit and the closing.
+const END: &str =
+    "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) - INTERVAL 1 MINUTE WHERE user_id = ?";
+
+/// Does `act` while the row of a user is locked: once it waits for it, `change` is made under the lock.
+async fn meanwhile<T>(
+    app: &TestApp,
+    user: &Person,
+    (waiting, change): (&str, &str),
+    act: impl Future<Output = T>,
+) -> T {
+    let lock = format!("SELECT 1 FROM users WHERE user_id = '{}' FOR UPDATE", user.user_id);
+    let mut holder = app.holding(&lock).await;
+    let overtake = async {
+        app.until_waiting(waiting).await;
+        holder.exec_drop(change, (&user.user_id,)).await.unwrap();
+        holder.query_drop("COMMIT").await.unwrap();
+    };
+    tokio::join!(act, overtake).0
+}
+
+#[tokio::test]
+async fn who_is_demoted_while_they_wait_makes_no_channel() {
+    let app = TestApp::start().await;
+    let ann = app.foreigner("ann").await;
+    let made = ann.post("/api/chat", json!({"name": "General"}));
+    meanwhile(&app, &ann, (RANK, DEMOTE), made).await.refused(403, "role_required");
+    assert_eq!(ann.get("/api/chat").await.ok()["total"], 0);
+}
+
+#[tokio::test]
+async fn who_is_no_longer_prime_when_their_turn_comes_makes_no_prime_room() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let made = ann.post("/api/chatrooms", json!({"password": "open sesame"}));
+    let change = "UPDATE users SET prime = FALSE WHERE user_id = ?";
+    meanwhile(&app, &ann, (RANK, change), made).await.refused(403, "prime_required");
+}
+
+#[tokio::test]
+async fn a_socket_whose_session_ends_while_it_waits_makes_no_channel() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
+    let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
+    let lock = format!("SELECT 1 FROM users WHERE user_id = '{}' FOR UPDATE", ann.user_id);
+    let mut holder = app.holding(&lock).await;
+    anns.send("newChatRoom", json!({"roomName": "Too late"})).await;
+    app.until_waiting(RANK).await;
+    app.run(END, (&ann.user_id,)).await;
+    holder.query_drop("ROLLBACK").await.unwrap();
+    assert_eq!(anns.receives("error").await["code"], "unauthenticated");
+    bobs.has_nothing().await;
+    assert_eq!(ann.get("/api/chat").await.ok()["total"], 0);
+}
+
+#[tokio::test]
+async fn who_is_demoted_while_they_wait_deletes_no_channel() {
+    let app = TestApp::start().await;
+    let ann = app.foreigner("ann").await;
+    let channel = ann.makes_a_channel("General").await;
+    let mut holder = app.holding(&format!("SELECT 1 FROM rooms WHERE id = {channel} FOR UPDATE")).await;
+    let demotion = async {
+        app.until_waiting("updated_at FROM rooms WHERE").await;
+        app.run(DEMOTE, (&ann.user_id,)).await;
+        holder.query_drop("COMMIT").await.unwrap();
+    };
+    let path = format!("/api/chat/{channel}");
+    let (deleted, ()) = tokio::join!(ann.delete(&path), demotion);
+    deleted.refused(403, "role_required");
+    assert_eq!(ann.get("/api/chat").await.ok()["total"], 1);
+}
+
+#[tokio::test]
+async fn a_read_position_that_waits_while_its_session_ends_is_not_moved() {
+    let app = TestApp::start().await;
+    let ann = app.foreigner("ann").await;
+    let channel = ann.makes_a_channel("General").await;
+    ann.says(channel, "hello").await.created();
+    let mut socket = ann.connect().await;
+    let mut holder = app.holding(&format!("SELECT 1 FROM rooms WHERE id = {channel} FOR UPDATE")).await;
+    socket.send("readMessage", json!({"roomId": channel, "seq": 1})).await;
+    app.until_waiting("UPDATE rooms r").await;
+    app.run(END, (&ann.user_id,)).await;
+    holder.query_drop("ROLLBACK").await.unwrap();
+    assert_eq!(socket.receives("error").await["code"], "unauthenticated");
+    let positions: Vec<u64> =
+        app.rows(&format!("SELECT read_seq FROM room_members WHERE room_id = {channel}")).await;
+    assert_eq!(positions, [0]);
+}
+
+/// What Bob's frames do that are known, and counted, just before `change` is made to him.
+async fn overtaken(app: &TestApp, bob: &Person, frames: &[(&str, Value)], change: &str, code: &str) {
+    let lock = format!("SELECT 1 FROM rate_limits WHERE subject = '{}' FOR UPDATE", bob.user_id);
+    for (event, data) in frames {
+        let mut bobs = bob.connect().await;
+        // Its window is opened, for there to be a row to hold.
+        bobs.has_nothing().await;
+        let mut holder = app.holding(&lock).await;
+        bobs.send(event, data.clone()).await;
+        app.until_waiting("INSERT INTO rate_limits").await;
+        app.run(change, (&bob.user_id,)).await;
+        holder.query_drop("ROLLBACK").await.unwrap();
+        assert_eq!(bobs.receives("error").await["code"], code, "{event}");
+    }
+}
+
+#[tokio::test]
+async fn a_logout_that_is_answered_while_typing_is_counted_leaves_none() {
+    let app = TestApp::start().await;
+    let (_, mut anns, bob, channel) = a_channel_of_bobs(&app).await;
+    let mut bobs = bob.connect().await;
+    bobs.acked("typing", json!({"roomId": channel})).await;
+    anns.receives("typing").await;
+    // The next window.
+    app.run("UPDATE rate_limits SET tally = tally - (2000 << 20) WHERE name = 'typing'", ()).await;
+    let mut holder = app.holding("SELECT 1 FROM rate_limits WHERE name = 'typing' FOR UPDATE").await;
+    bobs.send("typing", json!({"roomId": channel})).await;
+    // The frame itself is counted by such a statement too, and does not wait.
+    let frames = format!(
+        "SELECT tally & 1048575 FROM rate_limits WHERE name = 'frame' AND subject = '{}'",
+        bob.user_id
+    );
+    while app.rows::<u64>(&frames).await != [2] {
+        tokio::task::yield_now().await;
+    }
+    app.until_waiting("INSERT INTO rate_limits").await;
+    app.run(END, (&bob.user_id,)).await;
+    holder.query_drop("ROLLBACK").await.unwrap();
+    assert_eq!(bobs.receives("error").await["code"], "unauthenticated");
+    anns.has_nothing().await;
+}
+
+/// Ann, the founder, with a socket, and Bob, a moderator who has made a channel that both are in.
+async fn a_channel_of_bobs(app: &TestApp) -> (Person, Socket, Person, u64) {
+    let (ann, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
+    app.set_role(&bob, "moderator").await;
+    let channel = bob.makes_a_channel("General").await;
+    ann.joins(channel).await.created();
+    let anns = ann.connect().await;
+    (ann, anns, bob, channel)
+}
+
+#[tokio::test]
+async fn a_logout_that_is_answered_first_leaves_no_typing_and_no_announcement() {
+    let app = TestApp::start().await;
+    let (ann, mut anns, bob, channel) = a_channel_of_bobs(&app).await;
+    let frames = [
+        ("typing", json!({"roomId": channel})),
+        ("stopTyping", json!({"roomId": channel})),
+        ("newChatRoom", json!({"roomName": "General", "roomId": channel})),
+        ("newChatRoom", json!({"roomName": "General", "roomId": channel, "invitedUsers": [ann.user_id]})),
+    ];
+    overtaken(&app, &bob, &frames, END, "unauthenticated").await;
+    anns.has_nothing().await;
+}
+
+#[tokio::test]
+async fn a_demotion_that_is_answered_first_leaves_no_announcement_of_anothers_channel() {
+    let app = TestApp::start().await;
+    let (ann, mut anns, bob, _) = a_channel_of_bobs(&app).await;
+    let of_ann = ann.makes_a_channel("Ann's").await;
+    anns.receives("newChatRoom").await;
+    let frames = [("newChatRoom", json!({"roomName": "Ann's", "roomId": of_ann}))];
+    overtaken(&app, &bob, &frames, DEMOTE, "role_required").await;
+    anns.has_nothing().await;
+}
+
+#[tokio::test]
+async fn a_member_who_is_gone_just_before_is_not_shown_as_typing() {
+    let app = TestApp::start().await;
+    let (_, mut anns, bob, channel) = a_channel_of_bobs(&app).await;
+    let leave = format!("DELETE FROM room_members WHERE room_id = {channel} AND user_id = ?");
+    overtaken(&app, &bob, &[("typing", json!({"roomId": channel}))], &leave, "not_a_member").await;
+    anns.has_nothing().await;
+}
+
+/// A change of a role takes the organization's row and then the user's. Whoever makes a room waits for the first
+/// and holds nothing meanwhile, or the two would wait for each other.
+#[tokio::test]
+async fn whoever_waits_to_make_a_room_does_not_hold_up_a_change_of_their_role() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
+    let own = ann.get("/api/profile/me").await.ok()["organization"]["id"].clone();
+    let rooms = [
+        (RANK, "/api/chat", json!({"name": "General"})),
+        (RANK, "/api/chatrooms", json!({"password": "open sesame"})),
+        ("FROM organizations o", "/groups", json!({"name": "Hikers", "members": [bob.user_id]})),
+        (RANK, "/api/organization/join-code", json!({})),
+        ("FROM organizations", "/chats/send-message", json!({"userId": bob.user_id, "content": "Hello"})),
+    ];
+    for (waiting, path, body) in rooms {
+        let mut holder =
+            app.holding(&format!("SELECT 1 FROM organizations WHERE id = {own} FOR UPDATE")).await;
+        let change = async {
+            app.until_waiting(waiting).await;
+            let lock = "SELECT 1 FROM users WHERE user_id IN (?, ?) FOR UPDATE NOWAIT";
+            holder.exec_drop(lock, (&ann.user_id, &bob.user_id)).await.expect(path);
+            holder.query_drop("COMMIT").await.unwrap();
+        };
+        let (made, ()) = tokio::join!(ann.post(path, body), change);
+        made.created();
+    }
+    app.invariants_hold().await;
+}
