@@ -318,6 +318,14 @@ impl<E: std::error::Error + Send + Sync + 'static> From<SdkError<E>> for Error {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_store_that_takes_too_long_is_not_waited_for() {
+        let at_once = Instant::now() + Duration::from_millis(10);
+        let late = by(at_once, std::future::pending::<Result<()>>()).await;
+        assert!(matches!(late, Err(Error::StoreUnavailable(_))));
+        assert_eq!(by(at_once, std::future::ready(Ok(1))).await.unwrap(), 1);
+    }
+
     /// Amazon S3 API Reference, "Example: browser-based upload using HTTP POST (using AWS Signature
     /// Version 4)".
     #[test]

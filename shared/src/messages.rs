@@ -3,7 +3,7 @@
 use aws_lc_rs::digest;
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Transaction, params};
+use mysql_async::{Row, Transaction, params};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::app::App;
@@ -273,7 +273,11 @@ pub async fn send(app: &App, sender: Sender<'_>, draft: &Draft) -> Result<Sent> 
         if let Some(refusal) = refusal {
             rate_limit::count(db, limits, limited).await?;
             return match refusal {
-                Error::ClientMessageIdReused => sent_before(db, &user_id, draft).await.map(Sent::Again),
+                Error::ClientMessageIdReused => {
+                    let id = draft.client_message_id.as_ref().ok_or(Error::ClientMessageIdReused)?;
+                    let message = sent_before(db, &user_id, draft.room_id, id, &draft.body_hash()).await?;
+                    message.map(Sent::Again).ok_or(Error::ClientMessageIdReused)
+                }
                 refusal => Err(refusal),
             };
         }
@@ -391,17 +395,7 @@ impl Sender<'_> {
 
 /// A message just stored, with its sender's name, and the sockets of the room's members.
 pub(crate) async fn announce(db: &Db, draft: &Draft, seq: u64, created_at: NaiveDateTime) -> Result<Sent> {
-    let rows: Vec<(String, String, Option<String>)> = db
-        .rows(
-            "SELECT u.user_id, u.name, c.connection_id
-             FROM messages x JOIN users u ON u.user_id = x.sender_id
-             LEFT JOIN (room_members m JOIN connections c
-                        ON c.user_id = m.user_id AND c.expires_at > UTC_TIMESTAMP(3)) ON m.room_id = x.room_id
-             WHERE x.room_id = ? AND x.seq = ?",
-            (draft.room_id, seq),
-        )
-        .await?;
-    let (user_id, name, _) = rows.first().cloned().ok_or(Error::NotFound(Thing::Room))?;
+    let Audience { user_id, name, sockets } = audience(db, draft.room_id, seq).await?;
     let message = Message {
         message_id: MessageId { room_id: draft.room_id, seq },
         room_id: draft.room_id,
@@ -420,9 +414,31 @@ pub(crate) async fn announce(db: &Db, draft: &Draft, seq: u64, created_at: Naive
         edited_at: None,
         deleted: false,
     };
+    Ok(Sent::New { message, sockets })
+}
+
+/// Who sent a message just stored, by id and name, and the sockets of the room's members.
+pub(crate) struct Audience {
+    pub(crate) user_id: String,
+    pub(crate) name: String,
+    pub(crate) sockets: Vec<ConnectionId>,
+}
+
+pub(crate) async fn audience(db: &Db, room_id: RoomId, seq: u64) -> Result<Audience> {
+    let rows: Vec<(String, String, Option<String>)> = db
+        .rows(
+            "SELECT u.user_id, u.name, c.connection_id
+             FROM messages x JOIN users u ON u.user_id = x.sender_id
+             LEFT JOIN (room_members m JOIN connections c
+                        ON c.user_id = m.user_id AND c.expires_at > UTC_TIMESTAMP(3)) ON m.room_id = x.room_id
+             WHERE x.room_id = ? AND x.seq = ?",
+            (room_id, seq),
+        )
+        .await?;
+    let (user_id, name, _) = rows.first().cloned().ok_or(Error::NotFound(Thing::Room))?;
     let sockets =
         rows.into_iter().filter_map(|(_, _, connection_id)| connection_id.map(ConnectionId::new)).collect();
-    Ok(Sent::New { message, sockets })
+    Ok(Audience { user_id, name, sockets })
 }
 
 /// Who was refused when [`store`] matched no row, and why, found after the fact, since it is needed so
@@ -458,26 +474,32 @@ async fn why_refused(db: &Db, sender: Sender<'_>, draft: &Draft) -> Result<(User
     Ok((user_id, reason))
 }
 
-/// The message that a user sent before under the draft's `clientMessageId`, as it is now.
-async fn sent_before(db: &Db, user_id: &UserId, draft: &Draft) -> Result<Message> {
-    let row: Option<MessageRow> = db
+/// The message, as it is now, that a member of the room sent before under this `clientMessageId`.
+///
+/// # Errors
+/// [`Error::ClientMessageIdReused`] when that had another body.
+pub(crate) async fn sent_before(
+    db: &Db,
+    user_id: &UserId,
+    room_id: RoomId,
+    id: &ClientMessageId,
+    body_hash: &[u8],
+) -> Result<Option<Message>> {
+    let row: Option<Row> = db
         .first(
-            format!(
-                "SELECT {} FROM messages x JOIN users u ON u.user_id = x.sender_id
-                 WHERE x.room_id = :room_id AND x.sender_id = :user_id
-                   AND x.client_message_id = :client_message_id AND x.body_hash = :body_hash",
+            &format!(
+                "SELECT {}, x.body_hash = ? AS is_same FROM messages x JOIN users u ON u.user_id = x.sender_id
+                 JOIN room_members m ON m.room_id = x.room_id AND m.user_id = x.sender_id
+                 WHERE x.room_id = ? AND x.sender_id = ? AND x.client_message_id = ?",
                 columns("x.sender_id")
-            )
-            .as_str(),
-            params! {
-                "room_id" => draft.room_id,
-                user_id,
-                "client_message_id" => draft.client_message_id.as_ref(),
-                "body_hash" => draft.body_hash(),
-            },
+            ),
+            (body_hash, room_id, user_id, id),
         )
         .await?;
-    row.map(MessageRow::message).ok_or(Error::ClientMessageIdReused)
+    match row {
+        Some(row) if row.get("is_same") != Some(true) => Err(Error::ClientMessageIdReused),
+        row => Ok(row.map(|row| MessageRow::from_row(row).message())),
+    }
 }
 
 /// What a system message tells, as its `content`.

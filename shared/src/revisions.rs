@@ -11,7 +11,7 @@ use crate::members::RoomRole;
 use crate::messages::{Content, Kind, Message, MessageId, MessageRow, NamedMessage, columns};
 use crate::rooms::{self, Room};
 use crate::users::{Role, User};
-use crate::{Error, Result, reactions, time, uploads};
+use crate::{Error, Result, erasure, reactions, time};
 
 /// New words for a message.
 #[derive(Debug)]
@@ -126,7 +126,7 @@ async fn empty(
         .await?;
     reactions::clear(transaction, &mut message).await?;
     if message.kind == Kind::File {
-        uploads::release(transaction, message.room_id, message.seq).await?;
+        erasure::release(transaction, message.room_id, message.seq).await?;
     }
     Ok(Revised { message, changed: true })
 }

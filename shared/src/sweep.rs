@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::db::Db;
-use crate::uploads::{self, UploadId};
-use crate::{Result, rate_limit};
+use crate::uploads::UploadId;
+use crate::{Result, erasure, rate_limit};
 
 /// How many rows one statement deletes: few enough to hold no lock for long.
 const BATCH: usize = 500;
@@ -101,9 +101,9 @@ async fn uploads(app: &App) -> Result<u64> {
         let erasures = stream::iter(found).map(|(upload_id, is_nobodys, seq, object_key)| async move {
             let upload_id = UploadId::stored(upload_id);
             match (is_nobodys, seq) {
-                (true, _) => uploads::erase(app, &upload_id).await.map(|()| 1),
-                (false, None) => uploads::discard(app, &upload_id).await.map(u64::from),
-                (false, Some(_)) => uploads::tidy(app, &upload_id, object_key.as_deref()).await.map(|()| 0),
+                (true, _) => erasure::erase(app, &upload_id).await.map(|()| 1),
+                (false, None) => erasure::discard(app, &upload_id).await.map(u64::from),
+                (false, Some(_)) => erasure::tidy(app, &upload_id, object_key.as_deref()).await.map(|()| 0),
             }
         });
         let outcomes: Vec<Result<u64>> = erasures.buffer_unordered(CONCURRENT_ERASURES).collect().await;
@@ -114,6 +114,6 @@ async fn uploads(app: &App) -> Result<u64> {
             break;
         }
     }
-    uploads::erase_strays(app).await?;
+    erasure::erase_strays(app).await?;
     Ok(erased)
 }

@@ -11,25 +11,25 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Row, Transaction, Value, params};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use mysql_async::{Transaction, params};
+use serde::Serialize;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::app::App;
 use crate::auth::random_token;
 use crate::connections::{self, ConnectionId};
-use crate::db::{Db, duplicate_key, stored_enum};
+use crate::db::{Db, duplicate_key};
 use crate::error::Thing;
 use crate::fields::{Fields, Missing, Read, WholeNumber};
+use crate::file_types::{FileType, GivenName, disposition};
 use crate::files::{self, Form, HEAD_BYTES, TAIL_BYTES};
-use crate::messages::{ClientMessageId, Message, MessageRow, Sent, columns};
+use crate::messages::{self, Audience, ClientMessageId, Kind, Message, MessageId, MessageRow, Sent, columns};
 use crate::rate_limit::{self, Limited};
 use crate::rooms::RoomId;
 use crate::text::{line, lines, text_type};
 use crate::users::User;
-use crate::{Error, Result, time};
+use crate::{Error, Result, erasure, time};
 
 /// The most bytes of a file that comes through a function: Lambda's 6 MB hold it in base64.
 pub const THROUGH_A_FUNCTION: u64 = 4 * 1024 * 1024;
@@ -40,8 +40,6 @@ const POLICY_MINUTES: i64 = 15;
 /// How long [`complete`] waits for the store, whatever it does there: the rest of a function's 28 s are
 /// for the database and the pushes.
 const STORE_TIME: Duration = Duration::from_secs(18);
-/// The most characters of a file's name before its extension.
-const NAME_CHARACTERS: usize = 200;
 
 text_type!(
     /// An upload's id: 128 random bits.
@@ -55,130 +53,6 @@ text_type!(
     /// What is said with a file: up to 8,000 characters.
     Caption, |caption| lines(caption, 0..=8000)
 );
-
-text_type!(
-    /// A file's name as its sender has it; [`FileType::name`] makes it one to show.
-    GivenName, |name| match name.chars().count() {
-        1..=1000 => Ok(name),
-        _ => Err("must be 1 to 1000 characters".to_owned()),
-    }
-);
-
-/// What a file may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum FileType {
-    /// A PDF document.
-    #[serde(rename = "application/pdf")]
-    Pdf,
-    /// A JPEG image.
-    #[serde(rename = "image/jpeg")]
-    Jpeg,
-    /// A PNG image.
-    #[serde(rename = "image/png")]
-    Png,
-}
-
-stored_enum!(FileType { Pdf => "application/pdf", Jpeg => "image/jpeg", Png => "image/png" });
-
-/// What files of other kinds begin with, or pages and archives hold, in lower case: with one of these
-/// near its beginning a file is two things at once.
-const FOREIGN: [&[u8]; 8] =
-    [b"<html", b"<!doctype", b"<script", b"<svg", b"<?php", b"<iframe", b"<body", b"pk\x03\x04"];
-/// With this near its end a file is a ZIP archive too, whatever it begins with. (By chance one large
-/// file in 65,000 has it there.)
-const END_OF_ARCHIVE: &[u8] = b"PK\x05\x06";
-
-impl FileType {
-    /// The type that a file has by its bytes: both ends of it, as in [`files::Stored`]. None for
-    /// every other, and for a file that could be taken for something else besides.
-    pub fn of(first: &[u8], last: &[u8]) -> Option<Self> {
-        let (is_pdf, is_jpeg, is_png) =
-            (infer::archive::is_pdf(first), infer::image::is_jpeg(first), infer::image::is_png(first));
-        // `infer` finds a PDF's mark wherever a reader would, so that an image with one is both.
-        let (file_type, begins) = match (is_pdf, is_jpeg, is_png) {
-            (true, false, false) => (Self::Pdf, first.starts_with(b"%PDF-")),
-            // After the mark of its beginning comes that of a segment.
-            (false, true, false) => {
-                (Self::Jpeg, first.get(3).is_some_and(|&marker| (0xC0..0xFF).contains(&marker)))
-            }
-            (false, false, true) => (Self::Png, first.starts_with(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")),
-            _ => return None,
-        };
-        let lowercase = first.to_ascii_lowercase();
-        let holds = |bytes: &[u8], mark: &[u8]| bytes.windows(mark.len()).any(|window| window == mark);
-        let is_foreign = FOREIGN.iter().any(|mark| holds(&lowercase, mark)) || holds(last, END_OF_ARCHIVE);
-        (begins && !is_foreign).then_some(file_type)
-    }
-
-    /// The type of this name, as in a `Content-Type`. None: another one.
-    pub fn named(name: &str) -> Option<Self> {
-        match name.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-            "application/pdf" => Some(Self::Pdf),
-            "image/jpeg" | "image/jpg" => Some(Self::Jpeg),
-            "image/png" => Some(Self::Png),
-            _ => None,
-        }
-    }
-
-    /// `image/png` and the like.
-    pub fn media_type(self) -> &'static str {
-        match self {
-            Self::Pdf => "application/pdf",
-            Self::Jpeg => "image/jpeg",
-            Self::Png => "image/png",
-        }
-    }
-
-    fn extensions(self) -> &'static [&'static str] {
-        match self {
-            Self::Pdf => &["pdf"],
-            Self::Jpeg => &["jpg", "jpeg"],
-            Self::Png => &["png"],
-        }
-    }
-
-    /// A name that is safe to show and to save a file under: the last part of a path, without what
-    /// some system gives a meaning to, and with an extension of the type, so that no name lies.
-    pub fn name(self, given: Option<&GivenName>) -> String {
-        let given = given.map(GivenName::as_str).unwrap_or_default();
-        let last = given.rsplit(['/', '\\']).find(|part| !part.trim().is_empty()).unwrap_or_default();
-        // Marks of direction would let `gpj.exe` look like `exe.jpg`, and of two names that look the same
-        // one might have marks that nobody sees.
-        let shown = |c: &char| {
-            !c.is_control()
-                && !matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                    | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-        };
-        let plain = |c| if matches!(c, '"' | '<' | '>' | ':' | '|' | '?' | '*') { '_' } else { c };
-        let name: String = last.chars().filter(shown).map(plain).collect();
-        let name = name.trim_matches(['.', ' ']);
-        let (stem, extension) = match name.rsplit_once('.') {
-            Some((stem, extension))
-                if !stem.is_empty()
-                    && self.extensions().contains(&extension.to_ascii_lowercase().as_str()) =>
-            {
-                (stem, extension)
-            }
-            _ => (name, self.extensions()[0]),
-        };
-        let stem: String = stem.chars().take(NAME_CHARACTERS).collect();
-        let stem = match stem.trim_end() {
-            "" => "file",
-            stem => stem,
-        };
-        format!("{}{stem}.{extension}", if is_device(stem) { "_" } else { "" })
-    }
-}
-
-/// Whether Windows takes a name for a device's, whatever follows its first dot (Microsoft, "Naming
-/// files, paths, and namespaces").
-fn is_device(name: &str) -> bool {
-    let name = name.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
-    match name.strip_prefix("com").or(name.strip_prefix("lpt")) {
-        Some(port) => matches!(port, "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "¹" | "²" | "³"),
-        None => matches!(name.as_str(), "con" | "prn" | "aux" | "nul"),
-    }
-}
 
 /// A file as a message shows it.
 #[derive(Clone, Debug, Serialize)]
@@ -197,8 +71,12 @@ impl Attachment {
     /// The file of a message, from the column that [`columns`] selects.
     pub(crate) fn stored(column: &str) -> Option<Self> {
         let (upload_id, file_name, file_type, size) = serde_json::from_str(column).ok()?;
+        Some(Self::new(UploadId::stored(upload_id), file_name, file_type, size))
+    }
+
+    fn new(upload_id: UploadId, file_name: String, file_type: FileType, size: u64) -> Self {
         let url = format!("/uploads/{upload_id}");
-        Some(Self { upload_id: UploadId::stored(upload_id), file_name, file_type, size, url })
+        Self { upload_id, file_name, file_type, size, url }
     }
 }
 
@@ -318,21 +196,18 @@ struct Reserved<'a> {
 }
 
 /// What the keys begin with that policies give.
-const POSTED: &str = "incoming/";
-/// How long ago it was posted what has no row and will have none.
-const STRAY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-
+pub(crate) const POSTED: &str = "incoming/";
 /// Where a policy lets a file be posted.
-fn posted_key(upload_id: &UploadId) -> String {
+pub(crate) fn posted_key(upload_id: &UploadId) -> String {
     format!("{POSTED}{upload_id}")
 }
 
 /// Where checked bytes are.
-fn checked_key(upload_id: &UploadId, object_key: &str) -> String {
+pub(crate) fn checked_key(upload_id: &UploadId, object_key: &str) -> String {
     format!("{}{object_key}", checked_keys(upload_id))
 }
 
-fn checked_keys(upload_id: &UploadId) -> String {
+pub(crate) fn checked_keys(upload_id: &UploadId) -> String {
     format!("files/{upload_id}/")
 }
 
@@ -361,7 +236,7 @@ pub async fn upload(app: &App, sender: &User, new: NewUpload, file: NewFile) -> 
         .as_ref()
         .map(|id| Repeatable { id, hash: body_hash(caption, &file_name, sha256.as_ref()) });
     if let Some(again) = &again
-        && let Some(message) = sent_before(&app.db, sender, new.room_id, again).await?
+        && let Some(message) = again.sent_before(&app.db, sender, new.room_id).await?
     {
         return Ok(Sent::Again(message));
     }
@@ -385,15 +260,15 @@ pub async fn upload(app: &App, sender: &User, new: NewUpload, file: NewFile) -> 
     app.files.put(&checked_key(&upload_id, &object_key), file_type.media_type(), file.bytes).await?;
     let sending = Sending { reserved, by: None, object_key: &object_key, again: again.as_ref() };
     let sent = match app.db.transaction(sending, send).await {
-        Ok(Some(seq)) => return told(&app.db, new.room_id, seq).await,
+        Ok(Some(stored)) => return announce(&app.db, sending, stored).await,
         Ok(None) => Err(Error::NotFound(Thing::Room)),
         Err(error) => Err(error),
     };
-    refuse(&app.db, &upload_id).await;
+    erasure::give_up_refused(&app.db, &upload_id).await;
     match (sent, &again) {
         // Sent by another request of the same client, at the same time.
         (Err(Error::ClientMessageIdReused), Some(again)) => {
-            let message = sent_before(&app.db, sender, new.room_id, again).await?;
+            let message = again.sent_before(&app.db, sender, new.room_id).await?;
             message.map(Sent::Again).ok_or(Error::ClientMessageIdReused)
         }
         (Err(Error::NotFound(_)), _) => Err(why_refused(&app.db, sender, new.room_id).await?),
@@ -520,28 +395,27 @@ pub async fn complete(
     if let Some(seq) = upload.seq {
         return message(&app.db, room_id, seq).await.map(Sent::Again);
     }
-    match check_and_send(app, sender, by, upload_id, &upload).await {
-        // Perhaps since another request has sent it meanwhile.
-        Ok(None) => match find(&app.db, sender, upload_id).await?.seq {
-            Some(seq) => message(&app.db, room_id, seq).await.map(Sent::Again),
-            None => Err(Error::NotFound(Thing::Upload)),
-        },
-        Ok(Some(seq)) => told(&app.db, room_id, seq).await,
-        Err(error) => Err(error),
+    if let Some(sent) = check_and_send(app, sender, by, upload_id, &upload).await? {
+        return Ok(sent);
+    }
+    // Perhaps since another request has sent it meanwhile.
+    match find(&app.db, sender, upload_id).await?.seq {
+        Some(seq) => message(&app.db, room_id, seq).await.map(Sent::Again),
+        None => Err(Error::NotFound(Thing::Upload)),
     }
 }
 
 /// None when there is nothing to send, any more or yet.
 ///
 /// The bytes are copied first and looked at then: nobody can put others in the place of a copy. What was
-/// posted stays where it is: the sweep erases it ([`tidy`]), and nobody waits for that.
+/// posted stays where it is: the sweep erases it ([`erasure::tidy`]), and nobody waits for that.
 async fn check_and_send(
     app: &App,
     sender: &User,
     by: Option<&ConnectionId>,
     upload_id: &UploadId,
     upload: &Pending,
-) -> Result<Option<u64>> {
+) -> Result<Option<Sent>> {
     let deadline = Instant::now() + STORE_TIME;
     // A key of its own for each try: the file of a message is never written again.
     let object_key = random_token::<16>();
@@ -567,7 +441,7 @@ async fn check_and_send(
         error.log("");
     }
     if !is_as_said {
-        refuse(&app.db, upload_id).await;
+        erasure::give_up_refused(&app.db, upload_id).await;
         return Err(Error::UnsupportedMediaType);
     }
     Ok(sent)
@@ -581,7 +455,7 @@ async fn send_copy(
     upload_id: &UploadId,
     upload: &Pending,
     object_key: &str,
-) -> Result<Option<u64>> {
+) -> Result<Option<Sent>> {
     let reserved = Reserved {
         upload_id,
         room_id: RoomId(upload.room_id),
@@ -593,7 +467,11 @@ async fn send_copy(
         sha256: None,
         caption: &upload.caption,
     };
-    app.db.transaction(Sending { reserved, by, object_key, again: None }, send).await
+    let sending = Sending { reserved, by, object_key, again: None };
+    match app.db.transaction(sending, send).await? {
+        Some(stored) => announce(&app.db, sending, stored).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// A message to be sent with a file, and what makes it repeatable.
@@ -610,6 +488,12 @@ struct Repeatable<'a> {
     hash: Vec<u8>,
 }
 
+impl Repeatable<'_> {
+    async fn sent_before(&self, db: &Db, sender: &User, room_id: RoomId) -> Result<Option<Message>> {
+        messages::sent_before(db, &sender.user_id, room_id, self.id, &self.hash).await
+    }
+}
+
 /// What must be the same when a `clientMessageId` comes again. The mark at its beginning is no length
 /// of a text message's content.
 fn body_hash(caption: &str, file_name: &str, sha256: &[u8]) -> Vec<u8> {
@@ -623,8 +507,11 @@ fn body_hash(caption: &str, file_name: &str, sha256: &[u8]) -> Vec<u8> {
 }
 
 /// Takes the room's next number for a file that has none yet, if its sender may, and stores its
-/// message. None: the sender may not, or it has one.
-async fn send(transaction: &mut Transaction<'static>, sending: Sending<'_>) -> Result<Option<u64>> {
+/// message; answers the number and the time. None: the sender may not, or it has one.
+async fn send(
+    transaction: &mut Transaction<'static>,
+    sending: Sending<'_>,
+) -> Result<Option<(u64, NaiveDateTime)>> {
     let Sending { reserved, by, object_key, again } = sending;
     let now = time::now();
     // The room first, as in `messages`.
@@ -672,29 +559,38 @@ async fn send(transaction: &mut Transaction<'static>, sending: Sending<'_>) -> R
             (seq, object_key, reserved.upload_id),
         )
         .await?;
-    Ok(Some(seq))
+    Ok(Some((seq, now)))
 }
 
 /// A message just sent, and the sockets of the room's members.
-async fn told(db: &Db, room_id: RoomId, seq: u64) -> Result<Sent> {
-    let rows: Vec<Row> = db
-        .rows(
-            &format!(
-                "SELECT {}, c.connection_id
-                 FROM messages x JOIN users u ON u.user_id = x.sender_id
-                 LEFT JOIN (room_members m JOIN connections c
-                            ON c.user_id = m.user_id AND c.expires_at > UTC_TIMESTAMP(3)) ON m.room_id = x.room_id
-                 WHERE x.room_id = ? AND x.seq = ?",
-                // It goes to all of them, and none can have reacted before.
-                columns("NULL")
-            ),
-            (room_id, seq),
-        )
-        .await?;
-    let sockets = rows.iter().filter_map(|row| row.get::<Option<String>, _>("connection_id").flatten());
-    let sockets = sockets.map(ConnectionId::new).collect();
-    let row = rows.into_iter().next().ok_or(Error::NotFound(Thing::Room))?;
-    Ok(Sent::New { message: MessageRow::from_row(row).message(), sockets })
+async fn announce(db: &Db, sending: Sending<'_>, (seq, now): (u64, NaiveDateTime)) -> Result<Sent> {
+    let Sending { reserved, again, .. } = sending;
+    let Audience { user_id, name, sockets } = messages::audience(db, reserved.room_id, seq).await?;
+    let file_name = reserved.file_name.to_owned();
+    let message = Message {
+        message_id: MessageId { room_id: reserved.room_id, seq },
+        room_id: reserved.room_id,
+        seq,
+        updated_seq: seq,
+        kind: Kind::File,
+        user_id,
+        name,
+        content: reserved.caption.to_owned(),
+        is_encrypted: false,
+        client_message_id: again.map(|again| again.id.to_string()),
+        reply_to: None,
+        attachment: Some(Attachment::new(
+            reserved.upload_id.clone(),
+            file_name,
+            reserved.file_type,
+            reserved.size,
+        )),
+        reactions: Vec::new(),
+        created_at: now,
+        edited_at: None,
+        deleted: false,
+    };
+    Ok(Sent::New { message, sockets })
 }
 
 async fn message(db: &Db, room_id: RoomId, seq: u64) -> Result<Message> {
@@ -709,122 +605,6 @@ async fn message(db: &Db, room_id: RoomId, seq: u64) -> Result<Message> {
         )
         .await?;
     row.map(MessageRow::message).ok_or(Error::NotFound(Thing::Upload))
-}
-
-/// The message that the sender, who is a member, sent before under this `clientMessageId`.
-async fn sent_before(
-    db: &Db,
-    sender: &User,
-    room_id: RoomId,
-    again: &Repeatable<'_>,
-) -> Result<Option<Message>> {
-    let row: Option<Row> = db
-        .first(
-            &format!(
-                "SELECT {}, x.body_hash FROM messages x JOIN users u ON u.user_id = x.sender_id
-                 JOIN room_members m ON m.room_id = x.room_id AND m.user_id = x.sender_id
-                 WHERE x.room_id = ? AND x.sender_id = ? AND x.client_message_id = ?",
-                columns("x.sender_id")
-            ),
-            (room_id, &sender.user_id, again.id),
-        )
-        .await?;
-    match row {
-        None => Ok(None),
-        Some(row) if row.get::<Vec<u8>, _>("body_hash").as_ref() == Some(&again.hash) => {
-            Ok(Some(MessageRow::from_row(row).message()))
-        }
-        Some(_) => Err(Error::ClientMessageIdReused),
-    }
-}
-
-/// Gives up an upload that is not sent, and answers whether there was one to give up. Its bytes are the
-/// sweep's.
-///
-/// # Errors
-/// The database's.
-async fn give_up(db: &Db, upload_id: &UploadId) -> Result<bool> {
-    let sql = "UPDATE uploads SET room_id = NULL WHERE upload_id = ? AND seq IS NULL AND room_id IS NOT NULL";
-    // Another request may have sent it meanwhile, and then its bytes are a message's.
-    Ok(db.execute(sql, (upload_id,)).await?.affected_rows == 1)
-}
-
-/// Gives up an upload after its refusal, which is what the client is told.
-async fn refuse(db: &Db, upload_id: &UploadId) {
-    if let Err(error) = give_up(db, upload_id).await {
-        error.log("");
-    }
-}
-
-/// Erases an upload that was not sent in time, and answers whether there was one.
-///
-/// # Errors
-/// The database's or the store's; the next sweep then erases what is left.
-pub(crate) async fn discard(app: &App, upload_id: &UploadId) -> Result<bool> {
-    let is_nobodys = give_up(&app.db, upload_id).await?;
-    if is_nobodys {
-        erase(app, upload_id).await?;
-    }
-    Ok(is_nobodys)
-}
-
-/// Erases an upload that is nobody's any more: its bytes, and then its row.
-pub(crate) async fn erase(app: &App, upload_id: &UploadId) -> Result<()> {
-    erase_all_but(app, upload_id, None).await?;
-    let sql = "DELETE FROM uploads WHERE upload_id = ? AND room_id IS NULL";
-    app.db.execute(sql, (upload_id,)).await.map(drop)
-}
-
-/// Erases what lies in the store beside the file of a message: what was posted again, or copied by a
-/// request that came to no end.
-pub(crate) async fn tidy(app: &App, upload_id: &UploadId, object_key: Option<&str>) -> Result<()> {
-    erase_all_but(app, upload_id, object_key).await?;
-    app.db.execute("UPDATE uploads SET swept = TRUE WHERE upload_id = ?", (upload_id,)).await.map(drop)
-}
-
-/// Erases what was posted more than a day ago to an upload of which there is no row any more: a policy
-/// lasts longer than an upload that is refused.
-///
-/// # Errors
-/// The database's or the store's.
-pub(crate) async fn erase_strays(app: &App) -> Result<()> {
-    let posted = app.files.keys_older_than(POSTED, STRAY_AGE).await?;
-    for keys in posted.chunks(500) {
-        let ids = keys.iter().map(|key| key.strip_prefix(POSTED).unwrap_or_default());
-        let places = vec!["?"; keys.len()].join(", ");
-        let sql = format!("SELECT upload_id FROM uploads WHERE upload_id IN ({places})");
-        let known: Vec<String> = app.db.rows(&sql, ids.clone().map(Value::from).collect::<Vec<_>>()).await?;
-        for (key, _) in keys.iter().zip(ids).filter(|(_, id)| !known.iter().any(|known| known == id)) {
-            app.files.delete(key).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn erase_all_but(app: &App, upload_id: &UploadId, object_key: Option<&str>) -> Result<()> {
-    let kept = object_key.map(|object_key| checked_key(upload_id, object_key));
-    let mut keys = app.files.keys(&checked_keys(upload_id)).await?;
-    keys.push(posted_key(upload_id));
-    for key in keys.iter().filter(|&key| Some(key) != kept.as_ref()) {
-        app.files.delete(key).await?;
-    }
-    Ok(())
-}
-
-/// Takes a message's file from it, in the transaction that deletes the message; the sweep erases it.
-pub(crate) async fn release(transaction: &mut Transaction<'static>, room_id: RoomId, seq: u64) -> Result<()> {
-    let sql = "UPDATE uploads SET room_id = NULL, seq = NULL WHERE room_id = ? AND seq = ?";
-    Ok(transaction.exec_drop(sql, (room_id, seq)).await?)
-}
-
-/// What does not need an escape in a header's value (RFC 8187 section 3.2.1), or fewer.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// `attachment`, so that no browser shows a file as a page, with its name in both spellings.
-fn disposition(file_name: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "-._~ ()[]+,".contains(c) { c } else { '_' };
-    let ascii: String = file_name.chars().map(plain).collect();
-    format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{}", utf8_percent_encode(file_name, ESCAPED))
 }
 
 /// A signed URL of a message's file, for the members of its room.
@@ -849,86 +629,4 @@ pub async fn signed_url(app: &App, asker: &User, upload_id: &UploadId) -> Result
     }
     let key = checked_key(upload_id, &object_key);
     app.files.signed_url(&key, file_type.media_type(), &disposition(&file_name)).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0";
-    const JPEG: &[u8] = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0";
-    const PDF: &[u8] = b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog >>\nendobj\n";
-
-    fn name(file_type: FileType, given: &str) -> String {
-        file_type.name(Some(&GivenName::try_from(given.to_owned()).unwrap()))
-    }
-
-    #[test]
-    fn a_file_is_what_its_bytes_are() {
-        for (bytes, file_type) in [(PNG, FileType::Png), (JPEG, FileType::Jpeg), (PDF, FileType::Pdf)] {
-            assert_eq!(FileType::of(bytes, bytes), Some(file_type));
-        }
-        for other in [
-            &b""[..],
-            b"\x89PNG",
-            b"\x89PNG\r\n\x1a\nrest",
-            b"\xff\xd8\xff",
-            b"GIF89a",
-            b"MZ",
-            b"PK\x03\x04",
-            b"<svg>",
-            b"\n%PDF-1.7",
-            b"%PDF",
-        ] {
-            assert_eq!(FileType::of(other, other), None, "{other:?}");
-        }
-    }
-
-    #[test]
-    fn a_file_that_is_two_things_is_neither() {
-        for file in [PNG, JPEG, PDF] {
-            for other in [PDF, b"<HTML><body>", b"/*<script>", b"<?php ", b"PK\x03\x04"] {
-                if file != other {
-                    let both = [file, b"padding", other].concat();
-                    assert_eq!(FileType::of(&both, b"end"), None, "{:?}", String::from_utf8_lossy(&both));
-                }
-            }
-            assert_eq!(FileType::of(file, b"PK\x05\x06\0\0"), None);
-        }
-    }
-
-    #[test]
-    fn a_name_is_the_last_part_of_a_path_without_what_a_system_may_take_for_more() {
-        let long = format!("{} x.png", "x".repeat(199));
-        let png = |given| name(FileType::Png, given);
-        assert_eq!(png("holiday.png"), "holiday.png");
-        assert_eq!(png("../../etc/pass\"wd\".PNG"), "pass_wd_.PNG");
-        assert_eq!(png("C:\\photos\\Grüße 😀.png"), "Grüße 😀.png");
-        assert_eq!(png("a\r\nSet-Cookie: x=1.png"), "aSet-Cookie_ x=1.png");
-        assert_eq!(png("\u{202e}gnp.exe"), "gnp.exe.png");
-        assert_eq!(png(".."), "file.png");
-        assert_eq!(png(".png"), "png.png");
-        assert_eq!(png("folder/"), "folder.png");
-        assert_eq!(png("holi\u{ad}day\u{61c}\u{2060}\u{2064}\u{feff}.png"), "holiday.png");
-        assert_eq!(png("holiday .png"), "holiday.png");
-        assert_eq!(png(&long), format!("{}.png", "x".repeat(199)));
-        for device in ["CON.png", "nul", "Aux.tar.png", "prn .png", "com1.png", "LPT9.png", "COM².png"] {
-            assert!(png(device).starts_with('_'), "{device}");
-        }
-        for name in ["CONSOLE.png", "com.png", "com0.png", "com10.png", "my nul.png"] {
-            assert_eq!(png(name), name);
-        }
-        assert_eq!(name(FileType::Jpeg, "a.jpeg"), "a.jpeg");
-        assert_eq!(name(FileType::Pdf, "a.png"), "a.png.pdf");
-        assert_eq!(FileType::Pdf.name(None), "file.pdf");
-        assert_eq!(png(&"x".repeat(900)).chars().count(), 204);
-    }
-
-    #[test]
-    fn a_name_cannot_leave_its_header() {
-        assert_eq!(
-            disposition("Grüße \";x=\r\n.png"),
-            "attachment; filename=\"Gr__e __x___.png\"; filename*=UTF-8''Gr%C3%BC%C3%9Fe%20%22%3Bx%3D%0D%0A.png"
-        );
-    }
 }

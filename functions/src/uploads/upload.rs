@@ -5,7 +5,8 @@ use lambda_http::http::header;
 use multer::{Constraints, Multipart, SizeLimit};
 use serde_json::{Map, Value};
 use shared::fields::{FieldError, Fields};
-use shared::uploads::{GivenName, NewFile, NewUpload, THROUGH_A_FUNCTION};
+use shared::file_types::GivenName;
+use shared::uploads::{NewFile, NewUpload, THROUGH_A_FUNCTION};
 use shared::{App, Error, Result, uploads};
 
 use crate::http::{self, Request, Response};
