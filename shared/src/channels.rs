@@ -53,7 +53,8 @@ pub async fn list(db: &Db, asker: &User, page: Page) -> Result<Paged<Listed>> {
     Paged::read::<Listed>(
         db,
         "id, name, created_at, updated_at, organization_id",
-        "FROM rooms WHERE organization_id = :organization_id AND kind = 'channel'",
+        // Named, since MySQL would rather read and sort them all where most rooms are of one organization.
+        "FROM rooms FORCE INDEX (rooms_newest) WHERE organization_id = :organization_id AND kind = 'channel'",
         &["created_at DESC", "id DESC"],
         params! { "organization_id" => asker.organization_id },
         page,
