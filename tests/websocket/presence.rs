@@ -124,7 +124,7 @@ async fn a_second_socket_is_silent_and_so_is_the_last_but_one_that_closes() {
 
 #[tokio::test]
 async fn a_reconnect_within_the_hold_is_silent() {
-    let app = holding(Duration::from_secs(1)).await;
+    let app = holding(Duration::from_secs(3)).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
     let first = ann.connect().await;
@@ -141,14 +141,14 @@ async fn a_reconnect_within_the_hold_is_silent() {
 
 #[tokio::test]
 async fn every_reconnect_is_held_back_for_anew() {
-    let app = holding(Duration::from_secs(2)).await;
+    let app = holding(Duration::from_secs(6)).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
     ann.connect().await.close().await;
     assert_eq!(bobs.receives("presence").await, presence(&ann, true));
     let second = ann.connect().await;
     // She stays for half of the first hold.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    until(&app, 1, "connections WHERE expires_at < UTC_TIMESTAMP(3) - INTERVAL 3 SECOND", &ann).await;
     second.close().await;
     // The first hold is over, the second is not.
     until(&app, 1, KNOWN, &ann).await;
