@@ -103,16 +103,16 @@ async fn insert(
     rooms::insert(transaction, new).await
 }
 
-/// Deletes a channel with its messages. Answers its members.
+/// Deletes a channel. Answers its members; what is in it is for [`rooms::erase`].
 ///
 /// # Errors
 /// [`Error::NotFound`] when the organization has no such channel, [`Error::RoleRequired`] unless the
 /// user is an admin.
 pub async fn delete(db: &Db, admin: &User, room_id: RoomId) -> Result<Vec<UserId>> {
-    db.transaction((admin, room_id), erase).await
+    db.transaction((admin, room_id), close).await
 }
 
-async fn erase(
+async fn close(
     transaction: &mut Transaction<'static>,
     (admin, room_id): (&User, RoomId),
 ) -> Result<Vec<UserId>> {
@@ -121,7 +121,7 @@ async fn erase(
         return Err(Error::NotFound(Thing::Room));
     }
     users::still_admin(transaction, admin).await?;
-    rooms::erase(transaction, room_id).await
+    rooms::close(transaction, room_id).await
 }
 
 /// A channel to be announced, and to be made first when there is none.

@@ -245,7 +245,7 @@ pub async fn list(db: &Db, asker: &User) -> Result<Vec<Invitation>> {
              FROM ((SELECT * FROM invitations WHERE inviter_id = :asker ORDER BY invitation_id DESC LIMIT {MOST})
                    UNION
                    (SELECT * FROM invitations WHERE invitee_id = :asker ORDER BY invitation_id DESC LIMIT {MOST})) i
-             JOIN rooms r ON r.id = i.room_id
+             JOIN rooms r ON r.id = i.room_id AND r.organization_id IS NOT NULL
              ORDER BY i.invitation_id DESC"
         ),
         params! { "asker" => &asker.user_id },

@@ -151,7 +151,7 @@ pub(crate) async fn check_password(
     rate_limit::give_back(&app.db, &app.config.limits, limited).await
 }
 
-/// Deletes a prime room or a group, for its owner. Answers who was in it.
+/// Deletes a prime room or a group, for its owner. Answers who was in it; what is in it is for [`erase`].
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::NotAMember`], [`Error::DirectChat`], and [`Error::RoomRoleRequired`] for other
@@ -177,22 +177,54 @@ async fn delete_own(
             "organization: its admins delete channels, with DELETE /api/chat/{roomId}",
         )),
         (Kind::Direct, Some(_)) => Err(Error::DirectChat),
-        (Kind::Prime | Kind::Group, Some(RoomRole::Owner)) => erase(transaction, room_id).await,
+        (Kind::Prime | Kind::Group, Some(RoomRole::Owner)) => close(transaction, room_id).await,
         (Kind::Prime | Kind::Group, Some(_)) => Err(Error::RoomRoleRequired("owner")),
     }
 }
 
-/// Erases a room that the caller has locked, with its members, messages and invitations; what was paid
-/// for it stays paid. Answers who was in it.
+/// Takes a room that the caller has locked from its organization, and its members from it: nobody finds
+/// it any more. What was paid for it stays paid. Answers who was in it.
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn erase(transaction: &mut Transaction<'static>, room_id: RoomId) -> Result<Vec<UserId>> {
+pub(crate) async fn close(transaction: &mut Transaction<'static>, room_id: RoomId) -> Result<Vec<UserId>> {
     let members: Vec<String> =
         transaction.exec("SELECT user_id FROM room_members WHERE room_id = ?", (room_id,)).await?;
-    // The rest goes with it, by its foreign keys.
-    transaction.exec_drop("DELETE FROM rooms WHERE id = ?", (room_id,)).await?;
+    transaction.exec_drop("DELETE FROM room_members WHERE room_id = ?", (room_id,)).await?;
+    transaction
+        .exec_drop("UPDATE rooms SET organization_id = NULL, member_count = 0 WHERE id = ?", (room_id,))
+        .await?;
     Ok(members.into_iter().map(UserId::stored).collect())
+}
+
+/// How many messages one statement erases: few enough to hold no lock for long.
+const ERASED_AT_ONCE: usize = 2000;
+/// How many such statements the request makes that has deleted the room.
+const ERASURES: usize = 10;
+
+/// Erases what is in a room that was just deleted, as far as that is soon done: the sweep does the rest,
+/// and all of it when this fails, since the room is gone either way.
+pub async fn erase(db: &Db, room_id: RoomId) {
+    if let Err(error) = erase_some(db, room_id, ERASURES).await {
+        error.log("");
+    }
+}
+
+/// Erases a deleted room, its messages first, by so many statements at most; answers whether that was
+/// enough. One statement for all of them could take longer than a function may.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn erase_some(db: &Db, room_id: RoomId, statements: usize) -> Result<bool> {
+    let messages = format!("DELETE FROM messages WHERE room_id = ? ORDER BY seq LIMIT {ERASED_AT_ONCE}");
+    for _ in 0..statements {
+        if db.execute(&messages, (room_id,)).await?.affected_rows < ERASED_AT_ONCE as u64 {
+            // Its invitations go with it, by their foreign key.
+            db.execute("DELETE FROM rooms WHERE id = ? AND organization_id IS NULL", (room_id,)).await?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Locks a room of an organization until the transaction ends: the first lock of every change in it.

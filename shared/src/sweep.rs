@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::db::Db;
+use crate::rooms::{self, RoomId};
 use crate::uploads::UploadId;
 use crate::{Result, erasure, rate_limit};
 
@@ -27,12 +28,14 @@ pub struct Swept {
     pub invitations: u64,
     pub sessions: u64,
     pub rate_limits: u64,
+    /// Deleted rooms, with their last messages.
+    pub rooms: u64,
     /// Uploads that were never sent, or whose message is gone.
     pub uploads: u64,
 }
 
-/// Erases expired tickets, invitations, sessions and limit windows, connections past their two hours,
-/// and the bytes of uploads that no message has: never sent for a day, left by a deleted message, or posted
+/// Erases expired tickets, invitations, sessions and limit windows, connections past their two hours, what
+/// is left of deleted rooms, and the bytes of uploads that no message has: never sent for a day, left by a deleted message, or posted
 /// to an upload that is no more.
 ///
 /// # Errors
@@ -55,8 +58,9 @@ pub async fn sweep(app: &App) -> Result<Swept> {
     )
     .await?;
     let rate_limits = rate_limit::forget_ended(db, BATCH, BATCHES).await?;
+    let rooms = rooms(db).await?;
     let uploads = uploads(app).await?;
-    Ok(Swept { connections, tickets, invitations, sessions, rate_limits, uploads })
+    Ok(Swept { connections, tickets, invitations, sessions, rate_limits, rooms, uploads })
 }
 
 /// Deletes the rows for which `condition` holds, batch by batch. They are looked for without a lock:
@@ -77,6 +81,18 @@ async fn delete(db: &Db, table: &str, key: &str, condition: &str) -> Result<u64>
         }
     }
     Ok(deleted)
+}
+
+/// Erases what is left of deleted rooms, the oldest first.
+async fn rooms(db: &Db) -> Result<u64> {
+    let deleted: Vec<u64> = db
+        .rows(&format!("SELECT id FROM rooms WHERE organization_id IS NULL ORDER BY id LIMIT {BATCHES}"), ())
+        .await?;
+    let mut erased = 0;
+    for room_id in deleted {
+        erased += u64::from(rooms::erase_some(db, RoomId(room_id), BATCHES).await?);
+    }
+    Ok(erased)
 }
 
 async fn uploads(app: &App) -> Result<u64> {

@@ -364,7 +364,7 @@ async fn find(db: &Db, sender: &User, upload_id: &UploadId) -> Result<Pending> {
     let row: Option<Pending> = db
         .first(
             "SELECT f.room_id, f.seq, f.file_name, f.type, f.size, f.caption, m.user_id IS NOT NULL AS is_member
-             FROM uploads f JOIN rooms r ON r.id = f.room_id
+             FROM uploads f JOIN rooms r ON r.id = f.room_id AND r.organization_id IS NOT NULL
              LEFT JOIN room_members m ON m.room_id = r.id AND m.user_id = f.sender_id
              WHERE f.upload_id = ? AND f.sender_id = ?",
             (upload_id, &sender.user_id),

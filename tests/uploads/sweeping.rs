@@ -153,7 +153,7 @@ async fn tickets_sessions_limit_windows_and_connections_that_have_run_out_are_er
     let kept = sweep(&app).await;
     assert_eq!(
         kept,
-        json!({"connections": 0, "tickets": 0, "invitations": 0, "sessions": 0, "rateLimits": 0, "uploads": 0})
+        json!({"connections": 0, "tickets": 0, "invitations": 0, "sessions": 0, "rateLimits": 0, "rooms": 0, "uploads": 0})
     );
 
     let of_ann = "(SELECT session_id FROM sessions WHERE user_id = 'ann')";
@@ -166,7 +166,7 @@ async fn tickets_sessions_limit_windows_and_connections_that_have_run_out_are_er
     let swept = sweep(&app).await;
     assert_eq!(
         swept,
-        json!({"connections": 1, "tickets": 1, "invitations": 1, "sessions": 1, "rateLimits": 1, "uploads": 0})
+        json!({"connections": 1, "tickets": 1, "invitations": 1, "sessions": 1, "rateLimits": 1, "rooms": 0, "uploads": 0})
     );
     for (table, left) in [("connections", 1), ("tickets", 1), ("invitations", 1), ("sessions", 1)] {
         let rows: Vec<u64> = app.rows(&format!("SELECT COUNT(*) FROM {table}")).await;
@@ -215,4 +215,32 @@ fn the_template_runs_the_sweep_every_hour() {
     let all: Vec<_> =
         schedules.iter().map(|schedule| (schedule.function.as_str(), schedule.every.as_secs())).collect();
     assert_eq!(all, [("sweep", 3600)]);
+}
+
+#[tokio::test]
+async fn of_a_large_room_that_was_deleted_the_sweep_erases_what_the_request_left() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    let eve = app.prime("eve").await;
+    ann.invites(room, &eve).await.created();
+    app.run(
+        "INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, created_at)
+         SELECT ?, 2 + a.n + 200 * b.n, 2 + a.n + 200 * b.n, 'text', 'ann', 'hello', UTC_TIMESTAMP(3)
+         FROM (WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 199) SELECT n FROM n) a,
+              (WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 149) SELECT n FROM n) b",
+        (room,),
+    )
+    .await;
+    ann.delete(&format!("/api/rooms/{room}")).await.no_content();
+    let left = "SELECT (SELECT COUNT(*) FROM rooms), (SELECT COUNT(*) FROM messages)";
+    assert_eq!(app.rows::<(u64, u64)>(left).await, [(1, 10_001)]);
+    // It is gone for everybody all the same.
+    bob.joins(room).await.refused(404, "room_not_found");
+    bob.get(&format!("/chats/{room}")).await.refused(404, "room_not_found");
+    assert_eq!(ann.get("/chats").await.ok()["total"], 0);
+    assert_eq!(eve.get("/api/invitations").await.ok(), json!({"invitations": []}));
+    assert_eq!(sweep(&app).await["rooms"], 1);
+    assert_eq!(app.rows::<(u64, u64)>(left).await, [(0, 0)]);
 }

@@ -1,4 +1,4 @@
-use shared::{App, Result, channels};
+use shared::{App, Result, channels, rooms};
 
 use crate::http::{self, Request, Response};
 use crate::rooms::RoomPath;
@@ -10,5 +10,6 @@ pub async fn delete_chat(app: &App, request: Request) -> Result<Response> {
     let RoomPath { room_id } = http::path(&request)?;
     let members = channels::delete(&app.db, &admin, room_id).await?;
     app.tell(announce::room_deleted(app, room_id, &members).await).await;
+    rooms::erase(&app.db, room_id).await;
     http::no_content()
 }

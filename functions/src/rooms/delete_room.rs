@@ -10,5 +10,6 @@ pub async fn delete_room(app: &App, request: Request) -> Result<Response> {
     let RoomPath { room_id } = http::path(&request)?;
     let members = rooms::delete(&app.db, &user, room_id).await?;
     app.tell(announce::room_deleted(app, room_id, &members).await).await;
+    rooms::erase(&app.db, room_id).await;
     http::no_content()
 }
