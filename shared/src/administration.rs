@@ -9,7 +9,8 @@ use crate::coins::{self, Grant, Granter};
 use crate::config::SignupGrants;
 use crate::error::Thing;
 use crate::fields::{Fields, Flag, Missing, Read};
-use crate::users::{self, Role, SeenProfile, User, UserId};
+use crate::profiles::{self, SeenProfile};
+use crate::users::{self, Role, User, UserId};
 use crate::{Error, Result, organizations};
 
 /// A change that an admin makes; what is absent stays.
@@ -95,5 +96,5 @@ async fn apply(
     if let Some(grant) = &change.coins {
         coins::grant(transaction, Granter::Admin(&asker.user_id), user_id, user.avail_coins, grant).await?;
     }
-    users::seen_profile(transaction, asker, user_id).await
+    profiles::seen(transaction, asker, user_id).await
 }

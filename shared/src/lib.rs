@@ -31,6 +31,7 @@ pub mod operator;
 pub mod organizations;
 pub mod page;
 pub mod presence;
+pub mod profiles;
 pub mod push;
 pub mod rate_limit;
 pub mod reactions;

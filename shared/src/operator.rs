@@ -11,8 +11,9 @@ use crate::coins::{self, Delta, Grant, GrantReason, Granter, IdempotencyKey};
 use crate::db::Db;
 use crate::error::Thing;
 use crate::fields::{Fields, Flag, Missing, Read};
+use crate::profiles::{self, Organization, OwnProfile};
 use crate::text::{line, text_type};
-use crate::users::{self, Organization, OwnProfile, Role, UserId};
+use crate::users::{Role, UserId};
 use crate::{Error, Result, organizations};
 
 /// The ledger's reason of a grant that comes without one.
@@ -142,7 +143,7 @@ async fn make_admin(
         .exec_drop("UPDATE users SET role = 'admin' WHERE user_id = ? AND role <> 'admin'", (user_id,))
         .await?;
     let changed = transaction.affected_rows() == 1;
-    let user = users::own_profile(transaction, user_id, organization_id).await?;
+    let user = profiles::own(transaction, user_id, organization_id).await?;
     Ok(Report::new(user, 0, changed))
 }
 
@@ -171,6 +172,6 @@ async fn grant(
         granted = grant.delta.coins();
         changed = true;
     }
-    let user = users::own_profile(transaction, user_id, organization_id).await?;
+    let user = profiles::own(transaction, user_id, organization_id).await?;
     Ok(Report::new(user, granted, changed))
 }

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 use shared::page::Page;
-use shared::users::{self, Search};
+use shared::profiles::{self, Search};
 
 use crate::harness::{Answer, Person, TestApp};
 
@@ -132,7 +132,7 @@ async fn what_a_page_of_the_people_takes_does_not_grow_with_what_each_of_them_ha
     let asker = app.user_behind(&ann).await;
     let work = app
         .work(async |db| {
-            let listed = users::list(db, &asker, &Search { page, prefix: None }).await.unwrap();
+            let listed = profiles::list(db, &asker, &Search { page, prefix: None }).await.unwrap();
             assert_eq!((listed.total, listed.data.len()), (1001, 10));
         })
         .await;

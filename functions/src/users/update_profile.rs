@@ -1,4 +1,4 @@
-use shared::{App, Result, users};
+use shared::{App, Result, profiles};
 
 use crate::http::{self, Request, Response};
 
@@ -6,5 +6,5 @@ use crate::http::{self, Request, Response};
 pub async fn update_profile(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
     let address = http::address(&request);
-    http::ok(&users::update_own(app, &user, &address, &http::json(&request)?).await?)
+    http::ok(&profiles::change(app, &user, &address, &http::json(&request)?).await?)
 }

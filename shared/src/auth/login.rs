@@ -8,9 +8,10 @@ use super::password::Password;
 use super::session::{self, Tokens};
 use crate::app::App;
 use crate::fields::{Fields, Missing, Read};
+use crate::profiles::{self, OwnProfile};
 use crate::rate_limit::{self, Limited};
 use crate::text::{key, line, text_type};
-use crate::users::{self, DeviceId, OwnProfile, Phone, Role, UserId};
+use crate::users::{DeviceId, Phone, Role, UserId};
 use crate::{Error, Result};
 
 /// By what a user signs in.
@@ -162,6 +163,6 @@ async fn sign_in(
         return Err(Error::InvalidCredentials);
     };
     let tokens = session::open(transaction, app, user_id, (organization_id, role), device_id).await?;
-    let user = users::own_profile(transaction, user_id, organization_id).await?;
+    let user = profiles::own(transaction, user_id, organization_id).await?;
     Ok((user, tokens))
 }

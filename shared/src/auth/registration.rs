@@ -10,9 +10,10 @@ use crate::app::App;
 use crate::config::SignupGrants;
 use crate::fields::{Fields, Flag, Missing, Read, WholeNumber};
 use crate::organizations::{self, Entered, JoinCode, Known};
+use crate::profiles::{self, OwnProfile};
 use crate::rate_limit::{self, Limited};
 use crate::text::key;
-use crate::users::{self, DeviceId, Email, Name, OwnProfile, Phone, Role, UserId, Username};
+use crate::users::{self, DeviceId, Email, Name, Phone, Role, UserId, Username};
 use crate::{Error, Result, coins, time};
 
 /// The most coins that a registration may claim.
@@ -200,7 +201,7 @@ async fn insert(
     let place = (organization_id, role);
     let tokens =
         session::open(transaction, app, &new.user_id, place, registration.device_id.as_ref()).await?;
-    let user = users::own_profile(transaction, &new.user_id, organization_id).await?;
+    let user = profiles::own(transaction, &new.user_id, organization_id).await?;
     Ok((user, tokens, join_code))
 }
 
