@@ -55,7 +55,7 @@ async fn every_binary_boots_and_answers_an_event() {
                 .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
                 .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
                 .envs([("AWS_REGION", "us-east-1"), ("AWS_EC2_METADATA_DISABLED", "true")])
-                .envs([("AWS_ACCESS_KEY_ID", "tests"), ("AWS_SECRET_ACCESS_KEY", "tests")])
+                .envs(app.store_settings())
                 .spawn()
                 .unwrap_or_else(|error| panic!("{function}: {error}; scripts/test builds the binaries")),
         );

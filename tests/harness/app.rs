@@ -66,6 +66,7 @@ pub struct Work {
 
 /// A store of files in a folder, which both end with their test.
 struct OwnStore {
+    config: shared::config::Store,
     folder: PathBuf,
     serving: tokio::task::JoinHandle<std::io::Result<()>>,
 }
@@ -174,7 +175,7 @@ impl TestApp {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let store = Store::new(&folder, listener, Store::random_keys()).unwrap();
         config.store = store.config();
-        let store = OwnStore { folder, serving: tokio::spawn(store.serve()) };
+        let store = OwnStore { config: store.config(), folder, serving: tokio::spawn(store.serve()) };
         adjust(&mut config);
 
         let connections = Arc::new(Connections::default());
@@ -247,6 +248,18 @@ impl TestApp {
         let name = self.database.db_name().unwrap();
         let url = format!("{}/{name}", setting("TEST_DATABASE_URL").unwrap().trim_end_matches('/'));
         common_settings().chain([("DATABASE_URL".to_owned(), url)]).collect()
+    }
+
+    /// The settings of the server's store of files, for a process of its own.
+    pub fn store_settings(&self) -> [(&'static str, String); 4] {
+        let store = &self.store.as_ref().expect("the store is this test's own").config;
+        let keys = store.keys.as_ref().unwrap();
+        [
+            ("UPLOADS_BUCKET", store.bucket.clone().unwrap()),
+            ("S3_ENDPOINT", store.endpoint.clone().unwrap()),
+            ("AWS_ACCESS_KEY_ID", keys.id.clone()),
+            ("AWS_SECRET_ACCESS_KEY", keys.secret.as_str().to_owned()),
+        ]
     }
 
     /// A user who registered with this id and name, not prime and without coins.
