@@ -1,8 +1,11 @@
 //! What is committed while an act waits holds for that act too: a logout or a change of role that was answered
 //! before it.
 
+use std::time::Duration;
+
 use mysql_async::prelude::Queryable;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::harness::{Person, Socket, TestApp};
 
@@ -131,9 +134,12 @@ async fn a_logout_that_is_answered_while_typing_is_counted_leaves_none() {
         "SELECT tally & 1048575 FROM rate_limits WHERE name = 'frame' AND subject = '{}'",
         bob.user_id
     );
-    while app.rows::<u64>(&frames).await != [2] {
-        tokio::task::yield_now().await;
-    }
+    let counted = async {
+        while app.rows::<u64>(&frames).await != [2] {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(20), counted).await.expect("the frame is counted");
     app.until_waiting("INSERT INTO rate_limits").await;
     app.run(END, (&bob.user_id,)).await;
     holder.query_drop("ROLLBACK").await.unwrap();

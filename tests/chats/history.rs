@@ -1,6 +1,8 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use futures_util::future::join;
+use tokio::time::timeout;
 
 use crate::harness::TestApp;
 
@@ -51,7 +53,8 @@ async fn pages_go_both_ways_without_gap_or_repeat_while_messages_arrive() {
                 }
             }
         };
-        let ((), forward) = join(writing, reading).await;
+        let both = timeout(Duration::from_secs(120), join(writing, reading)).await;
+        let ((), forward) = both.expect("the pages end");
         assert_eq!(forward, (begun + 1..=begun + COUNT).collect::<Vec<_>>());
     }
 }

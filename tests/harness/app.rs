@@ -307,17 +307,6 @@ impl TestApp {
         self.run("UPDATE users SET role = ? WHERE user_id = ?", (role, &person.user_id)).await;
     }
 
-    /// Makes a password room one of a kind that has no door yet.
-    pub async fn turn_into(&self, room: u64, kind: &str) {
-        let capacity = match kind {
-            "channel" => 1000,
-            "group" => 256,
-            _ => 2,
-        };
-        let sql = "UPDATE rooms SET kind = ?, password_hash = NULL, capacity = ? WHERE id = ?";
-        self.run(sql, (kind, capacity, room)).await;
-    }
-
     /// A request without a token.
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         Answer::of(self.http.post(format!("{}{path}", self.url)).json(&body), "POST", path, None).await

@@ -145,6 +145,11 @@ impl Person {
         self.post("/chats/send-message", json!({"userId": other.user_id, "content": content})).await
     }
 
+    /// Writes to somebody directly, and answers the id of the chat of the two.
+    pub async fn chats_with(&self, other: &Self) -> u64 {
+        self.writes_to(other, "hello").await.created()["chatId"].as_u64().unwrap()
+    }
+
     /// Sends a message by REST.
     pub async fn says(&self, room: u64, content: &str) -> Answer {
         self.post("/api/messages", json!({"roomId": room, "content": content})).await

@@ -147,6 +147,7 @@ impl Socket {
     /// Closes the socket in order.
     pub async fn close(mut self) {
         self.stream.close(None).await.unwrap();
-        while let Some(Ok(_)) = self.stream.next().await {}
+        let closed = async { while let Some(Ok(_)) = self.stream.next().await {} };
+        timeout(PATIENCE, closed).await.expect("the server closes too");
     }
 }

@@ -1,11 +1,13 @@
 //! Whatever people do at once, the numbers tell all of it, and every client ends with the same room.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::harness::{Person, ROOM_PASSWORD, Socket, TestApp};
 
@@ -159,16 +161,19 @@ impl Actor {
 async fn history(person: &Person, room: u64) -> (View, u64) {
     let mut view = View::new();
     let mut after = 0;
-    loop {
-        let page = person.get(&format!("/chats/{room}?after={after}&limit=50")).await.ok();
-        for message in page["messages"].as_array().unwrap() {
-            put(&mut view, message);
-            after = message["seq"].as_u64().unwrap();
+    let paging = async {
+        loop {
+            let page = person.get(&format!("/chats/{room}?after={after}&limit=50")).await.ok();
+            for message in page["messages"].as_array().unwrap() {
+                put(&mut view, message);
+                after = message["seq"].as_u64().unwrap();
+            }
+            if page["hasMore"] == false {
+                return (view, page["lastSeq"].as_u64().unwrap());
+            }
         }
-        if page["hasMore"] == false {
-            return (view, page["lastSeq"].as_u64().unwrap());
-        }
-    }
+    };
+    timeout(Duration::from_secs(60), paging).await.expect("the pages end")
 }
 
 #[tokio::test]
@@ -257,19 +262,26 @@ async fn after_any_random_run_the_numbers_have_no_gap_and_every_cursor_leads_to_
             take_in(&mut view, frame);
         }
         let (mut caught_up, mut next) = (view.clone(), cursor);
-        loop {
-            let rooms = json!({"rooms": {room.to_string(): next}});
-            let answer = match cursor % 2 {
-                0 => ann.post("/api/sync", rooms).await.ok(),
-                _ => ear.ask("sync", rooms).await["data"].take(),
-            };
-            let changes = &answer["rooms"][room.to_string()];
-            changes["messages"].as_array().unwrap().iter().for_each(|message| put(&mut caught_up, message));
-            next = changes["nextSeq"].as_u64().unwrap();
-            if changes["hasMore"] == false {
-                break;
+        let paging = async {
+            loop {
+                let rooms = json!({"rooms": {room.to_string(): next}});
+                let answer = match cursor % 2 {
+                    0 => ann.post("/api/sync", rooms).await.ok(),
+                    _ => ear.ask("sync", rooms).await["data"].take(),
+                };
+                let changes = &answer["rooms"][room.to_string()];
+                changes["messages"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .for_each(|message| put(&mut caught_up, message));
+                next = changes["nextSeq"].as_u64().unwrap();
+                if changes["hasMore"] == false {
+                    break;
+                }
             }
-        }
+        };
+        timeout(Duration::from_secs(60), paging).await.expect("the pages end");
         assert_eq!((next, &caught_up), (last, &shown), "from {cursor}");
     }
     assert_eq!(view, shown, "and from the pushes alone");

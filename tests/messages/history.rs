@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::harness::TestApp;
 
@@ -32,21 +35,25 @@ async fn pages_go_both_ways_without_gap_or_repeat() {
             history["messages"].as_array().unwrap().iter().map(|m| m["seq"].as_u64().unwrap()).collect();
         (seqs, history["hasMore"].as_bool().unwrap())
     };
-    let (mut backward, mut before, mut more) = (Vec::new(), u64::MAX, true);
-    while more {
-        let seqs;
-        (seqs, more) = page(&format!("before={before}&limit=5")).await;
-        assert!(seqs.is_sorted());
-        before = seqs[0];
-        backward.splice(0..0, seqs);
-    }
-    let (mut forward, mut after, mut more) = (Vec::new(), 0, true);
-    while more {
-        let seqs;
-        (seqs, more) = page(&format!("after={after}&limit=5")).await;
-        after = *seqs.last().unwrap();
-        forward.extend(seqs);
-    }
+    let paging = async {
+        let (mut backward, mut before, mut more) = (Vec::new(), u64::MAX, true);
+        while more {
+            let seqs;
+            (seqs, more) = page(&format!("before={before}&limit=5")).await;
+            assert!(seqs.is_sorted());
+            before = seqs[0];
+            backward.splice(0..0, seqs);
+        }
+        let (mut forward, mut after, mut more) = (Vec::new(), 0, true);
+        while more {
+            let seqs;
+            (seqs, more) = page(&format!("after={after}&limit=5")).await;
+            after = *seqs.last().unwrap();
+            forward.extend(seqs);
+        }
+        (backward, forward)
+    };
+    let (backward, forward) = timeout(Duration::from_secs(60), paging).await.expect("the pages end");
     let all: Vec<u64> = (1..=23).collect();
     assert_eq!((backward, forward), (all.clone(), all));
     assert_eq!(page("").await, ((1..=23).collect(), false));

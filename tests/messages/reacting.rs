@@ -1,9 +1,11 @@
 //! Reactions.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::harness::{Person, Socket, TestApp};
 
@@ -504,24 +506,27 @@ async fn answers_stay_below_their_sizes_however_much_people_react() {
     app.run("UPDATE rooms SET last_seq = 203 WHERE id = ?", (room,)).await;
     let mut socket = ann.connect().await;
     let (mut after, mut cursor, mut frames) = (0, json!(0), 0);
-    loop {
-        let page = ann.get(&format!("/chats/{room}?after={after}&limit=200")).await.ok();
-        assert!(page.to_string().len() < 2_000_000);
-        after = page["messages"].as_array().unwrap().last().unwrap()["seq"].as_u64().unwrap();
-        if page["hasMore"] == false {
-            break;
+    let paging = async {
+        loop {
+            let page = ann.get(&format!("/chats/{room}?after={after}&limit=200")).await.ok();
+            assert!(page.to_string().len() < 2_000_000);
+            after = page["messages"].as_array().unwrap().last().unwrap()["seq"].as_u64().unwrap();
+            if page["hasMore"] == false {
+                break;
+            }
         }
-    }
-    loop {
-        let answer = socket.ask("sync", json!({"rooms": {room.to_string(): cursor}})).await;
-        assert!(answer.to_string().len() < 100_000);
-        let changes = &answer["data"]["rooms"][room.to_string()];
-        cursor = changes["nextSeq"].clone();
-        frames += 1;
-        if changes["hasMore"] == false {
-            break;
+        loop {
+            let answer = socket.ask("sync", json!({"rooms": {room.to_string(): cursor}})).await;
+            assert!(answer.to_string().len() < 100_000);
+            let changes = &answer["data"]["rooms"][room.to_string()];
+            cursor = changes["nextSeq"].clone();
+            frames += 1;
+            if changes["hasMore"] == false {
+                break;
+            }
         }
-    }
+    };
+    timeout(Duration::from_secs(60), paging).await.expect("the pages end");
     assert_eq!((after, cursor), (203, json!(203)));
     assert!(frames > 20);
 }

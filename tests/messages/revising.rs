@@ -211,18 +211,23 @@ async fn the_sender_the_owner_and_the_rooms_moderators_delete_and_nobody_else() 
 #[tokio::test]
 async fn in_a_channel_the_organizations_moderators_and_admins_delete_while_they_are_members() {
     let app = TestApp::start().await;
-    let (ann, bob, eve, room) = room_of_three(&app).await;
-    app.run("UPDATE rooms SET kind = 'channel', password_hash = NULL, capacity = 1000 WHERE id = ?", (room,))
-        .await;
+    let (ann, bob, eve) =
+        (app.foreigner("ann").await, app.foreigner("bob").await, app.foreigner("eve").await);
+    let room = ann.makes_a_channel("General").await;
+    for person in [&bob, &eve] {
+        person.joins(room).await.created();
+    }
+    // What Ann may, she may as the channel's owner.
+    app.set_role(&ann, "user").await;
     for role in ["moderator", "admin"] {
         let message = said(&bob, room, "hello").await;
         delete(&eve, &message).await.refused(403, "room_role_required");
-        app.run("UPDATE users SET role = ? WHERE user_id = ?", (role, &eve.user_id)).await;
+        app.set_role(&eve, role).await;
         eve.leaves(room).await.no_content();
         delete(&eve, &message).await.refused(403, "not_a_member");
         eve.joins(room).await.created();
         delete(&eve, &message).await.ok();
-        app.run("UPDATE users SET role = 'user' WHERE user_id = ?", (&eve.user_id,)).await;
+        app.set_role(&eve, "user").await;
     }
     delete(&ann, &said(&bob, room, "again").await).await.ok();
 }

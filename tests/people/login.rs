@@ -61,7 +61,7 @@ async fn nobody_takes_anothers_logins_by_an_identifier_that_looks_like_it() {
         let thief = json!({"userId": user_id, "username": username, "password": "battery staple"});
         app.register(thief).await;
     }
-    for (identifier, user_id) in [("+49 12345", "ann"), ("ann", "ann"), ("Rosa", "rose"), ("rose", "rose")] {
+    for (identifier, user_id) in [("+4912345", "ann"), ("ann", "ann"), ("Rosa", "rose"), ("rose", "rose")] {
         let login = json!({"identifier": identifier, "password": "correct horse"});
         assert_eq!(app.post("/api/auth/login", login).await.ok()["user"]["userId"], user_id, "{identifier}");
     }

@@ -99,3 +99,17 @@ async fn grants_of_the_operator_in_one_instant_are_all_made() {
     assert_eq!(ann.coins().await, 40);
     app.invariants_hold().await;
 }
+
+#[tokio::test]
+async fn what_the_operator_takes_in_one_instant_is_no_more_than_there_is() {
+    let app = TestApp::start().await;
+    let ann = app.rich("ann", 40).await;
+    let takings =
+        (0..8).map(|_| app.invoke("operator", json!({"command": "grant", "userId": "ann", "coins": -20})));
+    let takings = futures_util::future::join_all(takings).await;
+    let refusals: Vec<_> = takings.into_iter().filter_map(Result::err).collect();
+    assert_eq!(refusals.len(), 6);
+    assert!(refusals.iter().all(|refusal| refusal.contains("there are 0")), "{refusals:?}");
+    assert_eq!(ann.coins().await, 0);
+    app.invariants_hold().await;
+}

@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::harness::{Person, TestApp};
 
@@ -26,9 +29,12 @@ async fn who_has_a_socket_open_is_online() {
     assert_eq!(bob.get(&ann_path).await.ok()["online"], true);
     socket.close().await;
     // The close reaches the functions as `$disconnect`, which is an event of its own.
-    while bob.get(&ann_path).await.ok()["online"] == true {
-        tokio::task::yield_now().await;
-    }
+    let offline = async {
+        while bob.get(&ann_path).await.ok()["online"] == true {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(20), offline).await.expect("Ann is offline");
 }
 
 #[tokio::test]

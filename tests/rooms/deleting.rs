@@ -62,13 +62,9 @@ async fn only_the_owner_deletes_a_password_room_or_a_group() {
     let (ann, bob, eve) = (app.prime("ann").await, app.user("bob").await, app.user("eve").await);
     let zoe = app.foreigner("zoe").await;
     app.run("UPDATE users SET role = 'admin' WHERE user_id IN (?, ?)", (&eve.user_id, &bob.user_id)).await;
-    for kind in ["prime", "group"] {
-        let room = ann.opens_a_room().await;
-        app.run("UPDATE users SET prime = TRUE WHERE user_id = ?", (&bob.user_id,)).await;
-        bob.joins(room).await.created();
-        if kind == "group" {
-            app.turn_into(room, kind).await;
-        }
+    let (prime, group) = (ann.opens_a_room().await, ann.groups(&[&bob]).await);
+    bob.joins(prime).await.created();
+    for room in [prime, group] {
         deletes(&bob, room).await.refused(403, "room_role_required");
         ann.appoints(room, &bob, "moderator").await.ok();
         deletes(&bob, room).await.refused(403, "room_role_required");
@@ -88,12 +84,10 @@ async fn only_the_owner_deletes_a_password_room_or_a_group() {
 #[tokio::test]
 async fn a_channel_and_a_direct_chat_are_not_deleted_by_this_door() {
     let app = TestApp::start().await;
-    let (ann, bob, eve) = (app.prime("ann").await, app.prime("bob").await, app.user("eve").await);
-    let (channel, direct) = (ann.opens_a_room().await, ann.opens_a_room().await);
-    bob.joins(direct).await.created();
-    app.turn_into(channel, "channel").await;
-    app.turn_into(direct, "direct").await;
-    app.run("UPDATE users SET role = 'admin' WHERE user_id = ?", (&eve.user_id,)).await;
+    let (ann, bob, eve) =
+        (app.foreigner("ann").await, app.foreigner("bob").await, app.foreigner("eve").await);
+    let (channel, direct) = (ann.makes_a_channel("General").await, ann.chats_with(&bob).await);
+    app.set_role(&eve, "admin").await;
     deletes(&ann, channel).await.refused(403, "room_role_required");
     deletes(&eve, channel).await.refused(403, "not_a_member");
     deletes(&ann, direct).await.refused(409, "direct_chat");

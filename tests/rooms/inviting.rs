@@ -103,10 +103,8 @@ async fn only_prime_users_of_the_organization_who_are_not_in_the_room_are_invite
 #[tokio::test]
 async fn only_a_prime_room_of_the_organization_is_invited_into() {
     let app = TestApp::start().await;
-    let (ann, eve, zoe) = (app.prime("ann").await, app.prime("eve").await, app.foreigner("zoe").await);
-    let (channel, group) = (ann.opens_a_room().await, ann.opens_a_room().await);
-    app.turn_into(channel, "channel").await;
-    app.turn_into(group, "group").await;
+    let (ann, eve, zoe) = (app.foreigner("ann").await, app.foreigner("eve").await, app.prime("zoe").await);
+    let (channel, group) = (ann.makes_a_channel("General").await, ann.groups(&[]).await);
     let unknown = ann.invites(999_999_999, &eve).await.refused(404, "room_not_found");
     for room in [channel, group, zoe.opens_a_room().await] {
         assert_eq!(ann.invites(room, &eve).await.refused(404, "room_not_found"), unknown);
@@ -261,10 +259,9 @@ async fn a_members_invitation_stays_unused() {
 #[tokio::test]
 async fn a_room_id_beside_an_invitation_is_that_of_its_room() {
     let app = TestApp::start().await;
-    let (ann, eve) = (app.prime("ann").await, app.prime("eve").await);
+    let (ann, eve) = (app.foreigner("ann").await, app.foreigner("eve").await);
     let (room, other, channel) =
-        (ann.opens_a_room().await, ann.opens_a_room().await, ann.opens_a_room().await);
-    app.turn_into(channel, "channel").await;
+        (ann.opens_a_room().await, ann.opens_a_room().await, ann.makes_a_channel("General").await);
     let token = token(&ann, room, &eve).await;
     let entry = |room: u64| json!({"roomId": room, "inviteToken": token, "password": "no password"});
     for wrong in [other, channel] {

@@ -139,13 +139,9 @@ async fn what_costs_too_much_leaves_everything_as_it_was() {
 #[tokio::test]
 async fn a_room_that_is_unknown_foreign_or_not_joined_by_this_door_is_not_found() {
     let app = TestApp::start().await;
-    let (ann, zoe) = (app.prime("ann").await, app.foreigner("zoe").await);
-    let foreign = zoe.opens_a_room().await;
-    let (group, direct) = (ann.opens_a_room().await, ann.opens_a_room().await);
-    for (room, kind) in [(group, "group"), (direct, "direct")] {
-        app.run("UPDATE rooms SET kind = ?, password_hash = NULL WHERE id = ?", (kind, room)).await;
-    }
-    let bob = app.user("bob").await;
+    let (ann, bob, eve) = (app.user("ann").await, app.user("bob").await, app.user("eve").await);
+    let foreign = app.foreigner("zoe").await.opens_a_room().await;
+    let (group, direct) = (ann.groups(&[&eve]).await, ann.chats_with(&eve).await);
     let unknown = bob.joins(999_999_999).await.refused(404, "room_not_found");
     for room in [foreign, group, direct] {
         assert_eq!(bob.joins(room).await.refused(404, "room_not_found"), unknown);
@@ -155,14 +151,11 @@ async fn a_room_that_is_unknown_foreign_or_not_joined_by_this_door_is_not_found(
 #[tokio::test]
 async fn a_channel_is_open_to_its_organization_and_costs_nothing() {
     let app = TestApp::start().await;
-    let (ann, bob, zoe) = (app.prime("ann").await, app.user("bob").await, app.foreigner("zoe").await);
+    let (ann, zoe) = (app.foreigner("ann").await, app.user("zoe").await);
+    // Not prime and without coins, and the free room is used.
+    let bob = app.register(json!({"userId": "bob", "organizationName": "Acme"})).await;
     bob.joins(ann.opens_a_room().await).await.created();
-    let channel = ann.opens_a_room().await;
-    app.run(
-        "UPDATE rooms SET kind = 'channel', password_hash = NULL, capacity = 1000 WHERE id = ?",
-        (channel,),
-    )
-    .await;
+    let channel = ann.makes_a_channel("General").await;
     let joined = bob.post("/api/joinroom", json!({"roomId": channel.to_string()})).await.created();
     assert_eq!(joined["charged"], 0);
     zoe.post("/api/joinroom", json!({"roomId": channel})).await.refused(404, "room_not_found");

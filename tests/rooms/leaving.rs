@@ -91,11 +91,12 @@ async fn whoever_enters_a_room_that_everybody_left_owns_it() {
 #[tokio::test]
 async fn a_direct_chat_cannot_be_left() {
     let app = TestApp::start().await;
-    let ann = app.prime("ann").await;
-    let room = ann.opens_a_room().await;
-    app.run("UPDATE rooms SET kind = 'direct', password_hash = NULL, capacity = 2 WHERE id = ?", (room,))
-        .await;
-    ann.leaves(room).await.refused(409, "direct_chat");
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let chat = ann.chats_with(&bob).await;
+    for person in [&ann, &bob] {
+        person.leaves(chat).await.refused(409, "direct_chat");
+    }
+    assert_eq!(ann.roles(chat).await.len(), 2);
 }
 
 #[tokio::test]

@@ -208,11 +208,13 @@ async fn who_loses_their_role_while_they_wait_removes_appoints_and_deletes_nobod
     let deletion = ann.delete(&path);
     meanwhile(&app, room, demoted, &ann, deletion).await.refused(403, "room_role_required");
 
-    app.turn_into(room, "channel").await;
     let admin = app.user("admin").await;
-    app.run("UPDATE users SET role = 'admin' WHERE user_id = ?", (&admin.user_id,)).await;
+    app.set_role(&ann, "admin").await;
+    app.set_role(&admin, "admin").await;
+    let channel = ann.makes_a_channel("General").await;
+    bob.joins(channel).await.created();
     let demoted = (LOCK, "UPDATE users SET role = 'user' WHERE user_id = :user");
-    let removed = meanwhile(&app, room, demoted, &admin, admin.removes(room, &bob)).await;
+    let removed = meanwhile(&app, channel, demoted, &admin, admin.removes(channel, &bob)).await;
     removed.refused(403, "not_a_member");
-    assert_eq!(bob.roles(room).await.len(), 3);
+    assert_eq!((bob.roles(room).await.len(), bob.roles(channel).await.len()), (3, 2));
 }

@@ -18,6 +18,23 @@ async fn room_of_five(app: &TestApp) -> ([Person; 5], u64) {
     (people.try_into().unwrap_or_else(|_| unreachable!()), room)
 }
 
+/// The five in a channel of Ann's, who has no more to say in the organization.
+async fn channel_of_five(app: &TestApp) -> ([Person; 5], u64) {
+    let ann = app.foreigner("ann").await;
+    let channel = ann.makes_a_channel("General").await;
+    app.set_role(&ann, "user").await;
+    let mut people = vec![ann];
+    for name in ["mia", "mo", "bob", "cid"] {
+        let person = app.foreigner(name).await;
+        person.joins(channel).await.created();
+        people.push(person);
+    }
+    for moderator in [1, 2] {
+        people[0].appoints(channel, &people[moderator], "moderator").await.ok();
+    }
+    (people.try_into().unwrap_or_else(|_| unreachable!()), channel)
+}
+
 #[tokio::test]
 async fn who_is_removed_learns_it_and_so_do_the_others() {
     let app = TestApp::start().await;
@@ -81,31 +98,30 @@ async fn owners_remove_anybody_and_moderators_plain_members() {
 #[tokio::test]
 async fn a_group_is_as_a_password_room_and_admins_have_no_say_in_them() {
     let app = TestApp::start().await;
-    let ([_, mia, mo, bob, cid], room) = room_of_five(&app).await;
+    let ([ann, mia, mo, bob, cid], prime) = room_of_five(&app).await;
+    let group = ann.groups(&[&mia, &mo, &bob, &cid]).await;
+    for moderator in [&mia, &mo] {
+        ann.appoints(group, moderator, "moderator").await.ok();
+    }
     let admin = app.user("admin").await;
     app.run("UPDATE users SET role = 'admin' WHERE user_id IN (?, ?)", (&admin.user_id, &cid.user_id)).await;
-    for kind in ["prime", "group"] {
-        if kind == "group" {
-            app.turn_into(room, kind).await;
-        }
+    for room in [prime, group] {
         admin.removes(room, &bob).await.refused(403, "not_a_member");
         cid.removes(room, &bob).await.refused(403, "room_role_required");
         mia.removes(room, &mo).await.refused(403, "room_role_required");
+        mo.removes(room, &bob).await.no_content();
     }
-    mo.removes(room, &bob).await.no_content();
     app.invariants_hold().await;
 }
 
 #[tokio::test]
 async fn in_a_channel_the_organizations_admins_remove_anybody() {
     let app = TestApp::start().await;
-    let ([ann, mia, mo, bob, cid], room) = room_of_five(&app).await;
-    app.turn_into(room, "channel").await;
-    let (admin, helper) = (app.user("admin").await, app.user("helper").await);
-    let zoe = app.foreigner("zoe").await;
-    let promote = "UPDATE users SET role = ? WHERE user_id = ?";
+    let ([ann, mia, mo, bob, cid], room) = channel_of_five(&app).await;
+    let (admin, helper) = (app.foreigner("admin").await, app.foreigner("helper").await);
+    let zoe = app.prime("zoe").await;
     for (role, person) in [("admin", &admin), ("admin", &cid), ("moderator", &helper), ("admin", &zoe)] {
-        app.run(promote, (role, &person.user_id)).await;
+        app.set_role(person, role).await;
     }
     helper.removes(room, &bob).await.refused(403, "not_a_member");
     zoe.removes(room, &bob).await.refused(404, "room_not_found");
@@ -125,12 +141,11 @@ async fn in_a_channel_the_organizations_admins_remove_anybody() {
 #[tokio::test]
 async fn a_demoted_admin_removes_nobody() {
     let app = TestApp::start().await;
-    let ([_, _, _, bob, _], room) = room_of_five(&app).await;
-    app.turn_into(room, "channel").await;
-    let admin = app.user("admin").await;
-    app.run("UPDATE users SET role = 'admin' WHERE user_id = ?", (&admin.user_id,)).await;
+    let ([_, _, _, bob, _], room) = channel_of_five(&app).await;
+    let admin = app.foreigner("admin").await;
+    app.set_role(&admin, "admin").await;
     admin.get(&format!("/api/profile/{}", admin.user_id)).await.ok();
-    app.run("UPDATE users SET role = 'user' WHERE user_id = ?", (&admin.user_id,)).await;
+    app.set_role(&admin, "user").await;
     admin.removes(room, &bob).await.refused(403, "not_a_member");
 }
 
@@ -158,10 +173,8 @@ async fn nobody_removes_themselves_or_who_is_not_there() {
 #[tokio::test]
 async fn nobody_is_removed_from_a_direct_chat() {
     let app = TestApp::start().await;
-    let (ann, bob, eve) = (app.prime("ann").await, app.user("bob").await, app.user("eve").await);
-    let room = ann.opens_a_room().await;
-    bob.joins(room).await.created();
-    app.turn_into(room, "direct").await;
+    let (ann, bob, eve) = (app.user("ann").await, app.user("bob").await, app.user("eve").await);
+    let room = ann.chats_with(&bob).await;
     ann.removes(room, &bob).await.refused(409, "direct_chat");
     bob.removes(room, &ann).await.refused(409, "direct_chat");
     eve.removes(room, &ann).await.refused(403, "not_a_member");

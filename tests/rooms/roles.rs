@@ -75,10 +75,8 @@ async fn roles_are_given_to_members_of_the_room_alone() {
 #[tokio::test]
 async fn a_direct_chat_has_no_moderators() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
-    let room = ann.opens_a_room().await;
-    bob.joins(room).await.created();
-    app.turn_into(room, "direct").await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let room = ann.chats_with(&bob).await;
     ann.appoints(room, &bob, "moderator").await.refused(409, "direct_chat");
     bob.appoints(room, &ann, "member").await.refused(409, "direct_chat");
 }

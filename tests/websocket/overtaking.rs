@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use gateway::invoke::{Failure, Functions, InProcess};
@@ -7,6 +8,7 @@ use mysql_async::prelude::Queryable;
 use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::harness::{ROOM_PASSWORD, TestApp};
 
@@ -105,9 +107,12 @@ async fn a_logout_that_overtakes_an_edit_a_deletion_or_a_reaction_leaves_the_mes
     }
     let waiting = "SELECT COUNT(*) FROM information_schema.processlist
                    WHERE db = DATABASE() AND info LIKE '%FROM rooms%FOR UPDATE' AND id <> CONNECTION_ID()";
-    while watcher.query_first(waiting).await.unwrap() != Some(3) {
-        tokio::task::yield_now().await;
-    }
+    let all_wait = async {
+        while watcher.query_first(waiting).await.unwrap() != Some(3) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(20), all_wait).await.expect("all three wait");
     bob.post("/api/auth/logout", json!({})).await.no_content();
     held.rollback().await.unwrap();
 

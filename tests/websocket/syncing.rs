@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::harness::{Person, TestApp};
 
@@ -7,27 +10,32 @@ async fn catch_up(person: &Person, room: u64, mut cursor: u64, by_frame: bool) -
     let key = room.to_string();
     let mut socket = person.connect().await;
     let mut seqs = Vec::new();
-    loop {
-        let rooms = json!({"rooms": {&key: cursor}});
-        let answer = if by_frame {
-            let frame = socket.ask("sync", rooms).await;
-            assert_eq!(frame["event"], "sync", "{frame}");
-            assert!(frame.to_string().len() < 100_000, "{}", frame.to_string().len());
-            frame["data"].clone()
-        } else {
-            let answer = person.post("/api/sync", rooms).await.ok();
-            assert!(answer.to_string().len() < 2_000_000);
-            answer
-        };
-        let room = &answer["rooms"][&key];
-        seqs.extend(room["messages"].as_array().unwrap().iter().map(|m| m["updatedSeq"].as_u64().unwrap()));
-        let next = room["nextSeq"].as_u64().unwrap();
-        if room["hasMore"] == false {
-            return (seqs, next);
+    let paging = async {
+        loop {
+            let rooms = json!({"rooms": {&key: cursor}});
+            let answer = if by_frame {
+                let frame = socket.ask("sync", rooms).await;
+                assert_eq!(frame["event"], "sync", "{frame}");
+                assert!(frame.to_string().len() < 100_000, "{}", frame.to_string().len());
+                frame["data"].clone()
+            } else {
+                let answer = person.post("/api/sync", rooms).await.ok();
+                assert!(answer.to_string().len() < 2_000_000);
+                answer
+            };
+            let room = &answer["rooms"][&key];
+            seqs.extend(
+                room["messages"].as_array().unwrap().iter().map(|m| m["updatedSeq"].as_u64().unwrap()),
+            );
+            let next = room["nextSeq"].as_u64().unwrap();
+            if room["hasMore"] == false {
+                return (seqs, next);
+            }
+            assert!(next > cursor, "each page makes progress");
+            cursor = next;
         }
-        assert!(next > cursor, "each page makes progress");
-        cursor = next;
-    }
+    };
+    timeout(Duration::from_secs(60), paging).await.expect("the pages end")
 }
 
 #[tokio::test]
@@ -97,18 +105,21 @@ async fn many_rooms_are_caught_up_with_in_turn() {
     }
     let mut heard = 0;
     let mut pages = 0;
-    loop {
-        let answer = ann.post("/api/sync", json!({"rooms": cursors})).await.ok();
-        pages += 1;
-        let rooms = answer["rooms"].as_object().unwrap();
-        for (room, changes) in rooms {
-            heard += changes["messages"].as_array().unwrap().len();
-            cursors[room] = changes["nextSeq"].clone();
+    let paging = async {
+        loop {
+            let answer = ann.post("/api/sync", json!({"rooms": cursors})).await.ok();
+            pages += 1;
+            let rooms = answer["rooms"].as_object().unwrap();
+            for (room, changes) in rooms {
+                heard += changes["messages"].as_array().unwrap().len();
+                cursors[room] = changes["nextSeq"].clone();
+            }
+            if rooms.values().all(|changes| changes["hasMore"] == false) {
+                break;
+            }
         }
-        if rooms.values().all(|changes| changes["hasMore"] == false) {
-            break;
-        }
-    }
+    };
+    timeout(Duration::from_secs(60), paging).await.expect("the pages end");
     assert_eq!((heard, pages), (5 * 50, 2));
     assert!(cursors.values().all(|cursor| *cursor == json!(60)));
 }
