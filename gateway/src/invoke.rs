@@ -1,6 +1,7 @@
 //! Running functions: event JSON in, answer JSON out.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use functions::lambda::Function;
@@ -9,6 +10,7 @@ use lambda_runtime::Context;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::value::RawValue;
 use shared::App;
+use tokio::sync::Semaphore;
 
 /// Why a function gave no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +82,10 @@ impl Functions for InProcess {
 pub(crate) const LONGEST_FUNCTION: Duration = Duration::from_secs(900);
 /// An endpoint on this machine accepts at once or is not there.
 const CONNECT: Duration = Duration::from_secs(2);
+/// The most events of one function that the endpoint has at once; more wait here. In `cargo lambda watch` 1.9
+/// 100 may wait for a function, and with one more nothing ever moves again: it waits for room with a lock
+/// that whoever would make room needs. Those that were given up stay in its queue for a while.
+const EVENTS_AT_ONCE: usize = 32;
 /// The most of an error's text that is logged.
 const LOGGED_CHARACTERS: usize = 500;
 
@@ -89,6 +95,8 @@ const LOGGED_CHARACTERS: usize = 500;
 pub struct Remote {
     endpoint: String,
     http: reqwest::Client,
+    /// How many more events each function may have, of those that have had one.
+    room: Mutex<BTreeMap<String, Arc<Semaphore>>>,
 }
 
 impl Remote {
@@ -106,7 +114,13 @@ impl Remote {
         // No proxy: the endpoint is on this machine.
         let http = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT).timeout(LONGEST_FUNCTION);
         let http = http.build().map_err(|error| error.to_string())?;
-        Ok(Self { endpoint: endpoint.trim_end_matches('/').to_owned(), http })
+        Ok(Self { endpoint: endpoint.trim_end_matches('/').to_owned(), http, room: Mutex::default() })
+    }
+
+    fn room_of(&self, function: &str) -> Arc<Semaphore> {
+        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = room.entry(function.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(EVENTS_AT_ONCE)));
+        own.clone()
     }
 }
 
@@ -120,8 +134,9 @@ impl Functions for Remote {
         let url = format!("{}/2015-03-31/functions/{name}/invocations", self.endpoint);
         let request = self.http.post(url).header(CONTENT_TYPE, "application/json");
         let request = request.body(String::from(Box::<str>::from(event)));
-        let name = name.to_owned();
+        let (name, room) = (name.to_owned(), self.room_of(name));
         Box::pin(async move {
+            let _place = room.acquire().await.map_err(|_| Failure::Error)?;
             answered(request).await.map_err(|error| {
                 tracing::error!(name, error, "the function gave no answer");
                 Failure::Error
@@ -159,7 +174,16 @@ mod tests {
     use serde_json::value::to_raw_value;
     use tokio::net::TcpListener;
 
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use tokio::sync::Notify;
+
     use super::*;
+
+    /// How many calls of `waits` there have been, and what they wait for.
+    static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+    static RELEASE: Notify = Notify::const_new();
+    static RELEASED: AtomicBool = AtomicBool::new(false);
 
     /// A Lambda whose functions are named after what they do.
     async fn lambda() -> Remote {
@@ -170,6 +194,14 @@ mod tests {
             }
             "fails-in-watch" => (axum::http::StatusCode::INTERNAL_SERVER_ERROR, "{}").into_response(),
             "babbles" => "no JSON".into_response(),
+            "waits" => {
+                let released = RELEASE.notified();
+                UNDER_WAY.fetch_add(1, Ordering::SeqCst);
+                if !RELEASED.load(Ordering::SeqCst) {
+                    released.await;
+                }
+                event.into_response()
+            }
             _ => std::future::pending().await,
         };
         let router = Router::new().route("/2015-03-31/functions/{name}/invocations", post(function));
@@ -201,6 +233,25 @@ mod tests {
     #[tokio::test]
     async fn a_function_that_hangs_is_given_up() {
         assert_eq!(call(&lambda().await, "hangs").await, Err(Failure::Timeout));
+    }
+
+    #[tokio::test]
+    async fn a_function_with_many_events_gets_them_by_and_by_and_holds_up_no_other() {
+        let functions = lambda().await;
+        let event = || to_raw_value(&1).unwrap();
+        let calls = (0..3 * EVENTS_AT_ONCE).map(|_| functions.invoke("waits", "id", event()));
+        let release = async {
+            while UNDER_WAY.load(Ordering::SeqCst) < EVENTS_AT_ONCE {
+                tokio::task::yield_now().await;
+            }
+            call(&functions, "echo").await.unwrap();
+            assert_eq!(UNDER_WAY.load(Ordering::SeqCst), EVENTS_AT_ONCE);
+            RELEASED.store(true, Ordering::SeqCst);
+            RELEASE.notify_waiters();
+        };
+        let all = async { tokio::join!(futures_util::future::join_all(calls), release).0 };
+        let answers = tokio::time::timeout(Duration::from_secs(20), all).await.expect("all are answered");
+        assert!(answers.iter().all(Result::is_ok));
     }
 
     #[tokio::test]
