@@ -54,7 +54,7 @@ async fn insert(
         // Two at once would each count without the other.
         transaction.exec_drop("SELECT 1 FROM users WHERE user_id = ? FOR UPDATE", (&user.user_id,)).await?;
     }
-    // The session's row stays locked until the commit: whoever revokes it deletes this row too.
+    // The session's row stays locked until the commit: whoever revokes it ends this socket too.
     transaction
         .exec_drop(
             format!(

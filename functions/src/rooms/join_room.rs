@@ -3,7 +3,7 @@ use shared::{App, Result, members};
 use crate::http::{self, Request, Response};
 use crate::websocket::announce;
 
-/// `POST /api/joinroom`: join a password room by its password, or a channel.
+/// `POST /api/joinroom`: join a password room by its password or an invitation, or a channel.
 pub async fn join_room(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
     let joined = members::join(app, &user, None, http::json(&request)?).await?;
