@@ -6,8 +6,8 @@
 //! id; PostgreSQL is MySQL here.
 
 use serde_json::{Value, json};
-use shared::channels;
-use shared::page::Page;
+use shared::base::page::Page;
+use shared::rooms::channels;
 
 use crate::harness::{Person, Socket, TestApp, paths_and_methods};
 

@@ -5,11 +5,12 @@ use lambda_http::http::{StatusCode, header};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, RequestExt};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use shared::auth::session;
-use shared::fields::{Fields, Read};
-use shared::rate_limit::Standing;
-use shared::users::User;
+use shared::base::fields::{self, Fields, Read};
+use shared::base::user::User;
+use shared::error::Standing;
+use shared::people::sessions;
 use shared::{App, Error, Result};
 
 /// An answer to a request.
@@ -28,7 +29,7 @@ pub async fn user(app: &App, request: &Request) -> Result<User> {
         // The scheme compares without case (RFC 9110 section 11.1).
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
-    session::authenticate(app, token.ok_or(Error::Unauthenticated)?).await
+    sessions::authenticate(app, token.ok_or(Error::Unauthenticated)?).await
 }
 
 /// The client's address, as the gateway saw it; a header could claim any.
@@ -67,12 +68,13 @@ pub fn json_or_nothing<T: Read>(request: &Request) -> Result<T> {
     }
 }
 
-/// The fields of the path, like `{roomId}`.
+/// One id of the path, like `{roomId}`.
 ///
 /// # Errors
-/// A 400 that names every wrong field.
-pub fn path<T: Read>(request: &Request) -> Result<T> {
-    parameters(request.path_parameters_ref())
+/// A 400 that names it.
+pub fn path_id<T: DeserializeOwned>(request: &Request, name: &str) -> Result<T> {
+    let id = request.path_parameters_ref().and_then(|path| path.first(name)).map(Value::from);
+    fields::one(name, id)
 }
 
 /// The fields of the query string.
@@ -80,7 +82,9 @@ pub fn path<T: Read>(request: &Request) -> Result<T> {
 /// # Errors
 /// A 400 that names every wrong field.
 pub fn query<T: Read>(request: &Request) -> Result<T> {
-    parameters(request.query_string_parameters_ref())
+    let pairs = request.query_string_parameters_ref().into_iter().flat_map(|query| query.iter());
+    let object = pairs.map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
+    Fields::parse(Value::Object(object))
 }
 
 /// Two parts of a request, each as it was read: what is wrong with either is told at once.
@@ -97,15 +101,6 @@ pub fn both<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {
     }
 }
 
-fn parameters<T: Read>(
-    parameters: Option<&lambda_http::aws_lambda_events::query_map::QueryMap>,
-) -> Result<T> {
-    let pairs = parameters.into_iter().flat_map(|parameters| parameters.iter());
-    let object: Map<String, Value> =
-        pairs.map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
-    Fields::parse(Value::Object(object))
-}
-
 /// 200 with a JSON body.
 ///
 /// # Errors
@@ -120,6 +115,14 @@ pub fn ok(body: &impl Serialize) -> Result<Response> {
 /// [`Error::Internal`] when it cannot be written.
 pub fn created(body: &impl Serialize) -> Result<Response> {
     answer(StatusCode::CREATED, "application/json", body)
+}
+
+/// 201 with a JSON body, or 200 when the request was a repetition.
+///
+/// # Errors
+/// [`Error::Internal`] when the body cannot be written.
+pub fn created_or_repeated(is_new: bool, body: &impl Serialize) -> Result<Response> {
+    if is_new { created(body) } else { ok(body) }
 }
 
 /// 204.

@@ -14,8 +14,8 @@ use lambda_runtime::{Context, Error, LambdaEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use shared::App;
+use shared::base::push::Push;
 use shared::config::Config;
-use shared::push::Push;
 
 use crate::http::{self, Request, Response};
 use crate::websocket::{Event, Reply};
@@ -53,52 +53,69 @@ where
     }
 }
 
-/// A function behind the HTTP API (payload 2.0). An error becomes its problem, since the gateway
-/// would turn an `Err` into a 500 of its own.
-pub fn http<H>(handler: H) -> Function
+/// A handler that can be made a [`Function`]. `Events` says which events it takes; the compiler finds it.
+pub trait IntoFunction<Events> {
+    /// The function.
+    fn into_function(self) -> Function;
+}
+
+/// The function of a handler.
+pub fn function<Events>(handler: impl IntoFunction<Events>) -> Function {
+    handler.into_function()
+}
+
+/// A handler behind the HTTP API (payload 2.0). An error becomes its problem, since the gateway would
+/// turn an `Err` into a 500 of its own.
+impl<H> IntoFunction<Request> for H
 where
     H: for<'a> Handler<'a, Request, shared::Result<Response>> + 'static,
 {
-    let handler = Arc::new(handler);
-    Function::new(move |app: App, request: LambdaRequest, context: Context| {
-        let handler = handler.clone();
-        let request_id = context.request_id.clone();
-        let service = service_fn(move |request| {
-            let (handler, app, request_id) = (handler.clone(), app.clone(), request_id.clone());
-            async move {
-                let answer = handler.handle(&app, request).await;
-                Ok::<_, Infallible>(answer.unwrap_or_else(|error| http::problem(&error, &request_id)))
-            }
-        });
-        async move { Ok(Adapter::from(service).call(LambdaEvent::new(request, context)).await?) }
-    })
+    fn into_function(self) -> Function {
+        let handler = Arc::new(self);
+        Function::new(move |app: App, request: LambdaRequest, context: Context| {
+            let handler = handler.clone();
+            let request_id = context.request_id.clone();
+            let service = service_fn(move |request| {
+                let (handler, app, request_id) = (handler.clone(), app.clone(), request_id.clone());
+                async move {
+                    let answer = handler.handle(&app, request).await;
+                    Ok::<_, Infallible>(answer.unwrap_or_else(|error| http::problem(&error, &request_id)))
+                }
+            });
+            async move { Ok(Adapter::from(service).call(LambdaEvent::new(request, context)).await?) }
+        })
+    }
 }
 
-/// A function behind a route of the WebSocket API.
-pub fn websocket<H>(handler: H) -> Function
+/// A handler behind a route of the WebSocket API.
+impl<H> IntoFunction<Event> for H
 where
     H: for<'a> Handler<'a, Event, Reply> + 'static,
 {
-    let handler = Arc::new(handler);
-    Function::new(move |app: App, event: Event, _| {
-        let handler = handler.clone();
-        async move { Ok(handler.handle(&app, event).await) }
-    })
+    fn into_function(self) -> Function {
+        let handler = Arc::new(self);
+        Function::new(move |app: App, event: Event, _| {
+            let handler = handler.clone();
+            async move { Ok(handler.handle(&app, event).await) }
+        })
+    }
 }
 
-/// A function that nothing routes to: it is invoked by its name.
-pub fn direct<H>(handler: H) -> Function
+/// A handler that nothing routes to: it is invoked by its name.
+impl<H> IntoFunction<serde_json::Value> for H
 where
     H: for<'a> Handler<'a, serde_json::Value, shared::Result<serde_json::Value>> + 'static,
 {
-    let handler = Arc::new(handler);
-    Function::new(move |app: App, event: serde_json::Value, context: Context| {
-        let handler = handler.clone();
-        async move {
-            let answer = handler.handle(&app, event).await;
-            Ok(answer.inspect_err(|error| error.log(&context.request_id))?)
-        }
-    })
+    fn into_function(self) -> Function {
+        let handler = Arc::new(self);
+        Function::new(move |app: App, event: serde_json::Value, context: Context| {
+            let handler = handler.clone();
+            async move {
+                let answer = handler.handle(&app, event).await;
+                Ok(answer.inspect_err(|error| error.log(&context.request_id))?)
+            }
+        })
+    }
 }
 
 impl Function {

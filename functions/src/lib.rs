@@ -1,82 +1,99 @@
-//! Coterie's functions: one file for each endpoint and each event, and the code that they share.
+//! Coterie's functions: the handlers, one file for each part of the API, and the code that they share.
 //!
-//! A handler reads like its row in the contract; the rules are in `shared`.
+//! A handler reads like its row in `docs/contract.md`. The rules are in `shared`.
 
 pub mod auth;
 pub mod channels;
 pub mod chats;
+mod form;
 pub mod friends;
 pub mod groups;
 pub mod http;
-pub mod invitations;
 pub mod lambda;
 pub mod messages;
 pub mod operations;
-pub mod organizations;
+pub mod people;
 pub mod rooms;
 pub mod uploads;
-pub mod users;
 pub mod websocket;
 
 use std::collections::BTreeMap;
 
-use lambda::Function;
+use lambda::{Function, function};
 
-/// Every function by its name, for `gateway/` and the tests. The binaries name theirs themselves:
-/// a look-up here would link all of them into each.
-pub fn catalogue() -> BTreeMap<&'static str, Function> {
-    BTreeMap::from([
-        ("register", lambda::http(auth::register)),
-        ("login", lambda::http(auth::login)),
-        ("refresh-token", lambda::http(auth::refresh_token)),
-        ("logout", lambda::http(auth::logout)),
-        ("list-sessions", lambda::http(auth::list_sessions)),
-        ("revoke-session", lambda::http(auth::revoke_session)),
-        ("create-ticket", lambda::http(auth::create_ticket)),
-        ("list-users", lambda::http(users::list_users)),
-        ("get-profile", lambda::http(users::get_profile)),
-        ("update-profile", lambda::http(users::update_profile)),
-        ("update-user", lambda::http(users::update_user)),
-        ("list-coins", lambda::http(users::list_coins)),
-        ("create-chatroom", lambda::http(rooms::create_chatroom)),
-        ("invite", lambda::http(invitations::invite)),
-        ("list-invitations", lambda::http(invitations::list_invitations)),
-        ("revoke-invitation", lambda::http(invitations::revoke_invitation)),
-        ("join-room", lambda::http(rooms::join_room)),
-        ("leave-room", lambda::http(rooms::leave_room)),
-        ("delete-room", lambda::http(rooms::delete_room)),
-        ("list-members", lambda::http(rooms::list_members)),
-        ("update-member", lambda::http(rooms::update_member)),
-        ("remove-member", lambda::http(rooms::remove_member)),
-        ("list-chat", lambda::http(channels::list_chat)),
-        ("create-chat", lambda::http(channels::create_chat)),
-        ("delete-chat", lambda::http(channels::delete_chat)),
-        ("renew-join-code", lambda::http(organizations::renew_join_code)),
-        ("send-message", lambda::http(messages::send_message)),
-        ("edit-message", lambda::http(messages::edit_message)),
-        ("delete-message", lambda::http(messages::delete_message)),
-        ("get-chat", lambda::http(chats::get_chat)),
-        ("list-chats", lambda::http(chats::list_chats)),
-        ("send-direct", lambda::http(chats::send_direct)),
-        ("create-group", lambda::http(groups::create_group)),
-        ("add-user", lambda::http(groups::add_user)),
-        ("get-group-messages", lambda::http(groups::get_group_messages)),
-        ("sync", lambda::http(chats::sync)),
-        ("create-friend-request", lambda::http(friends::create_friend_request)),
-        ("list-friend-requests", lambda::http(friends::list_friend_requests)),
-        ("answer-friend-request", lambda::http(friends::answer_friend_request)),
-        ("list-friends", lambda::http(friends::list_friends)),
-        ("remove-friend", lambda::http(friends::remove_friend)),
-        ("upload", lambda::http(uploads::upload)),
-        ("create-upload", lambda::http(uploads::create_upload)),
-        ("complete-upload", lambda::http(uploads::complete_upload)),
-        ("get-upload", lambda::http(uploads::get_upload)),
-        ("health", lambda::http(operations::health)),
-        ("migrate", lambda::direct(operations::migrate)),
-        ("operator", lambda::direct(operations::operator)),
-        ("sweep", lambda::direct(operations::sweep)),
-        ("connect", lambda::websocket(websocket::connect)),
-        ("disconnect", lambda::websocket(websocket::disconnect)),
-        ("message", lambda::websocket(websocket::message)),
-    ])
+/// Makes a binary of a handler: the whole of a file in `src/bin/`, such as
+/// `functions::main!(rooms::join_room);`.
+#[macro_export]
+macro_rules! main {
+    ($module:ident::$handler:ident) => {
+        #[tokio::main]
+        async fn main() -> Result<(), lambda_runtime::Error> {
+            $crate::lambda::function($crate::$module::$handler).run().await
+        }
+    };
+}
+
+macro_rules! catalogue {
+    ($($name:literal => $module:ident::$handler:ident,)+) => {
+        /// Every function by its name, for `gateway/` and the tests. A binary names its own handler
+        /// instead: a look-up here would link all of them into each.
+        pub fn catalogue() -> BTreeMap<&'static str, Function> {
+            BTreeMap::from([$(($name, function($module::$handler)),)+])
+        }
+    };
+}
+
+catalogue! {
+    "register" => auth::register,
+    "login" => auth::login,
+    "refresh-token" => auth::refresh_token,
+    "logout" => auth::logout,
+    "list-sessions" => auth::list_sessions,
+    "revoke-session" => auth::revoke_session,
+    "create-ticket" => auth::create_ticket,
+    "list-users" => people::list_users,
+    "get-profile" => people::get_profile,
+    "update-profile" => people::update_profile,
+    "update-user" => people::update_user,
+    "list-coins" => people::list_coins,
+    "renew-join-code" => people::renew_join_code,
+    "create-friend-request" => friends::create_friend_request,
+    "list-friend-requests" => friends::list_friend_requests,
+    "answer-friend-request" => friends::answer_friend_request,
+    "list-friends" => friends::list_friends,
+    "remove-friend" => friends::remove_friend,
+    "create-chatroom" => rooms::create_chatroom,
+    "join-room" => rooms::join_room,
+    "leave-room" => rooms::leave_room,
+    "delete-room" => rooms::delete_room,
+    "list-members" => rooms::list_members,
+    "update-member" => rooms::update_member,
+    "remove-member" => rooms::remove_member,
+    "invite" => rooms::invite,
+    "list-invitations" => rooms::list_invitations,
+    "revoke-invitation" => rooms::revoke_invitation,
+    "list-chat" => channels::list_chat,
+    "create-chat" => channels::create_chat,
+    "delete-chat" => channels::delete_chat,
+    "create-group" => groups::create_group,
+    "add-user" => groups::add_user,
+    "get-group-messages" => groups::get_group_messages,
+    "send-message" => messages::send_message,
+    "edit-message" => messages::edit_message,
+    "delete-message" => messages::delete_message,
+    "list-chats" => chats::list_chats,
+    "get-chat" => chats::get_chat,
+    "send-direct" => chats::send_direct,
+    "sync" => chats::sync,
+    "upload" => uploads::upload,
+    "create-upload" => uploads::create_upload,
+    "complete-upload" => uploads::complete_upload,
+    "get-upload" => uploads::get_upload,
+    "health" => operations::health,
+    "migrate" => operations::migrate,
+    "operator" => operations::operator,
+    "sweep" => operations::sweep,
+    "connect" => websocket::connect,
+    "disconnect" => websocket::disconnect,
+    "message" => websocket::message,
 }

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
-use shared::push::{NotDelivered, Sockets};
+use shared::base::push::{NotDelivered, Sockets};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::limits::{BYTES_WAITING, FRAMES_WAITING};

@@ -17,9 +17,10 @@ use gateway::limits::Limits;
 use gateway::management;
 use gateway::store::Store;
 use gateway::template::{self, Template};
+use shared::App;
+use shared::base::migrations;
+use shared::base::push::Push;
 use shared::config::{Config, Keys, Secret};
-use shared::push::Push;
-use shared::{App, migrations};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 

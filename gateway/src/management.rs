@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use chrono::{DateTime, SecondsFormat, Utc};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
-use shared::push::{NotDelivered, Sockets};
+use shared::base::push::{NotDelivered, Sockets};
 use tokio::net::TcpListener;
 
 use crate::connections::{Connections, Details};

@@ -1,12 +1,12 @@
 //! `coterie operator …`: what only the operator may, said and answered in a terminal.
 
 use clap::{ArgGroup, Args, Subcommand};
-use shared::coins::{Delta, GrantReason, IdempotencyKey};
+use shared::base::db::Db;
+use shared::base::ids::UserId;
 use shared::config::Config;
-use shared::db::Db;
 use shared::error::Thing;
-use shared::operator::{self, Report};
-use shared::users::UserId;
+use shared::people::coins::{Delta, GrantReason, IdempotencyKey};
+use shared::people::operator::{self, Report};
 
 use crate::unreachable_database;
 

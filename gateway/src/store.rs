@@ -188,7 +188,7 @@ mod tests {
 
     use bytes::Bytes;
     use chrono::Utc;
-    use shared::files::Files;
+    use shared::base::files::Files;
 
     use super::*;
     use crate::template::BUILT_IN;

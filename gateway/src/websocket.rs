@@ -397,7 +397,7 @@ fn as_text(value: &Value) -> String {
 }
 
 async fn tell(gateway: &Gateway, connection: &Connection, text: &str, request_id: &str) {
-    use shared::push::Sockets;
+    use shared::base::push::Sockets;
     let frame = Bytes::from(gateway_message(text, &connection.id, request_id));
     // A socket that has closed meanwhile is told nothing.
     _ = gateway.connections.post(&connection.id, frame).await;

@@ -1,17 +1,15 @@
 //! What an execution environment keeps between invocations.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::auth::access_token::AccessTokens;
-use crate::auth::password::Passwords;
-use crate::auth::session::RefreshTokens;
+use crate::base::db::Db;
+use crate::base::files::Files;
+use crate::base::password::Passwords;
+use crate::base::push::Push;
+use crate::base::tokens::{AccessTokens, RefreshTokens};
 use crate::config::Config;
-use crate::db::Db;
-use crate::files::Files;
-use crate::push::Push;
 
 /// Everything that a handler needs. Clones share it.
 #[derive(Clone, Debug)]
@@ -31,7 +29,7 @@ pub struct App {
     /// The key of refresh tokens.
     pub refresh_tokens: Arc<RefreshTokens>,
     /// Whether the process is about to end.
-    ending: Arc<watch::Sender<bool>>,
+    pub(crate) ending: Arc<watch::Sender<bool>>,
 }
 
 impl App {
@@ -47,20 +45,5 @@ impl App {
             config: Arc::new(config),
             ending: Arc::default(),
         }
-    }
-
-    /// Waits so long, or until [`App::end_pauses`]. Answers the time, or zero when it was cut short.
-    pub async fn pause(&self, time: Duration) -> Duration {
-        let mut ending = self.ending.subscribe();
-        match tokio::time::timeout(time, ending.wait_for(|&ending| ending)).await {
-            Err(_) => time,
-            Ok(_) => Duration::ZERO,
-        }
-    }
-
-    /// Ends every pause, now and from now on: the process is about to end, and what it has begun is
-    /// done at once.
-    pub fn end_pauses(&self) {
-        self.ending.send_replace(true);
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use mysql_async::{Opts, OptsBuilder};
 
+use crate::Result;
+
 /// HS256 and the refresh tokens' HMAC use 256-bit keys (RFC 7518 section 3.2).
 const SECRET_BYTES: usize = 32;
 /// The largest count of a limit and its longest window, a day: [`crate::rate_limit`] has room for them.

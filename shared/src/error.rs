@@ -2,13 +2,31 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
-
-use crate::fields::FieldError;
-use crate::rate_limit::Standing;
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// One wrong field of a request, as it stands in `errors` of a 400 `invalid_request`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// The field's name in the request; `body` when the whole is no JSON object.
+    pub field: String,
+    /// What is wrong with it, to follow its name: `must be 1 to 64 characters`.
+    pub message: String,
+}
+
+/// How much of a window is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// How many the window allows.
+    pub limit: u32,
+    /// How many of them are left.
+    pub remaining: u32,
+    /// Seconds until the window ends, rounded up.
+    pub reset: u64,
+}
 
 /// The thing that a 404 did not find; a client sees `room_not_found` and the like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

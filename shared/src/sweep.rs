@@ -5,11 +5,13 @@ use futures_util::{StreamExt, stream};
 use mysql_async::Value;
 use serde::Serialize;
 
+use crate::Result;
 use crate::app::App;
-use crate::db::Db;
-use crate::rooms::{self, RoomId};
-use crate::uploads::UploadId;
-use crate::{Result, erasure, rate_limit};
+use crate::base::db::Db;
+use crate::base::ids::{RoomId, UploadId};
+use crate::base::rate_limit;
+use crate::rooms::delete;
+use crate::uploads::erase;
 
 /// How many rows one statement deletes: few enough to hold no lock for long.
 const BATCH: usize = 500;
@@ -90,7 +92,7 @@ async fn rooms(db: &Db) -> Result<u64> {
         .await?;
     let mut erased = 0;
     for room_id in deleted {
-        erased += u64::from(rooms::erase_some(db, RoomId(room_id), BATCHES).await?);
+        erased += u64::from(delete::erase_some(db, RoomId(room_id), BATCHES).await?);
     }
     Ok(erased)
 }
@@ -117,9 +119,9 @@ async fn uploads(app: &App) -> Result<u64> {
         let erasures = stream::iter(found).map(|(upload_id, is_nobodys, seq, object_key)| async move {
             let upload_id = UploadId::stored(upload_id);
             match (is_nobodys, seq) {
-                (true, _) => erasure::erase(app, &upload_id).await.map(|()| 1),
-                (false, None) => erasure::discard(app, &upload_id).await.map(u64::from),
-                (false, Some(_)) => erasure::tidy(app, &upload_id, object_key.as_deref()).await.map(|()| 0),
+                (true, _) => erase::erase(app, &upload_id).await.map(|()| 1),
+                (false, None) => erase::discard(app, &upload_id).await.map(u64::from),
+                (false, Some(_)) => erase::tidy(app, &upload_id, object_key.as_deref()).await.map(|()| 0),
             }
         });
         let outcomes: Vec<Result<u64>> = erasures.buffer_unordered(CONCURRENT_ERASURES).collect().await;
@@ -130,6 +132,6 @@ async fn uploads(app: &App) -> Result<u64> {
             break;
         }
     }
-    erasure::erase_strays(app).await?;
+    erase::erase_strays(app).await?;
     Ok(erased)
 }

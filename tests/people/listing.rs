@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
-use shared::page::Page;
-use shared::profiles::{self, Search};
+use shared::base::page::Page;
+use shared::people::profiles::{self, Search};
 
 use crate::harness::{Answer, Person, TestApp};
 

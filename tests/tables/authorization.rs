@@ -2,8 +2,9 @@
 //! one, of a revoked session, of another organization, not a member, of a lower role.
 
 use serde_json::json;
+use shared::events::client_event::{ClientEvent, Permission};
 
-use super::world::{World, events};
+use super::world::World;
 use crate::harness::{Answer, Person, TestApp};
 
 /// What somebody gets who is not who [`World::call`] is for.
@@ -41,8 +42,6 @@ fn rights(function: &str) -> (Gets, Gets, Gets) {
         "get-profile" => (not_found("user_not_found"), Yes, Yes),
         "update-user" => (not_found("user_not_found"), No(403, "role_required"), No(403, "role_required")),
         "create-chat" | "renew-join-code" => (Own, No(403, "role_required"), No(403, "role_required")),
-        // With Bob invited.
-        "newChatRoom" => (not_found("user_not_found"), No(403, "role_required"), No(403, "role_required")),
         "delete-chat" => (room, No(403, "role_required"), No(403, "role_required")),
         "create-chatroom" => (Own, Own, No(403, "prime_required")),
         "invite" => (room, No(403, "not_room_creator"), No(403, "not_room_creator")),
@@ -51,26 +50,25 @@ fn rights(function: &str) -> (Gets, Gets, Gets) {
             not_found("invitation_not_found"),
             not_found("invitation_not_found"),
         ),
-        "join-room" | "joinRoom" => (room, Yes, Yes),
-        "leave-room" | "leaveRoom" => (room, outside, Yes),
-        "list-members" | "send-message" | "sendMessage" | "get-chat" | "get-group-messages" | "joinGroup"
-        | "groupMessage" | "typing" | "stopTyping" | "upload" | "create-upload" => (room, outside, Yes),
+        "join-room" => (room, Yes, Yes),
+        "leave-room" => (room, outside, Yes),
+        "list-members" | "send-message" | "get-chat" | "get-group-messages" | "upload" | "create-upload" => {
+            (room, outside, Yes)
+        }
         // To Bob, who must not write to himself.
         "send-direct" => (not_found("user_not_found"), Yes, No(400, "invalid_request")),
-        "create-group" | "createGroup" => (not_found("user_not_found"), Yes, Yes),
+        "create-group" => (not_found("user_not_found"), Yes, Yes),
         "add-user" => (room, outside, No(403, "room_role_required")),
-        "readMessage" => (room, outside, Yes),
         "get-upload" => (not_found("upload_not_found"), outside, Yes),
         // Only who has posted it may send it.
-        "complete-upload" | "sendFile" => {
+        "complete-upload" => {
             (not_found("upload_not_found"), not_found("upload_not_found"), not_found("upload_not_found"))
         }
         "delete-room" | "update-member" => (room, outside, No(403, "room_role_required")),
         // Bob, who leaves instead.
         "remove-member" => (room, outside, No(400, "invalid_request")),
-        "edit-message" | "editMessage" => (message, outside, No(403, "not_sender")),
-        "delete-message" | "deleteMessage" => (message, outside, No(403, "room_role_required")),
-        "reactMessage" => (message, outside, Yes),
+        "edit-message" => (message, outside, No(403, "not_sender")),
+        "delete-message" => (message, outside, No(403, "room_role_required")),
         "sync" => (Own, Own, Yes),
         "create-friend-request" => (not_found("user_not_found"), Yes, No(400, "invalid_request")),
         // Bob asked, and may not answer himself.
@@ -82,8 +80,37 @@ fn rights(function: &str) -> (Gets, Gets, Gets) {
         "remove-friend" => {
             (not_found("friend_not_found"), not_found("friend_not_found"), not_found("friend_not_found"))
         }
-        "ping" => (Own, Own, Own),
         _ => panic!("{function} needs a row in tests/tables/authorization.rs"),
+    }
+}
+
+/// The same for each event, from who may send it.
+fn event_rights(event: ClientEvent) -> (Gets, Gets, Gets) {
+    let outside = No(403, "not_a_member");
+    let foreign = No(
+        404,
+        match event {
+            ClientEvent::EditMessage | ClientEvent::DeleteMessage | ClientEvent::ReactMessage => {
+                "message_not_found"
+            }
+            ClientEvent::SendFile => "upload_not_found",
+            // With Bob invited, or Carl as a member.
+            ClientEvent::NewChatRoom | ClientEvent::CreateGroup => "user_not_found",
+            _ => "room_not_found",
+        },
+    );
+    match event.permission() {
+        Permission::Anyone => match event {
+            ClientEvent::Ping => (Own, Own, Own),
+            ClientEvent::Sync => (Own, Own, Yes),
+            _ => (foreign, Yes, Yes),
+        },
+        Permission::Organization => (foreign, Yes, Yes),
+        Permission::Member => (foreign, outside, Yes),
+        Permission::Sender => (foreign, outside, No(403, "not_sender")),
+        Permission::SenderOrModerator => (foreign, outside, No(403, "room_role_required")),
+        Permission::Uploader => (foreign, foreign, foreign),
+        Permission::ChannelMaker => (foreign, No(403, "role_required"), No(403, "role_required")),
     }
 }
 
@@ -191,13 +218,12 @@ async fn who_may_may() {
 async fn no_event_does_anything_for_who_may_not() {
     let app = TestApp::start().await;
     let world = World::new(&app, "tea").await;
-    let mut ann = world.ann.connect().await;
-    for event in events(&mut ann).await {
-        let (foreign, outside, _) = rights(&event);
-        let eve = foreign_admin(world.app, &format!("eve-{event}")).await;
-        let dan = world.dan(&format!("dan-{event}")).await;
+    for &event in ClientEvent::ALL {
+        let (foreign, outside, _) = event_rights(event);
+        let eve = foreign_admin(world.app, &format!("eve-{}", event.name())).await;
+        let dan = world.dan(&format!("dan-{}", event.name())).await;
         for (person, gets) in [(&eve, foreign), (&dan, outside)] {
-            sends_in_vain(&world, &event, person, gets).await;
+            sends_in_vain(&world, event, person, gets).await;
         }
     }
     unharmed(&world).await;
@@ -206,23 +232,23 @@ async fn no_event_does_anything_for_who_may_not() {
 #[tokio::test]
 async fn an_event_of_a_lower_role_does_not_what_a_higher_one_may() {
     let app = TestApp::start().await;
-    let names = events(&mut app.user("ann").await.connect().await).await;
-    for event in names {
+    for &event in ClientEvent::ALL {
         // What Bob may changes the world.
-        let world = World::new(&app, &event).await;
-        sends_in_vain(&world, &event, &world.bob, rights(&event).2).await;
+        let world = World::new(&app, event.name()).await;
+        sends_in_vain(&world, event, &world.bob, event_rights(event).2).await;
     }
 }
 
 /// Sends what Ann may send as somebody else, and holds the answer against what they should get.
-async fn sends_in_vain(world: &World<'_>, event: &str, person: &Person, gets: Gets) {
-    let answer = person.connect().await.ask(event, world.frame(event)).await;
+async fn sends_in_vain(world: &World<'_>, event: ClientEvent, person: &Person, gets: Gets) {
+    let (name, frame) = (event.name(), world.frame(event));
+    let answer = person.connect().await.ask(name, frame).await;
     match gets {
-        No(_, code) => assert_eq!(answer["data"]["code"], code, "{event}: {answer}"),
-        Own | Yes => assert_ne!(answer["event"], "error", "{event}: {answer}"),
+        No(_, code) => assert_eq!(answer["data"]["code"], code, "{name}: {answer}"),
+        Own | Yes => assert_ne!(answer["event"], "error", "{name}: {answer}"),
     }
     if !matches!(gets, Yes) {
-        holds_no_secret(world, event, &answer.to_string());
+        holds_no_secret(world, name, &answer.to_string());
     }
 }
 
@@ -230,17 +256,17 @@ async fn sends_in_vain(world: &World<'_>, event: &str, person: &Person, gets: Ge
 async fn no_event_does_anything_on_a_socket_whose_session_has_ended_or_that_has_expired() {
     let app = TestApp::start().await;
     let world = World::new(&app, "tea").await;
-    let mut ann = world.ann.connect().await;
-    for event in events(&mut ann).await {
+    for &event in ClientEvent::ALL {
+        let name = event.name();
         for end in [
             "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) WHERE user_id = ?",
             "DELETE FROM connections WHERE user_id = ?",
         ] {
-            let dan = world.dan(&format!("dan-{event}-{}", end.len())).await;
+            let dan = world.dan(&format!("dan-{name}-{}", end.len())).await;
             let mut socket = dan.connect().await;
             app.run(end, (&dan.user_id,)).await;
-            socket.refused(&event, world.frame(&event), "unauthenticated").await;
-            assert_eq!(socket.closed().await, 1000, "{event}");
+            socket.refused(name, world.frame(event), "unauthenticated").await;
+            assert_eq!(socket.closed().await, 1000, "{name}");
         }
     }
     unharmed(&world).await;

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use serde_json::json;
+use shared::events::client_event::ClientEvent;
 use tokio::time::timeout;
 
-use super::world::{World, events};
+use super::world::World;
 use crate::harness::{Person, Socket, Statements, TestApp};
 
-/// The statements that a good call of a function takes, the session's look-up among them. The design has 2 for
-/// an authenticated read, 3 for a limited one and 6 for sending.
+/// The statements that a good call of a function takes, the session's look-up among them. An
+/// authenticated read takes 2, a limited one 3, and sending 6.
 fn budget_of_function(function: &str) -> usize {
     match function {
         "health" => 1,
@@ -45,21 +46,23 @@ fn budget_of_function(function: &str) -> usize {
     }
 }
 
-/// The statements that a good frame takes, the look-up of the socket's user among them. The design has 5 for
-/// sending.
-fn budget_of_event(event: &str) -> usize {
+/// The statements that a good frame takes, the look-up of the socket's user among them. Sending
+/// takes 5.
+fn budget_of_event(event: ClientEvent) -> usize {
     match event {
-        "ping" => 2,
-        "joinGroup" | "stopTyping" => 3,
-        "typing" | "readMessage" => 4,
-        "sendMessage" | "groupMessage" => 5,
-        "sync" => 6,
-        "createGroup" => 9,
-        "editMessage" | "deleteMessage" | "newChatRoom" | "sendFile" => 10,
-        "reactMessage" => 11,
-        "leaveRoom" => 12,
-        "joinRoom" => 14,
-        _ => panic!("{event} needs a row in tests/tables/budgets.rs"),
+        ClientEvent::Ping => 2,
+        ClientEvent::JoinGroup | ClientEvent::StopTyping => 3,
+        ClientEvent::Typing | ClientEvent::ReadMessage => 4,
+        ClientEvent::SendMessage | ClientEvent::GroupMessage => 5,
+        ClientEvent::Sync => 6,
+        ClientEvent::CreateGroup => 9,
+        ClientEvent::EditMessage
+        | ClientEvent::DeleteMessage
+        | ClientEvent::NewChatRoom
+        | ClientEvent::SendFile => 10,
+        ClientEvent::ReactMessage => 11,
+        ClientEvent::LeaveRoom => 12,
+        ClientEvent::JoinRoom => 14,
     }
 }
 
@@ -111,16 +114,15 @@ async fn taken(large: bool) -> Vec<Taken> {
         let (name, budget) = (function.to_owned(), budget_of_function(function));
         taken.push(Taken { name, budget, statements: statements.take() });
     }
-    let app = TestApp::start().await;
-    let names = events(&mut app.user("ann").await.connect().await).await;
-    for event in names {
+    for &event in ClientEvent::ALL {
         let statements = Statements::default();
         let app = TestApp::counted(&statements).await;
         let (world, mut sockets) = busy_world(&app, large).await;
         statements.take();
-        let frame = sockets[0].ask(&event, world.frame(&event)).await;
-        assert_ne!(frame["event"], "error", "{event}: {frame}");
-        let (name, budget) = (format!("the event {event}"), budget_of_event(&event));
+        let (name, budget) = (event.name(), budget_of_event(event));
+        let frame = sockets[0].ask(name, world.frame(event)).await;
+        assert_ne!(frame["event"], "error", "{name}: {frame}");
+        let name = format!("the event {name}");
         taken.push(Taken { name, budget, statements: statements.take() });
     }
     taken

@@ -4,5 +4,3 @@ mod authorization;
 mod budgets;
 mod malformed;
 mod world;
-
-pub use world::events;

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
+use shared::events::client_event::ClientEvent;
 
-use crate::harness::{Answer, Person, ROOM_PASSWORD, Socket, TestApp};
+use crate::harness::{Answer, Person, ROOM_PASSWORD, TestApp};
 use crate::uploads::{Form, PNG};
 
 /// A small world in which every function and event has something to do.
@@ -186,25 +187,26 @@ impl<'a> World<'a> {
     }
 
     /// The data of a frame that Ann may send.
-    pub fn frame(&self, event: &str) -> Value {
+    pub fn frame(&self, event: ClientEvent) -> Value {
         let Self { room, door, group, message, posted, .. } = self;
         match event {
-            "joinRoom" => json!({"roomId": door, "password": ROOM_PASSWORD}),
-            "leaveRoom" => json!({"roomId": room}),
-            "sendMessage" => json!({"roomId": room, "content": "Hello"}),
-            "editMessage" => json!({"messageId": message, "content": "Coffee is ready"}),
-            "deleteMessage" => json!({"messageId": message}),
-            "typing" | "stopTyping" => json!({"roomId": room}),
-            "readMessage" => json!({"messageId": message}),
-            "newChatRoom" => json!({"roomName": "Announcements", "invitedUsers": [self.bob.user_id]}),
-            "createGroup" => json!({"name": "Hikers", "members": [self.carl.user_id]}),
-            "joinGroup" => json!({"groupId": group}),
-            "groupMessage" => json!({"groupId": group, "content": "Hello"}),
-            "sendFile" => json!({"uploadId": posted}),
-            "reactMessage" => json!({"messageId": message, "reaction": "👍"}),
-            "sync" => json!({"rooms": {room.to_string(): 0}}),
-            "ping" => json!({}),
-            _ => panic!("the event {event} needs a row in tests/tables"),
+            ClientEvent::JoinRoom => json!({"roomId": door, "password": ROOM_PASSWORD}),
+            ClientEvent::LeaveRoom => json!({"roomId": room}),
+            ClientEvent::SendMessage => json!({"roomId": room, "content": "Hello"}),
+            ClientEvent::EditMessage => json!({"messageId": message, "content": "Coffee is ready"}),
+            ClientEvent::DeleteMessage => json!({"messageId": message}),
+            ClientEvent::Typing | ClientEvent::StopTyping => json!({"roomId": room}),
+            ClientEvent::ReadMessage => json!({"messageId": message}),
+            ClientEvent::NewChatRoom => {
+                json!({"roomName": "Announcements", "invitedUsers": [self.bob.user_id]})
+            }
+            ClientEvent::CreateGroup => json!({"name": "Hikers", "members": [self.carl.user_id]}),
+            ClientEvent::JoinGroup => json!({"groupId": group}),
+            ClientEvent::GroupMessage => json!({"groupId": group, "content": "Hello"}),
+            ClientEvent::SendFile => json!({"uploadId": posted}),
+            ClientEvent::ReactMessage => json!({"messageId": message, "reaction": "👍"}),
+            ClientEvent::Sync => json!({"rooms": {room.to_string(): 0}}),
+            ClientEvent::Ping => json!({}),
         }
     }
 
@@ -212,14 +214,6 @@ impl<'a> World<'a> {
     pub fn secrets(&self) -> [&str; 5] {
         [&self.ann.user_id, &self.bob.user_id, "Tea is ready", &self.file, "Project Updates"]
     }
-}
-
-/// The events that the service takes, as it says itself.
-pub async fn events(socket: &mut Socket) -> Vec<String> {
-    let problem = socket.refused("nonsense", json!({}), "invalid_request").await;
-    let message = problem["errors"][0]["message"].as_str().unwrap();
-    let names = message.strip_prefix("must be one of ").expect(message).replace(" and ", ", ");
-    names.split(", ").map(str::to_owned).collect()
 }
 
 impl World<'_> {

@@ -9,7 +9,7 @@ use futures_util::future::{BoxFuture, join_all};
 use gateway::connections::Connections;
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
-use shared::push::{NotDelivered, Sockets};
+use shared::base::push::{NotDelivered, Sockets};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 

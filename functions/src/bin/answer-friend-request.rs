@@ -1,8 +1,3 @@
-//! The Lambda function `answer-friend-request`.
+//! The function `answer-friend-request`.
 
-use functions::{friends, lambda};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::http(friends::answer_friend_request).run().await
-}
+functions::main!(friends::answer_friend_request);

@@ -1,8 +1,3 @@
-//! The Lambda function `connect`.
+//! The function `connect`.
 
-use functions::{lambda, websocket};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::websocket(websocket::connect).run().await
-}
+functions::main!(websocket::connect);

@@ -1,8 +1,3 @@
-//! The Lambda function `create-chatroom`.
+//! The function `create-chatroom`.
 
-use functions::{lambda, rooms};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::http(rooms::create_chatroom).run().await
-}
+functions::main!(rooms::create_chatroom);

@@ -1,8 +1,3 @@
-//! The Lambda function `create-friend-request`.
+//! The function `create-friend-request`.
 
-use functions::{friends, lambda};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::http(friends::create_friend_request).run().await
-}
+functions::main!(friends::create_friend_request);

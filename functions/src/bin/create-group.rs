@@ -1,8 +1,3 @@
-//! The Lambda function `create-group`.
+//! The function `create-group`.
 
-use functions::{groups, lambda};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::http(groups::create_group).run().await
-}
+functions::main!(groups::create_group);

@@ -1,8 +1,3 @@
-//! The Lambda function `create-ticket`.
+//! The function `create-ticket`.
 
-use functions::{auth, lambda};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::http(auth::create_ticket).run().await
-}
+functions::main!(auth::create_ticket);

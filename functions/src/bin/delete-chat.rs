@@ -1,8 +1,3 @@
-//! The Lambda function `delete-chat`.
+//! The function `delete-chat`.
 
-use functions::{channels, lambda};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::http(channels::delete_chat).run().await
-}
+functions::main!(channels::delete_chat);

@@ -1,8 +1,3 @@
-//! The Lambda function `disconnect`.
+//! The function `disconnect`.
 
-use functions::{lambda, websocket};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::websocket(websocket::disconnect).run().await
-}
+functions::main!(websocket::disconnect);

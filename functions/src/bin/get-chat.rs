@@ -1,8 +1,3 @@
-//! The Lambda function `get-chat`.
+//! The function `get-chat`.
 
-use functions::{chats, lambda};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::http(chats::get_chat).run().await
-}
+functions::main!(chats::get_chat);

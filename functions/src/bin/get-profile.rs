@@ -1,8 +1,3 @@
-//! The Lambda function `get-profile`.
+//! The function `get-profile`.
 
-use functions::{lambda, users};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::http(users::get_profile).run().await
-}
+functions::main!(people::get_profile);

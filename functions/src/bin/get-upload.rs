@@ -1,8 +1,3 @@
-//! The Lambda function `get-upload`.
+//! The function `get-upload`.
 
-use functions::{lambda, uploads};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::http(uploads::get_upload).run().await
-}
+functions::main!(uploads::get_upload);

@@ -1,8 +1,3 @@
-//! The Lambda function `health`.
+//! The function `health`.
 
-use functions::{lambda, operations};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::http(operations::health).run().await
-}
+functions::main!(operations::health);

@@ -1,8 +1,3 @@
-//! The Lambda function `invite`.
+//! The function `invite`.
 
-use functions::{invitations, lambda};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::http(invitations::invite).run().await
-}
+functions::main!(rooms::invite);

@@ -1,8 +1,3 @@
-//! The Lambda function `join-room`.
+//! The function `join-room`.
 
-use functions::{lambda, rooms};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::http(rooms::join_room).run().await
-}
+functions::main!(rooms::join_room);

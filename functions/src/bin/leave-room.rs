@@ -1,8 +1,3 @@
-//! The Lambda function `leave-room`.
+//! The function `leave-room`.
 
-use functions::{lambda, rooms};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::http(rooms::leave_room).run().await
-}
+functions::main!(rooms::leave_room);

@@ -1,8 +1,3 @@
-//! The Lambda function `list-chat`.
+//! The function `list-chat`.
 
-use functions::{channels, lambda};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::http(channels::list_chat).run().await
-}
+functions::main!(channels::list_chat);

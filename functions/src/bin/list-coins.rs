@@ -1,8 +1,3 @@
-//! The Lambda function `list-coins`.
+//! The function `list-coins`.
 
-use functions::{lambda, users};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::http(users::list_coins).run().await
-}
+functions::main!(people::list_coins);

@@ -1,8 +1,3 @@
-//! The Lambda function `message`.
+//! The function `message`.
 
-use functions::{lambda, websocket};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::websocket(websocket::message).run().await
-}
+functions::main!(websocket::message);

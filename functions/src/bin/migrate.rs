@@ -1,8 +1,3 @@
-//! The Lambda function `migrate`.
+//! The function `migrate`.
 
-use functions::{lambda, operations};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::direct(operations::migrate).run().await
-}
+functions::main!(operations::migrate);

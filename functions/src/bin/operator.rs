@@ -1,8 +1,3 @@
-//! The Lambda function `operator`.
+//! The function `operator`.
 
-use functions::{lambda, operations};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::direct(operations::operator).run().await
-}
+functions::main!(operations::operator);

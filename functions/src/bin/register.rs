@@ -1,8 +1,3 @@
-//! The Lambda function `register`.
+//! The function `register`.
 
-use functions::{auth, lambda};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::http(auth::register).run().await
-}
+functions::main!(auth::register);

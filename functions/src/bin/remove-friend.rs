@@ -1,8 +1,3 @@
-//! The Lambda function `remove-friend`.
+//! The function `remove-friend`.
 
-use functions::{friends, lambda};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::http(friends::remove_friend).run().await
-}
+functions::main!(friends::remove_friend);

@@ -1,8 +1,3 @@
-//! The Lambda function `remove-member`.
+//! The function `remove-member`.
 
-use functions::{lambda, rooms};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::http(rooms::remove_member).run().await
-}
+functions::main!(rooms::remove_member);

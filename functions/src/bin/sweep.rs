@@ -1,8 +1,3 @@
-//! The Lambda function `sweep`.
+//! The function `sweep`.
 
-use functions::{lambda, operations};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::direct(operations::sweep).run().await
-}
+functions::main!(operations::sweep);

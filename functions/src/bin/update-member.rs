@@ -1,8 +1,3 @@
-//! The Lambda function `update-member`.
+//! The function `update-member`.
 
-use functions::{lambda, rooms};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::http(rooms::update_member).run().await
-}
+functions::main!(rooms::update_member);

@@ -1,8 +1,3 @@
-//! The Lambda function `update-profile`.
+//! The function `update-profile`.
 
-use functions::{lambda, users};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::http(users::update_profile).run().await
-}
+functions::main!(people::update_profile);

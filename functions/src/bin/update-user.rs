@@ -1,8 +1,3 @@
-//! The Lambda function `update-user`.
+//! The function `update-user`.
 
-use functions::{lambda, users};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::http(users::update_user).run().await
-}
+functions::main!(people::update_user);

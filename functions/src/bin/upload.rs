@@ -1,8 +1,3 @@
-//! The Lambda function `upload`.
+//! The function `upload`.
 
-use functions::{lambda, uploads};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda::http(uploads::upload).run().await
-}
+functions::main!(uploads::upload);

@@ -1,6 +1,10 @@
-use shared::auth::{session, ticket};
-use shared::users::User;
-use shared::{App, Error, Result, connections, presence};
+use shared::base::user::User;
+use shared::events::presence;
+use shared::people::auth::ticket;
+use shared::people::sessions;
+use shared::sockets::connections;
+use shared::sockets::tell::Notice;
+use shared::{App, Error, Result};
 
 use super::{Event, Reply, ids};
 
@@ -8,8 +12,8 @@ use super::{Event, Reply, ids};
 const BEARER: &str = "bearer";
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
 
-/// `$connect`: lets in who has a ticket or an access token, and remembers the socket. What is
-/// answered here decides the handshake.
+/// `$connect`: lets in a client with a ticket or an access token, and stores the socket. The answer
+/// decides the handshake.
 pub async fn connect(app: &App, event: Event) -> Reply {
     let (_, request_id) = ids(&event);
     match open(app, &event).await {
@@ -20,7 +24,7 @@ pub async fn connect(app: &App, event: Event) -> Reply {
 }
 
 async fn open(app: &App, event: &Event) -> Result<()> {
-    // Exactly one of the list; who sends no Origin is no browser and has nothing to lend.
+    // Exactly one of the list. A client without an Origin is no browser, which could lend its credentials.
     let origin = event.headers.get("origin").and_then(|origin| origin.to_str().ok());
     let allowed = &app.config.allowed_origins;
     if origin.is_some_and(|origin| !allowed.is_empty() && !allowed.iter().any(|one| one == origin)) {
@@ -28,12 +32,12 @@ async fn open(app: &App, event: &Event) -> Result<()> {
     }
     let (connection_id, request_id) = ids(event);
     let user = user(app, event).await?;
-    for socket in connections::open(app, &connection_id, &user).await? {
-        app.hang_up(&socket).await;
-    }
-    // The socket is open, whatever its friends hear of it.
-    if let Err(error) = presence::appear(app, &user, &connection_id).await {
-        error.log(request_id);
+    let surplus = connections::open(&app.db, &connection_id, &user, app.config.max_sockets).await?;
+    app.tell(Notice::close(surplus)).await;
+    // The socket is open, whether or not the user's friends can be told.
+    match presence::appear(app, &user, &connection_id).await {
+        Ok(notice) => app.tell(notice).await,
+        Err(error) => error.log(request_id),
     }
     Ok(())
 }
@@ -49,7 +53,7 @@ async fn user(app: &App, event: &Event) -> Result<User> {
         .or_else(|| header_token(event))
         .or_else(|| protocol_token(event))
         .ok_or(Error::Unauthenticated)?;
-    session::authenticate(app, token).await
+    sessions::authenticate(app, token).await
 }
 
 fn header_token(event: &Event) -> Option<&str> {

@@ -1,5 +1,7 @@
-use shared::connections::ConnectionId;
-use shared::{App, Result, connections, presence};
+use shared::base::ids::ConnectionId;
+use shared::events::presence;
+use shared::sockets::connections;
+use shared::{App, Result};
 
 use super::{Event, Reply, ids};
 
@@ -15,7 +17,8 @@ pub async fn disconnect(app: &App, event: Event) -> Reply {
 
 async fn close(app: &App, connection_id: &ConnectionId) -> Result<()> {
     let Some(closed) = connections::close(&app.db, connection_id).await? else { return Ok(()) };
-    // It may wait, and nobody waits for it. Its row stays as long, for who appears meanwhile.
-    presence::disappear(app, connection_id, &closed).await?;
+    // This may take seconds, and nobody waits for it. The row stays until then, so that a socket that opens
+    // meanwhile finds it.
+    app.tell(presence::disappear(app, connection_id, &closed).await?).await;
     connections::forget(&app.db, connection_id).await
 }

@@ -1,22 +1,22 @@
 use serde_json::{Map, Value};
-use shared::connections::{self, ConnectionId};
-use shared::events::{Answer, Outcome};
-use shared::fields::Fields;
-use shared::messages::Draft;
-use shared::rate_limit::{self, Limited};
+use shared::base::fields::Fields;
+use shared::base::ids::ConnectionId;
+use shared::base::rate_limit::{self, Limited};
+use shared::events::client_event::ClientEvent;
+use shared::events::event::{Answer, Outcome};
+use shared::messages::send::Draft;
+use shared::sockets::connections;
+use shared::sockets::tell::Notice;
 use shared::{App, Error, Result};
 
-use super::events::{Done, GroupMessage};
+use super::events::{GroupMessage, Handled};
 use super::{Event, Reply, events, ids};
 
 /// A longer `ref` could make an answer longer than API Gateway takes.
 const LONGEST_REF: usize = 256;
 
-/// The events that are answered only to who asks for it with a `ref` (contract section 4).
-const QUIET: [&str; 3] = ["typing", "stopTyping", "readMessage"];
-
 /// `$default`: one frame of a socket, `{"event", "data", "ref"}`. It is answered by a frame of its
-/// own, and whatever is wrong with it, the socket stays open unless the service does not know it.
+/// own. Whatever is wrong with it, the socket stays open, unless the service does not know the socket.
 pub async fn message(app: &App, event: Event) -> Reply {
     let (connection_id, request_id) = ids(&event);
     let frame = parse(event.body.as_deref().unwrap_or_default());
@@ -27,25 +27,25 @@ pub async fn message(app: &App, event: Event) -> Reply {
         }
         reference => (frame, reference),
     };
-    let event = frame.as_ref().ok().and_then(|frame| frame.get("event")).and_then(Value::as_str);
-    let is_quiet =
-        event.is_some_and(|event| QUIET.contains(&event)) && reference.as_ref().is_none_or(Value::is_null);
-    let done = act(app, &connection_id, frame).await;
-    let unknown = matches!(done, Err(Error::Unauthenticated));
-    let Done { outcome, notice } = done.unwrap_or_else(|error| {
+    let event = frame.as_ref().ok().and_then(|frame| ClientEvent::named(frame.get("event")?.as_str()?));
+    let is_silent = event.is_some_and(ClientEvent::is_answered_on_request)
+        && reference.as_ref().is_none_or(Value::is_null);
+    let handled = handle(app, &connection_id, frame).await;
+    let is_unknown = matches!(handled, Err(Error::Unauthenticated));
+    let Handled { outcome, notice } = handled.unwrap_or_else(|error| {
         error.log(request_id);
         Outcome::Error(error.problem(request_id)).into()
     });
     let answer = async {
-        if unknown || !is_quiet {
+        if is_unknown || !is_silent {
             app.answer(&connection_id, &Answer { outcome, reference: reference.as_ref() }).await;
         }
     };
-    // No socket holds up the answer. The others come first all the same: who awaits the answer before
-    // the next frame is heard in order, as far as the sockets keep up.
+    // No other socket delays the answer. The others come first all the same: if a client awaits the
+    // answer before it sends the next frame, they get both in order, as far as the sockets keep up.
     tokio::join!(biased; app.tell(notice), answer);
-    if unknown {
-        app.hang_up(&connection_id).await;
+    if is_unknown {
+        app.tell(Notice::close([connection_id])).await;
     }
     Reply::ok()
 }
@@ -62,7 +62,7 @@ enum Frame {
     /// A send, whose statement looks its user up and counts it for `MESSAGE_LIMIT`.
     Send(Draft),
     /// Any other event, with its data.
-    Other(String, Value),
+    Other(ClientEvent, Value),
 }
 
 impl Frame {
@@ -72,51 +72,42 @@ impl Frame {
             Some(data @ Value::Object(_)) => data,
             Some(_) => return Err(Error::invalid("data", "must be a JSON object")),
         };
-        match frame.remove("event") {
-            Some(Value::String(event)) if event == "sendMessage" => Fields::parse(data).map(Self::Send),
-            Some(Value::String(event)) if event == "groupMessage" => {
-                Fields::parse(data).map(|GroupMessage(draft)| Self::Send(draft))
-            }
-            Some(Value::String(event)) => Ok(Self::Other(event, data)),
-            _ => Err(unknown_event()),
+        let event = frame.get("event").and_then(Value::as_str).and_then(ClientEvent::named);
+        match event.ok_or_else(ClientEvent::unknown)? {
+            ClientEvent::SendMessage => Fields::parse(data).map(Self::Send),
+            ClientEvent::GroupMessage => Fields::parse(data).map(|GroupMessage(draft)| Self::Send(draft)),
+            event => Ok(Self::Other(event, data)),
         }
     }
 }
 
-/// Does what a frame asks for. Whoever the service does not know is told so first, and every frame but a
-/// send counts for `FRAME_LIMIT`, whatever is wrong with it.
-async fn act(app: &App, connection_id: &ConnectionId, frame: Result<Map<String, Value>>) -> Result<Done> {
+/// Does what a frame asks for. A socket that the service does not know is told so first. Every frame but
+/// a send counts for `FRAME_LIMIT`, whatever is wrong with it.
+async fn handle(app: &App, by: &ConnectionId, frame: Result<Map<String, Value>>) -> Result<Handled> {
     let frame = match frame.and_then(Frame::read) {
-        Ok(Frame::Send(draft)) => return events::send_message(app, connection_id, &draft).await,
+        Ok(Frame::Send(draft)) => return events::send_message(app, by, &draft).await,
         Ok(Frame::Other(event, data)) => Ok((event, data)),
         Err(error) => Err(error),
     };
-    let user = connections::user(&app.db, connection_id).await?;
+    let user = connections::user(&app.db, by).await?;
     rate_limit::count(&app.db, &app.config.limits, Limited::Frame(&user.user_id)).await?;
     let (event, data) = frame?;
-    match event.as_str() {
-        "joinRoom" => events::join_room(app, &user, connection_id, data).await,
-        "leaveRoom" => events::leave_room(app, &user, connection_id, data).await,
-        "editMessage" => events::edit_message(app, &user, connection_id, data).await,
-        "deleteMessage" => events::delete_message(app, &user, connection_id, data).await,
-        "newChatRoom" => events::new_chat_room(app, &user, connection_id, data).await,
-        "typing" => events::typing(app, &user, connection_id, data).await,
-        "stopTyping" => events::stop_typing(app, &user, connection_id, data).await,
-        "reactMessage" => events::react_message(app, &user, connection_id, data).await,
-        "readMessage" => events::read_message(app, &user, connection_id, data).await,
-        "sendFile" => events::send_file(app, &user, connection_id, data).await,
-        "sync" => events::sync(app, &user, data).await.map(Done::from),
-        "createGroup" => events::create_group(app, &user, connection_id, data).await,
-        "joinGroup" => events::join_group(app, &user, data).await.map(Done::from),
-        "ping" => Ok(events::ping().into()),
-        _ => Err(unknown_event()),
+    match event {
+        ClientEvent::JoinRoom => events::join_room(app, &user, by, data).await,
+        ClientEvent::LeaveRoom => events::leave_room(app, &user, by, data).await,
+        ClientEvent::EditMessage => events::edit_message(app, &user, by, data).await,
+        ClientEvent::DeleteMessage => events::delete_message(app, &user, by, data).await,
+        ClientEvent::Typing => events::typing(app, &user, by, data).await,
+        ClientEvent::StopTyping => events::stop_typing(app, &user, by, data).await,
+        ClientEvent::ReactMessage => events::react_message(app, &user, by, data).await,
+        ClientEvent::ReadMessage => events::read_message(app, &user, by, data).await,
+        ClientEvent::NewChatRoom => events::new_chat_room(app, &user, by, data).await,
+        ClientEvent::CreateGroup => events::create_group(app, &user, by, data).await,
+        ClientEvent::JoinGroup => events::join_group(app, &user, data).await,
+        ClientEvent::SendFile => events::send_file(app, &user, by, data).await,
+        ClientEvent::Sync => events::sync(app, &user, data).await,
+        ClientEvent::Ping => Ok(events::ping()),
+        // `Frame::read` has made drafts of them.
+        ClientEvent::SendMessage | ClientEvent::GroupMessage => Err(ClientEvent::unknown()),
     }
-}
-
-fn unknown_event() -> Error {
-    Error::invalid(
-        "event",
-        "must be one of joinRoom, leaveRoom, sendMessage, editMessage, deleteMessage, typing, stopTyping, \
-         reactMessage, readMessage, newChatRoom, createGroup, joinGroup, groupMessage, sendFile, sync and ping",
-    )
 }

@@ -1,6 +1,5 @@
-//! The three routes of the WebSocket API, and a file for each event under [`events`].
+//! The three routes of the WebSocket API, and the handlers of the events under [`events`].
 
-pub mod announce;
 mod connect;
 mod disconnect;
 pub mod events;
@@ -15,7 +14,7 @@ use std::collections::HashMap;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use serde::Serialize;
 use shared::Error;
-use shared::connections::ConnectionId;
+use shared::base::ids::ConnectionId;
 
 /// An event of API Gateway's WebSocket API.
 pub type Event = ApiGatewayWebsocketProxyRequest;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use gateway::limits::{BYTES_WAITING, FRAME_BYTES, FRAMES_WAITING, Limits, MESSAGE_BYTES};
 use serde_json::{Value, json};
-use shared::push::{NotDelivered, Sockets};
+use shared::base::push::{NotDelivered, Sockets};
 
 use crate::harness::{Raw, Tour, UPGRADE};
 

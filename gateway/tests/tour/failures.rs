@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gateway::limits::{Limits, MESSAGES_UNDER_WAY};
 use serde_json::Value;
-use shared::push::Sockets;
+use shared::base::push::Sockets;
 
 use crate::harness::{Does, Socket, TEMPLATE, Tour, impatient, template};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gateway::limits::Limits;
 use serde_json::{Value, json};
-use shared::push::{NotDelivered, Sockets};
+use shared::base::push::{NotDelivered, Sockets};
 use tokio::sync::Notify;
 
 use crate::harness::{Does, Raw, TEMPLATE, Tour, UPGRADE, impatient, status, template};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gateway::limits::Limits;
 use serde_json::{Value, json};
-use shared::push::Sockets;
+use shared::base::push::Sockets;
 use tokio::sync::Barrier;
 
 use crate::harness::{Does, TEMPLATE, Tour, status, template};

@@ -1,0 +1,95 @@
+//! Reading the form of `POST /uploads`.
+
+use std::convert::Infallible;
+
+use futures_util::{future, stream};
+use lambda_http::http::header;
+use multer::{Constraints, Multipart, SizeLimit};
+use serde_json::{Map, Value};
+use shared::base::fields::Fields;
+use shared::base::file_type::GivenName;
+use shared::error::FieldError;
+use shared::uploads::upload::{NewFile, NewUpload, THROUGH_A_FUNCTION};
+use shared::{Error, Result};
+
+use crate::http::Request;
+
+/// The field of the form that is the file.
+const FILE: &str = "file";
+/// All of its fields.
+const NAMES: [&str; 6] = [FILE, "roomId", "chatId", "groupId", "caption", "clientMessageId"];
+/// The most bytes of another field: a caption of 8,000 characters has fewer.
+const TEXT_BYTES: u64 = 64 * 1024;
+
+/// The file of a `multipart/form-data` body, and the fields beside it.
+///
+/// # Errors
+/// A 400 that names every wrong field, and [`Error::PayloadTooLarge`].
+pub(crate) async fn read(request: Request) -> Result<(NewUpload, NewFile)> {
+    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let boundary = multer::parse_boundary(content_type.unwrap_or_default());
+    let boundary =
+        boundary.map_err(|_| Error::invalid("body", "must be multipart/form-data with a boundary"))?;
+    let limits = SizeLimit::new().per_field(TEXT_BYTES).for_field(FILE, THROUGH_A_FUNCTION);
+    let body = stream::once(future::ready(Ok::<_, Infallible>(request.into_body().to_vec())));
+    let constraints = Constraints::new().size_limit(limits);
+    let mut parts = Multipart::with_constraints(body, boundary, constraints);
+
+    let mut texts = Map::new();
+    let mut file = None;
+    let mut wrong = Vec::new();
+    while let Some(part) = parts.next_field().await.map_err(refused)? {
+        // Others, and those without a name, are passed over.
+        let Some(name) = part.name().and_then(|given| NAMES.into_iter().find(|&name| name == given)) else {
+            continue;
+        };
+        if texts.contains_key(name) {
+            wrong.push(error(name, "must be given once"));
+            continue;
+        }
+        let mut text = Value::Bool(true);
+        if name == FILE {
+            // A name that is none is as good as no name.
+            let given = part.file_name().and_then(|name| GivenName::try_from(name.to_owned()).ok());
+            let said = part.content_type().map(ToString::to_string);
+            // This one says nothing.
+            let said_type = said.filter(|said| said != "application/octet-stream");
+            file = Some(NewFile { name: given, said_type, bytes: part.bytes().await.map_err(refused)? });
+        } else {
+            match String::from_utf8(part.bytes().await.map_err(refused)?.into()) {
+                Ok(utf_8) => text = Value::String(utf_8),
+                Err(_) => wrong.push(error(name, "must be UTF-8")),
+            }
+        }
+        texts.insert(name.to_owned(), text);
+    }
+    match (Fields::parse(Value::Object(texts)), file) {
+        (Ok(new), Some(file)) if wrong.is_empty() => Ok((new, file)),
+        (parsed, _) => {
+            // Of each field what was found first.
+            if let Err(Error::InvalidRequest(others)) = parsed {
+                let is_new = |other: &FieldError| !wrong.iter().any(|known| known.field == other.field);
+                let others: Vec<_> = others.into_iter().filter(is_new).collect();
+                wrong.extend(others);
+            }
+            Err(Error::InvalidRequest(wrong))
+        }
+    }
+}
+
+fn error(field: &str, message: &str) -> FieldError {
+    FieldError { field: field.to_owned(), message: message.to_owned() }
+}
+
+/// What is wrong with a form, without repeating any of it.
+fn refused(error: multer::Error) -> Error {
+    match error {
+        multer::Error::FieldSizeExceeded { field_name: Some(name), .. } if name == FILE => {
+            Error::PayloadTooLarge { most: THROUGH_A_FUNCTION }
+        }
+        multer::Error::FieldSizeExceeded { limit, .. } => {
+            Error::invalid("body", format!("must have no field of more than {limit} bytes but the file"))
+        }
+        _ => Error::invalid("body", "must be a whole multipart/form-data, and is broken"),
+    }
+}

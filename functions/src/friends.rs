@@ -1,0 +1,47 @@
+//! `/api/friend-requests` and `/api/friends`.
+
+use serde_json::json;
+use shared::base::ids::UserId;
+use shared::events::announce;
+use shared::people::friends::{self, FriendRequestId};
+use shared::people::profiles;
+use shared::{App, Result};
+
+use crate::http::{self, Request, Response};
+
+/// `POST /api/friend-requests`: asks somebody to be friends. Asking back accepts.
+pub async fn create_friend_request(app: &App, request: Request) -> Result<Response> {
+    let user = http::user(app, &request).await?;
+    let friend_request = friends::ask(&app.db, &user, &http::json(&request)?).await?;
+    app.tell(announce::friend_request(app, &friend_request).await).await;
+    http::created(&json!({ "friendRequest": friend_request }))
+}
+
+/// `GET /api/friend-requests`: the requests that the user sent and received.
+pub async fn list_friend_requests(app: &App, request: Request) -> Result<Response> {
+    let user = http::user(app, &request).await?;
+    http::ok(&json!({ "friendRequests": friends::requests(&app.db, &user).await? }))
+}
+
+/// `PATCH /api/friend-requests/{id}`: accepts or rejects a request that the user received.
+pub async fn answer_friend_request(app: &App, request: Request) -> Result<Response> {
+    let user = http::user(app, &request).await?;
+    let (id, answer): (FriendRequestId, _) = http::both(http::path_id(&request, "id"), http::json(&request))?;
+    let answered = friends::answer(&app.db, &user, id, answer).await?;
+    app.tell(announce::friend_request_answered(app, &answered).await).await;
+    http::ok(&json!({ "friendRequest": answered.request }))
+}
+
+/// `GET /api/friends`: the profiles of the user's friends.
+pub async fn list_friends(app: &App, request: Request) -> Result<Response> {
+    let user = http::user(app, &request).await?;
+    http::ok(&json!({ "friends": profiles::friends(&app.db, &user).await? }))
+}
+
+/// `DELETE /api/friends/{userId}`: ends a friendship.
+pub async fn remove_friend(app: &App, request: Request) -> Result<Response> {
+    let user = http::user(app, &request).await?;
+    let user_id: UserId = http::path_id(&request, "userId")?;
+    friends::remove(&app.db, &user, &user_id).await?;
+    http::no_content()
+}

@@ -1,0 +1,214 @@
+//! One handler for each event that a client sends. The names are in
+//! [`shared::events::client_event::ClientEvent`].
+
+use serde_json::{Value, json};
+use shared::base::fields::{Fields, Missing, Read};
+use shared::base::ids::{ConnectionId, RoomId, UploadId, UserId};
+use shared::base::time;
+use shared::base::user::User;
+use shared::events::announce;
+use shared::events::event::Outcome;
+use shared::membership::{groups, members};
+use shared::messages::message::{Message, NamedMessage};
+use shared::messages::react::{self, ReactionChange};
+use shared::messages::read::{self, Position};
+use shared::messages::revise::{self, Edit};
+use shared::messages::send::{self, Draft, Sender};
+use shared::messages::{sync as syncing, typing as writing};
+use shared::rooms::channels::{self, Announced, Announcement};
+use shared::rooms::room::RoomKind;
+use shared::sockets::tell::Notice;
+use shared::uploads::upload::{self, Upload};
+use shared::{App, Error, Result};
+
+/// What came of a frame: the answer for its socket, and what others are told together with it.
+#[derive(Debug)]
+pub struct Handled {
+    /// The answer.
+    pub outcome: Outcome,
+    /// What others are told.
+    pub notice: Notice,
+}
+
+impl Handled {
+    fn ack(data: Value, notice: Notice) -> Self {
+        Self { outcome: Outcome::Ack(data), notice }
+    }
+}
+
+/// Nobody else is told.
+impl From<Outcome> for Handled {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, notice: Notice::default() }
+    }
+}
+
+/// The `ack` of a change of a message.
+fn changed(message: &Message) -> Value {
+    json!({ "roomId": message.room_id, "seq": message.updated_seq, "message": message })
+}
+
+/// `joinRoom`: as `POST /api/joinroom`.
+pub async fn join_room(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
+    let joined = members::join(app, user, Some(by), Fields::parse(data)?).await?;
+    let notice = announce::joined(app, user, &joined, Some(by)).await;
+    let mut ack = serde_json::to_value(&joined).map_err(Error::internal)?;
+    ack["roomId"] = json!(joined.room.id);
+    if let Some(seq) = joined.seq {
+        ack["seq"] = json!(seq);
+    }
+    Ok(Handled::ack(ack, notice))
+}
+
+/// The room of a frame, and the acting user, whom it may name.
+struct InRoom {
+    room_id: RoomId,
+    user_id: Option<UserId>,
+}
+
+impl Read for InRoom {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        let room_id = fields.required("roomId");
+        let user_id = fields.optional("userId");
+        Ok(Self { room_id: room_id?, user_id: user_id? })
+    }
+}
+
+/// `leaveRoom`: as `POST /api/rooms/{roomId}/leave`.
+pub async fn leave_room(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
+    let InRoom { room_id, user_id } = Fields::parse(data)?;
+    user.must_be(user_id.as_ref())?;
+    let seq = members::leave(&app.db, user, Some(by), room_id).await?;
+    let notice = announce::left(app, user, room_id, seq, Some(by)).await;
+    Ok(Handled::ack(json!({ "roomId": room_id, "seq": seq }), notice))
+}
+
+/// `groupMessage`: as `sendMessage`, for groups alone. It names the room `groupId`.
+pub struct GroupMessage(pub Draft);
+
+impl Read for GroupMessage {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        Draft::read_for(fields, "groupId", Some(RoomKind::Group)).map(Self)
+    }
+}
+
+/// `sendMessage` and `groupMessage`: as `POST /api/messages`.
+pub async fn send_message(app: &App, by: &ConnectionId, draft: &Draft) -> Result<Handled> {
+    let sent = send::send(app, Sender::Socket(by), draft).await?;
+    let notice = announce::sent(&sent, Some(by));
+    let message = sent.message;
+    let ack = json!({ "roomId": message.room_id, "seq": message.seq, "message": message });
+    Ok(Handled::ack(ack, notice))
+}
+
+/// `editMessage`: as `PATCH /api/messages/{messageId}`.
+pub async fn edit_message(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
+    struct EditOf {
+        message_id: NamedMessage,
+        edit: Edit,
+    }
+    impl Read for EditOf {
+        fn read(fields: &mut Fields) -> Result<Self, Missing> {
+            let message_id = fields.required("messageId");
+            let edit = Edit::read(fields);
+            Ok(Self { message_id: message_id?, edit: edit? })
+        }
+    }
+    let EditOf { message_id, edit } = Fields::parse(data)?;
+    let revised = revise::edit(&app.db, user, Some(by), message_id, &edit).await?;
+    let notice = announce::edited(app, &revised, Some(by)).await;
+    Ok(Handled::ack(changed(&revised.message), notice))
+}
+
+/// `deleteMessage`: as `DELETE /api/messages/{messageId}`.
+pub async fn delete_message(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
+    let message_id: NamedMessage = Fields::one_of(data, "messageId")?;
+    let revised = revise::delete(&app.db, user, Some(by), message_id).await?;
+    let notice = announce::deleted(app, &revised, Some(by)).await;
+    Ok(Handled::ack(changed(&revised.message), notice))
+}
+
+/// `reactMessage`: adds a reaction to a message, or takes the user's own back.
+pub async fn react_message(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
+    let change: ReactionChange = Fields::parse(data)?;
+    let revised = react::react(&app.db, user, by, &change).await?;
+    let notice = announce::reacted(app, user, &change, &revised, by).await;
+    Ok(Handled::ack(changed(&revised.message), notice))
+}
+
+/// `readMessage`: moves the user's read position forward.
+pub async fn read_message(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
+    let position: Position = Fields::parse(data)?;
+    let read = read::read(&app.db, user, by, &position).await?;
+    let ack = json!({ "roomId": position.room_id, "readSeq": read.seq });
+    Ok(Handled::ack(ack, announce::read(user, position.room_id, read, by)))
+}
+
+/// `typing`: tells a small room that its member is writing.
+pub async fn typing(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
+    let InRoom { room_id, user_id } = Fields::parse(data)?;
+    user.must_be(user_id.as_ref())?;
+    let sockets = writing::start(app, user, by, room_id).await?;
+    let notice = announce::typing(user, room_id, sockets, by);
+    Ok(Handled::ack(json!({ "roomId": room_id }), notice))
+}
+
+/// `stopTyping`: tells a small room that its member has stopped writing.
+pub async fn stop_typing(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
+    let InRoom { room_id, user_id } = Fields::parse(data)?;
+    user.must_be(user_id.as_ref())?;
+    let sockets = writing::stop(&app.db, by, room_id).await?;
+    let notice = announce::stopped_typing(user, room_id, sockets, by);
+    Ok(Handled::ack(json!({ "roomId": room_id }), notice))
+}
+
+/// `newChatRoom`: makes a channel, as `POST /api/chat`, or names one that exists, and announces it to
+/// the invited users or to the whole organization.
+pub async fn new_chat_room(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
+    let announcement: Announcement = Fields::parse(data)?;
+    let Announced { room, sockets } = channels::find_or_create(&app.db, user, by, &announcement).await?;
+    let invited = announcement.invited_users.as_slice();
+    let notice = match sockets {
+        Some(sockets) => announce::channel(&room, invited, sockets, Some(by)),
+        None => announce::channel_created(app, &room, invited, Some(by)).await,
+    };
+    Ok(Handled::ack(json!({ "roomId": room.id, "chatRoom": room }), notice))
+}
+
+/// `createGroup`: as `POST /groups`.
+pub async fn create_group(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
+    let group = groups::create(&app.db, user, Some(by), &Fields::parse(data)?).await?;
+    let notice = announce::group_created(app, &group, Some(by)).await;
+    Ok(Handled::ack(json!({ "roomId": group.id, "group": group }), notice))
+}
+
+/// `joinGroup`: returns the group to its members. It makes nobody a member.
+pub async fn join_group(app: &App, user: &User, data: Value) -> Result<Handled> {
+    let group_id: RoomId = Fields::one_of(data, "groupId")?;
+    let group = groups::of_member(&app.db, user, group_id).await?;
+    Ok(Outcome::Ack(json!({ "roomId": group.id, "group": group })).into())
+}
+
+/// `sendFile`: as `POST /uploads/{uploadId}/complete`.
+pub async fn send_file(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
+    let upload_id: UploadId = Fields::one_of(data, "uploadId")?;
+    let sent = upload::complete(app, user, Some(by), &upload_id).await?;
+    let notice = announce::sent(&sent, Some(by));
+    let message = sent.message;
+    let ack = json!({
+        "roomId": message.room_id, "seq": message.seq, "upload": Upload::of(&message), "message": message
+    });
+    Ok(Handled::ack(ack, notice))
+}
+
+/// `sync`: as `POST /api/sync`, with a smaller answer.
+pub async fn sync(app: &App, asker: &User, data: Value) -> Result<Handled> {
+    let cursors = Fields::parse(data)?;
+    let changes = syncing::changes(&app.db, asker, &cursors, syncing::SOCKET_BYTES).await?;
+    Ok(Outcome::Sync(serde_json::to_value(changes).map_err(Error::internal)?).into())
+}
+
+/// `ping`: keeps an idle socket open, which API Gateway would close after ten minutes.
+pub fn ping() -> Handled {
+    Outcome::Pong(json!({ "time": time::rfc3339(time::now()) })).into()
+}

@@ -1,0 +1,365 @@
+//! MySQL: the pool, transactions that survive a deadlock, and errors of the server as [`Error`]s.
+//!
+//! The order of locks is the same everywhere: the organization, the room, users by id, the rest. Who makes a
+//! room, whose row has the organization's by a foreign key, takes that first.
+
+use std::time::Duration;
+
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{
+    Conn, Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Row, Transaction, TxOpts,
+};
+
+use crate::{Error, Result};
+
+/// A deadlock victim: the server has rolled the transaction back.
+const ER_LOCK_DEADLOCK: u16 = 1213;
+/// A lock was not given within `innodb_lock_wait_timeout`: only the statement is rolled back.
+const ER_LOCK_WAIT_TIMEOUT: u16 = 1205;
+const ER_DUP_ENTRY: u16 = 1062;
+/// How often a transaction is tried before its error reaches the caller.
+const ATTEMPTS: u32 = 4;
+
+/// A row changed after the snapshot was taken (MariaDB with `innodb_snapshot_isolation`).
+const ER_CHECKREAD: u16 = 1020;
+/// Set on every connection. MariaDB turns snapshot isolation on from 11.6.2: a locking read would fail
+/// where every other server reads the newest row. MySQL and older ones take the rest for a comment.
+const SESSION: &str =
+    "SET SESSION innodb_lock_wait_timeout = 3 /*M!110602 , SESSION innodb_snapshot_isolation = OFF */";
+
+/// Set on every connection too, so that a snapshot or a gap's lock does not depend on the server's settings.
+const ISOLATION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
+
+/// The server's default `wait_timeout` is 8 hours; proxies cut idle connections sooner.
+const WAIT_TIMEOUT: usize = 300;
+/// The largest packet we send: no statement here comes near it.
+const MAX_ALLOWED_PACKET: usize = 16 * 1024 * 1024;
+/// A server that does not answer by then is reported as unavailable.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The database of one execution environment. Clones share its pool.
+#[derive(Clone, Debug)]
+pub struct Db {
+    pool: Pool,
+}
+
+/// What a statement without rows did.
+#[derive(Clone, Copy, Debug)]
+pub struct Executed {
+    /// How many rows it changed; by an upsert 1 is a new one and 2 an old one.
+    pub affected_rows: u64,
+    /// What `LAST_INSERT_ID` is after it, if it set that.
+    pub last_insert_id: Option<u64>,
+}
+
+impl Db {
+    /// A pool of at most `connections`, which connects when first used.
+    pub fn new(opts: Opts, connections: usize) -> Self {
+        let pool_opts = PoolOpts::new()
+            // From 0, so that idle connections end after the TTL.
+            .with_constraints(PoolConstraints::new(0, connections.max(1)).unwrap_or_default())
+            .with_inactive_connection_ttl(Duration::from_secs(WAIT_TIMEOUT as u64 / 2))
+            // A reset would cost a round trip, and all prepared statements, on every return.
+            .with_reset_connection(false);
+        let opts = OptsBuilder::from_opts(opts)
+            .pool_opts(pool_opts)
+            // Given here, they need not be asked of the server on each connection.
+            .max_allowed_packet(Some(MAX_ALLOWED_PACKET))
+            .wait_timeout(Some(WAIT_TIMEOUT))
+            .prefer_socket(false)
+            .stmt_cache_size(128)
+            .setup(vec![SESSION, ISOLATION]);
+        Self { pool: Pool::new(opts) }
+    }
+
+    async fn connection(&self) -> Result<Conn> {
+        match tokio::time::timeout(CONNECT_TIMEOUT, self.pool.get_conn()).await {
+            Ok(connection) => Ok(connection?),
+            Err(_) => Err(timed_out()),
+        }
+    }
+
+    /// All rows of one statement.
+    ///
+    /// An idle connection may have died while a Lambda environment was frozen, so a statement that
+    /// fails with its connection is sent once more on another: it must be one that can be repeated.
+    /// A lock conflict undoes it, and it is sent again as in [`Db::transaction`].
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`], or [`Error::Internal`] for a wrong statement.
+    pub async fn rows<R: FromRow + Send + 'static>(
+        &self,
+        sql: &str,
+        params: impl Into<Params>,
+    ) -> Result<Vec<R>> {
+        let (rows, _) = self.send(sql, params.into()).await?;
+        rows.into_iter().map(|row| R::from_row_opt(row).map_err(Error::internal)).collect()
+    }
+
+    /// The first row of one statement, if there is any. It may be sent twice, as with [`Db::rows`].
+    ///
+    /// # Errors
+    /// As [`Db::rows`].
+    pub async fn first<R: FromRow + Send + 'static>(
+        &self,
+        sql: &str,
+        params: impl Into<Params>,
+    ) -> Result<Option<R>> {
+        Ok(self.rows(sql, params).await?.into_iter().next())
+    }
+
+    /// One statement that answers no rows. It may be sent twice, as with [`Db::rows`].
+    ///
+    /// # Errors
+    /// As [`Db::rows`].
+    pub async fn execute(&self, sql: &str, params: impl Into<Params>) -> Result<Executed> {
+        Ok(self.send(sql, params.into()).await?.1)
+    }
+
+    async fn send(&self, sql: &str, params: Params) -> Result<(Vec<Row>, Executed)> {
+        let mut reconnected = false;
+        let mut attempt = 1;
+        loop {
+            let mut connection = self.connection().await?;
+            match connection.exec(sql, params.clone()).await {
+                Ok(rows) => {
+                    let affected_rows = connection.affected_rows();
+                    let last_insert_id = connection.last_insert_id();
+                    return Ok((rows, Executed { affected_rows, last_insert_id }));
+                }
+                Err(error) if is_disconnect(&error) && !reconnected => reconnected = true,
+                Err(error) => try_again(&mut attempt, error.into()).await?,
+            }
+        }
+    }
+
+    /// Asks the server for a sign of life.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`].
+    pub async fn ping(&self) -> Result<()> {
+        match tokio::time::timeout(CONNECT_TIMEOUT, self.execute("SELECT 1", ())).await {
+            Ok(answer) => answer.map(drop),
+            Err(_) => Err(timed_out()),
+        }
+    }
+
+    /// Does `work` in one transaction and commits it, or rolls it back when it fails.
+    ///
+    /// A deadlock or a lock wait rolls back and does `work` again, up to three times, after a short
+    /// random pause; so `work` must touch nothing but the transaction. `args` are handed to it.
+    ///
+    /// # Errors
+    /// What `work` answered, or the database's error.
+    pub async fn transaction<A, T, W>(&self, args: A, work: W) -> Result<T>
+    where
+        A: Copy + Send,
+        T: Send,
+        W: for<'t> Work<'t, A, T>,
+    {
+        self.transaction_with(TxOpts::default(), args, work).await
+    }
+
+    /// As [`Db::transaction`], with an isolation level or a snapshot.
+    ///
+    /// # Errors
+    /// As [`Db::transaction`].
+    pub async fn transaction_with<A, T, W>(&self, options: TxOpts, args: A, work: W) -> Result<T>
+    where
+        A: Copy + Send,
+        T: Send,
+        W: for<'t> Work<'t, A, T>,
+    {
+        let mut attempt = 1;
+        loop {
+            let mut transaction = self.begin(options.clone()).await?;
+            let outcome = match work.run(&mut transaction, args).await {
+                Ok(value) => match transaction.commit().await {
+                    Ok(()) => return Ok(value),
+                    Err(error) => Err(error.into()),
+                },
+                Err(error) => {
+                    // Its own failure must not hide the first one; a dropped connection rolls back.
+                    if let Err(cause) = transaction.rollback().await {
+                        tracing::warn!(%cause, "rollback failed");
+                    }
+                    Err(error)
+                }
+            };
+            match outcome {
+                Err(error) => try_again(&mut attempt, error).await?,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn begin(&self, options: TxOpts) -> Result<Transaction<'static>> {
+        let begin = async || match tokio::time::timeout(
+            CONNECT_TIMEOUT,
+            self.pool.start_transaction(options.clone()),
+        )
+        .await
+        {
+            Ok(transaction) => Ok(transaction?),
+            Err(_) => Err(timed_out()),
+        };
+        match begin().await {
+            // Nothing was written yet, so a dead idle connection costs one more try and no more.
+            Err(Error::DatabaseUnavailable(error)) if is_disconnect(&error) => begin().await,
+            transaction => transaction,
+        }
+    }
+
+    /// Ends the pool's connections.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`] when they cannot be ended in order.
+    pub async fn disconnect(self) -> Result<()> {
+        Ok(self.pool.disconnect().await?)
+    }
+}
+
+/// An `async fn(&mut Transaction, args)`. A trait of its own, since the future of a plain
+/// `AsyncFn` bound cannot be proved `Send` on stable Rust.
+pub trait Work<'t, A, T>: Send + Sync {
+    /// What the function returns.
+    type Future: Future<Output = Result<T>> + Send;
+    /// Calls the function.
+    fn run(&self, transaction: &'t mut Transaction<'static>, args: A) -> Self::Future;
+}
+
+impl<'t, A, T, F, Fut> Work<'t, A, T> for F
+where
+    F: Fn(&'t mut Transaction<'static>, A) -> Fut + Send + Sync,
+    Fut: Future<Output = Result<T>> + Send,
+{
+    type Future = Fut;
+
+    fn run(&self, transaction: &'t mut Transaction<'static>, args: A) -> Fut {
+        self(transaction, args)
+    }
+}
+
+impl From<mysql_async::Error> for Error {
+    fn from(error: mysql_async::Error) -> Self {
+        match &error {
+            mysql_async::Error::Io(_) => Self::DatabaseUnavailable(error),
+            mysql_async::Error::Driver(_) if is_disconnect(&error) => Self::DatabaseUnavailable(error),
+            // Too many connections, shutting down, access denied, unknown database, read only:
+            // an operator's matter, and worth another try.
+            mysql_async::Error::Server(server)
+                if matches!(server.code, 1040 | 1044 | 1045 | 1049 | 1053 | 1203 | 1290) =>
+            {
+                Self::DatabaseUnavailable(error)
+            }
+            _ => Self::internal(error),
+        }
+    }
+}
+
+/// Makes an enum that of an `ENUM` column, whose texts are the variants in lower case.
+macro_rules! stored_enum {
+    ($name:ident { $($variant:ident => $text:literal),+ $(,)? }) => {
+        impl TryFrom<mysql_async::Value> for $name {
+            type Error = mysql_async::FromValueError;
+
+            fn try_from(value: mysql_async::Value) -> Result<Self, Self::Error> {
+                match &value {
+                    $(mysql_async::Value::Bytes(text) if text == $text.as_bytes() => Ok(Self::$variant),)+
+                    _ => Err(mysql_async::FromValueError(value)),
+                }
+            }
+        }
+
+        impl From<$name> for mysql_async::Value {
+            fn from(value: $name) -> Self {
+                match value {
+                    $($name::$variant => $text.into(),)+
+                }
+            }
+        }
+
+        impl mysql_async::prelude::FromValue for $name {
+            type Intermediate = Self;
+        }
+    };
+}
+pub(crate) use stored_enum;
+
+/// The unique key that a statement would have violated: `PRIMARY`, `users_email`.
+pub fn duplicate_key(error: &mysql_async::Error) -> Option<&str> {
+    match error {
+        mysql_async::Error::Server(server) if server.code == ER_DUP_ENTRY => {
+            // "Duplicate entry '…' for key 'users.users_email'" on MySQL, 'users_email' on MariaDB.
+            // The entry is the client's text, so only what follows the last quote pair counts.
+            let key = server.message.trim_end_matches('\'').rsplit('\'').next()?;
+            key.rsplit('.').next()
+        }
+        _ => None,
+    }
+}
+
+fn timed_out() -> Error {
+    Error::DatabaseUnavailable(mysql_async::Error::Io(
+        std::io::Error::from(std::io::ErrorKind::TimedOut).into(),
+    ))
+}
+
+fn is_disconnect(error: &mysql_async::Error) -> bool {
+    use mysql_async::DriverError::{ConnectionClosed, PoolDisconnected};
+    matches!(
+        error,
+        mysql_async::Error::Io(_) | mysql_async::Error::Driver(ConnectionClosed | PoolDisconnected)
+    )
+}
+
+/// Waits a short random while, if a lock conflict should be tried again.
+///
+/// # Errors
+/// The error itself, if not.
+async fn try_again(attempt: &mut u32, error: Error) -> Result<()> {
+    if *attempt == ATTEMPTS || !is_lock_conflict(&error) {
+        return Err(error);
+    }
+    tracing::debug!(attempt, "lock conflict, trying again");
+    tokio::time::sleep(Duration::from_millis(rand::random_range(2..20) * u64::from(*attempt))).await;
+    *attempt += 1;
+    Ok(())
+}
+
+fn is_lock_conflict(error: &Error) -> bool {
+    let Error::Internal(cause) = error else {
+        return false;
+    };
+    matches!(
+        cause.downcast_ref(),
+        Some(mysql_async::Error::Server(server)) if matches!(server.code, ER_LOCK_DEADLOCK | ER_LOCK_WAIT_TIMEOUT | ER_CHECKREAD)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use mysql_async::{Error, ServerError};
+
+    use super::duplicate_key;
+
+    fn duplicate(message: &str) -> Error {
+        Error::Server(ServerError { code: 1062, message: message.to_owned(), state: "23000".to_owned() })
+    }
+
+    #[test]
+    fn a_duplicate_key_is_named_alike_on_both_servers() {
+        assert_eq!(
+            duplicate_key(&duplicate("Duplicate entry 'a@b' for key 'users.users_email'")),
+            Some("users_email")
+        );
+        assert_eq!(
+            duplicate_key(&duplicate("Duplicate entry 'a@b' for key 'users_email'")),
+            Some("users_email")
+        );
+        assert_eq!(
+            duplicate_key(&duplicate("Duplicate entry 'x' for key 'y.z' for key 'PRIMARY'")),
+            Some("PRIMARY")
+        );
+    }
+}

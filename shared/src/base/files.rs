@@ -1,0 +1,340 @@
+//! The object store: S3 in AWS, and in `gateway/` an S3 endpoint over a folder, by the same calls.
+
+use crate::config::Store;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region};
+use aws_lc_rs::hmac;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{Credentials, ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::presigning::PresigningConfig;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::MetadataDirective;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use chrono::{NaiveDateTime, Utc};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use crate::base::time;
+use crate::{Error, Result};
+
+/// How much of a file's beginning is looked at. PDF readers look for their mark in so much.
+pub const HEAD_BYTES: usize = 1024;
+/// How much of a file's end is looked at. So far from it may begin the record that makes a ZIP archive:
+/// 22 bytes and a comment of up to 65,535 (PKWARE's APPNOTE.TXT, section 4.3.16).
+pub const TAIL_BYTES: usize = 22 + 65_535;
+/// How long a signed URL is good for (contract section 3, `get-upload`).
+const SIGNED_URL: Duration = Duration::from_secs(5 * 60);
+
+/// A store that does not answer must not use up a function's 28 s.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
+const ATTEMPTS: u32 = 2;
+
+/// So many old files are enough for one time.
+const MANY_KEYS: usize = 10_000;
+
+/// Where a store with keys of its own says it is; any would do.
+const OWN_REGION: &str = "us-east-1";
+/// The one algorithm of Signature Version 4.
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+
+/// The bucket in which files are kept. Clones share its client, which is made when first used.
+#[derive(Clone, Debug)]
+pub struct Files(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    connected: OnceCell<Connected>,
+}
+
+#[derive(Debug)]
+struct Connected {
+    bucket: String,
+    client: Client,
+    region: String,
+    credentials: SharedCredentialsProvider,
+}
+
+/// What is known of a stored file without reading it whole.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// In bytes.
+    pub size: u64,
+    /// At most [`HEAD_BYTES`] of its beginning.
+    pub first: Bytes,
+    /// At most [`TAIL_BYTES`] of its end.
+    pub last: Bytes,
+}
+
+/// What a client posts to the store, as `multipart/form-data`: these fields, then `file`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Form {
+    /// Where to.
+    pub url: String,
+    /// To be sent as they are.
+    pub fields: BTreeMap<&'static str, String>,
+}
+
+impl Files {
+    /// Files in this store. Nothing connects yet.
+    pub fn new(store: Store) -> Self {
+        Self(Arc::new(Inner { store, connected: OnceCell::new() }))
+    }
+
+    async fn connected(&self) -> Result<&Connected> {
+        let Inner { store, connected } = &*self.0;
+        connected.get_or_try_init(async || Connected::new(store).await).await
+    }
+
+    /// Stores a file.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`], as from every call here.
+    pub async fn put(&self, key: &str, content_type: &str, bytes: Bytes) -> Result<()> {
+        let Connected { client, bucket, .. } = self.connected().await?;
+        let put = client.put_object().bucket(bucket).key(key).content_type(content_type);
+        put.body(ByteStream::from(bytes)).send().await?;
+        Ok(())
+    }
+
+    /// Looks at both ends of a file that is not written again. None when there is no such file, or it
+    /// is empty.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn look(&self, key: &str) -> Result<Option<Stored>> {
+        let Some((size, first)) = self.part(key, format!("bytes=0-{}", HEAD_BYTES - 1)).await? else {
+            return Ok(None);
+        };
+        if size <= HEAD_BYTES as u64 {
+            return Ok(Some(Stored { size, last: first.clone(), first }));
+        }
+        let last = self.part(key, format!("bytes={}-", size.saturating_sub(TAIL_BYTES as u64))).await?;
+        Ok(last.map(|(_, last)| Stored { size, first, last }))
+    }
+
+    /// A range of a file, with its whole size.
+    async fn part(&self, key: &str, range: String) -> Result<Option<(u64, Bytes)>> {
+        let Connected { client, bucket, .. } = self.connected().await?;
+        let part = match client.get_object().bucket(bucket).key(key).range(range).send().await {
+            Ok(part) => part,
+            // An empty file has no range at all.
+            Err(error) if matches!(status(&error), Some(404 | 416)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        // `bytes 0-1023/146515`
+        let size = part.content_range().and_then(|range| range.rsplit('/').next()?.parse().ok());
+        let size = size.ok_or_else(|| Error::StoreUnavailable("a part came without its size".into()))?;
+        let bytes = part.body.collect().await.map_err(|error| Error::StoreUnavailable(error.into()))?;
+        Ok(Some((size, bytes.into_bytes())))
+    }
+
+    /// Copies a file; answers whether it was there.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn copy(&self, from: &str, to: &str, content_type: &str) -> Result<bool> {
+        let Connected { client, bucket, .. } = self.connected().await?;
+        let copy = client.copy_object().bucket(bucket).key(to).copy_source(format!("{bucket}/{from}"));
+        let copy = copy.metadata_directive(MetadataDirective::Replace);
+        match copy.content_type(content_type).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if status(&error) == Some(404) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Erases a file, if it is there.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn delete(&self, key: &str) -> Result<()> {
+        let Connected { client, bucket, .. } = self.connected().await?;
+        client.delete_object().bucket(bucket).key(key).send().await?;
+        Ok(())
+    }
+
+    /// The keys that begin so, at most 1,000 of them.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn keys(&self, prefix: &str) -> Result<Vec<String>> {
+        let Connected { client, bucket, .. } = self.connected().await?;
+        let listed = client.list_objects_v2().bucket(bucket).prefix(prefix).send().await?;
+        Ok(listed.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect())
+    }
+
+    /// The keys that begin so, of files stored longer ago than this; not much more than 10,000 of them.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn keys_older_than(&self, prefix: &str, age: Duration) -> Result<Vec<String>> {
+        let Connected { client, bucket, .. } = self.connected().await?;
+        let newest = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH).into();
+        let mut pages = client.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
+        let mut keys = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page?;
+            let old =
+                page.contents().iter().filter(|object| object.last_modified().is_some_and(|at| *at < newest));
+            keys.extend(old.filter_map(|object| object.key().map(str::to_owned)));
+            if keys.len() > MANY_KEYS {
+                break;
+            }
+        }
+        Ok(keys)
+    }
+
+    /// A URL that gives a file for five minutes, under these two headers.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`] without credentials to sign with.
+    pub async fn signed_url(&self, key: &str, content_type: &str, disposition: &str) -> Result<String> {
+        let Connected { client, bucket, .. } = self.connected().await?;
+        let get = client.get_object().bucket(bucket).key(key);
+        let get = get.response_content_type(content_type).response_content_disposition(disposition);
+        let lifetime = PresigningConfig::expires_in(SIGNED_URL).map_err(Error::internal)?;
+        Ok(get.presigned(lifetime).await?.uri().to_owned())
+    }
+
+    /// The form with which a client may store one file itself: this key, type and size, until then
+    /// (Amazon S3 API Reference, "Authenticating requests in browser-based uploads using POST").
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`] without credentials to sign with.
+    pub async fn form(
+        &self,
+        key: &str,
+        content_type: &str,
+        size: u64,
+        expires_at: NaiveDateTime,
+    ) -> Result<Form> {
+        let Connected { client, bucket, region, credentials } = self.connected().await?;
+        // The bucket's address is what the SDK makes of it: a URL of an object without the object.
+        let lifetime = PresigningConfig::expires_in(SIGNED_URL).map_err(Error::internal)?;
+        let object = client.get_object().bucket(bucket).key(key).presigned(lifetime).await?;
+        let address = object.uri().split('?').next().and_then(|url| url.strip_suffix(key));
+        let url = address.ok_or_else(|| Error::internal("an object's URL ends in its key"))?;
+        let credentials = credentials.provide_credentials().await;
+        let credentials = credentials.map_err(|error| Error::StoreUnavailable(error.into()))?;
+
+        let now = Utc::now();
+        let (date, day) = (now.format("%Y%m%dT%H%M%SZ").to_string(), now.format("%Y%m%d").to_string());
+        let mut fields = BTreeMap::from([
+            ("key", key.to_owned()),
+            ("Content-Type", content_type.to_owned()),
+            ("x-amz-algorithm", ALGORITHM.to_owned()),
+            ("x-amz-credential", format!("{}/{day}/{region}/s3/aws4_request", credentials.access_key_id())),
+            ("x-amz-date", date),
+        ]);
+        if let Some(token) = credentials.session_token() {
+            fields.insert("x-amz-security-token", token.to_owned());
+        }
+        let mut conditions: Vec<Value> = fields.iter().map(|(name, value)| json!({ *name: value })).collect();
+        conditions.push(json!({ "bucket": bucket }));
+        conditions.push(json!(["content-length-range", size, size]));
+        let policy = json!({ "expiration": time::rfc3339(expires_at), "conditions": conditions });
+        let policy = BASE64_STANDARD.encode(policy.to_string());
+        fields.insert("x-amz-signature", signature(credentials.secret_access_key(), &day, region, &policy));
+        fields.insert("policy", policy);
+        Ok(Form { url: url.trim_end_matches('/').to_owned(), fields })
+    }
+}
+
+impl Connected {
+    async fn new(store: &Store) -> Result<Self> {
+        let absent = |name: &str| Error::StoreUnavailable(format!("{name} is not set").into());
+        let bucket = store.bucket.clone().ok_or_else(|| absent("UPLOADS_BUCKET"))?;
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(OPERATION_TIMEOUT);
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .timeout_config(timeouts.build())
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
+        if let Some(keys) = &store.keys {
+            let own = Credentials::new(&keys.id, keys.secret.as_str(), None, None, "own");
+            loader = loader.credentials_provider(own).region(Region::new(OWN_REGION));
+        }
+        if let Some(endpoint) = &store.endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        let config = loader.load().await;
+        let region = config.region().map(ToString::to_string).ok_or_else(|| absent("AWS_REGION"))?;
+        let credentials = config.credentials_provider().ok_or_else(|| absent("AWS_ACCESS_KEY_ID"))?;
+        // A bucket is a name in the host only where the host is AWS's.
+        let client = aws_sdk_s3::config::Builder::from(&config).force_path_style(store.endpoint.is_some());
+        Ok(Self { bucket, client: Client::from_conf(client.build()), region, credentials })
+    }
+}
+
+/// What the store answers before a time, whatever its single calls may take.
+///
+/// # Errors
+/// [`Error::StoreUnavailable`] when the time is over.
+pub(crate) async fn by<T>(deadline: Instant, call: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = |_| Error::StoreUnavailable("it takes too long".into());
+    tokio::time::timeout_at(deadline, call).await.map_err(late)?
+}
+
+/// Signature Version 4 of a POST policy in base64 (Amazon S3 API Reference, "Calculating a signature").
+fn signature(secret: &str, day: &str, region: &str, policy: &str) -> String {
+    let keyed = |key: &[u8], text: &str| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes());
+    let mut key = keyed(format!("AWS4{secret}").as_bytes(), day);
+    for part in [region, "s3", "aws4_request", policy] {
+        key = keyed(key.as_ref(), part);
+    }
+    key.as_ref().iter().fold(String::new(), |mut hex, byte| {
+        _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+fn status<E>(error: &SdkError<E>) -> Option<u16> {
+    // By status, since a copy's or range's refusal has no variant of its own.
+    error.raw_response().map(|response| response.status().as_u16())
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> From<SdkError<E>> for Error {
+    fn from(error: SdkError<E>) -> Self {
+        // `Display` of an SDK's error is one word; what happened is in its causes.
+        Self::StoreUnavailable(aws_sdk_s3::error::DisplayErrorContext(error).to_string().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_store_that_takes_too_long_is_not_waited_for() {
+        let at_once = Instant::now() + Duration::from_millis(10);
+        let late = by(at_once, std::future::pending::<Result<()>>()).await;
+        assert!(matches!(late, Err(Error::StoreUnavailable(_))));
+        assert_eq!(by(at_once, std::future::ready(Ok(1))).await.unwrap(), 1);
+    }
+
+    /// Amazon S3 API Reference, "Example: browser-based upload using HTTP POST (using AWS Signature
+    /// Version 4)".
+    #[test]
+    fn a_policy_is_signed_as_in_the_example_of_the_documentation() {
+        let policy = "eyAiZXhwaXJhdGlvbiI6ICIyMDE1LTEyLTMwVDEyOjAwOjAwLjAwMFoiLA0KICAiY29uZGl0aW9ucyI6IFsNCiAgICB7ImJ1Y2tldCI6ICJzaWd2NGV4YW1wbGVidWNrZXQifSwNCiAgICBbInN0YXJ0cy13aXRoIiwgIiRrZXkiLCAidXNlci91c2VyMS8iXSwNCiAgICB7ImFjbCI6ICJwdWJsaWMtcmVhZCJ9LA0KICAgIHsic3VjY2Vzc19hY3Rpb25fcmVkaXJlY3QiOiAiaHR0cDovL3NpZ3Y0ZXhhbXBsZWJ1Y2tldC5zMy5hbWF6b25hd3MuY29tL3N1Y2Nlc3NmdWxfdXBsb2FkLmh0bWwifSwNCiAgICBbInN0YXJ0cy13aXRoIiwgIiRDb250ZW50LVR5cGUiLCAiaW1hZ2UvIl0sDQogICAgeyJ4LWFtei1tZXRhLXV1aWQiOiAiMTQzNjUxMjM2NTEyNzQifSwNCiAgICB7IngtYW16LXNlcnZlci1zaWRlLWVuY3J5cHRpb24iOiAiQUVTMjU2In0sDQogICAgWyJzdGFydHMtd2l0aCIsICIkeC1hbXotbWV0YS10YWciLCAiIl0sDQoNCiAgICB7IngtYW16LWNyZWRlbnRpYWwiOiAiQUtJQUlPU0ZPRE5ON0VYQU1QTEUvMjAxNTEyMjkvdXMtZWFzdC0xL3MzL2F3czRfcmVxdWVzdCJ9LA0KICAgIHsieC1hbXotYWxnb3JpdGhtIjogIkFXUzQtSE1BQy1TSEEyNTYifSwNCiAgICB7IngtYW16LWRhdGUiOiAiMjAxNTEyMjlUMDAwMDAwWiIgfQ0KICBdDQp9";
+        assert_eq!(
+            signature("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "20151229", "us-east-1", policy),
+            "8afdbf4008c03f22c2cd3cdb72e4afbb1f6a588f3255ac628749a66d7f09699e"
+        );
+    }
+}

@@ -1,0 +1,159 @@
+//! Passwords: bcrypt, off the async threads, at most one for each processor at a time.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, de};
+use tokio::sync::Semaphore;
+
+use crate::base::fields;
+use crate::base::text;
+use crate::{Error, Result};
+
+/// bcrypt reads 72 bytes and no more: a longer password is refused, not cut (contract section 3).
+const LONGEST: usize = 72;
+const SHORTEST: usize = 8;
+
+/// A password to be set: 8 to 72 bytes.
+#[derive(Clone)]
+pub struct NewPassword(String);
+
+/// A password to be checked: anything that somebody may have typed.
+#[derive(Clone)]
+pub struct Password(String);
+
+impl<'de> Deserialize<'de> for NewPassword {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let password = text::line(fields::string(deserializer)?, 0..=LONGEST).unwrap_or_default();
+        if (SHORTEST..=LONGEST).contains(&password.len()) {
+            Ok(Self(password))
+        } else {
+            Err(de::Error::custom("must be 8 to 72 bytes of UTF-8 without control characters"))
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Password {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        fields::string(deserializer).map(Self)
+    }
+}
+
+impl fmt::Debug for NewPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NewPassword(…)")
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+/// Hashes and checks passwords.
+#[derive(Clone, Debug)]
+pub struct Passwords {
+    cost: u32,
+    /// A permit for each processor: more at once would only make all of them slower.
+    permits: Arc<Semaphore>,
+}
+
+impl Passwords {
+    /// A hasher of this bcrypt cost.
+    pub fn new(cost: u32) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { cost, permits: Arc::new(Semaphore::new(processors)) }
+    }
+
+    /// The bcrypt hash of a password, 60 characters.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when bcrypt fails.
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    pub async fn hash(&self, password: NewPassword) -> Result<String> {
+        let cost = self.cost;
+        self.compute(move || bcrypt::hash(password.0, cost).map_err(Error::internal)).await
+    }
+
+    /// Whether a password is the one that was hashed. Without a hash it takes the same time and
+    /// answers no: how long a login takes does not tell whether the user exists.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the stored hash is none.
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    pub async fn verify(&self, password: Password, hash: Option<String>) -> Result<bool> {
+        let cost = self.cost;
+        self.compute(move || match hash {
+            // A longer one was never set, and bcrypt would look at its first 72 bytes only.
+            Some(hash) if password.0.len() <= LONGEST => {
+                bcrypt::verify(password.0, &hash).map_err(Error::internal)
+            }
+            _ => bcrypt::hash_with_salt("", cost, [0; 16]).map(|_| false).map_err(Error::internal),
+        })
+        .await
+    }
+
+    /// The hash of a password that was found right by a hash of another cost than is now used; none by one
+    /// of the same. The time of a login shall not tell for long whose password was set under another one.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the stored hash is none.
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    pub async fn renew(&self, password: Password, hash: &str) -> Result<Option<String>> {
+        let cost = self.cost;
+        match hash.parse::<bcrypt::HashParts>().map_err(Error::internal)?.get_cost() == cost {
+            true => Ok(None),
+            false => {
+                let renewed = move || bcrypt::hash(password.0, cost).map(Some).map_err(Error::internal);
+                self.compute(renewed).await
+            }
+        }
+    }
+
+    async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let permit = self.permits.clone().acquire_owned().await.map_err(Error::internal)?;
+        tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        })
+        .await
+        .map_err(Error::internal)?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn new(password: &str) -> Result<NewPassword, serde_json::Error> {
+        serde_json::from_value(json!(password))
+    }
+
+    #[test]
+    fn a_password_has_8_to_72_bytes() {
+        assert!(new("1234567").is_err());
+        assert!(new("12345678").is_ok());
+        assert!(new(&"x".repeat(72)).is_ok());
+        assert!(new(&"x".repeat(73)).is_err());
+        assert!(new(&"é".repeat(36)).is_ok());
+        assert!(new(&"é".repeat(37)).is_err());
+        assert!(new("1234\u{0}5678").is_err());
+    }
+
+    #[tokio::test]
+    async fn only_the_whole_password_verifies() {
+        let passwords = Passwords::new(4);
+        let long = "x".repeat(72);
+        let hash = passwords.hash(new(&long).unwrap()).await.unwrap();
+        for (given, right) in [(long.clone(), true), (long[1..].to_owned(), false), (long + "y", false)] {
+            assert_eq!(passwords.verify(Password(given), Some(hash.clone())).await.unwrap(), right);
+        }
+        assert!(!passwords.verify(Password(String::new()), None).await.unwrap());
+    }
+}

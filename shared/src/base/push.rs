@@ -1,0 +1,123 @@
+//! The transport to sockets: API Gateway's `@connections`, or sockets that this process holds.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_apigatewaymanagement::Client;
+use aws_sdk_apigatewaymanagement::error::SdkError;
+use aws_sdk_apigatewaymanagement::primitives::Blob;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::sync::OnceCell;
+
+use crate::Result;
+use crate::base::ids::ConnectionId;
+
+/// When a post is given up: its socket does not read, or there is no route out of a VPC, where posts
+/// hang instead of failing.
+pub(crate) const POST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why a post did not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotDelivered {
+    /// 410: the socket is closed, or its handshake is not done.
+    Gone,
+    /// 429: too many posts at once, or the socket does not read.
+    Throttled,
+    /// Anything else; logged where it happened.
+    Failed,
+}
+
+/// The open sockets of this process.
+pub trait Sockets: fmt::Debug + Send + Sync {
+    /// Queues a text frame.
+    fn post(&self, connection_id: &str, frame: Bytes) -> BoxFuture<'_, Result<(), NotDelivered>>;
+    /// Closes a socket.
+    fn close(&self, connection_id: &str) -> BoxFuture<'_, Result<(), NotDelivered>>;
+}
+
+/// The way to the sockets.
+#[derive(Clone, Debug)]
+pub enum Push {
+    /// API Gateway's `@connections` at this endpoint; the client is made at the first push.
+    Management(Arc<Management>),
+    /// Sockets that this process holds itself.
+    Local(Arc<dyn Sockets>),
+}
+
+/// API Gateway's management API.
+#[derive(Debug)]
+pub struct Management {
+    endpoint: Option<String>,
+    client: OnceCell<Client>,
+}
+
+impl Push {
+    /// Pushes through the management API at `endpoint` (`https://{api}/{stage}`).
+    pub fn management(endpoint: Option<String>) -> Self {
+        Self::Management(Arc::new(Management { endpoint, client: OnceCell::new() }))
+    }
+
+    /// Posts a text frame to a socket.
+    ///
+    /// # Errors
+    /// Why it did not arrive.
+    pub(crate) async fn post(&self, connection_id: &ConnectionId, frame: Bytes) -> Result<(), NotDelivered> {
+        match self {
+            Self::Local(sockets) => sockets.post(connection_id.as_str(), frame).await,
+            Self::Management(management) => {
+                let request = management.client().await.post_to_connection();
+                let sent = request.connection_id(connection_id.as_str()).data(Blob::new(frame)).send().await;
+                sent.map(drop).map_err(not_delivered)
+            }
+        }
+    }
+
+    /// Closes a socket.
+    ///
+    /// # Errors
+    /// Why it could not be closed.
+    pub(crate) async fn close(&self, connection_id: &ConnectionId) -> Result<(), NotDelivered> {
+        match self {
+            Self::Local(sockets) => sockets.close(connection_id.as_str()).await,
+            Self::Management(management) => {
+                let request = management.client().await.delete_connection();
+                let closed = request.connection_id(connection_id.as_str()).send().await;
+                closed.map(drop).map_err(not_delivered)
+            }
+        }
+    }
+}
+
+impl Management {
+    async fn client(&self) -> &Client {
+        let connect = async || {
+            let timeouts = TimeoutConfig::builder().operation_timeout(POST_TIMEOUT).build();
+            let mut loader = aws_config::defaults(BehaviorVersion::latest())
+                .timeout_config(timeouts)
+                // A fan-out tries again itself, without holding up the other sockets.
+                .retry_config(RetryConfig::disabled());
+            if let Some(endpoint) = &self.endpoint {
+                loader = loader.endpoint_url(endpoint);
+            }
+            Client::new(&loader.load().await)
+        };
+        self.client.get_or_init(connect).await
+    }
+}
+
+fn not_delivered<E: std::error::Error + 'static>(error: SdkError<E>) -> NotDelivered {
+    // By status, since the SDK maps errors by a code that proxies may drop.
+    match error.raw_response().map(|response| response.status().as_u16()) {
+        Some(410) => NotDelivered::Gone,
+        Some(429) => NotDelivered::Throttled,
+        status => {
+            tracing::warn!(?status, %error, "a post failed");
+            NotDelivered::Failed
+        }
+    }
+}

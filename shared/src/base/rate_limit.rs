@@ -1,0 +1,262 @@
+//! Rate limits: so many in a window of time, counted in MySQL, since functions share no memory
+//! (contract section 6). A window opens with its first request.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use chrono::Utc;
+use mysql_async::params;
+
+use crate::base::db::Db;
+use crate::base::ids::{RoomId, UserId};
+use crate::config::{Limit, Limits};
+use crate::error::Standing;
+use crate::{Error, Result};
+
+/// The bits of a `tally` that count; above them stands the end of its window.
+const COUNT_BITS: u32 = 20;
+/// The most that a tally can count; [`Limit::count`] stays below.
+pub const MOST: u64 = (1 << COUNT_BITS) - 1;
+
+/// How long a room has heard enough of somebody's typing.
+pub const TYPING: Duration = Duration::from_secs(2);
+
+/// Something that is limited, and for whom.
+#[derive(Clone, Copy, Debug)]
+pub enum Limited<'a> {
+    /// `CHAT_LIST_LIMIT`.
+    ChatList(&'a UserId),
+    /// `MESSAGE_LIMIT`.
+    Message(&'a UserId),
+    /// `FRAME_LIMIT`.
+    Frame(&'a UserId),
+    /// `typing` in a room: one in [`TYPING`], as long as `FRAME_LIMIT` is on.
+    Typing(&'a UserId, RoomId),
+    /// `TICKET_LIMIT`.
+    Ticket(&'a UserId),
+    /// `UPLOAD_LIMIT`.
+    Upload(&'a UserId),
+    /// `PASSWORD_LIMIT` at login: whatever was typed as an identifier, and the client's address.
+    Login(&'a str, &'a str),
+    /// `PASSWORD_LIMIT` at a room's door.
+    RoomPassword(&'a UserId, RoomId),
+    /// `REGISTER_LIMIT`, for new users and new identifiers: the client's address.
+    Registration(&'a str),
+}
+
+impl Limited<'_> {
+    fn limit(self, limits: &Limits) -> Option<Limit> {
+        match self {
+            Self::ChatList(_) => limits.chat_list,
+            Self::Message(_) => limits.message,
+            Self::Frame(_) => limits.frame,
+            Self::Typing(..) => limits.frame.map(|_| Limit { count: 1, window: TYPING }),
+            Self::Ticket(_) => limits.ticket,
+            Self::Upload(_) => limits.upload,
+            Self::Login(..) | Self::RoomPassword(..) => limits.password,
+            Self::Registration(_) => limits.register,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::ChatList(_) => "chat_list",
+            Self::Message(_) => "message",
+            Self::Frame(_) => "frame",
+            Self::Typing(..) => "typing",
+            Self::Ticket(_) => "ticket",
+            Self::Upload(_) => "upload",
+            Self::Login(..) => "login",
+            Self::RoomPassword(..) => "room_password",
+            Self::Registration(_) => "registration",
+        }
+    }
+
+    fn subject(self) -> String {
+        match self {
+            Self::ChatList(user_id)
+            | Self::Message(user_id)
+            | Self::Frame(user_id)
+            | Self::Ticket(user_id)
+            | Self::Upload(user_id) => user_id.to_string(),
+            // Of any length, so a hash stands for both; the address has no newline.
+            Self::Login(identifier, address) => hash(&format!("{address}\n{identifier}")),
+            Self::RoomPassword(user_id, room_id) | Self::Typing(user_id, room_id) => {
+                hash(&format!("{}\n{user_id}", room_id.0))
+            }
+            Self::Registration(address) => address.chars().take(64).collect(),
+        }
+    }
+}
+
+fn hash(text: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, text.as_bytes()))
+}
+
+/// The numbers by which a `tally` is counted up at this moment.
+///
+/// A statement that does more than to count joins `rate_limits l` as the last of its tables, asks for a
+/// [`Self::PLACE`] and takes it by [`Self::UP`]; where it finds none, [`standing`] says why.
+pub(crate) struct Count {
+    /// A tally below this one is of a window that has ended.
+    pub(crate) closed: u64,
+    /// The tally of a window that opens now, with its first.
+    pub(crate) fresh: u64,
+    now: u64,
+}
+
+impl Count {
+    /// Whether the window has ended or has a place left, of `:count` that there are.
+    pub(crate) const PLACE: &str = "(l.tally < :closed OR (l.tally & :most) < :count)";
+    /// Counts one, in a window that opens or is open.
+    pub(crate) const UP: &str = "l.tally = IF(l.tally < :closed, :fresh, l.tally + 1)";
+
+    pub(crate) fn now(limit: Limit) -> Self {
+        let now = Utc::now().timestamp_millis() as u64;
+        let window = limit.window.as_millis() as u64;
+        Self { closed: (now + 1) << COUNT_BITS, fresh: ((now + window) << COUNT_BITS) + 1, now }
+    }
+
+    fn standing(&self, limit: Limit, tally: u64) -> Standing {
+        let used = if tally < self.closed { 0 } else { (tally & MOST) as u32 };
+        let reset = (tally >> COUNT_BITS).saturating_sub(self.now).div_ceil(1000).max(1);
+        Standing { limit: limit.count, remaining: limit.count.saturating_sub(used), reset }
+    }
+}
+
+/// Counts one, in one statement that many may send at once. None when the limit is turned off.
+///
+/// # Errors
+/// [`Error::RateLimited`] when it is one too many.
+pub async fn count(db: &Db, limits: &Limits, limited: Limited<'_>) -> Result<Option<Standing>> {
+    let Some(limit) = limited.limit(limits) else { return Ok(None) };
+    let count = Count::now(limit);
+    let done = db
+        .execute(
+            "INSERT INTO rate_limits (name, subject, tally) VALUES (:name, :subject, LAST_INSERT_ID(:fresh))
+             ON DUPLICATE KEY UPDATE tally = LAST_INSERT_ID(IF(tally < :closed, :fresh, tally + 1))",
+            params! {
+                "name" => limited.name(),
+                "subject" => limited.subject(),
+                "fresh" => count.fresh,
+                "closed" => count.closed,
+            },
+        )
+        .await?;
+    let tally = done.last_insert_id.ok_or_else(|| Error::internal("a tally was not answered"))?;
+    let standing = count.standing(limit, tally);
+    if tally & MOST > u64::from(limit.count) {
+        return Err(Error::RateLimited(standing));
+    }
+    Ok(Some(standing))
+}
+
+/// How much of a window is used, without counting. Who has had no window yet gets one that has ended, for
+/// a statement that joins it. None when the limit is turned off.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn standing(db: &Db, limits: &Limits, limited: Limited<'_>) -> Result<Option<Standing>> {
+    let Some(limit) = limited.limit(limits) else { return Ok(None) };
+    let done = db
+        .execute(
+            "INSERT INTO rate_limits (name, subject, tally) VALUES (?, ?, LAST_INSERT_ID(0))
+             ON DUPLICATE KEY UPDATE tally = LAST_INSERT_ID(tally)",
+            (limited.name(), limited.subject()),
+        )
+        .await?;
+    Ok(Some(Count::now(limit).standing(limit, done.last_insert_id.unwrap_or(0))))
+}
+
+/// Forgets windows that have ended, in at most so many batches; answers how many.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn forget_ended(db: &Db, batch: usize, batches: usize) -> Result<u64> {
+    let open = (Utc::now().timestamp_millis() as u64) << COUNT_BITS;
+    let mut forgotten = 0;
+    for _ in 0..batches {
+        let select = format!("SELECT name, subject FROM rate_limits WHERE tally < ? LIMIT {batch}");
+        let ended: Vec<(String, String)> = db.rows(&select, (open,)).await?;
+        if ended.is_empty() {
+            break;
+        }
+        let places = vec!["(?, ?)"; ended.len()].join(", ");
+        let mut params: Vec<mysql_async::Value> =
+            ended.iter().flat_map(|(name, subject)| [name.into(), subject.into()]).collect();
+        // Asked again, since a window may have opened meanwhile.
+        params.push(open.into());
+        let sql = format!("DELETE FROM rate_limits WHERE (name, subject) IN ({places}) AND tally < ?");
+        forgotten += db.execute(&sql, params).await?.affected_rows;
+        if ended.len() < batch {
+            break;
+        }
+    }
+    Ok(forgotten)
+}
+
+/// Takes one back that was counted before it turned out to be none of those that are limited: a
+/// right password.
+///
+/// # Errors
+/// The database's.
+pub async fn give_back(db: &Db, limits: &Limits, limited: Limited<'_>) -> Result<()> {
+    if limited.limit(limits).is_none() {
+        return Ok(());
+    }
+    let sql = format!(
+        "UPDATE rate_limits SET tally = tally - 1 WHERE name = ? AND subject = ? AND tally & {MOST} > 0"
+    );
+    db.execute(&sql, (limited.name(), limited.subject())).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn each_identifier_is_counted_for_each_address_of_its_own() {
+        let subjects = [
+            Limited::Login("ann", "127.0.0.1"),
+            Limited::Login("bob", "127.0.0.1"),
+            Limited::Login("ann", "127.0.0.2"),
+            Limited::Login("1\nann", "127.0.0."),
+            Limited::Login(&"x".repeat(254), "2001:db8::1"),
+        ]
+        .map(Limited::subject);
+        for (index, subject) in subjects.iter().enumerate() {
+            assert!(subject.len() <= 64 && !subjects[..index].contains(subject), "{subjects:?}");
+        }
+        assert_eq!(Limited::Login("ann", "127.0.0.1").subject(), subjects[0]);
+    }
+
+    #[test]
+    fn each_address_registers_on_its_own_and_each_user_has_a_window_for_each_thing() {
+        let addresses = ["127.0.0.1", "127.0.0.2", "2001:db8::1"].map(|a| Limited::Registration(a).subject());
+        assert_eq!(addresses, ["127.0.0.1", "127.0.0.2", "2001:db8::1"]);
+        let (ann, bob) = (UserId::stored("ann".to_owned()), UserId::stored("bob".to_owned()));
+        assert_ne!(Limited::Message(&ann).subject(), Limited::Message(&bob).subject());
+        assert_ne!(Limited::Message(&ann).name(), Limited::Frame(&ann).name());
+        let doors = [(&ann, 1), (&ann, 2), (&bob, 1)]
+            .map(|(user, room)| Limited::RoomPassword(user, RoomId(room)).subject());
+        assert!(doors[0] != doors[1] && doors[0] != doors[2] && doors[1] != doors[2]);
+    }
+
+    #[test]
+    fn a_window_tells_what_is_left_until_it_ends() {
+        let limit = Limit { count: 3, window: Duration::from_millis(2500) };
+        let count = Count::now(limit);
+        let left = |tally| count.standing(limit, tally);
+        assert_eq!(left(count.fresh), Standing { limit: 3, remaining: 2, reset: 3 });
+        assert_eq!(left(count.fresh + 2), Standing { limit: 3, remaining: 0, reset: 3 });
+        assert_eq!(left(count.fresh + 9), Standing { limit: 3, remaining: 0, reset: 3 });
+        // Its last millisecond, and the first one after it.
+        assert_eq!(left(count.closed + 3), Standing { limit: 3, remaining: 0, reset: 1 });
+        assert_eq!(left(count.closed - 1), Standing { limit: 3, remaining: 3, reset: 1 });
+        assert_eq!(left(0), Standing { limit: 3, remaining: 3, reset: 1 });
+    }
+}

@@ -1,0 +1,144 @@
+//! Access tokens: JWT, HS256, 15 minutes (contract section 3; RFC 7519).
+
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use crate::base::ids::UserId;
+use crate::base::user::Role;
+use crate::config::Config;
+use crate::{Error, Result};
+
+/// How long an access token is good for, in seconds; `expiresIn` of every answer that has one.
+pub const LIFETIME: u64 = 15 * 60;
+const ISSUER: &str = "coterie";
+const AUDIENCE: &str = "coterie";
+
+/// What a token says. Only `sid` is believed: the session's row tells who its user is now.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Claims {
+    /// The user.
+    pub sub: String,
+    /// The organization's id.
+    pub org: u64,
+    /// The role in the organization.
+    pub role: Role,
+    /// The session.
+    pub sid: String,
+    /// Issued at, in seconds since 1970.
+    pub iat: u64,
+    /// Expires at, in seconds since 1970.
+    pub exp: u64,
+    /// Who issued it.
+    pub iss: String,
+    /// For whom it was issued.
+    pub aud: String,
+    /// The token's own id.
+    pub jti: String,
+}
+
+/// The keys that sign and check access tokens.
+#[derive(Clone)]
+pub struct AccessTokens {
+    signing: EncodingKey,
+    /// The present key, then the previous one during a rotation.
+    accepted: Vec<DecodingKey>,
+    validation: Validation,
+}
+
+impl std::fmt::Debug for AccessTokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AccessTokens(…)")
+    }
+}
+
+impl AccessTokens {
+    /// The keys of `JWT_SECRET` and `JWT_SECRET_PREVIOUS`.
+    pub fn new(config: &Config) -> Self {
+        // The algorithm is pinned here and never taken from a token's header.
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = 0;
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        let secrets = std::iter::once(&config.jwt_secret).chain(&config.jwt_secret_previous);
+        Self {
+            signing: EncodingKey::from_secret(config.jwt_secret.as_bytes()),
+            accepted: secrets.map(|secret| DecodingKey::from_secret(secret.as_bytes())).collect(),
+            validation,
+        }
+    }
+
+    /// A signed token for a session.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when it cannot be signed.
+    pub fn issue(
+        &self,
+        user_id: &UserId,
+        organization_id: u64,
+        role: Role,
+        session_id: &str,
+    ) -> Result<String> {
+        let now = jsonwebtoken::get_current_timestamp();
+        let claims = Claims {
+            sub: user_id.to_string(),
+            org: organization_id,
+            role,
+            sid: session_id.to_owned(),
+            iat: now,
+            exp: now + LIFETIME,
+            iss: ISSUER.to_owned(),
+            aud: AUDIENCE.to_owned(),
+            jti: random_token::<16>(),
+        };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing).map_err(Error::internal)
+    }
+
+    /// What a token says, if one of our keys signed it and it has not expired.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`], whatever is wrong with it.
+    pub fn verify(&self, token: &str) -> Result<Claims> {
+        self.accepted
+            .iter()
+            .find_map(|key| jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok())
+            .map(|token| token.claims)
+            .ok_or(Error::Unauthenticated)
+    }
+}
+
+/// The key under which refresh tokens are hashed.
+#[derive(Clone)]
+pub struct RefreshTokens(hmac::Key);
+
+impl std::fmt::Debug for RefreshTokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RefreshTokens(…)")
+    }
+}
+
+impl RefreshTokens {
+    /// The key of `REFRESH_SECRET`.
+    pub fn new(config: &Config) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, config.refresh_secret.as_bytes()))
+    }
+
+    /// What is stored of a token.
+    pub(crate) fn hash(&self, token: &str) -> Vec<u8> {
+        hmac::sign(&self.0, token.as_bytes()).as_ref().to_vec()
+    }
+
+    /// The token that follows this one. No token begins like the text that is signed here, so a
+    /// stored hash is never a successor.
+    pub(crate) fn successor(&self, token: &str) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&self.0, format!("successor of {token}").as_bytes()))
+    }
+}
+
+/// `N` random bytes from the operating system's generator, in unpadded base64url.
+pub(crate) fn random_token<const N: usize>() -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; N]>())
+}

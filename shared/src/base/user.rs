@@ -1,0 +1,73 @@
+//! The user behind a request, and the roles in an organization.
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::Value;
+
+use crate::base::db::stored_enum;
+use crate::base::ids::UserId;
+use crate::{Error, Result};
+
+/// A role in the organization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// May everything in the organization.
+    Admin,
+    /// May make channels.
+    Moderator,
+    /// What everybody starts as.
+    User,
+}
+
+impl Role {
+    /// Those that may make channels, and announce those of others.
+    pub(crate) const CHANNEL_MAKERS: [Self; 2] = [Self::Admin, Self::Moderator];
+
+    /// Whether it may make channels, and announce those of others.
+    pub fn makes_channels(self) -> bool {
+        Self::CHANNEL_MAKERS.contains(&self)
+    }
+}
+
+stored_enum!(Role { Admin => "admin", Moderator => "moderator", User => "user" });
+
+impl<'de> Deserialize<'de> for Role {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)?.as_str() {
+            Some("admin") => Ok(Self::Admin),
+            Some("moderator") => Ok(Self::Moderator),
+            Some("user") => Ok(Self::User),
+            _ => Err(de::Error::custom("must be admin, moderator or user")),
+        }
+    }
+}
+
+/// The user behind a request, as the database knew them when it began.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// The public id.
+    pub user_id: UserId,
+    /// The tenant.
+    pub organization_id: u64,
+    /// The name to show.
+    pub name: String,
+    /// The role in the organization.
+    pub role: Role,
+    /// Whether the user is prime.
+    pub prime: bool,
+    /// The session that the request came with.
+    pub session_id: String,
+}
+
+impl User {
+    /// Checks the `userId` that a client may give for the acting user (contract section 1).
+    ///
+    /// # Errors
+    /// [`Error::IdentityMismatch`] when it is somebody else's.
+    pub fn must_be(&self, given: Option<&UserId>) -> Result<()> {
+        match given {
+            Some(given) if *given != self.user_id => Err(Error::IdentityMismatch),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Direct chats: the one room of two users (contract section 2).
+
+use chrono::NaiveDateTime;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Transaction, params};
+
+use crate::app::App;
+use crate::base::fields::{Fields, Missing, Read};
+use crate::base::ids::{RoomId, UserId};
+use crate::base::rate_limit::{self, Limited};
+use crate::base::user::User;
+use crate::error::Thing;
+use crate::messages::send::{self, Draft, Sender, Sent, Words};
+use crate::people::organizations;
+use crate::rooms::room::{self, NewRoom, RoomKind};
+use crate::{Error, Result};
+
+const CAPACITY: u32 = 2;
+
+/// How many characters of each name are in a direct chat's name, which has at most 100.
+const NAME_LENGTH: usize = 48;
+
+/// For whom a message is.
+#[derive(Debug)]
+pub enum Receiver {
+    /// A user, by the name of the field that gave them.
+    User(UserId, &'static str),
+    /// The members of a room of any kind.
+    Chat(RoomId),
+}
+
+/// A request to write to somebody.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the contract's fields")]
+pub struct Letter {
+    pub receiver: Receiver,
+    pub words: Words,
+}
+
+impl Read for Letter {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        const NAMES: [&str; 3] = ["userId", "receiverId", "to"];
+        let users = NAMES.map(|name| (name, fields.optional::<UserId>(name)));
+        let chat_id = fields.optional::<RoomId>("chatId");
+        let words = Words::read_in(fields, chat_id.as_ref().ok().copied().flatten());
+        let is_given = |result: &Result<bool, ()>| !matches!(result, Ok(false));
+        let given = users
+            .iter()
+            .map(|(_, user_id)| user_id.as_ref().map(Option::is_some).map_err(drop))
+            .chain([chat_id.as_ref().map(Option::is_some).map_err(drop)])
+            .filter(is_given)
+            .count();
+        if given != 1 {
+            fields.wrong("userId", "must be given, or instead just one of receiverId, to and chatId");
+        }
+        let mut receiver = chat_id?.map(Receiver::Chat);
+        for (name, user_id) in users {
+            if let Some(user_id) = user_id? {
+                receiver = Some(Receiver::User(user_id, name));
+            }
+        }
+        Ok(Self { receiver: receiver.ok_or(Missing)?, words: words? })
+    }
+}
+
+/// Writes to a room, or to a user: their direct chat is made with its first message. Every letter counts
+/// for `MESSAGE_LIMIT`, a refused one too.
+///
+/// # Errors
+/// As [`send::send`]; [`Error::NotFound`] for the user, and a 400 for oneself.
+pub async fn send(app: &App, sender: &User, letter: Letter) -> Result<Sent> {
+    let Letter { receiver, words } = letter;
+    let draft = match receiver {
+        Receiver::Chat(room_id) => words.in_room(room_id),
+        Receiver::User(other, field) => match room_with(app, sender, &other, field, &words).await {
+            Ok(Some(room_id)) => words.in_room(room_id),
+            Ok(None) => match begin(app, sender, &other, &words).await? {
+                Begun::Now(sent) => return Ok(*sent),
+                Begun::Before(room_id) => words.in_room(room_id),
+            },
+            Err(refusal) => Err(refusal),
+        },
+    };
+    match draft {
+        // Counted there.
+        Ok(draft) => send::send(app, Sender::User(sender), &draft).await,
+        Err(refusal) => {
+            rate_limit::count(&app.db, &app.config.limits, Limited::Message(&sender.user_id)).await?;
+            Err(refusal)
+        }
+    }
+}
+
+/// The direct chat of these two. None: it begins with these words, as it may.
+async fn room_with(
+    app: &App,
+    sender: &User,
+    other: &UserId,
+    field: &str,
+    words: &Words,
+) -> Result<Option<RoomId>> {
+    if *other == sender.user_id {
+        return Err(Error::invalid(field, "must be somebody else"));
+    }
+    let room_id = room_of(app, sender, other).await?;
+    if room_id.is_none() && words.reply_to.is_some() {
+        return Err(Error::invalid("replyTo", "names no message of this room"));
+    }
+    Ok(room_id)
+}
+
+/// The direct chat with somebody of the organization, if there is one.
+async fn room_of(app: &App, user: &User, other: &UserId) -> Result<Option<RoomId>> {
+    let (lesser, greater) = pair(&user.user_id, other);
+    let found: Option<Option<u64>> = app
+        .db
+        .first(
+            "SELECT d.room_id FROM users u
+             LEFT JOIN direct_chats d ON d.lesser_id = :lesser AND d.greater_id = :greater
+             WHERE u.user_id = :other AND u.organization_id = :organization_id",
+            params! { lesser, greater, other, "organization_id" => user.organization_id },
+        )
+        .await?;
+    Ok(found.ok_or(Error::NotFound(Thing::User))?.map(RoomId))
+}
+
+/// How a direct chat begins.
+enum Begun {
+    /// With this message.
+    Now(Box<Sent>),
+    /// It had, just before, when the other wrote too.
+    Before(RoomId),
+}
+
+async fn begin(app: &App, sender: &User, other: &UserId, words: &Words) -> Result<Begun> {
+    let (limits, limited) = (&app.config.limits, Limited::Message(&sender.user_id));
+    rate_limit::count(&app.db, limits, limited).await?;
+    match app.db.transaction((sender, other, words), open).await? {
+        Opened::Now(draft, seq, now) => {
+            Ok(Begun::Now(Box::new(send::stored_message(&app.db, &draft, seq, now).await?)))
+        }
+        Opened::Before(room_id) => {
+            // It is now sent, and counted, as any other.
+            rate_limit::give_back(&app.db, limits, limited).await?;
+            Ok(Begun::Before(room_id))
+        }
+    }
+}
+
+enum Opened {
+    Now(Draft, u64, NaiveDateTime),
+    Before(RoomId),
+}
+
+/// Makes the direct chat of two users with its first message. Their rows are locked first, in the order
+/// of their ids: however many begin at once, one does and the others find its room.
+async fn open(
+    transaction: &mut Transaction<'static>,
+    (sender, other, words): (&User, &UserId, &Words),
+) -> Result<Opened> {
+    let (lesser, greater) = pair(&sender.user_id, other);
+    organizations::share(transaction, sender.organization_id).await?;
+    let names: Vec<(String, String)> = transaction
+        .exec(
+            "SELECT user_id, name FROM users FORCE INDEX (PRIMARY)
+             WHERE user_id IN (:lesser, :greater) ORDER BY user_id FOR UPDATE",
+            params! { lesser, greater },
+        )
+        .await?;
+    // The first read without a lock: its snapshot is younger than the locks.
+    let room_id: Option<u64> = transaction
+        .exec_first(
+            "SELECT room_id FROM direct_chats WHERE lesser_id = ? AND greater_id = ?",
+            (lesser, greater),
+        )
+        .await?;
+    if let Some(room_id) = room_id {
+        return Ok(Opened::Before(RoomId(room_id)));
+    }
+    let other_name = names.iter().find(|(user_id, _)| user_id == other.as_str()).map(|(_, name)| name);
+    let other_name = other_name.ok_or(Error::NotFound(Thing::User))?;
+    let short = |name: &str| name.chars().take(NAME_LENGTH).collect::<String>();
+    let new = NewRoom {
+        kind: RoomKind::Direct,
+        name: &format!("{} & {}", short(&sender.name), short(other_name)),
+        password_hash: None,
+        capacity: CAPACITY,
+        creator: sender,
+        others: &[other],
+    };
+    let room_id = RoomId(room::insert(transaction, new).await?.id);
+    transaction
+        .exec_drop(
+            "INSERT INTO direct_chats (lesser_id, greater_id, room_id) VALUES (?, ?, ?)",
+            (lesser, greater, room_id),
+        )
+        .await?;
+    let draft = Draft::of(room_id, words.clone());
+    match send::store(transaction, (Sender::User(sender), &draft, None)).await? {
+        Some((seq, now)) => Ok(Opened::Now(draft, seq, now)),
+        None => Err(Error::internal("a direct chat refused its first message")),
+    }
+}
+
+/// The key of two users, whoever asks.
+fn pair<'a>(one: &'a UserId, other: &'a UserId) -> (&'a UserId, &'a UserId) {
+    if one < other { (one, other) } else { (other, one) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn wrong(letter: Value) -> Vec<String> {
+        match Fields::parse::<Letter>(letter) {
+            Err(Error::InvalidRequest(wrong)) => wrong.into_iter().map(|error| error.field).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_letter_has_just_one_receiver() {
+        for receiver in ["userId", "receiverId", "to", "chatId"] {
+            assert!(Fields::parse::<Letter>(json!({(receiver): 7, "content": "x"})).is_ok(), "{receiver}");
+        }
+        assert_eq!(wrong(json!({"content": "x"})), ["userId"]);
+        assert_eq!(wrong(json!({"to": "bob", "chatId": 1, "content": "x"})), ["userId"]);
+        assert_eq!(wrong(json!({"to": "bob", "receiverId": "bob", "content": "x"})), ["userId"]);
+    }
+
+    #[test]
+    fn everything_wrong_with_a_letter_is_named() {
+        assert_eq!(
+            wrong(json!({"to": "!", "content": "", "isEncrypted": 1})),
+            ["to", "content", "isEncrypted"]
+        );
+        assert_eq!(wrong(json!({"chatId": "x", "replyTo": "x"})), ["chatId", "content", "replyTo"]);
+        assert_eq!(wrong(json!({"chatId": 1, "replyTo": "2-1", "content": ""})), ["content", "replyTo"]);
+    }
+}

@@ -1,0 +1,227 @@
+//! Groups: rooms that their owner and moderators fill (contract section 2).
+
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Params, Row, Transaction, Value, params};
+
+use crate::base::db::Db;
+use crate::base::fields::{Fields, Missing, Read};
+use crate::base::ids::{ConnectionId, RoomId, UserId};
+use crate::base::user::User;
+use crate::error::Thing;
+use crate::messages::system::{self, MembershipChange};
+use crate::people::users::UserIds;
+use crate::rooms::room::{self, NewRoom, Room, RoomKind, RoomName, RoomRole};
+use crate::sockets::connections;
+use crate::{Error, Result};
+
+/// How many members a group holds, its creator included.
+const CAPACITY: u32 = 256;
+const MOST_OTHERS: usize = CAPACITY as usize - 1;
+
+/// A request to make a group.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct NewGroup {
+    pub name: RoomName,
+    /// Each once; the creator may be among them.
+    pub members: Vec<UserId>,
+}
+
+impl Read for NewGroup {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        let name = fields.required("name");
+        let members = fields.optional("members").map(Option::unwrap_or_default);
+        // One more may be the creator.
+        if matches!(&members, Ok(UserIds(members)) if members.len() > MOST_OTHERS + 1) {
+            fields.wrong("members", too_many());
+        }
+        Ok(Self { name: name?, members: members?.0 })
+    }
+}
+
+fn too_many() -> String {
+    format!("must be at most {MOST_OTHERS} others")
+}
+
+/// Makes a group, whose creator is its owner. Those whom it is made with are no joins, and take no
+/// numbers. `by` is the socket that asks, if one does.
+///
+/// # Errors
+/// [`Error::NotFound`] when the organization lacks one of the members.
+pub async fn create(db: &Db, creator: &User, by: Option<&ConnectionId>, new: &NewGroup) -> Result<Room> {
+    let others: Vec<&UserId> = new.members.iter().filter(|member| **member != creator.user_id).collect();
+    if others.len() > MOST_OTHERS {
+        return Err(Error::invalid("members", too_many()));
+    }
+    db.transaction((creator, by, &new.name, others.as_slice()), insert).await
+}
+
+async fn insert(
+    transaction: &mut Transaction<'static>,
+    (creator, by, name, others): (&User, Option<&ConnectionId>, &RoomName, &[&UserId]),
+) -> Result<Room> {
+    let mut params: Vec<Value> = vec![creator.organization_id.into(), (&creator.user_id).into()];
+    params.extend(others.iter().map(|&user_id| Value::from(user_id)));
+    let places = vec!["?"; params.len() - 1].join(", ");
+    let found: Vec<String> = transaction
+        .exec(
+            format!(
+                "SELECT u.user_id FROM organizations o
+                 STRAIGHT_JOIN users u FORCE INDEX (PRIMARY) ON u.organization_id = o.id
+                 WHERE o.id = ? AND u.user_id IN ({places}) ORDER BY u.user_id LOCK IN SHARE MODE"
+            ),
+            Params::Positional(params),
+        )
+        .await?;
+    connections::still_open(transaction, by).await?;
+    if found.len() != others.len() + 1 {
+        return Err(Error::NotFound(Thing::User));
+    }
+    let new = NewRoom {
+        kind: RoomKind::Group,
+        name: name.as_str(),
+        password_hash: None,
+        capacity: CAPACITY,
+        creator,
+        others,
+    };
+    room::insert(transaction, new).await
+}
+
+/// A group as a member sees it.
+///
+/// # Errors
+/// [`Error::NotFound`] for other kinds of rooms too, [`Error::NotAMember`].
+pub async fn of_member(db: &Db, user: &User, group_id: RoomId) -> Result<Room> {
+    let row: Option<Row> = db
+        .first(
+            &format!(
+                "SELECT {}, EXISTS (SELECT 1 FROM room_members m
+                                    WHERE m.room_id = r.id AND m.user_id = :user_id) AS is_member
+                 FROM rooms r WHERE id = :group_id AND organization_id = :organization_id AND kind = 'group'",
+                room::COLUMNS
+            ),
+            params! { "user_id" => &user.user_id, group_id, "organization_id" => user.organization_id },
+        )
+        .await?;
+    let row = row.ok_or(Error::NotFound(Thing::Room))?;
+    match row.get("is_member") {
+        Some(true) => Room::from_row_opt(row).map_err(Error::internal),
+        _ => Err(Error::NotAMember),
+    }
+}
+
+/// A request to add somebody.
+#[derive(Debug)]
+pub struct Addition {
+    /// Who is to be added.
+    pub user_id: UserId,
+}
+
+impl Read for Addition {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        Ok(Self { user_id: fields.required("userId")? })
+    }
+}
+
+/// What adding somebody did.
+#[derive(Debug)]
+pub struct Added {
+    /// The group, after it.
+    pub group: Room,
+    /// The number of the join and the name of who was added; none when they were a member already.
+    pub joined: Option<(u64, String)>,
+}
+
+/// Adds a user of the organization to a group, for its owner and moderators.
+///
+/// # Errors
+/// [`Error::NotFound`] for the group or the user, [`Error::NotAMember`], [`Error::RoomRoleRequired`],
+/// [`Error::RoomFull`].
+pub async fn add(db: &Db, user: &User, group_id: RoomId, addition: &Addition) -> Result<Added> {
+    db.transaction((user, group_id, &addition.user_id), seat).await
+}
+
+#[derive(FromRow)]
+struct Candidate {
+    own_role: Option<RoomRole>,
+    name: Option<String>,
+    is_member: bool,
+}
+
+async fn seat(
+    transaction: &mut Transaction<'static>,
+    (user, group_id, added): (&User, RoomId, &UserId),
+) -> Result<Added> {
+    let mut group = room::lock(transaction, user.organization_id, group_id).await?;
+    if group.kind != RoomKind::Group {
+        return Err(Error::NotFound(Thing::Room));
+    }
+    // Under the room's lock nobody enters, leaves or is appointed; nobody leaves an organization.
+    let candidate: Option<Candidate> = transaction
+        .exec_first(
+            "SELECT (SELECT o.role FROM room_members o
+                     WHERE o.room_id = :group_id AND o.user_id = :user_id) AS own_role,
+                    (SELECT a.name FROM users a
+                     WHERE a.user_id = :added AND a.organization_id = :organization_id) AS name,
+                    EXISTS (SELECT 1 FROM room_members m
+                            WHERE m.room_id = :group_id AND m.user_id = :added) AS is_member",
+            params! {
+                group_id,
+                "user_id" => &user.user_id,
+                added,
+                "organization_id" => user.organization_id,
+            },
+        )
+        .await?;
+    let Candidate { own_role, name, is_member } =
+        candidate.ok_or_else(|| Error::internal("a statement without a table has one row"))?;
+    match own_role {
+        Some(RoomRole::Owner | RoomRole::Moderator) => {}
+        Some(RoomRole::Member) => return Err(Error::RoomRoleRequired("owner and moderators")),
+        None => return Err(Error::NotAMember),
+    }
+    let name = name.ok_or(Error::NotFound(Thing::User))?;
+    if is_member {
+        return Ok(Added { group, joined: None });
+    }
+    if group.member_count >= group.capacity {
+        return Err(Error::RoomFull { capacity: group.capacity });
+    }
+    let seq = system::note(transaction, &mut group, added, MembershipChange::Joined).await?;
+    transaction
+        .exec_drop(
+            "INSERT INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq)
+             VALUES (:group_id, :added, 'member', :seq, :now, :seq)",
+            params! { group_id, added, seq, "now" => group.updated_at },
+        )
+        .await?;
+    Ok(Added { group, joined: Some((seq, name)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn members(members: serde_json::Value) -> Result<usize> {
+        Fields::parse::<NewGroup>(json!({"name": "x", "members": members})).map(|new| new.members.len())
+    }
+
+    #[test]
+    fn members_are_taken_once() {
+        assert_eq!(members(json!(["1", 1, "bob", "bob", "Bob"])).unwrap(), 3);
+        assert_eq!(members(json!(null)).unwrap(), 0);
+        for bad in [json!("bob"), json!(["!"]), json!([null]), json!([["bob"]]), json!({"0": "bob"})] {
+            assert!(matches!(members(bad.clone()), Err(Error::InvalidRequest(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn there_are_at_most_255_others() {
+        let ids = |count: u32| json!((0..count).collect::<Vec<_>>());
+        assert_eq!(members(ids(256)).unwrap(), 256, "one of them may be the creator");
+        assert!(members(ids(257)).is_err());
+    }
+}

@@ -1,0 +1,115 @@
+//! Chats: the rooms of one user, of every kind (contract sections 2 and 3, `list-chats`).
+
+use chrono::NaiveDateTime;
+use mysql_async::prelude::FromRow;
+use mysql_async::{FromRowError, Row, params};
+use serde::Serialize;
+
+use crate::Result;
+use crate::base::db::Db;
+use crate::base::page::{More, Page, Paged};
+use crate::base::user::User;
+use crate::messages::message::{self, Message, MessageRow};
+use crate::rooms::room::{Room, RoomKind};
+
+/// A room as one of its members has it in a list.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Chat {
+    /// The room's id.
+    pub chat_id: u64,
+    /// The room.
+    pub room: Room,
+    /// The newest message, which may be a notice or a deleted one.
+    pub last_message: Option<Message>,
+    /// How many messages of others, neither notices nor deleted ones, come after what the member has read.
+    /// At most the newest 100,000 numbers are looked at.
+    pub unread: u64,
+    /// The room's newest number.
+    pub last_seq: u64,
+}
+
+/// So many numbers of a room are looked at for what is unread, the newest.
+const MOST_UNREAD: u32 = 100_000;
+
+/// A page of the rooms that a user is in, where something happened last first.
+///
+/// # Errors
+/// The database's.
+pub async fn list(db: &Db, user: &User, page: Page) -> Result<Paged<Chat>> {
+    // Of each room the last row of its range of the primary key. Without naming the index and the whole of
+    // its order, both servers would sort the room.
+    let joins = "
+        LEFT JOIN messages x ON x.room_id = listed.id AND x.seq =
+            (SELECT newest.seq FROM messages newest FORCE INDEX (PRIMARY)
+             WHERE newest.room_id = listed.id ORDER BY newest.room_id DESC, newest.seq DESC LIMIT 1)
+        LEFT JOIN users u ON u.user_id = x.sender_id";
+    // The numbers from the last back to the read position, of which each is looked up by the primary key: with
+    // `seq > read_seq`, a range of its own for each room, both servers would read the whole room. Of too many
+    // the text would be longer than `max_allowed_packet`, and NULL.
+    let columns = format!(
+        ", {},
+        (SELECT COUNT(*)
+         FROM JSON_TABLE(CONCAT('[0', REPEAT(',0', LEAST(GREATEST(listed.last_seq, listed.read_seq) - listed.read_seq, {MOST_UNREAD})), ']'),
+                         '$[*]' COLUMNS (place FOR ORDINALITY)) number
+         STRAIGHT_JOIN messages n ON n.room_id = listed.id AND n.seq = listed.last_seq + 2 - number.place
+         WHERE n.sender_id <> :user_id AND n.kind <> 'system' AND n.deleted_at IS NULL) AS unread",
+        message::columns(":user_id")
+    );
+    Paged::read_with::<Chat>(
+        db,
+        "r.id, r.kind AS room_kind, r.name AS room_name, r.capacity, r.member_count, r.created_by,
+         r.organization_id, r.last_seq, r.created_at AS room_created_at, r.updated_at, m.read_seq",
+        "FROM room_members m STRAIGHT_JOIN rooms r ON r.id = m.room_id WHERE m.user_id = :user_id",
+        &["updated_at DESC", "id DESC"],
+        More { columns: &columns, joins },
+        params! { "user_id" => &user.user_id },
+        page,
+    )
+    .await
+}
+
+/// The room of a [`Chat`], whose names do not clash with its message's.
+#[derive(FromRow)]
+struct ChatRow {
+    id: u64,
+    room_kind: RoomKind,
+    room_name: String,
+    capacity: u32,
+    member_count: u32,
+    created_by: String,
+    organization_id: u64,
+    last_seq: u64,
+    room_created_at: NaiveDateTime,
+    updated_at: NaiveDateTime,
+    unread: u64,
+}
+
+impl FromRow for Chat {
+    fn from_row_opt(row: Row) -> Result<Self, FromRowError> {
+        // A room in which nobody has said anything comes without a message.
+        let last_message = match row.get::<Option<u64>, _>("seq").flatten() {
+            Some(_) => Some(MessageRow::from_row_opt(row.clone())?.message()),
+            None => None,
+        };
+        let row = ChatRow::from_row_opt(row)?;
+        Ok(Self {
+            chat_id: row.id,
+            room: Room {
+                id: row.id,
+                kind: row.room_kind,
+                name: row.room_name,
+                capacity: row.capacity,
+                member_count: row.member_count,
+                created_by: row.created_by,
+                organization_id: row.organization_id,
+                last_seq: row.last_seq,
+                created_at: row.room_created_at,
+                updated_at: row.updated_at,
+            },
+            last_message,
+            unread: row.unread,
+            last_seq: row.last_seq,
+        })
+    }
+}

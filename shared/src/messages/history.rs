@@ -1,0 +1,123 @@
+//! A room's history, page by page (contract sections 2 and 3, `get-chat`).
+
+use crate::messages::message::columns;
+use mysql_async::prelude::FromRow;
+use mysql_async::{Row, params};
+use serde::Serialize;
+
+use crate::base::db::Db;
+use crate::base::fields::{Fields, Missing, Read, WholeNumber};
+use crate::base::ids::RoomId;
+use crate::base::user::User;
+use crate::error::Thing;
+use crate::messages::message::{Message, MessageRow};
+use crate::rooms::room::RoomKind;
+use crate::{Error, Result};
+
+/// Which part of a room's history.
+#[derive(Debug)]
+pub struct HistoryRange {
+    /// Only numbers below this one.
+    pub before: Option<u64>,
+    /// Only numbers above this one; without it the newest come first into the page.
+    pub after: Option<u64>,
+    /// At most so many.
+    pub limit: u64,
+}
+
+/// The most messages of one page.
+const MOST: u64 = 200;
+/// The most bytes of the messages of one page: an answer, with what is around them, stays below 2 MB.
+const MOST_BYTES: usize = 2_000_000 - 100;
+
+impl Read for HistoryRange {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        let before = fields.optional("before");
+        let after = fields.optional("after");
+        let limit = fields.optional("limit").map(|limit| limit.map_or(50, |WholeNumber(limit)| limit));
+        if matches!(limit, Ok(0 | 201..)) {
+            fields.wrong("limit", format!("must be 1 to {MOST}"));
+        }
+        let number = |WholeNumber(number)| number;
+        Ok(Self { before: before?.map(number), after: after?.map(number), limit: limit? })
+    }
+}
+
+/// One page of a room's history.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct History {
+    /// In ascending order, whichever way one pages.
+    pub messages: Vec<Message>,
+    /// Whether there are more in the direction of the page.
+    pub has_more: bool,
+    /// The room's newest number.
+    pub last_seq: u64,
+}
+
+/// A page of the history of a room, of the one kind that the door knows, for its members, who see it from
+/// its beginning.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::NotAMember`].
+pub async fn read(
+    db: &Db,
+    asker: &User,
+    room_id: RoomId,
+    only: Option<RoomKind>,
+    page: &HistoryRange,
+) -> Result<History> {
+    let ascending = page.after.is_some();
+    let direction = if ascending { "ASC" } else { "DESC" };
+    // One statement decides whether the asker may, and reads: the room's row comes back in any case.
+    let rows: Vec<Row> = db
+        .rows(
+            format!(
+                "SELECT r.last_seq, m.user_id IS NOT NULL AS is_member, {}
+                 FROM rooms r
+                 LEFT JOIN room_members m ON m.room_id = r.id AND m.user_id = :user_id
+                 LEFT JOIN (SELECT * FROM messages
+                            WHERE room_id = :room_id AND seq > :after AND seq < :before
+                            ORDER BY seq {direction} LIMIT :limit) x ON m.user_id IS NOT NULL
+                 LEFT JOIN users u ON u.user_id = x.sender_id
+                 WHERE r.id = :room_id AND r.organization_id = :organization_id
+                   AND (:only IS NULL OR r.kind = :only)
+                 ORDER BY x.seq {direction}",
+                columns("m.user_id")
+            )
+            .as_str(),
+            params! {
+                room_id,
+                only,
+                "user_id" => &asker.user_id,
+                "organization_id" => asker.organization_id,
+                "after" => page.after.unwrap_or(0),
+                "before" => page.before.unwrap_or(u64::MAX),
+                "limit" => page.limit + 1,
+            },
+        )
+        .await?;
+    let room = rows.first().ok_or(Error::NotFound(Thing::Room))?;
+    if !room.get("is_member").unwrap_or(false) {
+        return Err(Error::NotAMember);
+    }
+    let last_seq = room.get("last_seq").unwrap_or(0);
+
+    let is_message = |row: &Row| row.get::<Option<u64>, _>("seq").flatten().is_some();
+    let found = rows.into_iter().filter(is_message).map(|row| MessageRow::from_row(row).message());
+    let mut bytes = 0;
+    let mut has_more = false;
+    let mut messages = Vec::new();
+    for message in found {
+        bytes += serde_json::to_vec(&message).map_err(Error::internal)?.len() + 1;
+        if messages.len() as u64 == page.limit || bytes > MOST_BYTES {
+            has_more = true;
+            break;
+        }
+        messages.push(message);
+    }
+    if !ascending {
+        messages.reverse();
+    }
+    Ok(History { messages, has_more, last_seq })
+}

@@ -1,0 +1,263 @@
+//! What a message is: its id, its shape and its row (contract section 2).
+
+use crate::base::db::stored_enum;
+use crate::base::fields;
+use crate::base::file_type::FileType;
+use crate::base::ids::{RoomId, UploadId, UserId};
+use crate::base::text::{line, lines, text_type};
+use crate::base::time;
+use crate::error::Thing;
+use crate::{Error, Result};
+use chrono::NaiveDateTime;
+use mysql_async::prelude::FromRow;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::collections::BTreeSet;
+use unicode_segmentation::UnicodeSegmentation;
+
+/// The most bytes of a reaction.
+const MOST_BYTES: usize = 32;
+
+/// Where a message stands: `"{roomId}-{seq}"` in JSON, the primary key in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageId {
+    /// The room.
+    pub room_id: RoomId,
+    /// The message's number in it.
+    pub seq: u64,
+}
+
+impl<'de> Deserialize<'de> for MessageId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&fields::string(deserializer)?)
+            .ok_or_else(|| de::Error::custom("must be a messageId, like \"12-7\""))
+    }
+}
+
+impl MessageId {
+    fn parse(text: &str) -> Option<Self> {
+        let number =
+            |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+        let (room_id, seq) = text.split_once('-')?;
+        Some(Self { room_id: RoomId(number(room_id)?), seq: number(seq)? })
+    }
+}
+
+impl Serialize for MessageId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}-{}", self.room_id.0, self.seq))
+    }
+}
+
+/// A message that a client names to act on it. What no service could have given, like `message-123`, is
+/// unknown and not malformed (contract section 7).
+#[derive(Clone, Copy, Debug)]
+pub struct NamedMessage(Option<MessageId>);
+
+impl NamedMessage {
+    /// Its id.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when it is no message's.
+    pub fn id(self) -> Result<MessageId> {
+        self.0.ok_or(Error::NotFound(Thing::Message))
+    }
+}
+
+impl<'de> Deserialize<'de> for NamedMessage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        fields::string_or_number(deserializer).map(|text| Self(MessageId::parse(&text)))
+    }
+}
+
+text_type!(
+    /// What a message says: 1 to 8,000 characters.
+    Content, |content| lines(content, 1..=8000)
+);
+
+text_type!(
+    /// A client's own id for a message, which makes sending it repeatable: 1 to 64 characters.
+    ClientMessageId, |id| line(id, 1..=64)
+);
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MessageKind {
+    /// Somebody's words.
+    Text,
+    /// Somebody's file.
+    File,
+    /// A join, a leave or a removal; `content` says which ([`MembershipChange`](super::system::MembershipChange)).
+    System,
+}
+
+stored_enum!(MessageKind { Text => "text", File => "file", System => "system" });
+
+/// A message as clients see it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct Message {
+    pub message_id: MessageId,
+    pub room_id: RoomId,
+    pub seq: u64,
+    pub updated_seq: u64,
+    pub kind: MessageKind,
+    pub user_id: String,
+    pub name: String,
+    pub content: String,
+    pub is_encrypted: bool,
+    pub client_message_id: Option<String>,
+    pub reply_to: Option<MessageId>,
+    pub attachment: Option<Attachment>,
+    pub reactions: Vec<Given>,
+    #[serde(serialize_with = "time::serialize")]
+    pub created_at: NaiveDateTime,
+    #[serde(serialize_with = "time::serialize_optional")]
+    pub edited_at: Option<NaiveDateTime>,
+    pub deleted: bool,
+}
+
+/// A file as a message shows it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct Attachment {
+    pub upload_id: UploadId,
+    pub file_name: String,
+    #[serde(rename = "type")]
+    pub file_type: FileType,
+    pub size: u64,
+    pub url: String,
+}
+
+impl Attachment {
+    /// The file of a message, from the column that [`columns`] selects.
+    pub(crate) fn stored(column: &str) -> Option<Self> {
+        let (upload_id, file_name, file_type, size) = serde_json::from_str(column).ok()?;
+        Some(Self::new(UploadId::stored(upload_id), file_name, file_type, size))
+    }
+
+    pub(crate) fn new(upload_id: UploadId, file_name: String, file_type: FileType, size: u64) -> Self {
+        let url = format!("/uploads/{upload_id}");
+        Self { upload_id, file_name, file_type, size, url }
+    }
+}
+
+text_type!(
+    /// What somebody reacts with: one character as people see it (Unicode's extended grapheme cluster) of at
+    /// most 32 bytes.
+    Reaction, |text| {
+        let text = line(text, 1..=MOST_BYTES).unwrap_or_default();
+        let is_one = text.graphemes(true).count() == 1 && !text.trim().is_empty();
+        if is_one && text.len() <= MOST_BYTES {
+            Ok(text)
+        } else {
+            Err(format!("must be one character as people see it, like 👍, of at most {MOST_BYTES} bytes"))
+        }
+    }
+);
+
+/// All reactions of one kind to a message, as somebody sees them.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct Given {
+    pub reaction: Reaction,
+    pub count: u64,
+    pub mine: bool,
+    pub user_ids: Vec<UserId>,
+}
+
+/// The SQL of those reactions to `messages x` that are of `asker`, an expression for a `userId`: a JSON
+/// array, or NULL.
+fn own_reactions(asker: &str) -> String {
+    format!(
+        "IF(x.reactions IS NULL, NULL, (SELECT {OWN} FROM reactions g
+            WHERE g.room_id = x.room_id AND g.seq = x.seq AND g.user_id = {asker}))"
+    )
+}
+
+/// All `reactions g` of a row as one JSON array. As hexadecimal digits, which both servers give alike.
+pub(crate) const OWN: &str = "JSON_ARRAYAGG(HEX(g.reaction))";
+
+/// The reactions to a message from what is stored with it, and from [`own_reactions`] for the asker's own.
+pub(crate) fn stored_reactions(all: Option<&str>, own: Option<&str>) -> Vec<Given> {
+    let all: Vec<(String, u64, Vec<String>)> =
+        all.and_then(|all| serde_json::from_str(all).ok()).unwrap_or_default();
+    let own = read_own(own);
+    all.into_iter()
+        .map(|(reaction, count, user_ids)| Given {
+            mine: own.contains(&hex(&reaction)),
+            reaction: Reaction::stored(reaction),
+            count,
+            user_ids: user_ids.into_iter().map(UserId::stored).collect(),
+        })
+        .collect()
+}
+
+pub(crate) fn read_own(own: Option<&str>) -> BTreeSet<String> {
+    own.and_then(|own| serde_json::from_str(own).ok()).unwrap_or_default()
+}
+
+pub(crate) fn hex(reaction: &str) -> String {
+    reaction.bytes().map(|byte| format!("{byte:02X}")).collect()
+}
+
+/// The columns of a [`MessageRow`], from `messages x` and its sender `users u`. `asker` is SQL for the
+/// `userId` of whoever sees it.
+pub(crate) fn columns(asker: &str) -> String {
+    let own_reactions = own_reactions(asker);
+    format!(
+        "x.room_id, x.seq, x.updated_seq, x.kind, x.sender_id, u.name, x.content, x.is_encrypted,
+        x.client_message_id, x.reply_to_seq, x.created_at, x.edited_at, x.deleted_at,
+        IF(x.kind = 'file' AND x.deleted_at IS NULL,
+           (SELECT JSON_ARRAY(f.upload_id, f.file_name, f.type, f.size) FROM uploads f
+            WHERE f.room_id = x.room_id AND f.seq = x.seq), NULL) AS attachment,
+        x.reactions, {own_reactions} AS own_reactions"
+    )
+}
+
+#[derive(FromRow)]
+pub(crate) struct MessageRow {
+    room_id: u64,
+    seq: u64,
+    updated_seq: u64,
+    kind: MessageKind,
+    sender_id: String,
+    name: String,
+    content: String,
+    is_encrypted: bool,
+    client_message_id: Option<String>,
+    reply_to_seq: Option<u64>,
+    created_at: NaiveDateTime,
+    edited_at: Option<NaiveDateTime>,
+    deleted_at: Option<NaiveDateTime>,
+    attachment: Option<String>,
+    reactions: Option<String>,
+    own_reactions: Option<String>,
+}
+
+impl MessageRow {
+    pub(crate) fn message(self) -> Message {
+        let room_id = RoomId(self.room_id);
+        Message {
+            message_id: MessageId { room_id, seq: self.seq },
+            room_id,
+            seq: self.seq,
+            updated_seq: self.updated_seq,
+            kind: self.kind,
+            user_id: self.sender_id,
+            name: self.name,
+            content: self.content,
+            is_encrypted: self.is_encrypted,
+            client_message_id: self.client_message_id,
+            reply_to: self.reply_to_seq.map(|seq| MessageId { room_id, seq }),
+            attachment: self.attachment.as_deref().and_then(Attachment::stored),
+            reactions: stored_reactions(self.reactions.as_deref(), self.own_reactions.as_deref()),
+            created_at: self.created_at,
+            edited_at: self.edited_at,
+            deleted: self.deleted_at.is_some(),
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Reactions to messages (contract sections 2 and 4).
+//!
+//! The table `reactions` says who reacted with what; the column `reactions` of a message has it as it is
+//! shown, so that reading counts nothing. Both change in one transaction that has locked the room.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Transaction, params};
+
+use crate::base::db::Db;
+use crate::base::fields::{Fields, Flag, Missing, Read};
+use crate::base::ids::{ConnectionId, UserId};
+use crate::base::user::User;
+use crate::error::Thing;
+use crate::messages::message::{Given, Message, MessageId, NamedMessage, OWN, Reaction, hex, read_own};
+use crate::messages::revise::{self, Found, Revised};
+use crate::rooms::room;
+use crate::{Error, Result};
+
+/// The most different reactions to one message.
+const MOST: usize = 20;
+/// How many of those who gave a reaction are named.
+const NAMED: usize = 10;
+
+/// What is stored with a message; none without reactions.
+fn to_store(all: &[Given]) -> Result<Option<String>> {
+    let all: Vec<_> = all.iter().map(|given| (&given.reaction, given.count, &given.user_ids)).collect();
+    if all.is_empty() {
+        return Ok(None);
+    }
+    serde_json::to_string(&all).map(Some).map_err(Error::internal)
+}
+
+/// A reaction to give or to take back.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct ReactionChange {
+    pub message_id: NamedMessage,
+    pub reaction: Reaction,
+    pub remove: bool,
+    pub user_id: Option<UserId>,
+}
+
+impl Read for ReactionChange {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        let message_id = fields.required("messageId");
+        let reaction = fields.required("reaction");
+        let remove = fields.optional("remove");
+        let user_id = fields.optional("userId");
+        Ok(Self {
+            message_id: message_id?,
+            reaction: reaction?,
+            remove: remove?.is_some_and(|Flag(remove)| remove),
+            user_id: user_id?,
+        })
+    }
+}
+
+/// Gives a reaction to a message, or takes one's own back. What one has given already, or has not, takes
+/// no number. `by` is the socket that asks.
+///
+/// # Errors
+/// [`Error::IdentityMismatch`], [`Error::NotFound`] for a message that is unknown, deleted or of another
+/// organization, [`Error::NotAMember`], and a 400 for a system message and for one more than 20
+/// different reactions.
+pub async fn react(db: &Db, user: &User, by: &ConnectionId, change: &ReactionChange) -> Result<Revised> {
+    user.must_be(change.user_id.as_ref())?;
+    db.transaction((user, by, change.message_id.id()?, change), store).await
+}
+
+async fn store(
+    transaction: &mut Transaction<'static>,
+    (user, by, message_id, change): (&User, &ConnectionId, MessageId, &ReactionChange),
+) -> Result<Revised> {
+    let Found { mut room, mut message, .. } = revise::find(transaction, user, Some(by), message_id).await?;
+    if message.deleted {
+        return Err(Error::NotFound(Thing::Message));
+    }
+    let place = message.reactions.iter().position(|given| given.reaction == change.reaction);
+    let is_mine = place.is_some_and(|place| message.reactions[place].mine);
+    if is_mine != change.remove {
+        return Ok(Revised { message, changed: false });
+    }
+    if place.is_none() && message.reactions.len() >= MOST {
+        let only = format!("must be one of the {MOST} that the message has: it takes no more different ones");
+        return Err(Error::invalid("reaction", only));
+    }
+    message.updated_seq = room::next_seq(transaction, &mut room).await?;
+    if change.remove {
+        take_back(transaction, user, &mut message, &change.reaction).await?;
+    } else {
+        give(transaction, user, &mut message, &change.reaction).await?;
+    }
+    transaction
+        .exec_drop(
+            "UPDATE messages SET reactions = ?, updated_seq = ? WHERE room_id = ? AND seq = ?",
+            (to_store(&message.reactions)?, message.updated_seq, message.room_id, message.seq),
+        )
+        .await?;
+    Ok(Revised { message, changed: true })
+}
+
+async fn give(
+    transaction: &mut Transaction<'static>,
+    user: &User,
+    message: &mut Message,
+    reaction: &Reaction,
+) -> Result<()> {
+    transaction
+        .exec_drop(
+            "INSERT INTO reactions (room_id, seq, user_id, reaction, given_seq) VALUES (?, ?, ?, ?, ?)",
+            (message.room_id, message.seq, &user.user_id, reaction, message.updated_seq),
+        )
+        .await?;
+    match message.reactions.iter_mut().find(|given| given.reaction == *reaction) {
+        Some(given) => {
+            given.count += 1;
+            given.mine = true;
+            if given.user_ids.len() < NAMED {
+                given.user_ids.push(user.user_id.clone());
+            }
+        }
+        None => message.reactions.push(Given {
+            reaction: reaction.clone(),
+            count: 1,
+            mine: true,
+            user_ids: vec![user.user_id.clone()],
+        }),
+    }
+    Ok(())
+}
+
+async fn take_back(
+    transaction: &mut Transaction<'static>,
+    user: &User,
+    message: &mut Message,
+    reaction: &Reaction,
+) -> Result<()> {
+    transaction
+        .exec_drop(
+            "DELETE FROM reactions WHERE room_id = ? AND seq = ? AND user_id = ? AND reaction = ?",
+            (message.room_id, message.seq, &user.user_id, reaction),
+        )
+        .await?;
+    for given in message.reactions.iter_mut().filter(|given| given.reaction == *reaction) {
+        given.count -= 1;
+        given.mine = false;
+        given.user_ids.retain(|user_id| *user_id != user.user_id);
+        // Whoever came next is named now.
+        if (given.user_ids.len() as u64) < given.count.min(NAMED as u64) {
+            let first: Vec<String> = transaction
+                .exec(
+                    format!(
+                        "SELECT user_id FROM reactions WHERE room_id = ? AND seq = ? AND reaction = ?
+                         ORDER BY given_seq LIMIT {NAMED}"
+                    ),
+                    (message.room_id, message.seq, reaction),
+                )
+                .await?;
+            given.user_ids = first.into_iter().map(UserId::stored).collect();
+        }
+    }
+    message.reactions.retain(|given| given.count > 0);
+    Ok(())
+}
+
+/// A message as the members of its room see it, each with what is `mine`: one for all who have given
+/// the same reactions, with their sockets.
+///
+/// # Errors
+/// The database's.
+pub async fn as_seen(db: &Db, message: &Message) -> Result<Vec<(Message, Vec<ConnectionId>)>> {
+    let rows: Vec<(String, Option<String>)> = db
+        .rows(
+            &format!(
+                // Nothing that was given after this state of the message.
+                "SELECT c.connection_id, (SELECT {OWN} FROM reactions g
+                    WHERE g.room_id = m.room_id AND g.seq = :seq AND g.user_id = m.user_id
+                      AND g.given_seq <= :updated_seq)
+                 FROM room_members m JOIN connections c ON c.user_id = m.user_id
+                 WHERE m.room_id = :room_id AND c.expires_at > UTC_TIMESTAMP(3)"
+            ),
+            params! {
+                "room_id" => message.room_id,
+                "seq" => message.seq,
+                "updated_seq" => message.updated_seq,
+            },
+        )
+        .await?;
+    let mut sockets: BTreeMap<BTreeSet<String>, Vec<ConnectionId>> = BTreeMap::new();
+    for (connection_id, own) in rows {
+        sockets.entry(read_own(own.as_deref())).or_default().push(ConnectionId::new(connection_id));
+    }
+    let seen = sockets.into_iter().map(|(own, sockets)| {
+        let mut message = message.clone();
+        for given in &mut message.reactions {
+            given.mine = own.contains(&hex(given.reaction.as_str()));
+        }
+        (message, sockets)
+    });
+    Ok(seen.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::messages::message::stored_reactions;
+
+    fn is_reaction(text: &str) -> bool {
+        serde_json::from_value::<Reaction>(json!(text)).is_ok()
+    }
+
+    #[test]
+    fn a_reaction_is_one_character_as_people_see_it() {
+        for good in ["👍", "❤️", "👍🏽", "👨‍👩‍👧‍👦", "🇩🇪", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "x", "é", "e\u{301}", "\"", "\\", "'", "%"]
+        {
+            assert!(is_reaction(good), "{good}");
+        }
+        for bad in ["", " ", "\u{3000}", "👍👍", "🇩🇪🇫🇷", "ok", "👍 ", "\n", "\r\n", "\u{0}", "\u{85}"]
+        {
+            assert!(!is_reaction(bad), "{bad:?}");
+        }
+        assert!(serde_json::from_value::<Reaction>(json!(1)).is_err());
+    }
+
+    #[test]
+    fn a_reaction_has_at_most_32_bytes() {
+        let accents = |count| format!("ee{}", "\u{301}".repeat(count))[1..].to_owned();
+        let (fits, longer) = (format!("é{}", "\u{301}".repeat(15)), accents(16));
+        assert_eq!((fits.len(), longer.len()), (32, 33));
+        assert!(is_reaction(&fits));
+        assert!(!is_reaction(&longer));
+        // One grapheme too, of 35 bytes.
+        assert!(!is_reaction("👩🏽‍❤️‍💋‍👨🏿"));
+    }
+
+    #[test]
+    fn what_is_stored_reads_back_with_what_is_mine() {
+        let given = |reaction: &str, count, mine, user_ids: &[&str]| Given {
+            reaction: Reaction::stored(reaction.to_owned()),
+            count,
+            mine,
+            user_ids: user_ids.iter().map(|&user_id| UserId::stored(user_id.to_owned())).collect(),
+        };
+        let all = vec![given("👍", 2, true, &["bob", "ann"]), given("\"", 1, false, &["bob"])];
+        let stored_text = to_store(&all).unwrap().unwrap();
+        let read = stored_reactions(Some(&stored_text), Some(&json!([hex("👍")]).to_string()));
+        assert_eq!(json!(read), json!(all));
+        assert_eq!(to_store(&[]).unwrap(), None);
+        assert!(stored_reactions(None, None).is_empty());
+    }
+}

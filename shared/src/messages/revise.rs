@@ -1,0 +1,204 @@
+//! Revisions: editing a message and deleting it (contract sections 2 and 3).
+
+use crate::messages::message::columns;
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Row, Transaction, params};
+
+use crate::base::db::Db;
+use crate::base::fields::{Fields, Missing, Read};
+use crate::base::ids::{ConnectionId, RoomId};
+use crate::base::time;
+use crate::base::user::{Role, User};
+use crate::error::Thing;
+use crate::messages::message::{Content, Message, MessageId, MessageKind, MessageRow, NamedMessage};
+use crate::rooms::room::{self, Room, RoomKind, RoomRole};
+use crate::sockets::connections;
+use crate::{Error, Result};
+
+/// New words for a message.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "it is the contract's field of its name")]
+pub struct Edit {
+    pub content: Content,
+}
+
+impl Read for Edit {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        Ok(Self { content: fields.required("content")? })
+    }
+}
+
+/// A message after somebody asked to revise it.
+#[derive(Debug)]
+pub struct Revised {
+    /// As it is now; its `updated_seq` is the number of its last change.
+    pub message: Message,
+    /// Whether anything changed, which the members are to be told.
+    pub changed: bool,
+}
+
+/// Gives a message other words, by its sender. The words that it has take no number.
+/// `by` is the socket that asks, if one does.
+///
+/// # Errors
+/// [`Error::NotFound`] for a message that is unknown, deleted or of another organization,
+/// [`Error::NotAMember`], [`Error::NotSender`], and a 400 for a system message.
+pub async fn edit(
+    db: &Db,
+    user: &User,
+    by: Option<&ConnectionId>,
+    named: NamedMessage,
+    edit: &Edit,
+) -> Result<Revised> {
+    db.transaction((user, by, named.id()?, edit), change).await
+}
+
+async fn change(
+    transaction: &mut Transaction<'static>,
+    (user, by, message_id, edit): (&User, Option<&ConnectionId>, MessageId, &Edit),
+) -> Result<Revised> {
+    let Found { mut room, mut message, .. } = find(transaction, user, by, message_id).await?;
+    if message.deleted {
+        return Err(Error::NotFound(Thing::Message));
+    }
+    if message.user_id != user.user_id.as_str() {
+        return Err(Error::NotSender);
+    }
+    if message.content == edit.content.as_str() {
+        return Ok(Revised { message, changed: false });
+    }
+    message.content = edit.content.to_string();
+    message.edited_at = Some(time::now());
+    message.updated_seq = room::next_seq(transaction, &mut room).await?;
+    transaction
+        .exec_drop(
+            "UPDATE messages SET content = ?, edited_at = ?, updated_seq = ? WHERE room_id = ? AND seq = ?",
+            (&message.content, message.edited_at, message.updated_seq, message.room_id, message.seq),
+        )
+        .await?;
+    Ok(Revised { message, changed: true })
+}
+
+/// Deletes a message: its place in the history stays, with nothing in it. Its sender may, and who keeps
+/// order in the room. Deleting it again changes nothing.
+/// `by` is the socket that asks, if one does.
+///
+/// # Errors
+/// [`Error::NotFound`] for a message that is unknown or of another organization,
+/// [`Error::NotAMember`], [`Error::RoomRoleRequired`], and a 400 for a system message.
+pub async fn delete(db: &Db, user: &User, by: Option<&ConnectionId>, named: NamedMessage) -> Result<Revised> {
+    db.transaction((user, by, named.id()?), empty).await
+}
+
+async fn empty(
+    transaction: &mut Transaction<'static>,
+    (user, by, message_id): (&User, Option<&ConnectionId>, MessageId),
+) -> Result<Revised> {
+    let Found { mut room, mut message, room_role, role } = find(transaction, user, by, message_id).await?;
+    let keeps_order = match (room_role, role) {
+        // Of two who write to each other none is above the other, whoever began.
+        _ if room.kind == RoomKind::Direct => false,
+        (RoomRole::Owner | RoomRole::Moderator, _) => true,
+        (RoomRole::Member, Role::Admin | Role::Moderator) => room.kind == RoomKind::Channel,
+        (RoomRole::Member, Role::User) => false,
+    };
+    if !keeps_order && message.user_id != user.user_id.as_str() {
+        return Err(Error::RoomRoleRequired(match room.kind {
+            RoomKind::Channel => {
+                "owner and moderators, the organization's moderators and admins, and the message's sender"
+            }
+            RoomKind::Direct => "sender of the message",
+            _ => "owner and moderators, and the message's sender",
+        }));
+    }
+    if message.deleted {
+        return Ok(Revised { message, changed: false });
+    }
+    message.updated_seq = room::next_seq(transaction, &mut room).await?;
+    message.deleted = true;
+    // Whatever hangs on a message goes with it, here and below.
+    message.content = String::new();
+    message.attachment = None;
+    transaction
+        .exec_drop(
+            "UPDATE messages SET content = '', reactions = NULL, deleted_at = ?, updated_seq = ?
+             WHERE room_id = ? AND seq = ?",
+            (time::now(), message.updated_seq, message.room_id, message.seq),
+        )
+        .await?;
+    clear_reactions(transaction, &mut message).await?;
+    if message.kind == MessageKind::File {
+        release_upload(transaction, message.room_id, message.seq).await?;
+    }
+    Ok(Revised { message, changed: true })
+}
+
+/// A message in its room, which is locked, and what the user is there.
+pub(crate) struct Found {
+    pub(crate) room: Room,
+    pub(crate) message: Message,
+    room_role: RoomRole,
+    role: Role,
+}
+
+/// Locks the room of a message and finds the message for one of the room's members. Membership is
+/// checked first: who is not in the room does not learn which messages it has.
+pub(crate) async fn find(
+    transaction: &mut Transaction<'static>,
+    user: &User,
+    by: Option<&ConnectionId>,
+    message_id: MessageId,
+) -> Result<Found> {
+    let room = room::lock(transaction, user.organization_id, message_id.room_id).await;
+    let room = room.map_err(|error| match error {
+        Error::NotFound(Thing::Room) => Error::NotFound(Thing::Message),
+        error => error,
+    })?;
+    connections::still_open(transaction, by).await?;
+    // The transaction's first look without a lock, so it sees all that was done before the lock was had.
+    let row: Option<Row> = transaction
+        .exec_first(
+            format!(
+                "SELECT m.role AS room_role, a.role, x.seq IS NOT NULL AS is_there, {}
+                 FROM room_members m JOIN users a ON a.user_id = m.user_id
+                 LEFT JOIN (messages x JOIN users u ON u.user_id = x.sender_id)
+                        ON x.room_id = m.room_id AND x.seq = :seq
+                 WHERE m.room_id = :room_id AND m.user_id = :user_id",
+                columns("m.user_id")
+            ),
+            params! {
+                "seq" => message_id.seq,
+                "room_id" => message_id.room_id,
+                "user_id" => &user.user_id,
+            },
+        )
+        .await?;
+    let row = row.ok_or(Error::NotAMember)?;
+    if !row.get("is_there").unwrap_or(false) {
+        return Err(Error::NotFound(Thing::Message));
+    }
+    let (Some(room_role), Some(role)) = (row.get("room_role"), row.get("role")) else {
+        return Err(Error::internal("a member without a role"));
+    };
+    let message = MessageRow::from_row(row).message();
+    if message.kind == MessageKind::System {
+        return Err(Error::invalid("messageId", "names a notice of the room, which stays as it is"));
+    }
+    Ok(Found { room, message, room_role, role })
+}
+
+/// Takes all reactions from a message, in the transaction that deletes it.
+async fn clear_reactions(transaction: &mut Transaction<'static>, message: &mut Message) -> Result<()> {
+    if message.reactions.is_empty() {
+        return Ok(());
+    }
+    message.reactions = Vec::new();
+    let sql = "DELETE FROM reactions WHERE room_id = ? AND seq = ?";
+    Ok(transaction.exec_drop(sql, (message.room_id, message.seq)).await?)
+}
+
+/// Takes a message's file from it, in the transaction that deletes the message; the sweep erases it.
+async fn release_upload(transaction: &mut Transaction<'static>, room_id: RoomId, seq: u64) -> Result<()> {
+    let sql = "UPDATE uploads SET room_id = NULL, seq = NULL WHERE room_id = ? AND seq = ?";
+    Ok(transaction.exec_drop(sql, (room_id, seq)).await?)
+}

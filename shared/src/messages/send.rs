@@ -1,0 +1,453 @@
+//! Messages: sending, and the numbers that order them (contract section 2).
+
+use crate::messages::message::columns;
+use aws_lc_rs::digest;
+use chrono::NaiveDateTime;
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Row, Transaction, params};
+
+use crate::app::App;
+use crate::base::db::{Db, duplicate_key};
+use crate::base::fields::{Fields, Flag, Missing, Read};
+use crate::base::ids::{ConnectionId, RoomId, UserId};
+use crate::base::rate_limit::{self, Count, Limited};
+use crate::base::time;
+use crate::base::user::User;
+use crate::config::Limit;
+use crate::error::Thing;
+use crate::messages::message::{ClientMessageId, Content, Message, MessageId, MessageKind, MessageRow};
+use crate::rooms::room::RoomKind;
+use crate::sockets::connections;
+use crate::{Error, Result};
+
+/// A message to be sent.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct Draft {
+    pub room_id: RoomId,
+    /// The kind of room that the door knows; none for all kinds.
+    pub only: Option<RoomKind>,
+    pub content: Content,
+    pub client_message_id: Option<ClientMessageId>,
+    pub is_encrypted: bool,
+    pub reply_to: Option<MessageId>,
+    pub user_id: Option<UserId>,
+}
+
+impl Read for Draft {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        Self::read_for(fields, "roomId", None)
+    }
+}
+
+impl Draft {
+    /// Reads a message for the room that the field `room` names, of the one kind that the door knows.
+    ///
+    /// # Errors
+    /// [`Missing`] after a field could not be read.
+    pub fn read_for(
+        fields: &mut Fields,
+        room: &str,
+        only: Option<RoomKind>,
+    ) -> std::result::Result<Self, Missing> {
+        let room_id = fields.required(room);
+        let words = Words::read_in(fields, room_id.as_ref().ok().copied());
+        let user_id = fields.optional("userId");
+        Ok(Self { only, user_id: user_id?, ..Self::of(room_id?, words?) })
+    }
+
+    /// Words for a room of any kind.
+    pub(crate) fn of(room_id: RoomId, words: Words) -> Self {
+        let Words { content, client_message_id, is_encrypted, reply_to } = words;
+        Self { room_id, only: None, content, client_message_id, is_encrypted, reply_to, user_id: None }
+    }
+
+    /// What must be the same when a `clientMessageId` comes again. Each part is led by its length
+    /// or has a fixed one, so that no two drafts make the same text.
+    fn body_hash(&self) -> Vec<u8> {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(&(self.content.as_str().len() as u64).to_be_bytes());
+        context.update(self.content.as_str().as_bytes());
+        context.update(&[u8::from(self.is_encrypted)]);
+        context.update(&self.reply_to.map_or(0, |reply_to| reply_to.seq).to_be_bytes());
+        context.finish().as_ref().to_vec()
+    }
+}
+
+/// What is to be said, when it need not be known yet in which room.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct Words {
+    pub content: Content,
+    pub client_message_id: Option<ClientMessageId>,
+    pub is_encrypted: bool,
+    pub reply_to: Option<MessageId>,
+}
+
+impl Words {
+    /// Reads them; where the room is known, `replyTo` must be of it.
+    ///
+    /// # Errors
+    /// [`Missing`] after a field could not be read.
+    pub(crate) fn read_in(
+        fields: &mut Fields,
+        room_id: Option<RoomId>,
+    ) -> std::result::Result<Self, Missing> {
+        let content = fields.required("content");
+        let client_message_id = fields.optional("clientMessageId");
+        let is_encrypted = fields.optional("isEncrypted");
+        let reply_to = fields.optional::<MessageId>("replyTo");
+        if let (Some(room_id), Ok(Some(reply_to))) = (room_id, &reply_to)
+            && reply_to.room_id != room_id
+        {
+            fields.wrong("replyTo", "must be a message of the same room");
+        }
+        Ok(Self {
+            content: content?,
+            client_message_id: client_message_id?,
+            is_encrypted: is_encrypted?.is_some_and(|Flag(encrypted)| encrypted),
+            reply_to: reply_to?,
+        })
+    }
+
+    /// The message that they make in a room of any kind.
+    ///
+    /// # Errors
+    /// A 400 for a `replyTo` of another room.
+    pub(crate) fn in_room(self, room_id: RoomId) -> Result<Draft> {
+        if self.reply_to.is_some_and(|reply_to| reply_to.room_id != room_id) {
+            return Err(Error::invalid("replyTo", "must be a message of the same room"));
+        }
+        Ok(Draft::of(room_id, self))
+    }
+}
+
+/// Who sends: a signed-in user, or whoever a socket belongs to.
+#[derive(Clone, Copy, Debug)]
+pub enum Sender<'a> {
+    /// By REST: the session was looked up.
+    User(&'a User),
+    /// By a frame: the socket is looked up in the statement that takes the number, so that a
+    /// revoked session or a removed member is refused at once.
+    Socket(&'a ConnectionId),
+}
+
+/// What sending did.
+#[derive(Debug)]
+pub struct Sent {
+    /// The message, in its present state.
+    pub message: Message,
+    /// The sockets of the room's members, the sender's among them. None for a message that the same
+    /// sender had sent before: nobody is told again.
+    pub sockets: Option<Vec<ConnectionId>>,
+}
+
+impl Sent {
+    /// A message that had been sent before.
+    pub(crate) fn before(message: Message) -> Self {
+        Self { message, sockets: None }
+    }
+
+    /// Whether the message was stored just now.
+    pub fn is_new(&self) -> bool {
+        self.sockets.is_some()
+    }
+}
+
+/// How often a send is tried that finds no place and no reason why: its sender's window of
+/// `MESSAGE_LIMIT` has just been opened or has just ended.
+const ATTEMPTS: u32 = 3;
+
+/// Sends a message. Every send counts for `MESSAGE_LIMIT`, a refused one too.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::NotAMember`], [`Error::IdentityMismatch`],
+/// [`Error::ClientMessageIdReused`], a 400 for a `replyTo` that is no message of the room,
+/// [`Error::RateLimited`], and [`Error::Unauthenticated`] for an unknown socket.
+pub async fn send(app: &App, sender: Sender<'_>, draft: &Draft) -> Result<Sent> {
+    let (db, limits) = (&app.db, &app.config.limits);
+    for _ in 0..ATTEMPTS {
+        let (user_id, refusal) = match db.transaction((sender, draft, limits.message), store).await {
+            Ok(Some((seq, now))) => return stored_message(db, draft, seq, now).await,
+            Ok(None) => why_refused(db, sender, draft).await?,
+            // Found after the number was taken, so the transaction was rolled back.
+            Err(error @ (Error::ClientMessageIdReused | Error::InvalidRequest(_))) => {
+                (sender.user_id(db).await?, Some(error))
+            }
+            Err(error) => return Err(error),
+        };
+        let limited = Limited::Message(&user_id);
+        if let Some(refusal) = refusal {
+            rate_limit::count(db, limits, limited).await?;
+            return match refusal {
+                Error::ClientMessageIdReused => {
+                    let id = draft.client_message_id.as_ref().ok_or(Error::ClientMessageIdReused)?;
+                    let message = sent_before(db, &user_id, draft.room_id, id, &draft.body_hash()).await?;
+                    message.map(Sent::before).ok_or(Error::ClientMessageIdReused)
+                }
+                refusal => Err(refusal),
+            };
+        }
+        match rate_limit::standing(db, limits, limited).await? {
+            Some(standing) if standing.remaining == 0 => return Err(Error::RateLimited(standing)),
+            _ => {}
+        }
+    }
+    Err(Error::internal("a send found no place and no reason why"))
+}
+
+/// Takes the room's next number, if the sender may, counts the send, and stores the message. None:
+/// refused.
+pub(crate) async fn store(
+    transaction: &mut Transaction<'static>,
+    (sender, draft, limit): (Sender<'_>, &Draft, Option<Limit>),
+) -> Result<Option<(u64, NaiveDateTime)>> {
+    let now = time::now();
+    let (socket, user_id, author) = match sender {
+        Sender::User(_) => ("", ":sender", "users WHERE user_id = :sender"),
+        Sender::Socket(_) => (
+            "STRAIGHT_JOIN connections c ON c.connection_id = :sender AND c.expires_at > UTC_TIMESTAMP(3)",
+            "c.user_id",
+            "connections WHERE connection_id = :sender",
+        ),
+    };
+    let (window, place, up) = match limit {
+        Some(_) => (
+            "STRAIGHT_JOIN rate_limits l ON l.name = 'message' AND l.subject = m.user_id",
+            format!("AND {}", Count::PLACE),
+            format!(", {}", Count::UP),
+        ),
+        None => ("", String::new(), String::new()),
+    };
+    let count = limit.map(Count::now);
+    // The room comes first: the statement locks every row that it joins, in this order, and with
+    // another row first it would deadlock with joins. The window comes last, for who has its lock waits
+    // for no other room. LAST_INSERT_ID(…) carries the number out.
+    transaction
+        .exec_drop(
+            format!(
+                "UPDATE rooms r {socket}
+                 STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = {user_id} {window}
+                 SET r.last_seq = LAST_INSERT_ID(r.last_seq + 1), r.updated_at = :now {up}
+                 WHERE r.id = :room_id AND (:only IS NULL OR r.kind = :only)
+                   AND (:user_id IS NULL OR m.user_id = :user_id) {place}"
+            ),
+            params! {
+                "sender" => sender.key(),
+                "room_id" => draft.room_id,
+                "only" => draft.only,
+                now,
+                "user_id" => draft.user_id.as_ref(),
+                "closed" => count.as_ref().map(|count| count.closed),
+                "fresh" => count.as_ref().map(|count| count.fresh),
+                "most" => rate_limit::MOST,
+                "count" => limit.map(|limit| limit.count),
+            },
+        )
+        .await?;
+    let Some(seq) = transaction.last_insert_id() else {
+        return Ok(None);
+    };
+
+    let stored = transaction
+        .exec_drop(
+            format!(
+                "INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, is_encrypted,
+                                       client_message_id, body_hash, reply_to_seq, created_at)
+                 SELECT :room_id, :seq, :seq, 'text', user_id, :content, :is_encrypted,
+                        :client_message_id, :body_hash, :reply_to_seq, :now
+                 FROM {author} AND (:reply_to_seq IS NULL OR EXISTS
+                     (SELECT 1 FROM messages p WHERE p.room_id = :room_id AND p.seq = :reply_to_seq))"
+            ),
+            params! {
+                "sender" => sender.key(),
+                "room_id" => draft.room_id,
+                seq,
+                "content" => &draft.content,
+                "is_encrypted" => draft.is_encrypted,
+                "client_message_id" => draft.client_message_id.as_ref(),
+                "body_hash" => draft.client_message_id.as_ref().map(|_| draft.body_hash()),
+                "reply_to_seq" => draft.reply_to.map(|reply_to| reply_to.seq),
+                now,
+            },
+        )
+        .await;
+    match stored {
+        Err(error) if duplicate_key(&error) == Some("messages_client_message_id") => {
+            Err(Error::ClientMessageIdReused)
+        }
+        Err(error) => Err(error.into()),
+        Ok(()) if transaction.affected_rows() == 0 => {
+            Err(Error::invalid("replyTo", "names no message of this room"))
+        }
+        Ok(()) => Ok(Some((seq, now))),
+    }
+}
+
+impl Sender<'_> {
+    fn key(&self) -> &str {
+        match self {
+            Self::User(user) => user.user_id.as_str(),
+            Self::Socket(connection_id) => connection_id.as_str(),
+        }
+    }
+
+    async fn user_id(&self, db: &Db) -> Result<UserId> {
+        match self {
+            Self::User(user) => Ok(user.user_id.clone()),
+            Self::Socket(connection_id) => Ok(connections::user(db, connection_id).await?.user_id),
+        }
+    }
+}
+
+/// A message just stored, with its sender's name, and the sockets of the room's members.
+pub(crate) async fn stored_message(
+    db: &Db,
+    draft: &Draft,
+    seq: u64,
+    created_at: NaiveDateTime,
+) -> Result<Sent> {
+    let SenderAndSockets { user_id, name, sockets } = sender_and_sockets(db, draft.room_id, seq).await?;
+    let message = Message {
+        message_id: MessageId { room_id: draft.room_id, seq },
+        room_id: draft.room_id,
+        seq,
+        updated_seq: seq,
+        kind: MessageKind::Text,
+        user_id,
+        name,
+        content: draft.content.to_string(),
+        is_encrypted: draft.is_encrypted,
+        client_message_id: draft.client_message_id.as_ref().map(ToString::to_string),
+        reply_to: draft.reply_to,
+        attachment: None,
+        reactions: Vec::new(),
+        created_at,
+        edited_at: None,
+        deleted: false,
+    };
+    Ok(Sent { message, sockets: Some(sockets) })
+}
+
+/// Who sent a message just stored, by id and name, and the sockets of the room's members.
+pub(crate) struct SenderAndSockets {
+    pub(crate) user_id: String,
+    pub(crate) name: String,
+    pub(crate) sockets: Vec<ConnectionId>,
+}
+
+pub(crate) async fn sender_and_sockets(db: &Db, room_id: RoomId, seq: u64) -> Result<SenderAndSockets> {
+    let rows: Vec<(String, String, Option<String>)> = db
+        .rows(
+            "SELECT u.user_id, u.name, c.connection_id
+             FROM messages x JOIN users u ON u.user_id = x.sender_id
+             LEFT JOIN (room_members m JOIN connections c
+                        ON c.user_id = m.user_id AND c.expires_at > UTC_TIMESTAMP(3)) ON m.room_id = x.room_id
+             WHERE x.room_id = ? AND x.seq = ?",
+            (room_id, seq),
+        )
+        .await?;
+    let (user_id, name, _) = rows.first().cloned().ok_or(Error::NotFound(Thing::Room))?;
+    let sockets =
+        rows.into_iter().filter_map(|(_, _, connection_id)| connection_id.map(ConnectionId::new)).collect();
+    Ok(SenderAndSockets { user_id, name, sockets })
+}
+
+/// Who was refused when [`store`] matched no row, and why, found after the fact, since it is needed so
+/// seldom. No reason: it was the limit.
+async fn why_refused(db: &Db, sender: Sender<'_>, draft: &Draft) -> Result<(UserId, Option<Error>)> {
+    let actor = match sender {
+        Sender::User(_) => "users a WHERE a.user_id = :sender",
+        Sender::Socket(_) => {
+            "connections a WHERE a.connection_id = :sender AND a.expires_at > UTC_TIMESTAMP(3)"
+        }
+    };
+    let found: Option<(String, bool, bool)> = db
+        .first(
+            format!(
+                "SELECT u.user_id, r.id IS NOT NULL, m.user_id IS NOT NULL
+                 FROM users u LEFT JOIN rooms r ON r.organization_id = u.organization_id AND r.id = :room_id
+                                                AND (:only IS NULL OR r.kind = :only)
+                 LEFT JOIN room_members m ON m.room_id = r.id AND m.user_id = u.user_id
+                 WHERE u.user_id = (SELECT a.user_id FROM {actor})"
+            )
+            .as_str(),
+            params! { "room_id" => draft.room_id, "only" => draft.only, "sender" => sender.key() },
+        )
+        .await?;
+    let (user_id, room_is_there, is_member) = found.ok_or(Error::Unauthenticated)?;
+    let user_id = UserId::stored(user_id);
+    let reason = match &draft.user_id {
+        Some(given) if *given != user_id => Some(Error::IdentityMismatch),
+        _ if !room_is_there => Some(Error::NotFound(Thing::Room)),
+        _ if !is_member => Some(Error::NotAMember),
+        _ => None,
+    };
+    Ok((user_id, reason))
+}
+
+/// The message, as it is now, that a member of the room sent before under this `clientMessageId`.
+///
+/// # Errors
+/// [`Error::ClientMessageIdReused`] when that had another body.
+pub(crate) async fn sent_before(
+    db: &Db,
+    user_id: &UserId,
+    room_id: RoomId,
+    id: &ClientMessageId,
+    body_hash: &[u8],
+) -> Result<Option<Message>> {
+    let row: Option<Row> = db
+        .first(
+            &format!(
+                "SELECT {}, x.body_hash = ? AS is_same FROM messages x JOIN users u ON u.user_id = x.sender_id
+                 JOIN room_members m ON m.room_id = x.room_id AND m.user_id = x.sender_id
+                 WHERE x.room_id = ? AND x.sender_id = ? AND x.client_message_id = ?",
+                columns("x.sender_id")
+            ),
+            (body_hash, room_id, user_id, id),
+        )
+        .await?;
+    match row {
+        Some(row) if row.get("is_same") != Some(true) => Err(Error::ClientMessageIdReused),
+        row => Ok(row.map(|row| MessageRow::from_row(row).message())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_message_id_names_a_room_and_a_place() {
+        let id: MessageId = serde_json::from_value(json!("12-7")).unwrap();
+        assert_eq!(id, MessageId { room_id: RoomId(12), seq: 7 });
+        assert_eq!(serde_json::to_value(id).unwrap(), json!("12-7"));
+        for bad in [json!("message-123"), json!("12"), json!("-7"), json!("12-"), json!("+1-2"), json!(12)] {
+            assert!(serde_json::from_value::<MessageId>(bad.clone()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn drafts_that_differ_have_different_hashes() {
+        let draft = |content: &str, encrypted, reply: Option<&str>| {
+            Fields::parse::<Draft>(
+                json!({"roomId": 1, "content": content, "isEncrypted": encrypted, "replyTo": reply}),
+            )
+            .unwrap()
+            .body_hash()
+        };
+        let all = [
+            draft("a", false, None),
+            draft("a", true, None),
+            draft("a", false, Some("1-1")),
+            draft("b", false, None),
+        ];
+        for (index, hash) in all.iter().enumerate() {
+            assert!(!all[..index].contains(hash));
+        }
+        assert_eq!(all[0], draft("a", false, None));
+    }
+}

@@ -1,0 +1,174 @@
+//! Catching up: every message that changed after a client's cursors (contract section 2).
+
+use crate::messages::message::columns;
+use std::collections::BTreeMap;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Params, Transaction, TxOpts, Value};
+use serde::Serialize;
+use serde_json::Map;
+
+use crate::base::db::Db;
+use crate::base::fields::{Fields, Missing, Read, WholeNumber};
+use crate::base::ids::RoomId;
+use crate::base::user::User;
+use crate::messages::message::{Message, MessageRow};
+use crate::{Error, Result};
+
+/// The most rooms of one request.
+const MOST_ROOMS: usize = 100;
+/// The most messages of one answer; a client asks again while a room has more.
+const MOST_MESSAGES: usize = 200;
+/// An answer on a socket stays below 100 KB, since API Gateway takes 128 KB.
+pub const SOCKET_BYTES: usize = 100_000;
+/// An answer on REST stays below 2 MB.
+pub const REST_BYTES: usize = 2_000_000;
+/// What a room without messages takes in the answer, at most.
+const ROOM_BYTES: usize = 120;
+
+/// The rooms to catch up with, each with the highest number up to which the client has seen all.
+#[derive(Debug)]
+pub struct Cursors(BTreeMap<u64, u64>);
+
+impl Read for Cursors {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        let rooms: Map<String, serde_json::Value> = fields.required("rooms")?;
+        if rooms.len() > MOST_ROOMS {
+            fields.wrong("rooms", format!("must be at most {MOST_ROOMS} rooms"));
+            return Err(Missing);
+        }
+        let number = |value| serde_json::from_value::<WholeNumber>(value).map(|WholeNumber(number)| number);
+        let mut cursors = BTreeMap::new();
+        for (room_id, cursor) in rooms {
+            match (number(room_id.into()), number(cursor)) {
+                (Ok(room_id), Ok(cursor)) => _ = cursors.insert(room_id, cursor),
+                (Ok(room_id), Err(_)) => {
+                    fields.wrong(format!("rooms.{room_id}"), "must be a cursor, a whole number from 0");
+                }
+                // Not repeated, since it may be of any length.
+                (Err(_), _) => fields.wrong("rooms", "must be named by room ids"),
+            }
+        }
+        Ok(Self(cursors))
+    }
+}
+
+/// What changed in the rooms.
+#[derive(Debug, Serialize)]
+pub struct Changes {
+    /// By room id.
+    pub rooms: BTreeMap<u64, RoomChanges>,
+}
+
+/// What changed in one room.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum RoomChanges {
+    /// Left, deleted, foreign or unknown: the client forgets it.
+    Gone {
+        /// `true`.
+        gone: bool,
+    },
+    /// A room of the asker's.
+    #[serde(rename_all = "camelCase")]
+    Here {
+        /// In their present state, by `updatedSeq`.
+        messages: Vec<Message>,
+        /// The cursor to ask with next.
+        next_seq: u64,
+        /// The room's newest number.
+        last_seq: u64,
+        /// Whether there is more after `nextSeq`.
+        has_more: bool,
+    },
+}
+
+/// Every message of the rooms whose `updatedSeq` is newer than the cursor, oldest change first, all from one
+/// snapshot, in at most `bytes` of JSON. Each answer makes progress in at least one room that has more.
+///
+/// # Errors
+/// The database's.
+pub async fn changes(db: &Db, asker: &User, cursors: &Cursors, bytes: usize) -> Result<Changes> {
+    let mut snapshot = TxOpts::default();
+    snapshot.with_consistent_snapshot(true);
+    db.transaction_with(snapshot, (asker, cursors, bytes), read).await
+}
+
+async fn read(
+    transaction: &mut Transaction<'static>,
+    (asker, Cursors(cursors), bytes): (&User, &Cursors, usize),
+) -> Result<Changes> {
+    let mut rooms: BTreeMap<u64, RoomChanges> =
+        cursors.keys().map(|&room_id| (room_id, RoomChanges::Gone { gone: true })).collect();
+    if cursors.is_empty() {
+        return Ok(Changes { rooms });
+    }
+    let places = vec!["?"; cursors.len()].join(", ");
+    let mut params: Vec<Value> = vec![(&asker.user_id).into()];
+    params.extend(cursors.keys().map(|&room_id| Value::from(room_id)));
+    let mine: Vec<(u64, u64)> = transaction
+        .exec(
+            format!(
+                "SELECT r.id, r.last_seq FROM room_members m JOIN rooms r ON r.id = m.room_id
+                 WHERE m.user_id = ? AND m.room_id IN ({places})"
+            ),
+            params,
+        )
+        .await?;
+    let mut behind = Vec::new();
+    for (room_id, last_seq) in mine {
+        let cursor = cursors.get(&room_id).copied().unwrap_or_default();
+        // A cursor from the future, as after a restored backup, starts over at what there is.
+        if cursor < last_seq {
+            behind.push((room_id, cursor));
+        }
+        let here = RoomChanges::Here { messages: Vec::new(), next_seq: last_seq, last_seq, has_more: false };
+        rooms.insert(room_id, here);
+    }
+    if behind.is_empty() {
+        return Ok(Changes { rooms });
+    }
+
+    // One range of the key (room_id, updated_seq) for each room, read in the key's order: the server
+    // stops at the limit, however much there is.
+    let ranges = vec!["(x.room_id = ? AND x.updated_seq > ?)"; behind.len()].join(" OR ");
+    let mut params: Vec<Value> = vec![(&asker.user_id).into()];
+    params.extend(behind.iter().flat_map(|&(room_id, cursor)| [Value::from(room_id), cursor.into()]));
+    let found: Vec<MessageRow> = transaction
+        .exec(
+            format!(
+                "SELECT {} FROM messages x FORCE INDEX (messages_updated_seq)
+                 JOIN users u ON u.user_id = x.sender_id
+                 WHERE {ranges} ORDER BY x.room_id, x.updated_seq LIMIT {}",
+                columns("?"),
+                MOST_MESSAGES + 1
+            ),
+            Params::Positional(params),
+        )
+        .await?;
+
+    let mut left = bytes.saturating_sub(ROOM_BYTES * rooms.len() + ROOM_BYTES);
+    let mut cut = None;
+    for (taken, row) in found.into_iter().enumerate() {
+        let message = row.message();
+        let size = serde_json::to_vec(&message).map_err(Error::internal)?.len() + 1;
+        if taken == MOST_MESSAGES || size > left {
+            cut = Some(message.room_id);
+            break;
+        }
+        left -= size;
+        if let Some(RoomChanges::Here { messages, .. }) = rooms.get_mut(&message.room_id.0) {
+            messages.push(message);
+        }
+    }
+    // From the room that was cut on, there is more after what was taken, or after the cursor.
+    if let Some(RoomId(cut)) = cut {
+        for &(room_id, cursor) in behind.iter().filter(|&&(room_id, _)| room_id >= cut) {
+            if let Some(RoomChanges::Here { messages, next_seq, has_more, .. }) = rooms.get_mut(&room_id) {
+                *next_seq = messages.last().map_or(cursor, |message| message.updated_seq);
+                *has_more = true;
+            }
+        }
+    }
+    Ok(Changes { rooms })
+}

@@ -1,0 +1,56 @@
+//! System messages: joins, leaves and removals, as the history has them.
+
+use crate::Result;
+use crate::base::ids::UserId;
+use crate::base::time;
+use crate::rooms::room::Room;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Transaction, params};
+
+/// What a system message tells, as its `content`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum MembershipChange {
+    Joined,
+    Left,
+    Removed,
+}
+
+/// Stores a system message in a room that the caller has locked, counts its member in or out, and
+/// brings `room` up to date. Answers its number. A direct chat has none.
+pub(crate) async fn note(
+    transaction: &mut Transaction<'static>,
+    room: &mut Room,
+    user_id: &UserId,
+    notice: MembershipChange,
+) -> Result<u64> {
+    let content = match notice {
+        MembershipChange::Joined => {
+            room.member_count += 1;
+            "joined"
+        }
+        MembershipChange::Left => {
+            room.member_count -= 1;
+            "left"
+        }
+        MembershipChange::Removed => {
+            room.member_count -= 1;
+            "removed"
+        }
+    };
+    room.last_seq += 1;
+    room.updated_at = time::now();
+    transaction
+        .exec_drop(
+            "UPDATE rooms SET last_seq = ?, member_count = ?, updated_at = ? WHERE id = ?",
+            (room.last_seq, room.member_count, room.updated_at, room.id),
+        )
+        .await?;
+    transaction
+        .exec_drop(
+            "INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, created_at)
+             VALUES (:room_id, :seq, :seq, 'system', :user_id, :content, :now)",
+            params! { "room_id" => room.id, "seq" => room.last_seq, user_id, content, "now" => room.updated_at },
+        )
+        .await?;
+    Ok(room.last_seq)
+}

@@ -1,0 +1,103 @@
+//! What an admin changes about the users of the organization (contract section 1, "Role" and
+//! `SIGNUP_GRANTS`).
+
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Transaction, params};
+
+use crate::app::App;
+use crate::base::fields::{Fields, Flag, Missing, Read};
+use crate::base::ids::UserId;
+use crate::base::user::{Role, User};
+use crate::config::SignupGrants;
+use crate::error::Thing;
+use crate::people::coins::{self, Grant, Granter};
+use crate::people::organizations;
+use crate::people::profiles::{self, SeenProfile};
+use crate::people::users;
+use crate::{Error, Result};
+
+/// A change that an admin makes; what is absent stays.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct UserChange {
+    pub role: Option<Role>,
+    pub prime: Option<bool>,
+    pub coins: Option<Grant>,
+}
+
+impl Read for UserChange {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        let role = fields.optional("role");
+        let prime = fields.optional("prime");
+        let coins = fields.object("coins");
+        Ok(Self { role: role?, prime: prime?.map(|Flag(prime)| prime), coins: coins? })
+    }
+}
+
+/// Makes all of a change or nothing, and answers the user's profile as the admin sees it.
+///
+/// # Errors
+/// [`Error::RoleRequired`] unless the asker is an admin, and for coins and the prime flag where grants are
+/// closed; [`Error::NotFound`] for a user of another organization too; [`Error::LastAdmin`];
+/// [`Error::InsufficientCoins`] and the other refusals of a grant.
+pub async fn update(app: &App, asker: &User, user_id: &UserId, change: &UserChange) -> Result<SeenProfile> {
+    app.db.transaction((asker, app.config.signup_grants, user_id, change), apply).await
+}
+
+#[derive(FromRow)]
+struct Row {
+    user_id: String,
+    organization_id: u64,
+    role: Role,
+    avail_coins: i64,
+}
+
+async fn apply(
+    transaction: &mut Transaction<'static>,
+    (asker, grants, user_id, change): (&User, SignupGrants, &UserId, &UserChange),
+) -> Result<SeenProfile> {
+    if change.role.is_some() {
+        organizations::lock(transaction, asker.organization_id).await?;
+    }
+    // By the primary key, whatever the table's size, so that these two are locked in order and no other.
+    let rows: Vec<Row> = transaction
+        .exec(
+            "SELECT user_id, organization_id, role, avail_coins FROM users FORCE INDEX (PRIMARY)
+             WHERE user_id IN (?, ?) ORDER BY user_id FOR UPDATE",
+            (&asker.user_id, user_id),
+        )
+        .await?;
+    let of = |user_id: &UserId| {
+        let here = |row: &&Row| row.organization_id == asker.organization_id;
+        rows.iter().filter(here).find(|row| row.user_id == user_id.as_str())
+    };
+    if of(&asker.user_id).is_none_or(|admin| admin.role != Role::Admin) {
+        return Err(users::ADMINS);
+    }
+    if grants == SignupGrants::Closed && (change.prime.is_some() || change.coins.is_some()) {
+        return Err(Error::RoleRequired("the operator"));
+    }
+    let user = of(user_id).ok_or(Error::NotFound(Thing::User))?;
+    if user.role == Role::Admin && change.role.is_some_and(|role| role != Role::Admin) {
+        let has_another: Option<u8> = transaction
+            .exec_first(
+                "SELECT 1 FROM users WHERE organization_id = ? AND role = 'admin' AND user_id <> ? LIMIT 1",
+                (asker.organization_id, user_id),
+            )
+            .await?;
+        has_another.ok_or(Error::LastAdmin)?;
+    }
+    if change.role.is_some() || change.prime.is_some() {
+        transaction
+            .exec_drop(
+                "UPDATE users SET role = COALESCE(:role, role), prime = COALESCE(:prime, prime)
+                 WHERE user_id = :user_id",
+                params! { "role" => change.role, "prime" => change.prime, user_id },
+            )
+            .await?;
+    }
+    if let Some(grant) = &change.coins {
+        coins::grant(transaction, Granter::Admin(&asker.user_id), user_id, user.avail_coins, grant).await?;
+    }
+    profiles::seen(transaction, asker, user_id).await
+}

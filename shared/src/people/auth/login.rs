@@ -1,0 +1,146 @@
+//! Login: a new session, by any of a user's identifiers and the password (contract section 3).
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Transaction, params};
+use serde::Serialize;
+
+use crate::app::App;
+use crate::base::fields::{Fields, Missing, Read};
+use crate::base::ids::UserId;
+use crate::base::password::Password;
+use crate::base::rate_limit::{self, Limited};
+use crate::base::text::{key, line, text_type};
+use crate::base::user::Role;
+use crate::people::profiles::{self, OwnProfile};
+use crate::people::sessions::{self, Tokens};
+use crate::people::users::{DeviceId, Identifier, Phone};
+use crate::{Error, Result};
+
+/// A request to sign in.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct Login {
+    pub identifier: Identifier,
+    pub password: Password,
+    pub device_id: Option<DeviceId>,
+}
+
+text_type!(
+    /// What was typed to say who one is: a wrong one finds nobody, so it is not checked further.
+    Typed, id, |typed| line(typed, 1..=254)
+);
+
+impl Read for Login {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        const NAMES: [&str; 5] = ["identifier", "userId", "username", "email", "phone"];
+        let given = NAMES.map(|name| fields.optional::<Typed>(name));
+        let password = fields.required("password");
+        let device_id = fields.optional("deviceId");
+        let [any, user_id, username, email, phone] = given;
+        let identifiers = [
+            any?.map(|typed| Identifier::Any(typed.to_string())),
+            user_id?.map(|typed| Identifier::UserId(typed.to_string())),
+            username?.map(|typed| Identifier::Username(typed.to_string())),
+            email?.map(|typed| Identifier::Email(typed.to_string())),
+            phone?.map(|typed| Identifier::Phone(typed.to_string())),
+        ];
+        let mut identifiers = identifiers.into_iter().flatten();
+        let (Some(identifier), None) = (identifiers.next(), identifiers.next()) else {
+            fields.wrong(
+                "identifier",
+                "must be given, or instead just one of userId, username, email and phone",
+            );
+            return Err(Missing);
+        };
+        Ok(Self { identifier, password: password?, device_id: device_id? })
+    }
+}
+
+/// What a login answers.
+#[derive(Serialize)]
+pub struct LoggedIn {
+    /// The user's own profile.
+    pub user: OwnProfile,
+    /// The new session.
+    #[serde(flatten)]
+    pub tokens: Tokens,
+}
+
+/// Signs a user in, at a client at `address`: a new session.
+///
+/// # Errors
+/// [`Error::RateLimited`] after `PASSWORD_LIMIT` failures,
+/// [`Error::InvalidCredentials`] for an unknown user and a wrong password alike, after the same time.
+pub async fn login(app: &App, address: &str, login: Login) -> Result<LoggedIn> {
+    const NOBODY: &str = "";
+    let counted = login.identifier.counted();
+    let limited = Limited::Login(&counted, address);
+    rate_limit::count(&app.db, &app.config.limits, limited).await?;
+    let (any, user_id, username, email, phone) = match &login.identifier {
+        Identifier::Any(text) => (true, text.as_str(), text.as_str(), text.as_str(), text.as_str()),
+        Identifier::UserId(id) => (false, id.as_str(), NOBODY, NOBODY, NOBODY),
+        Identifier::Username(name) => (false, NOBODY, name.as_str(), NOBODY, NOBODY),
+        Identifier::Email(email) => (false, NOBODY, NOBODY, email.as_str(), NOBODY),
+        Identifier::Phone(phone) => (false, NOBODY, NOBODY, NOBODY, phone.as_str()),
+    };
+    let phone = Phone::try_from(phone.to_owned()).map_or(String::new(), |phone| phone.to_string());
+    let email_key = key(email);
+    let found: Vec<(String, String)> = app
+        .db
+        .rows(
+            "SELECT user_id, password_hash FROM users
+             WHERE user_id = :user_id OR email_key = :email_key OR username_key = :username_key OR phone = :phone
+             ORDER BY :any AND user_id = :user_id DESC, :any AND email_key <=> :email_key DESC,
+                      :any AND username_key <=> :username_key DESC",
+            params! { any, user_id, email_key, "username_key" => key(username), phone },
+        )
+        .await?;
+    let Some((user_id, hash)) = whose(app, &login.password, found).await? else {
+        return Err(Error::InvalidCredentials);
+    };
+    rate_limit::give_back(&app.db, &app.config.limits, limited).await?;
+    let device_id = login.device_id.as_ref();
+    let (user, tokens) = app.db.transaction((app, &user_id, hash.as_str(), device_id), sign_in).await?;
+    if let Some(renewed) = app.passwords.renew(login.password, &hash).await? {
+        let sql = "UPDATE users SET password_hash = ? WHERE user_id = ? AND password_hash = ?";
+        app.db.execute(sql, (renewed, &user_id, hash)).await?;
+    }
+    Ok(LoggedIn { user, tokens })
+}
+
+/// The user whose password it is, of those whom an identifier may mean, and its hash. There are two when
+/// somebody's username is somebody else's userId: nobody can take the other's logins by choosing it.
+async fn whose(
+    app: &App,
+    password: &Password,
+    found: Vec<(String, String)>,
+) -> Result<Option<(UserId, String)>> {
+    if found.is_empty() {
+        app.passwords.verify(password.clone(), None).await?;
+    }
+    for (user_id, hash) in found {
+        if app.passwords.verify(password.clone(), Some(hash.clone())).await? {
+            return Ok(Some((UserId::stored(user_id), hash)));
+        }
+    }
+    Ok(None)
+}
+
+async fn sign_in(
+    transaction: &mut Transaction<'static>,
+    (app, user_id, verified, device_id): (&App, &UserId, &str, Option<&DeviceId>),
+) -> Result<(OwnProfile, Tokens)> {
+    let row: Option<(u64, Role, String)> = transaction
+        .exec_first(
+            "SELECT organization_id, role, password_hash FROM users WHERE user_id = ? LOCK IN SHARE MODE",
+            (user_id,),
+        )
+        .await?;
+    // A new password ends every session, and so the one that the old password was just about to open.
+    let Some((organization_id, role, _)) = row.filter(|(_, _, hash)| hash == verified) else {
+        return Err(Error::InvalidCredentials);
+    };
+    let tokens = sessions::open(transaction, app, user_id, (organization_id, role), device_id).await?;
+    let user = profiles::own(transaction, user_id, organization_id).await?;
+    Ok((user, tokens))
+}

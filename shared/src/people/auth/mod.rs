@@ -1,0 +1,6 @@
+//! Signing in: registration, login and the tickets that open sockets. The sessions that they open
+//! are in [`crate::people::sessions`].
+
+pub mod login;
+pub mod registration;
+pub mod ticket;

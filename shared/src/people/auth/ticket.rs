@@ -1,0 +1,79 @@
+//! Tickets: a browser cannot send a header with a handshake, and a token in a URL ends up in logs;
+//! a ticket there is worthless a minute later, or once it was used (contract section 3).
+
+use crate::base::tokens::random_token;
+use crate::people::sessions::SIGNED_IN;
+use aws_lc_rs::digest;
+use mysql_async::Transaction;
+use mysql_async::prelude::Queryable;
+use serde::Serialize;
+
+use crate::app::App;
+use crate::base::rate_limit::{self, Limited};
+use crate::base::user::User;
+use crate::people::sessions;
+use crate::{Error, Result};
+
+/// How long a ticket is good for, in seconds.
+const LIFETIME: u32 = 60;
+
+/// A ticket, shown once.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ticket {
+    /// 256 random bits.
+    pub ticket: String,
+    /// In seconds.
+    pub expires_in: u32,
+}
+
+/// A new ticket, bound to the user's session.
+///
+/// # Errors
+/// [`Error::RateLimited`] after `TICKET_LIMIT`.
+pub async fn create(app: &App, user: &User) -> Result<Ticket> {
+    rate_limit::count(&app.db, &app.config.limits, Limited::Ticket(&user.user_id)).await?;
+    let ticket = random_token::<32>();
+    app.db
+        .execute(
+            &format!(
+                "INSERT INTO tickets (ticket_hash, session_id, expires_at)
+                 VALUES (?, ?, UTC_TIMESTAMP(3) + INTERVAL {LIFETIME} SECOND)
+                 ON DUPLICATE KEY UPDATE expires_at = expires_at"
+            ),
+            (hash(&ticket), &user.session_id),
+        )
+        .await?;
+    Ok(Ticket { ticket, expires_in: LIFETIME })
+}
+
+/// The user of a ticket, which is used up by this.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] when it is unknown, used or expired, or its session has ended.
+pub async fn redeem(app: &App, ticket: &str) -> Result<User> {
+    app.db.transaction(hash(ticket).as_slice(), take).await
+}
+
+async fn take(transaction: &mut Transaction<'static>, hash: &[u8]) -> Result<User> {
+    let row: Option<sessions::SignedIn> = transaction
+        .exec_first(
+            format!(
+                "{SIGNED_IN} JOIN tickets t ON t.session_id = s.session_id
+                 WHERE t.ticket_hash = ? AND t.expires_at > UTC_TIMESTAMP(3)
+                   AND s.revoked_at IS NULL AND s.expires_at > UTC_TIMESTAMP(3)"
+            ),
+            (hash,),
+        )
+        .await?;
+    // The row's lock lets one of many delete it: who deletes it has the ticket.
+    transaction.exec_drop("DELETE FROM tickets WHERE ticket_hash = ?", (hash,)).await?;
+    match row {
+        Some(row) if transaction.affected_rows() == 1 => Ok(row.user()),
+        _ => Err(Error::Unauthenticated),
+    }
+}
+
+fn hash(ticket: &str) -> Vec<u8> {
+    digest::digest(&digest::SHA256, ticket.as_bytes()).as_ref().to_vec()
+}

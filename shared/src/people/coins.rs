@@ -1,0 +1,207 @@
+//! Coins: an append-only ledger whose sum is the balance, always (contract section 1).
+
+use chrono::NaiveDateTime;
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Transaction, params};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::Value;
+
+use crate::base::db::Db;
+use crate::base::fields::{Fields, Missing, Read};
+use crate::base::ids::{RoomId, UserId};
+use crate::base::page::{Page, Paged};
+use crate::base::text::{line, text_type};
+use crate::base::time;
+use crate::base::user::User;
+use crate::{Error, Result};
+
+/// The most coins that a user can have; a CHECK holds it too.
+pub const MOST: i64 = 1_000_000_000;
+
+/// Why a balance changed.
+#[derive(Clone, Copy, Debug)]
+pub enum Reason<'a> {
+    /// What a user started with.
+    Signup,
+    /// The price of a room.
+    RoomEntry(RoomId),
+    /// What an admin or the operator wrote.
+    Grant(&'a GrantReason),
+}
+
+/// Changes a user's balance by `delta` coins and writes the ledger's row, in the caller's
+/// transaction, which has checked that the balance allows it. Answers the row's id.
+///
+/// # Errors
+/// The database's; the schema refuses a balance out of bounds.
+pub async fn change(
+    transaction: &mut Transaction<'static>,
+    user_id: &UserId,
+    delta: i64,
+    reason: Reason<'_>,
+) -> Result<u64> {
+    transaction
+        .exec_drop("UPDATE users SET avail_coins = avail_coins + ? WHERE user_id = ?", (delta, user_id))
+        .await?;
+    let (reason, room_id) = match reason {
+        Reason::Signup => ("signup", None),
+        Reason::RoomEntry(room_id) => ("room_entry", Some(room_id)),
+        Reason::Grant(reason) => (reason.as_str(), None),
+    };
+    transaction
+        .exec_drop(
+            "INSERT INTO coin_ledger (user_id, delta, balance_after, reason, room_id, created_at)
+             SELECT user_id, :delta, avail_coins, :reason, :room_id, :now FROM users WHERE user_id = :user_id",
+            params! { delta, reason, room_id, "now" => time::now(), user_id },
+        )
+        .await?;
+    transaction.last_insert_id().ok_or_else(|| Error::internal("a ledger's row was not written"))
+}
+
+/// How many coins are given, or taken when it is negative: -1,000,000,000 to 1,000,000,000, not 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delta(i64);
+
+impl Delta {
+    /// In coins.
+    pub fn coins(self) -> i64 {
+        self.0
+    }
+}
+
+impl TryFrom<i64> for Delta {
+    type Error = String;
+
+    fn try_from(coins: i64) -> Result<Self, String> {
+        if coins != 0 && (-MOST..=MOST).contains(&coins) {
+            Ok(Self(coins))
+        } else {
+            Err(format!("must be a whole number from -{MOST} to {MOST}, and not 0"))
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Delta {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // What is no integer is refused as 0 is.
+        let coins = Value::deserialize(deserializer)?.as_i64().unwrap_or_default();
+        Self::try_from(coins).map_err(de::Error::custom)
+    }
+}
+
+text_type!(
+    /// Why coins are given or taken, on one line of 1 to 64 characters.
+    GrantReason, |reason| line(reason, 1..=64)
+);
+
+text_type!(
+    /// What makes a grant repeatable: 1 to 64 characters, compared byte for byte.
+    IdempotencyKey, |key| line(key, 1..=64)
+);
+
+/// A grant of coins, which can be sent again.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct Grant {
+    pub delta: Delta,
+    pub reason: GrantReason,
+    pub idempotency_key: IdempotencyKey,
+}
+
+impl Read for Grant {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        let delta = fields.required("delta");
+        let reason = fields.required("reason");
+        let idempotency_key = fields.required("idempotencyKey");
+        Ok(Self { delta: delta?, reason: reason?, idempotency_key: idempotency_key? })
+    }
+}
+
+/// Who grants.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Granter<'a> {
+    Admin(&'a UserId),
+    Operator,
+}
+
+/// Gives or takes coins once for each key, in the caller's transaction, which has locked the user and
+/// found `available` coins. Answers whether anything changed: not when it was done before.
+///
+/// # Errors
+/// [`Error::IdempotencyKeyReused`] for another grant under the same key, [`Error::InsufficientCoins`], and
+/// [`Error::InvalidRequest`] for more coins than a user can have.
+pub(crate) async fn grant(
+    transaction: &mut Transaction<'static>,
+    by: Granter<'_>,
+    user_id: &UserId,
+    available: i64,
+    grant: &Grant,
+) -> Result<bool> {
+    let delta = grant.delta.coins();
+    let before: Option<(i64, String)> = transaction
+        .exec_first(
+            "SELECT l.delta, l.reason FROM coin_grants g JOIN coin_ledger l ON l.id = g.ledger_id
+             WHERE g.user_id = ? AND g.idempotency_key = ?",
+            (user_id, &grant.idempotency_key),
+        )
+        .await?;
+    match before {
+        Some((coins, reason)) if (coins, reason.as_str()) == (delta, grant.reason.as_str()) => {
+            return Ok(false);
+        }
+        Some(_) => return Err(Error::IdempotencyKeyReused),
+        None => {}
+    }
+    let (field, granted_by) = match by {
+        Granter::Admin(admin) => ("coins.delta", Some(admin)),
+        Granter::Operator => ("coins", None),
+    };
+    match available + delta {
+        ..0 => return Err(Error::InsufficientCoins { required: -delta, available }),
+        0..=MOST => {}
+        _ => {
+            let message = format!("must be at most {}: nobody has more than {MOST} coins", MOST - available);
+            return Err(Error::invalid(field, message));
+        }
+    }
+    let ledger_id = change(transaction, user_id, delta, Reason::Grant(&grant.reason)).await?;
+    transaction
+        .exec_drop(
+            "INSERT INTO coin_grants (user_id, idempotency_key, ledger_id, granted_by) VALUES (?, ?, ?, ?)",
+            (user_id, &grant.idempotency_key, ledger_id, granted_by),
+        )
+        .await?;
+    Ok(true)
+}
+
+/// A row of the ledger as its user sees it.
+#[derive(Debug, Serialize, FromRow)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct LedgerEntry {
+    /// In coins.
+    pub delta: i64,
+    /// In coins.
+    pub balance_after: i64,
+    pub reason: String,
+    /// The room that was paid for.
+    pub room_id: Option<u64>,
+    #[serde(serialize_with = "time::serialize")]
+    pub created_at: NaiveDateTime,
+}
+
+/// A page of the user's own ledger, newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn list(db: &Db, user: &User, page: Page) -> Result<Paged<LedgerEntry>> {
+    Paged::read::<LedgerEntry>(
+        db,
+        "l.id, l.delta, l.balance_after, l.reason, l.room_id, l.created_at",
+        "FROM coin_ledger l WHERE l.user_id = :user_id",
+        &["id DESC"],
+        params! { "user_id" => &user.user_id },
+        page,
+    )
+    .await
+}

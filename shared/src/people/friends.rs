@@ -1,0 +1,297 @@
+//! Friends: one asks, the other answers, and a row for the two is both the request and, once it is
+//! accepted, the friendship (contract section 3).
+
+use chrono::NaiveDateTime;
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{IsolationLevel, Transaction, TxOpts, params};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::base::db::{Db, stored_enum};
+use crate::base::fields::{Fields, Missing, Read, WholeNumber};
+use crate::base::ids::UserId;
+use crate::base::time;
+use crate::base::user::User;
+use crate::error::Thing;
+use crate::{Error, Result};
+
+/// The ids of a user's friends, as `friend_id`; `:user_id` is the user.
+pub(crate) const FRIENDS: &str =
+    "SELECT to_id AS friend_id FROM friend_requests WHERE from_id = :user_id AND status = 'accepted'
+     UNION ALL SELECT from_id FROM friend_requests WHERE to_id = :user_id AND status = 'accepted'";
+
+const COLUMNS: &str = "id, from_id, to_id, status, created_at";
+
+/// Where a request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FriendRequestStatus {
+    /// It waits for its answer.
+    Pending,
+    /// The two are friends.
+    Accepted,
+    /// They are not; either may ask anew.
+    Rejected,
+}
+
+stored_enum!(FriendRequestStatus { Pending => "pending", Accepted => "accepted", Rejected => "rejected" });
+
+/// A friend request as clients see it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct FriendRequest {
+    pub id: u64,
+    pub from: UserId,
+    pub to: UserId,
+    pub status: FriendRequestStatus,
+    #[serde(serialize_with = "time::serialize")]
+    pub created_at: NaiveDateTime,
+}
+
+#[derive(FromRow)]
+struct RequestRow {
+    id: u64,
+    from_id: String,
+    to_id: String,
+    status: FriendRequestStatus,
+    created_at: NaiveDateTime,
+}
+
+impl From<RequestRow> for FriendRequest {
+    fn from(row: RequestRow) -> Self {
+        Self {
+            id: row.id,
+            from: UserId::stored(row.from_id),
+            to: UserId::stored(row.to_id),
+            status: row.status,
+            created_at: row.created_at,
+        }
+    }
+}
+
+/// Whom somebody asks.
+#[derive(Debug)]
+pub struct NewFriendRequest {
+    /// The one who is asked.
+    pub user_id: UserId,
+    /// The field that named them, of the three that may.
+    field: &'static str,
+}
+
+impl Read for NewFriendRequest {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        const NAMES: [&str; 3] = ["userId", "friendUserId", "receiverId"];
+        let given = NAMES.map(|name| fields.optional::<UserId>(name).map(|given| (name, given)));
+        let mut asked: Option<Self> = None;
+        for named in given {
+            match (named?, &asked) {
+                ((field, Some(user_id)), None) => asked = Some(Self { user_id, field }),
+                ((field, Some(other)), Some(Self { user_id, field: first })) if other != *user_id => {
+                    fields.wrong(field, format!("must be the same as {first}, or left out"));
+                }
+                _ => {}
+            }
+        }
+        asked.ok_or_else(|| {
+            fields.wrong("userId", "is required");
+            Missing
+        })
+    }
+}
+
+/// Asks somebody to be friends. Whoever asks the one who has asked them accepts by it: with both rows
+/// of the users locked, of two who ask each other in one instant one is the second. After a rejection
+/// a new request takes the old one's place.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] to oneself, [`Error::NotFound`], [`Error::FriendRequestExists`],
+/// [`Error::AlreadyFriends`].
+pub async fn ask(db: &Db, user: &User, asked: &NewFriendRequest) -> Result<FriendRequest> {
+    if asked.user_id == user.user_id {
+        return Err(Error::invalid(asked.field, "must be somebody else's: this is your own"));
+    }
+    // Without locks on gaps, so that many pairs may ask at once: the users' rows keep a pair's apart.
+    let mut options = TxOpts::default();
+    options.with_isolation_level(IsolationLevel::ReadCommitted);
+    db.transaction_with(options, (user, &asked.user_id), request).await
+}
+
+async fn request(
+    transaction: &mut Transaction<'static>,
+    (user, other): (&User, &UserId),
+) -> Result<FriendRequest> {
+    let (lesser, greater) = pair(&user.user_id, other);
+    // By that key, since another one's order would be another order of locks.
+    let here: Vec<String> = transaction
+        .exec(
+            "SELECT user_id FROM users FORCE INDEX (PRIMARY)
+             WHERE user_id IN (?, ?) AND organization_id = ? ORDER BY user_id FOR UPDATE",
+            (lesser, greater, user.organization_id),
+        )
+        .await?;
+    if !here.iter().any(|user_id| user_id == other.as_str()) {
+        return Err(Error::NotFound(Thing::User));
+    }
+    let before: Option<RequestRow> = transaction
+        .exec_first(
+            format!(
+                "SELECT {COLUMNS} FROM friend_requests WHERE lesser_id = ? AND greater_id = ? FOR UPDATE"
+            ),
+            (lesser, greater),
+        )
+        .await?;
+    match before.map(FriendRequest::from) {
+        Some(request) if request.status == FriendRequestStatus::Accepted => {
+            return Err(Error::AlreadyFriends);
+        }
+        Some(request) if request.status == FriendRequestStatus::Pending && request.to == user.user_id => {
+            return set(transaction, request, FriendRequestStatus::Accepted).await;
+        }
+        Some(request) if request.status == FriendRequestStatus::Pending => {
+            return Err(Error::FriendRequestExists);
+        }
+        Some(rejected) => {
+            transaction.exec_drop("DELETE FROM friend_requests WHERE id = ?", (rejected.id,)).await?;
+        }
+        None => {}
+    }
+    let created_at = time::now();
+    transaction
+        .exec_drop(
+            "INSERT INTO friend_requests (from_id, to_id, status, created_at) VALUES (?, ?, 'pending', ?)",
+            (&user.user_id, other, created_at),
+        )
+        .await?;
+    let id = transaction.last_insert_id().ok_or_else(|| Error::internal("the request has no id"))?;
+    Ok(FriendRequest {
+        id,
+        from: user.user_id.clone(),
+        to: other.clone(),
+        status: FriendRequestStatus::Pending,
+        created_at,
+    })
+}
+
+/// As the columns `lesser_id` and `greater_id` have them: both compare byte by byte.
+fn pair<'a>(one: &'a UserId, other: &'a UserId) -> (&'a UserId, &'a UserId) {
+    if one < other { (one, other) } else { (other, one) }
+}
+
+async fn set(
+    transaction: &mut Transaction<'static>,
+    request: FriendRequest,
+    status: FriendRequestStatus,
+) -> Result<FriendRequest> {
+    transaction
+        .exec_drop(
+            "UPDATE friend_requests SET status = ?, answered_at = ? WHERE id = ?",
+            (status, time::now(), request.id),
+        )
+        .await?;
+    Ok(FriendRequest { status, ..request })
+}
+
+/// Which request is answered.
+#[derive(Clone, Copy, Debug)]
+pub struct FriendRequestId(pub u64);
+
+impl<'de> Deserialize<'de> for FriendRequestId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        WholeNumber::deserialize(deserializer).map(|WholeNumber(id)| Self(id))
+    }
+}
+
+/// An answer to a request.
+#[derive(Clone, Copy, Debug)]
+pub struct FriendRequestAnswer(FriendRequestStatus);
+
+impl<'de> Deserialize<'de> for FriendRequestAnswer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        match crate::base::fields::string(deserializer)?.as_str() {
+            "accepted" => Ok(Self(FriendRequestStatus::Accepted)),
+            "rejected" => Ok(Self(FriendRequestStatus::Rejected)),
+            _ => Err(D::Error::custom("must be `accepted` or `rejected`")),
+        }
+    }
+}
+
+impl Read for FriendRequestAnswer {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        fields.required("status")
+    }
+}
+
+/// A request after an answer.
+#[derive(Debug)]
+pub struct Answered {
+    /// As it is now.
+    pub request: FriendRequest,
+    /// Whether the answer changed it; the same one again does not.
+    pub changed: bool,
+}
+
+/// Answers a request, by the one whom it asks. A rejection may be thought over; a friendship is ended
+/// by [`remove`].
+///
+/// # Errors
+/// [`Error::NotFound`] also for the one who asked; [`Error::AlreadyFriends`].
+pub async fn answer(
+    db: &Db,
+    user: &User,
+    id: FriendRequestId,
+    answer: FriendRequestAnswer,
+) -> Result<Answered> {
+    db.transaction((user, id, answer), decide).await
+}
+
+async fn decide(
+    transaction: &mut Transaction<'static>,
+    (user, FriendRequestId(id), FriendRequestAnswer(status)): (&User, FriendRequestId, FriendRequestAnswer),
+) -> Result<Answered> {
+    let row: Option<RequestRow> = transaction
+        .exec_first(
+            format!("SELECT {COLUMNS} FROM friend_requests WHERE id = ? AND to_id = ? FOR UPDATE"),
+            (id, &user.user_id),
+        )
+        .await?;
+    let request = FriendRequest::from(row.ok_or(Error::NotFound(Thing::FriendRequest))?);
+    if request.status == status {
+        return Ok(Answered { request, changed: false });
+    }
+    if request.status == FriendRequestStatus::Accepted {
+        return Err(Error::AlreadyFriends);
+    }
+    Ok(Answered { request: set(transaction, request, status).await?, changed: true })
+}
+
+/// The user's requests, sent and received, newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn requests(db: &Db, user: &User) -> Result<Vec<FriendRequest>> {
+    let rows: Vec<RequestRow> = db
+        .rows(
+            &format!(
+                "SELECT {COLUMNS} FROM friend_requests WHERE from_id = :user_id OR to_id = :user_id ORDER BY id DESC"
+            ),
+            params! { "user_id" => &user.user_id },
+        )
+        .await?;
+    Ok(rows.into_iter().map(FriendRequest::from).collect())
+}
+
+/// Ends a friendship, by either of the two.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is none.
+pub async fn remove(db: &Db, user: &User, friend: &UserId) -> Result<()> {
+    let (lesser, greater) = pair(&user.user_id, friend);
+    let removed = db
+        .execute(
+            "DELETE FROM friend_requests WHERE lesser_id = ? AND greater_id = ? AND status = 'accepted'",
+            (lesser, greater),
+        )
+        .await?;
+    if removed.affected_rows == 0 { Err(Error::NotFound(Thing::Friend)) } else { Ok(()) }
+}

@@ -1,0 +1,12 @@
+//! People: users, their organizations, coins, friends and sessions, and how they sign in. What
+//! concerns a user inside a room belongs in `membership`.
+
+pub mod administration;
+pub mod auth;
+pub mod coins;
+pub mod friends;
+pub mod operator;
+pub mod organizations;
+pub mod profiles;
+pub mod sessions;
+pub mod users;

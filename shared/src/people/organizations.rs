@@ -1,0 +1,222 @@
+//! Organizations: the tenants. Nothing of one is visible in another (contract section 1).
+//!
+//! Who registers under a new name makes that organization and is its admin. Into one that exists one
+//! comes by its name, and while grants are closed by its join code too.
+
+use crate::base::tokens::random_token;
+use aws_lc_rs::digest;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Transaction, params};
+
+use crate::base::db::Db;
+use crate::base::text::{key, line, text_type};
+use crate::base::time;
+use crate::base::user::{Role, User};
+use crate::config::SignupGrants;
+use crate::people::users::{self, Name};
+use crate::{Error, Result};
+
+/// The built-in organization `public`, which the first migration makes. It has no door.
+pub const PUBLIC: u64 = 1;
+
+text_type!(
+    /// Whatever was sent as a join code; a wrong one opens nothing.
+    JoinCode, |code| line(code, 1..=1024)
+);
+
+/// An organization that is there. Once made it stays.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) id: u64,
+    /// Of its present join code, if it has one.
+    code_hash: Option<Vec<u8>>,
+}
+
+impl Known {
+    /// The built-in organization.
+    pub(crate) const PUBLIC: Self = Self { id: PUBLIC, code_hash: None };
+
+    /// Whether a registration with this code gets in, as far as it can be told without a lock.
+    ///
+    /// # Errors
+    /// [`Error::OrganizationClosed`].
+    pub(crate) fn admits(&self, grants: SignupGrants, code: Option<&JoinCode>) -> Result<()> {
+        let hash = code.map(|code| hash(code.as_str()));
+        match grants == SignupGrants::Open || self.id == PUBLIC || (hash.is_some() && hash == self.code_hash)
+        {
+            true => Ok(()),
+            false => Err(Error::OrganizationClosed),
+        }
+    }
+}
+
+/// The organization of this name, if there is one.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn named(db: &Db, name: &Name) -> Result<Option<Known>> {
+    let found: Option<(u64, Option<Vec<u8>>)> = db
+        .first(
+            "SELECT o.id, j.code_hash FROM organizations o LEFT JOIN join_codes j ON j.organization_id = o.id
+             WHERE o.name_key = ?",
+            (key(name.as_str()),),
+        )
+        .await?;
+    Ok(found.map(|(id, code_hash)| Known { id, code_hash }))
+}
+
+/// Where a registration has got in.
+pub(crate) struct Entered {
+    pub(crate) organization_id: u64,
+    /// What the user is there.
+    pub(crate) role: Role,
+    /// The new organization's join code, for the one who made it.
+    pub(crate) join_code: Option<String>,
+}
+
+/// Lets a registration into `public`, into the organization that it names, or into a new one of that
+/// name. Of many who name a new one at once the first makes it; the others find that it exists.
+///
+/// # Errors
+/// [`Error::OrganizationClosed`] without its join code while grants are closed,
+/// [`Error::RoleNotAllowed`] for a role above `user` in one that exists.
+pub(crate) async fn enter(
+    transaction: &mut Transaction<'static>,
+    grants: SignupGrants,
+    (name, known): (Option<&Name>, Option<u64>),
+    (code, role): (Option<&JoinCode>, Option<Role>),
+) -> Result<Entered> {
+    let organization_id = match (name, known) {
+        (None, _) => PUBLIC,
+        (Some(_), Some(id)) => id,
+        (Some(name), None) => match make(transaction, name).await? {
+            Made::Now(organization_id) => {
+                let join_code = Some(give_code(transaction, organization_id).await?);
+                return Ok(Entered { organization_id, role: Role::Admin, join_code });
+            }
+            Made::Before(id) => id,
+        },
+    };
+    if grants == SignupGrants::Closed && organization_id != PUBLIC {
+        opens(transaction, organization_id, code).await?;
+    }
+    match role {
+        None | Some(Role::User) => Ok(Entered { organization_id, role: Role::User, join_code: None }),
+        Some(_) => Err(Error::RoleNotAllowed),
+    }
+}
+
+enum Made {
+    Now(u64),
+    Before(u64),
+}
+
+async fn make(transaction: &mut Transaction<'static>, name: &Name) -> Result<Made> {
+    // Whoever comes second waits here for the first one's commit, and then finds its row.
+    transaction
+        .exec_drop(
+            "INSERT INTO organizations (name, name_key, created_at) VALUES (?, ?, ?)
+             ON DUPLICATE KEY UPDATE name_key = name_key",
+            (name.as_str().trim(), key(name.as_str()), time::now()),
+        )
+        .await?;
+    if transaction.affected_rows() == 1 {
+        let id = transaction.last_insert_id();
+        return id.map(Made::Now).ok_or_else(|| Error::internal("a new organization has no id"));
+    }
+    let id: Option<u64> = transaction
+        .exec_first(
+            "SELECT id FROM organizations WHERE name_key = ? LOCK IN SHARE MODE",
+            (key(name.as_str()),),
+        )
+        .await?;
+    id.map(Made::Before).ok_or_else(|| Error::internal("an organization is neither new nor there"))
+}
+
+/// Holds, until the transaction ends, that this is the organization's present join code: it may have been
+/// renewed while the password was being hashed.
+async fn opens(
+    transaction: &mut Transaction<'static>,
+    organization_id: u64,
+    code: Option<&JoinCode>,
+) -> Result<()> {
+    let code = code.ok_or(Error::OrganizationClosed)?;
+    let found: Option<u8> = transaction
+        .exec_first(
+            "SELECT 1 FROM organizations o STRAIGHT_JOIN join_codes j ON j.organization_id = o.id
+             WHERE o.id = ? AND j.code_hash = ? LOCK IN SHARE MODE",
+            (organization_id, hash(code.as_str())),
+        )
+        .await?;
+    found.map(drop).ok_or(Error::OrganizationClosed)
+}
+
+/// A new join code of the admin's organization; the one before is void at once.
+///
+/// # Errors
+/// [`Error::RoleRequired`] unless the user is its admin, [`Error::OrganizationOpen`] for `public`.
+pub async fn renew_join_code(db: &Db, admin: &User) -> Result<String> {
+    db.transaction(admin, renew).await
+}
+
+async fn renew(transaction: &mut Transaction<'static>, admin: &User) -> Result<String> {
+    if rank(transaction, admin).await?.0 != Role::Admin {
+        return Err(users::ADMINS);
+    }
+    if admin.organization_id == PUBLIC {
+        return Err(Error::OrganizationOpen);
+    }
+    give_code(transaction, admin.organization_id).await
+}
+
+async fn give_code(transaction: &mut Transaction<'static>, organization_id: u64) -> Result<String> {
+    let code = random_token::<32>();
+    transaction
+        .exec_drop(
+            "INSERT INTO join_codes (organization_id, code_hash, created_at) VALUES (:organization_id, :hash, :now)
+             ON DUPLICATE KEY UPDATE code_hash = :hash, created_at = :now",
+            params! { organization_id, "hash" => hash(&code), "now" => time::now() },
+        )
+        .await?;
+    Ok(code)
+}
+
+fn hash(code: &str) -> Vec<u8> {
+    digest::digest(&digest::SHA256, code.as_bytes()).as_ref().to_vec()
+}
+
+/// Holds, until the transaction ends, what a user is in the organization, whatever they were when the request
+/// began: their role, and whether they are prime. The organization's row is taken first: what is made in it
+/// needs that too, and so does every change of a role.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn rank(transaction: &mut Transaction<'static>, user: &User) -> Result<(Role, bool)> {
+    let rank: Option<(Role, bool)> = transaction
+        .exec_first(
+            "SELECT u.role, u.prime FROM organizations o STRAIGHT_JOIN users u ON u.organization_id = o.id
+             WHERE o.id = ? AND u.user_id = ? LOCK IN SHARE MODE",
+            (user.organization_id, &user.user_id),
+        )
+        .await?;
+    rank.ok_or(Error::Unauthenticated)
+}
+
+/// Takes an organization's row, as [`rank`] does, for who locks its users by a statement of their own.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn share(transaction: &mut Transaction<'static>, organization_id: u64) -> Result<()> {
+    let sql = "SELECT 1 FROM organizations WHERE id = ? LOCK IN SHARE MODE";
+    Ok(transaction.exec_drop(sql, (organization_id,)).await?)
+}
+
+/// Locks an organization until the transaction ends: the first lock of every change of a role in it, so
+/// that two admins cannot both be the last but one.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn lock(transaction: &mut Transaction<'static>, organization_id: u64) -> Result<()> {
+    transaction.exec_drop("SELECT 1 FROM organizations WHERE id = ? FOR UPDATE", (organization_id,)).await?;
+    Ok(())
+}

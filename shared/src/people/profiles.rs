@@ -1,0 +1,424 @@
+//! Profiles: what is seen of a user, and what users change of their own (contract section 3).
+
+use crate::people::friends::FRIENDS;
+use crate::people::users::taken;
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Params, Transaction, params};
+use serde::Serialize;
+
+use crate::app::App;
+use crate::base::db::{Db, stored_enum};
+use crate::base::fields::{Fields, Missing, Read};
+use crate::base::ids::{ConnectionId, UserId};
+use crate::base::page::{More, Page, Paged};
+use crate::base::password::{NewPassword, Password};
+use crate::base::rate_limit::{self, Limited};
+use crate::base::text::{key, line, text_type};
+use crate::base::user::{Role, User};
+use crate::error::Thing;
+use crate::people::sessions::{self, Which};
+use crate::people::users::{DeviceId, Email, Identifier, Name, Phone, Username};
+use crate::{Error, Result};
+
+/// What there is between the asker and somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Friendship {
+    /// Nothing, or a request that was rejected.
+    None,
+    /// The asker's request waits for its answer.
+    RequestSent,
+    /// A request waits for the asker's answer.
+    RequestReceived,
+    /// They are friends.
+    Friends,
+}
+
+stored_enum!(Friendship {
+    None => "none", RequestSent => "requestSent", RequestReceived => "requestReceived", Friends => "friends",
+});
+
+/// A profile as everybody of the organization sees it.
+#[derive(Debug, Serialize, FromRow)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct Profile {
+    pub user_id: String,
+    pub username: Option<String>,
+    pub name: String,
+    pub role: Role,
+    pub prime: bool,
+    /// Whether the user has a socket open.
+    pub online: bool,
+    /// What there is between the user and the asker; none for oneself.
+    pub friendship: Option<Friendship>,
+}
+
+/// A user's own profile.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct OwnProfile {
+    #[serde(flatten)]
+    pub public: Profile,
+    pub email: Option<String>,
+    pub phone: Option<String>,
+    pub device_id: Option<String>,
+    pub avail_coins: i64,
+    pub organization: Organization,
+}
+
+/// The organization of a profile.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct Organization {
+    pub id: u64,
+    pub name: String,
+}
+
+/// A profile as the asker may see it.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum SeenProfile {
+    /// One's own.
+    Own(Box<OwnProfile>),
+    /// Somebody else's.
+    Public(Profile),
+}
+
+/// The columns of a [`Profile`] of the user `u`, as `:asker` sees it.
+pub(crate) const COLUMNS: &str = "u.user_id, u.username, u.name, u.role, u.prime,
+    EXISTS (SELECT 1 FROM connections c
+            WHERE c.user_id = u.user_id AND c.expires_at > UTC_TIMESTAMP(3)) AS online,
+    IF(u.user_id = :asker, NULL, COALESCE(
+        (SELECT CASE f.status WHEN 'accepted' THEN 'friends'
+                              WHEN 'pending' THEN IF(f.from_id = :asker, 'requestSent', 'requestReceived') END
+         FROM friend_requests f
+         WHERE f.lesser_id = LEAST(u.user_id, :asker) AND f.greater_id = GREATEST(u.user_id, :asker)),
+        'none')) AS friendship";
+
+/// The profile of one user of an organization, with all that [`OwnProfile`] needs.
+fn one_profile(asker: &UserId, user_id: &UserId, organization_id: u64) -> (String, Params) {
+    let sql = format!(
+        "SELECT {COLUMNS}, u.email, u.phone, u.device_id, u.avail_coins,
+                o.id AS organization_id, o.name AS organization_name
+         FROM users u JOIN organizations o ON o.id = u.organization_id
+         WHERE u.user_id = :user_id AND u.organization_id = :organization_id"
+    );
+    (sql, params! { asker, user_id, organization_id })
+}
+
+#[derive(FromRow)]
+struct ProfileRow {
+    user_id: String,
+    username: Option<String>,
+    name: String,
+    role: Role,
+    prime: bool,
+    online: bool,
+    friendship: Option<Friendship>,
+    email: Option<String>,
+    phone: Option<String>,
+    device_id: Option<String>,
+    avail_coins: i64,
+    organization_id: u64,
+    organization_name: String,
+}
+
+impl ProfileRow {
+    /// As the asker may see it.
+    fn seen_by(self, asker: &UserId) -> SeenProfile {
+        let is_own = self.user_id == asker.as_str();
+        let own = self.own();
+        if is_own { SeenProfile::Own(Box::new(own)) } else { SeenProfile::Public(own.public) }
+    }
+
+    fn own(self) -> OwnProfile {
+        OwnProfile {
+            public: Profile {
+                user_id: self.user_id,
+                username: self.username,
+                name: self.name,
+                role: self.role,
+                prime: self.prime,
+                online: self.online,
+                friendship: self.friendship,
+            },
+            email: self.email,
+            phone: self.phone,
+            device_id: self.device_id,
+            avail_coins: self.avail_coins,
+            organization: Organization { id: self.organization_id, name: self.organization_name },
+        }
+    }
+}
+
+/// A user's own profile, inside the transaction that signs them in or changes it.
+///
+/// # Errors
+/// [`Error::NotFound`] when the organization has no such user.
+pub(crate) async fn own(
+    transaction: &mut Transaction<'static>,
+    user_id: &UserId,
+    organization_id: u64,
+) -> Result<OwnProfile> {
+    let (sql, params) = one_profile(user_id, user_id, organization_id);
+    let row: Option<ProfileRow> = transaction.exec_first(sql, params).await?;
+    row.map(ProfileRow::own).ok_or(Error::NotFound(Thing::User))
+}
+
+/// What the asker sees of a user of the organization, inside the transaction that changed the user.
+///
+/// # Errors
+/// [`Error::NotFound`] when the organization has no such user.
+pub(crate) async fn seen(
+    transaction: &mut Transaction<'static>,
+    asker: &User,
+    user_id: &UserId,
+) -> Result<SeenProfile> {
+    let (sql, params) = one_profile(&asker.user_id, user_id, asker.organization_id);
+    let row: Option<ProfileRow> = transaction.exec_first(sql, params).await?;
+    row.map(|row| row.seen_by(&asker.user_id)).ok_or(Error::NotFound(Thing::User))
+}
+
+/// The profile of a user of the asker's organization.
+///
+/// # Errors
+/// [`Error::NotFound`] for an unknown user and one of another organization alike.
+pub async fn read(db: &Db, asker: &User, user_id: &UserId) -> Result<SeenProfile> {
+    let (sql, params) = one_profile(&asker.user_id, user_id, asker.organization_id);
+    let row: Option<ProfileRow> = db.first(&sql, params).await?;
+    row.map(|row| row.seen_by(&asker.user_id)).ok_or(Error::NotFound(Thing::User))
+}
+
+/// A request for a page of an organization's users.
+#[derive(Debug)]
+pub struct Search {
+    /// Which page.
+    pub page: Page,
+    /// How their userId, username or name begins.
+    pub prefix: Option<Prefix>,
+}
+
+text_type!(
+    /// The beginning of a userId, username or name; empty for anybody.
+    Prefix, |prefix| line(prefix, 0..=100)
+);
+
+impl Read for Search {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        let page = Page::read(fields);
+        let prefix = fields.optional("q");
+        Ok(Self { page: page?, prefix: prefix? })
+    }
+}
+
+impl Prefix {
+    /// The pattern for `LIKE … ESCAPE '!'` of what begins so, `%` and `_` being themselves.
+    fn pattern(&self) -> String {
+        pattern(&self.0)
+    }
+
+    /// The same for the key of what begins so.
+    fn key_pattern(&self) -> String {
+        let mut key = key(&self.0);
+        // Between two words, and no part of a key that stands alone.
+        if !key.is_empty() && self.0.ends_with(char::is_whitespace) {
+            key.push(' ');
+        }
+        pattern(&key)
+    }
+}
+
+fn pattern(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        if matches!(c, '!' | '%' | '_') {
+            pattern.push('!');
+        }
+        pattern.push(c);
+    }
+    pattern + "%"
+}
+
+/// A page of the users of the asker's organization, by userId. A username and a name begin with the
+/// prefix without regard to case, a userId byte for byte.
+///
+/// # Errors
+/// The database's.
+pub async fn list(db: &Db, asker: &User, search: &Search) -> Result<Paged<Profile>> {
+    let pattern = search.prefix.as_ref().map(Prefix::pattern);
+    let matching = match &pattern {
+        Some(_) => {
+            "AND (u.user_id LIKE :pattern ESCAPE '!' OR u.username_key LIKE :key_pattern ESCAPE '!'
+                  OR LOWER(u.name) LIKE LOWER(:pattern COLLATE utf8mb4_bin) ESCAPE '!')"
+        }
+        None => "",
+    };
+    let from = format!("FROM users u WHERE u.organization_id = :organization_id {matching}");
+    let params = params! {
+        "asker" => &asker.user_id,
+        "organization_id" => asker.organization_id,
+        "key_pattern" => search.prefix.as_ref().map(Prefix::key_pattern),
+        pattern,
+    };
+    // Who is online and whose friend is looked up for the users of one page.
+    let columns = format!(", {COLUMNS}");
+    let more = More { columns: &columns, joins: "LEFT JOIN users u ON u.user_id = listed.listed_id" };
+    let (id, order) = ("u.user_id AS listed_id", &["listed_id"]);
+    Paged::read_with::<Profile>(db, id, &from, order, more, params, search.page).await
+}
+
+/// A request to change the own profile; what is absent stays.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct ProfileUpdate {
+    pub name: Option<Name>,
+    pub device_id: Option<DeviceId>,
+    pub username: Option<Username>,
+    pub phone: Option<Phone>,
+    pub email: Option<Email>,
+    pub password: Option<PasswordChange>,
+}
+
+/// A new password, from somebody who knows the present one.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct PasswordChange {
+    pub password: NewPassword,
+    pub current_password: Password,
+}
+
+impl ProfileUpdate {
+    /// Whether it asks for something that nobody else may have.
+    fn names_an_identifier(&self) -> bool {
+        self.username.is_some() || self.email.is_some() || self.phone.is_some()
+    }
+}
+
+impl Read for ProfileUpdate {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        let name = fields.optional("name");
+        let device_id = fields.optional("deviceId");
+        let username = fields.optional("username");
+        let phone = fields.optional("phone");
+        let email = fields.optional("email");
+        let password = fields.optional("password");
+        let current_password = fields.optional("currentPassword");
+        if !matches!(password, Ok(None)) && matches!(current_password, Ok(None)) {
+            fields.wrong("currentPassword", "is required with `password`");
+        }
+        let password = password?.zip(current_password?);
+        Ok(Self {
+            name: name?,
+            device_id: device_id?,
+            username: username?,
+            phone: phone?,
+            email: email?,
+            password: password
+                .map(|(password, current_password)| PasswordChange { password, current_password }),
+        })
+    }
+}
+
+/// The hashes of a change of password that was allowed.
+#[derive(Debug)]
+struct Rehashed {
+    /// The present one, as it was when the present password was found right.
+    verified: String,
+    new: String,
+}
+
+/// Changes the user's own profile, for a client at `address`. A new password ends every other session
+/// of the user; the sockets of these sessions are returned, to be closed.
+///
+/// # Errors
+/// [`Error::UserExists`] when an identifier is taken; [`Error::InvalidCredentials`] for a wrong present
+/// password; [`Error::RateLimited`] after `PASSWORD_LIMIT` of these, counted together with logins, and after
+/// `REGISTER_LIMIT` changes of an identifier, counted together with registrations.
+pub async fn update(
+    app: &App,
+    user: &User,
+    address: &str,
+    change: &ProfileUpdate,
+) -> Result<(OwnProfile, Vec<ConnectionId>)> {
+    if change.names_an_identifier() {
+        // Whether somebody has it already is what a registration would tell, too.
+        rate_limit::count(&app.db, &app.config.limits, Limited::Registration(address)).await?;
+    }
+    let rehashed = match &change.password {
+        Some(password) => Some(rehash(app, user, address, password.clone()).await?),
+        None => None,
+    };
+    app.db.transaction((user, change, rehashed.as_ref()), apply).await
+}
+
+/// Checks the present password and hashes the new one.
+async fn rehash(app: &App, user: &User, address: &str, change: PasswordChange) -> Result<Rehashed> {
+    let counted = Identifier::UserId(user.user_id.to_string()).counted();
+    let limited = Limited::Login(&counted, address);
+    rate_limit::count(&app.db, &app.config.limits, limited).await?;
+    let verified: Option<String> =
+        app.db.first("SELECT password_hash FROM users WHERE user_id = ?", (&user.user_id,)).await?;
+    let verified = verified.ok_or(Error::Unauthenticated)?;
+    if !app.passwords.verify(change.current_password, Some(verified.clone())).await? {
+        return Err(Error::InvalidCredentials);
+    }
+    rate_limit::give_back(&app.db, &app.config.limits, limited).await?;
+    Ok(Rehashed { verified, new: app.passwords.hash(change.password).await? })
+}
+
+async fn apply(
+    transaction: &mut Transaction<'static>,
+    (user, change, rehashed): (&User, &ProfileUpdate, Option<&Rehashed>),
+) -> Result<(OwnProfile, Vec<ConnectionId>)> {
+    let mut sockets = Vec::new();
+    if let Some(rehashed) = rehashed {
+        let hash: Option<String> = transaction
+            .exec_first("SELECT password_hash FROM users WHERE user_id = ? FOR UPDATE", (&user.user_id,))
+            .await?;
+        // Another change may have come first while this one's passwords were being hashed.
+        if hash.as_ref() != Some(&rehashed.verified) {
+            return Err(Error::InvalidCredentials);
+        }
+        sessions::still_live(transaction, &user.session_id).await?;
+        sockets = sessions::revoke(transaction, Which::OthersThan(user)).await?;
+    }
+    let updated = transaction
+        .exec_drop(
+            "UPDATE users SET name = COALESCE(:name, name), device_id = COALESCE(:device_id, device_id),
+                    username = COALESCE(:username, username), username_key = COALESCE(:username_key, username_key),
+                    email = COALESCE(:email, email), email_key = COALESCE(:email_key, email_key),
+                    phone = COALESCE(:phone, phone), password_hash = COALESCE(:password_hash, password_hash)
+             WHERE user_id = :user_id",
+            params! {
+                "name" => change.name.as_ref(),
+                "device_id" => change.device_id.as_ref(),
+                "username" => change.username.as_ref(),
+                "username_key" => change.username.as_ref().map(|name| key(name.as_str())),
+                "email" => change.email.as_ref(),
+                "email_key" => change.email.as_ref().map(|email| key(email.as_str())),
+                "phone" => change.phone.as_ref(),
+                "password_hash" => rehashed.map(|rehashed| &rehashed.new),
+                "user_id" => &user.user_id,
+            },
+        )
+        .await;
+    updated.map_err(taken)?;
+    Ok((own(transaction, &user.user_id, user.organization_id).await?, sockets))
+}
+
+/// The profiles of a user's friends, by userId.
+///
+/// # Errors
+/// The database's.
+pub async fn friends(db: &Db, user: &User) -> Result<Vec<Profile>> {
+    db.rows(
+        &format!(
+            "SELECT {COLUMNS} FROM ({FRIENDS}) f JOIN users u ON u.user_id = f.friend_id
+             ORDER BY u.user_id"
+        ),
+        params! { "user_id" => &user.user_id, "asker" => &user.user_id },
+    )
+    .await
+}

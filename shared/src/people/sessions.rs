@@ -1,0 +1,364 @@
+//! Sessions: one for each device that signed in (contract section 3, "Sessions").
+
+use crate::base::tokens::LIFETIME;
+use crate::base::tokens::random_token;
+use crate::sockets::connections::NO_MORE;
+use chrono::NaiveDateTime;
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Transaction, params};
+use serde::Serialize;
+
+use crate::app::App;
+use crate::base::db::Db;
+use crate::base::fields::{Fields, Flag, Missing, Read};
+use crate::base::ids::{ConnectionId, UserId};
+use crate::base::text::{line, text_type};
+use crate::base::time;
+use crate::base::user::{Role, User};
+use crate::error::Thing;
+use crate::people::users::DeviceId;
+use crate::{Error, Result};
+
+/// A session and its refresh tokens end after this many days without a refresh.
+const DAYS: u32 = 7;
+/// How long after an exchange the same refresh token may be answered again (contract section 3).
+const GRACE_SECONDS: u32 = 30;
+
+/// What a client gets when it signs in.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tokens {
+    /// A JWT; see [`super::access_token`].
+    pub access_token: String,
+    /// Opaque, 256 random bits; good for one refresh.
+    pub refresh_token: String,
+    /// Seconds until the access token expires.
+    pub expires_in: u64,
+}
+
+/// Opens a session for a user, inside the transaction that decided to.
+///
+/// # Errors
+/// The database's.
+pub async fn open(
+    transaction: &mut Transaction<'static>,
+    app: &App,
+    user_id: &UserId,
+    (organization_id, role): (u64, Role),
+    device_id: Option<&DeviceId>,
+) -> Result<Tokens> {
+    let session_id = random_token::<16>();
+    let refresh_token = random_token::<32>();
+    let now = time::now();
+    transaction
+        .exec_drop(
+            format!(
+                "INSERT INTO sessions (session_id, user_id, device_id, created_at, expires_at)
+                 VALUES (:session_id, :user_id, :device_id, :now, UTC_TIMESTAMP(3) + INTERVAL {DAYS} DAY)"
+            ),
+            params! { "session_id" => &session_id, user_id, device_id, now },
+        )
+        .await?;
+    transaction
+        .exec_drop(
+            "INSERT INTO refresh_tokens (token_hash, session_id, created_at) VALUES (?, ?, ?)",
+            (app.refresh_tokens.hash(&refresh_token), &session_id, now),
+        )
+        .await?;
+    Ok(Tokens {
+        access_token: app.access_tokens.issue(user_id, organization_id, role, &session_id)?,
+        refresh_token,
+        expires_in: LIFETIME,
+    })
+}
+
+/// The user of a session; a `WHERE` follows, and more joins may.
+pub(crate) const SIGNED_IN: &str =
+    "SELECT s.session_id, u.user_id, u.organization_id, u.name, u.role, u.prime
+     FROM sessions s JOIN users u ON u.user_id = s.user_id";
+
+#[derive(FromRow)]
+pub(crate) struct SignedIn {
+    session_id: String,
+    user_id: String,
+    organization_id: u64,
+    name: String,
+    role: Role,
+    prime: bool,
+}
+
+impl SignedIn {
+    pub(crate) fn user(self) -> User {
+        User {
+            user_id: UserId::stored(self.user_id),
+            organization_id: self.organization_id,
+            name: self.name,
+            role: self.role,
+            prime: self.prime,
+            session_id: self.session_id,
+        }
+    }
+}
+
+/// The user whose access token this is, as the database knows them now.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] when the token is bad or its session has ended.
+pub async fn authenticate(app: &App, access_token: &str) -> Result<User> {
+    let claims = app.access_tokens.verify(access_token)?;
+    let row: Option<SignedIn> = app
+        .db
+        .first(
+            &format!(
+                "{SIGNED_IN} WHERE s.session_id = ? AND s.user_id = ?
+                 AND s.revoked_at IS NULL AND s.expires_at > UTC_TIMESTAMP(3)"
+            ),
+            (&claims.sid, &claims.sub),
+        )
+        .await?;
+    row.map(SignedIn::user).ok_or(Error::Unauthenticated)
+}
+
+/// A request for fresh tokens. No `Debug`, as for all that holds a secret.
+pub struct Refresh {
+    /// The refresh token, as it was given.
+    pub refresh_token: String,
+}
+
+impl Read for Refresh {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        Ok(Self { refresh_token: fields.required::<GivenToken>("refreshToken")?.to_string() })
+    }
+}
+
+text_type!(
+    /// Whatever was sent as a refresh token; a wrong one finds nothing.
+    GivenToken, |token| line(token, 1..=1024)
+);
+
+/// Exchanges a refresh token for its successor and a fresh access token.
+///
+/// The successor is derived from the old token, so that the answer can be given again: within
+/// [`GRACE_SECONDS`] of the exchange, while the successor is unused, the old token gets that same
+/// successor (two tabs at once, a lost answer). Any other second use means that somebody else has
+/// the token: the session ends, whoever has its newest token (RFC 9700 section 4.14.2).
+///
+/// # Errors
+/// [`Error::Unauthenticated`] for a token that is unknown or of an ended session.
+pub async fn refresh(app: &App, request: &Refresh) -> Result<Rotation> {
+    app.db.transaction((app, request.refresh_token.as_str()), rotate).await
+}
+
+/// What became of a refresh token.
+pub enum Rotation {
+    /// It was exchanged for these.
+    Refreshed(Tokens),
+    /// It had been used before, so its session was revoked. These were the session's sockets.
+    Reused(Vec<ConnectionId>),
+}
+
+#[derive(FromRow)]
+struct TokenRow {
+    session_id: String,
+    user_id: String,
+    is_rotated: bool,
+    is_recent: bool,
+}
+
+async fn rotate(transaction: &mut Transaction<'static>, (app, token): (&App, &str)) -> Result<Rotation> {
+    let hash = app.refresh_tokens.hash(token);
+    // The session's row is locked too, so that all exchanges and the end of one session queue up.
+    let row: Option<TokenRow> = transaction
+        .exec_first(
+            format!(
+                "SELECT s.session_id, s.user_id, t.rotated_at IS NOT NULL AS is_rotated,
+                        COALESCE(t.rotated_at > UTC_TIMESTAMP(3) - INTERVAL {GRACE_SECONDS} SECOND, FALSE) AS is_recent
+                 FROM refresh_tokens t JOIN sessions s ON s.session_id = t.session_id
+                 WHERE t.token_hash = ? AND s.revoked_at IS NULL AND s.expires_at > UTC_TIMESTAMP(3) FOR UPDATE"
+            ),
+            (&hash,),
+        )
+        .await?;
+    let row = row.ok_or(Error::Unauthenticated)?;
+    // Not in the statement above: users are locked before sessions, never after.
+    let place: Option<(u64, Role)> = transaction
+        .exec_first("SELECT organization_id, role FROM users WHERE user_id = ?", (&row.user_id,))
+        .await?;
+    let (organization_id, role) = place.ok_or(Error::Unauthenticated)?;
+    let successor = app.refresh_tokens.successor(token);
+    let successor_hash = app.refresh_tokens.hash(&successor);
+    if row.is_rotated {
+        let unused: Option<bool> = transaction
+            .exec_first(
+                "SELECT rotated_at IS NULL FROM refresh_tokens WHERE token_hash = ? FOR UPDATE",
+                (&successor_hash,),
+            )
+            .await?;
+        if !row.is_recent || unused != Some(true) {
+            return Ok(Rotation::Reused(revoke(transaction, Which::Session(&row.session_id)).await?));
+        }
+    } else {
+        let now = time::now();
+        transaction
+            .exec_drop(
+                "INSERT INTO refresh_tokens (token_hash, session_id, created_at) VALUES (?, ?, ?)",
+                (&successor_hash, &row.session_id, now),
+            )
+            .await?;
+        transaction
+            .exec_drop(
+                "UPDATE refresh_tokens SET rotated_at = UTC_TIMESTAMP(3) WHERE token_hash = ?",
+                (&hash,),
+            )
+            .await?;
+        transaction
+            .exec_drop(
+                format!("UPDATE sessions SET expires_at = UTC_TIMESTAMP(3) + INTERVAL {DAYS} DAY WHERE session_id = ?"),
+                (&row.session_id,),
+            )
+            .await?;
+    }
+    let user_id = UserId::stored(row.user_id);
+    Ok(Rotation::Refreshed(Tokens {
+        access_token: app.access_tokens.issue(&user_id, organization_id, role, &row.session_id)?,
+        refresh_token: successor,
+        expires_in: LIFETIME,
+    }))
+}
+
+/// A request to sign out.
+#[derive(Debug)]
+pub struct Logout {
+    /// All of the user's sessions, not only the one that asks.
+    pub everywhere: bool,
+}
+
+impl Read for Logout {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        Ok(Self { everywhere: fields.optional("everywhere")?.is_some_and(|Flag(everywhere)| everywhere) })
+    }
+}
+
+/// Ends the user's session, or all of them. Returns the sockets to close.
+///
+/// # Errors
+/// The database's.
+pub async fn log_out(db: &Db, user: &User, logout: &Logout) -> Result<Vec<ConnectionId>> {
+    let which = match logout.everywhere {
+        true => Which::Of(&user.user_id),
+        false => Which::Session(&user.session_id),
+    };
+    db.transaction(which, revoke).await
+}
+
+/// A device signed in, as its user sees it.
+#[derive(Debug, Serialize, FromRow)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct Session {
+    pub session_id: String,
+    pub device_id: Option<String>,
+    #[serde(serialize_with = "time::serialize")]
+    pub created_at: NaiveDateTime,
+    /// When it ends, unless it is refreshed before.
+    #[serde(serialize_with = "time::serialize")]
+    pub expires_at: NaiveDateTime,
+    /// Whether it is the one that asks.
+    pub current: bool,
+}
+
+/// The user's live sessions, newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn list(db: &Db, user: &User) -> Result<Vec<Session>> {
+    db.rows(
+        "SELECT session_id, device_id, created_at, expires_at, session_id = ? AS current FROM sessions
+         WHERE user_id = ? AND revoked_at IS NULL AND expires_at > UTC_TIMESTAMP(3)
+         ORDER BY created_at DESC, session_id",
+        (&user.session_id, &user.user_id),
+    )
+    .await
+}
+
+text_type!(
+    /// A session's id as a client gives it; a wrong one finds nothing.
+    SessionId, |id| line(id, 1..=64)
+);
+
+/// Ends one of the user's sessions. Returns the sockets to close.
+///
+/// # Errors
+/// [`Error::NotFound`] when it is unknown, has ended, or is somebody else's.
+pub async fn end_one(db: &Db, user: &User, session_id: &SessionId) -> Result<Vec<ConnectionId>> {
+    db.transaction((user, session_id), revoke_one).await
+}
+
+async fn revoke_one(
+    transaction: &mut Transaction<'static>,
+    (user, session_id): (&User, &SessionId),
+) -> Result<Vec<ConnectionId>> {
+    let live: Option<u8> = transaction
+        .exec_first(
+            "SELECT 1 FROM sessions WHERE session_id = ? AND user_id = ?
+             AND revoked_at IS NULL AND expires_at > UTC_TIMESTAMP(3) FOR UPDATE",
+            (session_id, &user.user_id),
+        )
+        .await?;
+    live.ok_or(Error::NotFound(Thing::Session))?;
+    revoke(transaction, Which::Session(session_id.as_str())).await
+}
+
+/// Holds, until the transaction ends, that a session has not been revoked.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] when it has.
+pub(crate) async fn still_live(transaction: &mut Transaction<'static>, session_id: &str) -> Result<()> {
+    let live: Option<u8> = transaction
+        .exec_first(
+            "SELECT 1 FROM sessions WHERE session_id = ? AND revoked_at IS NULL FOR UPDATE",
+            (session_id,),
+        )
+        .await?;
+    live.map(drop).ok_or(Error::Unauthenticated)
+}
+
+/// Which sessions end.
+#[derive(Clone, Copy)]
+pub(crate) enum Which<'a> {
+    Session(&'a str),
+    /// All of a user's.
+    Of(&'a UserId),
+    /// All of a user's but the one that asks.
+    OthersThan(&'a User),
+}
+
+/// Marks sessions as revoked and lets their sockets expire in one transaction: what is committed
+/// afterwards reaches none of them, and none of them may do anything. Answers the sockets.
+pub(crate) async fn revoke(
+    transaction: &mut Transaction<'static>,
+    which: Which<'_>,
+) -> Result<Vec<ConnectionId>> {
+    let (those, params) = match which {
+        Which::Session(session_id) => ("session_id = :session_id", params! { session_id }),
+        Which::Of(user_id) => ("user_id = :user_id", params! { user_id }),
+        Which::OthersThan(user) => (
+            "user_id = :user_id AND session_id <> :session_id",
+            params! { "user_id" => &user.user_id, "session_id" => &user.session_id },
+        ),
+    };
+    transaction
+        .exec_drop(
+            format!("UPDATE sessions SET revoked_at = UTC_TIMESTAMP(3) WHERE {those} AND revoked_at IS NULL"),
+            params.clone(),
+        )
+        .await?;
+    let open = format!("{those} AND expires_at > UTC_TIMESTAMP(3)");
+    let sockets: Vec<String> = transaction
+        .exec(format!("SELECT connection_id FROM connections WHERE {open} FOR UPDATE"), params.clone())
+        .await?;
+    transaction
+        .exec_drop(format!("UPDATE connections SET expires_at = {NO_MORE} WHERE {open}"), params)
+        .await?;
+    Ok(sockets.into_iter().map(ConnectionId::new).collect())
+}

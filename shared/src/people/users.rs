@@ -1,0 +1,215 @@
+//! Users: who they are (contract section 1). What is seen of them is in [`crate::profiles`], and how they
+//! register and sign in in [`crate::auth`].
+
+use std::collections::BTreeSet;
+
+use mysql_async::Transaction;
+use mysql_async::prelude::Queryable;
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
+
+use crate::base::db::{Db, duplicate_key};
+use crate::base::ids::UserId;
+use crate::base::text::{key, line, name, text_type};
+use crate::base::user::User;
+use crate::error::Thing;
+use crate::{Error, Result};
+
+/// Users whom a request names: each once, in the order in which they came. At most 1000 can be given.
+#[derive(Debug, Default)]
+pub struct UserIds(pub Vec<UserId>);
+
+impl UserIds {
+    const MOST: usize = 1000;
+}
+
+impl<'de> Deserialize<'de> for UserIds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wrong = |what: String| Err(de::Error::custom(what));
+        let all = match Value::deserialize(deserializer)? {
+            Value::Array(all) if all.len() <= Self::MOST => all,
+            _ => return wrong(format!("must be a list of at most {} userIds", Self::MOST)),
+        };
+        let (mut user_ids, mut seen) = (Vec::with_capacity(all.len()), BTreeSet::new());
+        for (place, user_id) in all.into_iter().enumerate() {
+            match UserId::deserialize(user_id) {
+                Ok(user_id) if seen.insert(user_id.clone()) => user_ids.push(user_id),
+                Ok(_) => {}
+                Err(error) => return wrong(format!("must be userIds, and [{place}] {error}")),
+            }
+        }
+        Ok(Self(user_ids))
+    }
+}
+
+text_type!(
+    /// A username: 1 to 64 printable characters, inner spaces allowed, no `@`, not all digits, so
+    /// that it is taken neither for an e-mail address nor for an id.
+    Username, |text| {
+        let text = name(text, 1..=64)?;
+        let key = key(&text);
+        match () {
+            () if text.trim() != text => Err("must not begin or end with a space".to_owned()),
+            () if key.contains('@') => Err("must have no @".to_owned()),
+            () if key.chars().all(|c| c.is_ascii_digit()) => Err("must not be all digits".to_owned()),
+            () => Ok(text),
+        }
+    }
+);
+
+text_type!(
+    /// An e-mail address, as far as one can tell without sending to it.
+    Email, |email| {
+        let email = line(email, 3..=254)?;
+        let parts = email.split_once('@');
+        match parts {
+            Some((local, domain))
+                if !local.is_empty() && !domain.is_empty() && !domain.contains('@') && !email.contains(char::is_whitespace) =>
+            {
+                // Its key would not fit its column.
+                if key(&email).chars().count() > 700 {
+                    return Err("must be written in plainer characters".to_owned());
+                }
+                Ok(email)
+            }
+            _ => Err("must be an e-mail address".to_owned()),
+        }
+    }
+);
+
+text_type!(
+    /// A phone number in E.164: `+` and at most 15 digits; spaces and dashes are removed.
+    Phone, |phone| {
+        let phone: String = phone.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
+        let digits = phone.strip_prefix('+').unwrap_or_default();
+        if (2..=15).contains(&digits.len()) && !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit()) {
+            Ok(phone)
+        } else {
+            Err("must be a phone number in E.164, like +919876543210".to_owned())
+        }
+    }
+);
+
+text_type!(
+    /// A name to show: 1 to 100 characters.
+    Name, |text| name(text, 1..=100)
+);
+
+text_type!(
+    /// What a client calls its device: at most 128 characters.
+    DeviceId, id, |id| line(id, 0..=128)
+);
+
+/// By what a user signs in.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub enum Identifier {
+    /// Tried as userId, then email, username, phone.
+    Any(String),
+    UserId(String),
+    Username(String),
+    Email(String),
+    Phone(String),
+}
+
+impl Identifier {
+    /// What tries are counted under: one text for all the ways to write an identifier.
+    pub(crate) fn counted(&self) -> String {
+        let (Self::Any(text)
+        | Self::UserId(text)
+        | Self::Username(text)
+        | Self::Email(text)
+        | Self::Phone(text)) = self;
+        key(text).chars().filter(|c| !matches!(c, ' ' | '-')).collect()
+    }
+}
+
+/// The refusal of what is for admins.
+pub(crate) const ADMINS: Error = Error::RoleRequired("the organization's admins");
+
+/// Holds, until the transaction ends, that a user is an admin of the organization, whatever they were
+/// when the request began.
+///
+/// # Errors
+/// [`Error::RoleRequired`] when they are not.
+pub(crate) async fn still_admin(transaction: &mut Transaction<'static>, user: &User) -> Result<()> {
+    let found: Option<u8> = transaction
+        .exec_first(
+            "SELECT 1 FROM users WHERE user_id = ? AND role = 'admin' LOCK IN SHARE MODE",
+            (&user.user_id,),
+        )
+        .await?;
+    found.map(drop).ok_or(ADMINS)
+}
+
+/// Checks that all of these are users of the organization.
+///
+/// # Errors
+/// [`Error::NotFound`] for one that is unknown or of another organization.
+pub(crate) async fn all_of(db: &Db, organization_id: u64, user_ids: &[UserId]) -> Result<()> {
+    if user_ids.is_empty() {
+        return Ok(());
+    }
+    let places = vec!["?"; user_ids.len()].join(", ");
+    let mut params: Vec<mysql_async::Value> = user_ids.iter().map(Into::into).collect();
+    params.push(organization_id.into());
+    let sql = format!("SELECT COUNT(*) FROM users WHERE user_id IN ({places}) AND organization_id = ?");
+    let found: Option<u64> = db.first(&sql, params).await?;
+    if found == Some(user_ids.len() as u64) { Ok(()) } else { Err(Error::NotFound(Thing::User)) }
+}
+
+/// The error of a statement that writes a user's identifiers: which of them somebody else has.
+pub(crate) fn taken(error: mysql_async::Error) -> Error {
+    match duplicate_key(&error) {
+        Some("users_username") => Error::UserExists { field: "username" },
+        Some("users_email") => Error::UserExists { field: "email" },
+        Some("users_phone") => Error::UserExists { field: "phone" },
+        Some(_) => Error::UserExists { field: "userId" },
+        None => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed<T: TryFrom<String>>(text: &str) -> bool {
+        T::try_from(text.to_owned()).is_ok()
+    }
+
+    #[test]
+    fn user_ids_are_url_safe_and_never_me() {
+        for good in ["a", "1", "ann.b_c-d", &"x".repeat(64)] {
+            assert!(parsed::<UserId>(good), "{good}");
+        }
+        for bad in ["", "me", ".a", "-a", "a b", "ä", "a/b", &"x".repeat(65)] {
+            assert!(!parsed::<UserId>(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn usernames_are_neither_addresses_nor_numbers() {
+        for good in ["manoj singh", "Zoë", "7of9"] {
+            assert!(parsed::<Username>(good), "{good}");
+        }
+        for bad in ["", " a", "a ", "a@b", "123", "a\nb", &"x".repeat(65)] {
+            assert!(!parsed::<Username>(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn phones_are_stored_without_spaces_and_dashes() {
+        assert_eq!(Phone::try_from("+91 98765-43210".to_owned()).unwrap().as_str(), "+919876543210");
+        for bad in ["9876543210", "+0123", "+1", "+1234567890123456", "+12a", ""] {
+            assert!(!parsed::<Phone>(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_something_on_each_side_of_one_at() {
+        assert!(parsed::<Email>("manoj@examplue.com"));
+        for bad in ["a", "@b", "a@", "a@b@c", "a b@c", "a@b\n"] {
+            assert!(!parsed::<Email>(bad), "{bad}");
+        }
+    }
+}

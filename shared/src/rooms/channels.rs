@@ -1,0 +1,261 @@
+//! Channels: rooms that are open to their organization (contract sections 2 to 4). How one gets in and
+//! out is in [`crate::members`], as for every room.
+
+use crate::rooms::room::COLUMNS;
+use chrono::NaiveDateTime;
+use mysql_async::prelude::FromRow;
+use mysql_async::{Transaction, params};
+use serde::Serialize;
+
+use crate::app::App;
+use crate::base::db::Db;
+use crate::base::fields::{Fields, Missing, Read, WholeNumber};
+use crate::base::ids::{ConnectionId, RoomId, UserId};
+use crate::base::page::{Page, Paged};
+use crate::base::rate_limit::{self, Limited};
+use crate::base::time;
+use crate::base::user::{Role, User};
+use crate::error::{Standing, Thing};
+use crate::people::organizations;
+use crate::people::users::{self, UserIds};
+use crate::rooms::room::{self, NewRoom, Room, RoomKind, RoomName};
+use crate::sockets::connections;
+use crate::{Error, Result};
+
+/// How many members a channel holds.
+pub const CAPACITY: u32 = 1000;
+
+const MAKERS: Error = Error::RoleRequired("the organization's admins and moderators");
+
+/// A channel as the list of an organization's channels has it.
+#[derive(Debug, Serialize, FromRow)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct Listed {
+    pub id: u64,
+    pub name: String,
+    #[serde(serialize_with = "time::serialize")]
+    pub created_at: NaiveDateTime,
+    #[serde(serialize_with = "time::serialize")]
+    pub updated_at: NaiveDateTime,
+    #[serde(rename = "organization_id")]
+    pub organization_id: u64,
+}
+
+/// Counts one look at the list of channels. None when the limit is turned off.
+///
+/// # Errors
+/// [`Error::RateLimited`] after `CHAT_LIST_LIMIT`.
+pub async fn count_listing(app: &App, asker: &User) -> Result<Option<Standing>> {
+    rate_limit::count(&app.db, &app.config.limits, Limited::ChatList(&asker.user_id)).await
+}
+
+/// A page of the channels of the asker's organization, the newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn list(db: &Db, asker: &User, page: Page) -> Result<Paged<Listed>> {
+    Paged::read::<Listed>(
+        db,
+        "id, name, created_at, updated_at, organization_id",
+        // Named, since MySQL would rather read and sort them all where most rooms are of one organization.
+        "FROM rooms FORCE INDEX (rooms_newest) WHERE organization_id = :organization_id AND kind = 'channel'",
+        &["created_at DESC", "id DESC"],
+        params! { "organization_id" => asker.organization_id },
+        page,
+    )
+    .await
+}
+
+/// A request to make a channel.
+#[derive(Debug)]
+pub struct NewChannel {
+    /// What it is called.
+    pub name: RoomName,
+}
+
+impl Read for NewChannel {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        Ok(Self { name: fields.required("name")? })
+    }
+}
+
+/// Makes a channel, whose creator is its owner and first member. `by` is the socket that asks, if one
+/// does.
+///
+/// # Errors
+/// [`Error::RoleRequired`] unless the creator is an admin or a moderator of the organization.
+pub async fn create(db: &Db, creator: &User, by: Option<&ConnectionId>, name: &RoomName) -> Result<Room> {
+    db.transaction((creator, by, name), insert).await
+}
+
+async fn insert(
+    transaction: &mut Transaction<'static>,
+    (creator, by, name): (&User, Option<&ConnectionId>, &RoomName),
+) -> Result<Room> {
+    if !organizations::rank(transaction, creator).await?.0.makes_channels() {
+        return Err(MAKERS);
+    }
+    connections::still_open(transaction, by).await?;
+    let new = NewRoom {
+        kind: RoomKind::Channel,
+        name: name.as_str(),
+        password_hash: None,
+        capacity: CAPACITY,
+        creator,
+        others: &[],
+    };
+    room::insert(transaction, new).await
+}
+
+/// A channel to be announced, and to be made first when there is none.
+#[derive(Debug)]
+pub struct Announcement {
+    /// What a new channel is called.
+    pub room_name: RoomName,
+    /// Who is to hear of it, each once; nobody for the whole organization.
+    pub invited_users: Vec<UserId>,
+    /// A channel that is there; any other number is ignored, since ids are not for clients to choose.
+    pub room_id: Option<RoomId>,
+    /// The organization, which can only be one's own.
+    pub organization_id: Option<u64>,
+}
+
+impl Read for Announcement {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        let room_name = fields.required("roomName");
+        let invited_users = fields.optional("invitedUsers");
+        let room_id = fields.optional("roomId");
+        let organization_id = fields.optional("organizationId");
+        Ok(Self {
+            room_name: room_name?,
+            invited_users: invited_users?.map(|UserIds(user_ids)| user_ids).unwrap_or_default(),
+            room_id: room_id?,
+            organization_id: organization_id?.map(|WholeNumber(id)| id),
+        })
+    }
+}
+
+/// The channel of an announcement.
+#[derive(Debug)]
+pub struct Announced {
+    /// The channel.
+    pub room: Room,
+    /// Who is to hear of one that was there. Of a new one it is asked after its commit.
+    pub sockets: Option<Vec<ConnectionId>>,
+}
+
+/// Makes the channel of an announcement, unless it is there already. `by` is the socket that asks.
+///
+/// # Errors
+/// [`Error::NotFound`] for another organization or one of its users, [`Error::RoleRequired`] unless the
+/// user is an admin or a moderator, or the creator of a channel that is there, [`Error::Unauthenticated`] when
+/// the socket's session has ended meanwhile.
+pub async fn find_or_create(
+    db: &Db,
+    user: &User,
+    by: &ConnectionId,
+    announcement: &Announcement,
+) -> Result<Announced> {
+    let Announcement { room_name, invited_users, room_id, organization_id } = announcement;
+    if organization_id.is_some_and(|id| id != user.organization_id) {
+        return Err(Error::NotFound(Thing::Organization));
+    }
+    let there = match *room_id {
+        Some(room_id) => find(db, user, room_id).await?,
+        None => None,
+    };
+    // Asked again where it counts.
+    let is_creator = there.as_ref().is_some_and(|room| room.created_by == user.user_id.as_str());
+    if !is_creator && !user.role.makes_channels() {
+        return Err(MAKERS);
+    }
+    // Users stay in their organization for good, so this need not stand in the transaction.
+    users::all_of(db, user.organization_id, invited_users).await?;
+    match there {
+        Some(room) => {
+            let sockets = audience(db, by, RoomId(room.id), invited_users).await?;
+            Ok(Announced { room, sockets: Some(sockets) })
+        }
+        None => {
+            let room = create(db, user, Some(by), room_name).await?;
+            Ok(Announced { room, sockets: None })
+        }
+    }
+}
+
+async fn find(db: &Db, user: &User, room_id: RoomId) -> Result<Option<Room>> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM rooms WHERE id = ? AND organization_id = ? AND kind = 'channel'");
+    db.first(&sql, (room_id, user.organization_id)).await
+}
+
+/// The sockets of those who hear of a channel that is there: the invited, or with none the whole
+/// organization. It is the last that is asked before they are told, and it asks for the right to tell them too.
+async fn audience(
+    db: &Db,
+    by: &ConnectionId,
+    room_id: RoomId,
+    invited: &[UserId],
+) -> Result<Vec<ConnectionId>> {
+    let places = |count| vec!["?"; count].join(", ");
+    let may = format!("(u.role IN ({}) OR r.created_by = u.user_id)", places(Role::CHANNEL_MAKERS.len()));
+    let hears = match invited {
+        [] => String::new(),
+        invited => format!("AND i.user_id IN ({})", places(invited.len())),
+    };
+    let sql = format!(
+        "SELECT {may} AS may, o.connection_id
+         FROM connections c STRAIGHT_JOIN users u ON u.user_id = c.user_id
+         LEFT JOIN rooms r ON r.id = ? AND r.organization_id = u.organization_id
+         LEFT JOIN (users i JOIN connections o ON o.user_id = i.user_id AND o.expires_at > UTC_TIMESTAMP(3))
+           ON i.organization_id = r.organization_id {hears} AND {may}
+         WHERE c.connection_id = ? AND c.expires_at > UTC_TIMESTAMP(3)"
+    );
+    let makers = || Role::CHANNEL_MAKERS.map(Into::into);
+    let mut params: Vec<mysql_async::Value> = makers().to_vec();
+    params.push(room_id.into());
+    params.extend(invited.iter().map(mysql_async::Value::from));
+    params.extend(makers());
+    params.push(by.into());
+    let rows: Vec<(Option<bool>, Option<String>)> = db.rows(&sql, params).await?;
+    match rows.first() {
+        None => Err(Error::Unauthenticated),
+        Some((None, _)) => Err(Error::NotFound(Thing::Room)),
+        Some((Some(false), _)) => Err(MAKERS),
+        Some((Some(true), _)) => {
+            Ok(rows.into_iter().filter_map(|(_, id)| id.map(ConnectionId::new)).collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn parse(announcement: Value) -> Result<Announcement> {
+        Fields::parse(announcement)
+    }
+
+    #[test]
+    fn the_invited_are_numbers_or_strings_and_named_once() {
+        let announcement =
+            parse(json!({"roomName": "Project Updates", "invitedUsers": [2, "3", "2"], "roomId": "2"}))
+                .unwrap();
+        let names: Vec<_> = announcement.invited_users.iter().map(UserId::as_str).collect();
+        assert_eq!((names, announcement.room_id), (vec!["2", "3"], Some(RoomId(2))));
+    }
+
+    #[test]
+    fn who_is_no_user_cannot_be_invited() {
+        for invited in [json!("bob"), json!([null]), json!(["a b"]), json!([[]]), json!(vec![1; 1001])] {
+            let Err(Error::InvalidRequest(wrong)) = parse(json!({"roomName": "x", "invitedUsers": invited}))
+            else {
+                panic!("must be refused: {invited}");
+            };
+            assert_eq!(wrong[0].field, "invitedUsers");
+        }
+    }
+}

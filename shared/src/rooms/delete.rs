@@ -1,0 +1,109 @@
+//! Deleting rooms, and erasing what was in them (contract section 2).
+
+use crate::base::db::Db;
+use crate::base::ids::{RoomId, UserId};
+use crate::base::user::User;
+use crate::error::Thing;
+use crate::people::users;
+use crate::rooms::room::lock;
+use crate::rooms::room::{self, RoomKind, RoomRole};
+use crate::{Error, Result};
+use mysql_async::Transaction;
+use mysql_async::prelude::Queryable;
+
+/// Deletes a prime room or a group, for its owner. Answers who was in it; what is in it is for [`erase`].
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::NotAMember`], [`Error::DirectChat`], and [`Error::RoomRoleRequired`] for other
+/// members, and for everybody in a channel.
+pub async fn delete(db: &Db, user: &User, room_id: RoomId) -> Result<Vec<UserId>> {
+    db.transaction((user, room_id), delete_own).await
+}
+
+async fn delete_own(
+    transaction: &mut Transaction<'static>,
+    (user, room_id): (&User, RoomId),
+) -> Result<Vec<UserId>> {
+    let room = lock(transaction, user.organization_id, room_id).await?;
+    let role: Option<RoomRole> = transaction
+        .exec_first(
+            "SELECT role FROM room_members WHERE room_id = ? AND user_id = ? LOCK IN SHARE MODE",
+            (room_id, &user.user_id),
+        )
+        .await?;
+    match (room.kind, role) {
+        (_, None) => Err(Error::NotAMember),
+        (RoomKind::Channel, Some(_)) => Err(Error::RoomRoleRequired(
+            "organization: its admins delete channels, with DELETE /api/chat/{roomId}",
+        )),
+        (RoomKind::Direct, Some(_)) => Err(Error::DirectChat),
+        (RoomKind::Prime | RoomKind::Group, Some(RoomRole::Owner)) => close(transaction, room_id).await,
+        (RoomKind::Prime | RoomKind::Group, Some(_)) => Err(Error::RoomRoleRequired("owner")),
+    }
+}
+
+/// Deletes a channel. Answers its members; what is in it is for [`erase`].
+///
+/// # Errors
+/// [`Error::NotFound`] when the organization has no such channel, [`Error::RoleRequired`] unless the
+/// user is an admin.
+pub async fn delete_channel(db: &Db, admin: &User, room_id: RoomId) -> Result<Vec<UserId>> {
+    db.transaction((admin, room_id), close_channel).await
+}
+
+async fn close_channel(
+    transaction: &mut Transaction<'static>,
+    (admin, room_id): (&User, RoomId),
+) -> Result<Vec<UserId>> {
+    let room = room::lock(transaction, admin.organization_id, room_id).await?;
+    if room.kind != RoomKind::Channel {
+        return Err(Error::NotFound(Thing::Room));
+    }
+    users::still_admin(transaction, admin).await?;
+    close(transaction, room_id).await
+}
+
+/// Takes a room that the caller has locked from its organization, and its members from it: nobody finds
+/// it any more. What was paid for it stays paid. Answers who was in it.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn close(transaction: &mut Transaction<'static>, room_id: RoomId) -> Result<Vec<UserId>> {
+    let members: Vec<String> =
+        transaction.exec("SELECT user_id FROM room_members WHERE room_id = ?", (room_id,)).await?;
+    transaction.exec_drop("DELETE FROM room_members WHERE room_id = ?", (room_id,)).await?;
+    transaction
+        .exec_drop("UPDATE rooms SET organization_id = NULL, member_count = 0 WHERE id = ?", (room_id,))
+        .await?;
+    Ok(members.into_iter().map(UserId::stored).collect())
+}
+
+/// How many messages one statement erases: few enough to hold no lock for long.
+const ERASED_AT_ONCE: usize = 2000;
+/// How many such statements the request makes that has deleted the room.
+const ERASURES: usize = 10;
+
+/// Erases what is in a room that was just deleted, as far as that is soon done: the sweep does the rest,
+/// and all of it when this fails, since the room is gone either way.
+pub async fn erase(db: &Db, room_id: RoomId) {
+    if let Err(error) = erase_some(db, room_id, ERASURES).await {
+        error.log("");
+    }
+}
+
+/// Erases a deleted room, its messages first, by so many statements at most; answers whether that was
+/// enough. One statement for all of them could take longer than a function may.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn erase_some(db: &Db, room_id: RoomId, statements: usize) -> Result<bool> {
+    let messages = format!("DELETE FROM messages WHERE room_id = ? ORDER BY seq LIMIT {ERASED_AT_ONCE}");
+    for _ in 0..statements {
+        if db.execute(&messages, (room_id,)).await?.affected_rows < ERASED_AT_ONCE as u64 {
+            // Its invitations go with it, by their foreign key.
+            db.execute("DELETE FROM rooms WHERE id = ? AND organization_id IS NULL", (room_id,)).await?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,313 @@
+//! Invitations: a prime room's creator lets one prime user in without the password (contract section 2).
+
+use crate::base::tokens::random_token;
+use std::fmt;
+
+use aws_lc_rs::digest;
+use chrono::{NaiveDateTime, TimeDelta};
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Row, Transaction, Value, params};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::app::App;
+use crate::base::db::{Db, stored_enum};
+use crate::base::fields::{self, Fields, Missing, Read, WholeNumber};
+use crate::base::ids::{RoomId, UserId};
+use crate::base::password::Password;
+use crate::base::time;
+use crate::base::user::User;
+use crate::error::Thing;
+use crate::rooms::prime;
+use crate::rooms::room::{self, Room};
+use crate::{Error, Result};
+
+/// How long an invitation is good for.
+const LIFETIME: TimeDelta = TimeDelta::hours(24);
+/// The most invitations of one list.
+const MOST: u32 = 500;
+
+/// An invitation's id, which is no secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct InvitationId(pub u64);
+
+impl<'de> Deserialize<'de> for InvitationId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        WholeNumber::deserialize(deserializer).map(|WholeNumber(id)| Self(id))
+    }
+}
+
+impl From<InvitationId> for Value {
+    fn from(id: InvitationId) -> Self {
+        id.0.into()
+    }
+}
+
+/// What opens the room: 256 random bits, or anything that somebody may have sent instead.
+#[derive(Clone)]
+pub struct InviteToken(String);
+
+impl<'de> Deserialize<'de> for InviteToken {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        fields::string(deserializer).map(Self)
+    }
+}
+
+impl fmt::Debug for InviteToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InviteToken(…)")
+    }
+}
+
+impl InviteToken {
+    /// What is stored of it.
+    pub(crate) fn hash(&self) -> Vec<u8> {
+        digest::digest(&digest::SHA256, self.0.as_bytes()).as_ref().to_vec()
+    }
+}
+
+/// A request to invite somebody.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct NewInvitation {
+    pub room_id: RoomId,
+    pub password: Password,
+    pub user_id: UserId,
+}
+
+impl Read for NewInvitation {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        let room_id = fields.required("roomId");
+        let password = fields.required("password");
+        let user_id = fields.required("userId");
+        Ok(Self { room_id: room_id?, password: password?, user_id: user_id? })
+    }
+}
+
+/// An invitation just made: the one time that its token is shown, and so without `Debug`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Invited {
+    /// By this the inviter revokes it.
+    pub invitation_id: InvitationId,
+    /// By this the invitee joins.
+    pub invite_token: String,
+    /// 24 hours from now.
+    #[serde(serialize_with = "time::serialize")]
+    pub expires_at: NaiveDateTime,
+    /// The room, for the invitee.
+    #[serde(skip)]
+    pub room: Room,
+    /// The invitee.
+    #[serde(skip)]
+    pub invitee: UserId,
+}
+
+/// Invites a prime user of the organization into a prime room.
+///
+/// The password is checked outside any lock; then one statement makes the invitation, if all that was
+/// true before it still is.
+///
+/// # Errors
+/// [`Error::NotFound`] for the room or the user, [`Error::NotRoomCreator`], [`Error::NotAMember`] for a
+/// creator who has left, [`Error::InviteeNotPrime`], a 400 for somebody who is in the room,
+/// [`Error::WrongRoomPassword`] and, after `PASSWORD_LIMIT` of these, [`Error::RateLimited`].
+pub async fn create(app: &App, inviter: &User, new: NewInvitation) -> Result<Invited> {
+    let Allowed { room, password_hash } = allowed(&app.db, inviter, new.room_id, &new.user_id).await?;
+    prime::check_password(app, inviter, new.room_id, new.password, password_hash).await?;
+
+    let invite_token = random_token::<32>();
+    let now = time::now();
+    let expires_at = now + LIFETIME;
+    // The room first, as everywhere. The statement may be sent twice: the token is only inserted once.
+    let done = app
+        .db
+        .execute(
+            "INSERT INTO invitations (room_id, inviter_id, invitee_id, token_hash, created_at, expires_at)
+             SELECT r.id, m.user_id, u.user_id, :token_hash, :now, :expires_at
+             FROM rooms r
+             STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = r.created_by
+             STRAIGHT_JOIN users u ON u.organization_id = r.organization_id
+             LEFT JOIN room_members i ON i.room_id = r.id AND i.user_id = u.user_id
+             WHERE r.id = :room_id AND r.kind = 'prime' AND r.created_by = :inviter
+               AND u.user_id = :invitee AND u.prime AND i.user_id IS NULL
+             LOCK IN SHARE MODE
+             ON DUPLICATE KEY UPDATE invitation_id = LAST_INSERT_ID(invitations.invitation_id)",
+            params! {
+                "token_hash" => InviteToken(invite_token.clone()).hash(),
+                now,
+                expires_at,
+                "room_id" => new.room_id,
+                "inviter" => &inviter.user_id,
+                "invitee" => &new.user_id,
+            },
+        )
+        .await?;
+    match done.last_insert_id {
+        Some(id) => {
+            let invitation_id = InvitationId(id);
+            Ok(Invited { invitation_id, invite_token, expires_at, room, invitee: new.user_id })
+        }
+        // Something changed while the password was being checked.
+        None => match allowed(&app.db, inviter, new.room_id, &new.user_id).await {
+            Err(refusal) => Err(refusal),
+            Ok(_) => Err(Error::internal("an invitation was refused for no reason that lasted")),
+        },
+    }
+}
+
+struct Allowed {
+    room: Room,
+    password_hash: Option<String>,
+}
+
+/// The room of an invitation that may be made, but for its password.
+async fn allowed(db: &Db, inviter: &User, room_id: RoomId, invitee: &UserId) -> Result<Allowed> {
+    let row: Option<Row> = db
+        .first(
+            &format!(
+                "SELECT r.*, m.user_id IS NOT NULL AS inviter_is_member, u.prime AS invitee_is_prime,
+                        i.user_id IS NOT NULL AS invitee_is_member
+                 FROM (SELECT {}, password_hash FROM rooms WHERE id = :room_id) r
+                 LEFT JOIN room_members m ON m.room_id = r.id AND m.user_id = :inviter
+                 LEFT JOIN users u ON u.organization_id = r.organization_id AND u.user_id = :invitee
+                 LEFT JOIN room_members i ON i.room_id = r.id AND i.user_id = u.user_id
+                 WHERE r.organization_id = :organization_id AND r.kind = 'prime'",
+                room::COLUMNS
+            ),
+            params! {
+                room_id,
+                "inviter" => &inviter.user_id,
+                invitee,
+                "organization_id" => inviter.organization_id,
+            },
+        )
+        .await?;
+    let row = row.ok_or(Error::NotFound(Thing::Room))?;
+    let invitee_is_prime: Option<bool> = row.get("invitee_is_prime").unwrap_or_default();
+    let invitee_is_member: bool = row.get("invitee_is_member").unwrap_or_default();
+    let inviter_is_member: bool = row.get("inviter_is_member").unwrap_or_default();
+    let password_hash = row.get("password_hash").unwrap_or_default();
+    let room = Room::from_row_opt(row).map_err(Error::internal)?;
+    match invitee_is_prime {
+        _ if room.created_by != inviter.user_id.as_str() => Err(Error::NotRoomCreator),
+        _ if !inviter_is_member => Err(Error::NotAMember),
+        _ if *invitee == inviter.user_id => Err(Error::invalid("userId", "is yourself")),
+        None => Err(Error::NotFound(Thing::User)),
+        Some(false) => Err(Error::InviteeNotPrime),
+        Some(true) if invitee_is_member => Err(Error::invalid("userId", "is in the room already")),
+        Some(true) => Ok(Allowed { room, password_hash }),
+    }
+}
+
+/// What has become of an invitation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InvitationStatus {
+    /// It may be used.
+    Pending,
+    /// Its invitee joined by it.
+    Used,
+    /// Its inviter took it back.
+    Revoked,
+    /// Its 24 hours are over.
+    Expired,
+}
+
+stored_enum!(InvitationStatus { Pending => "pending", Used => "used", Revoked => "revoked", Expired => "expired" });
+
+/// An invitation as its inviter and its invitee see it: without its token.
+#[derive(Debug, Serialize, FromRow)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct Invitation {
+    pub invitation_id: u64,
+    pub room_id: u64,
+    pub room_name: String,
+    pub from: String,
+    pub to: String,
+    pub status: InvitationStatus,
+    #[serde(serialize_with = "time::serialize")]
+    pub created_at: NaiveDateTime,
+    #[serde(serialize_with = "time::serialize")]
+    pub expires_at: NaiveDateTime,
+}
+
+/// The invitations that somebody sent and received, newest first: at most 500 of each, so that nobody who
+/// sends many hides what another one sent or received.
+///
+/// # Errors
+/// The database's.
+pub async fn list(db: &Db, asker: &User) -> Result<Vec<Invitation>> {
+    db.rows(
+        &format!(
+            "SELECT i.invitation_id, i.room_id, r.name AS room_name, i.inviter_id AS `from`, i.invitee_id AS `to`,
+                    CASE WHEN i.used_at IS NOT NULL THEN 'used' WHEN i.revoked_at IS NOT NULL THEN 'revoked'
+                         WHEN i.expires_at <= UTC_TIMESTAMP(3) THEN 'expired' ELSE 'pending' END AS status,
+                    i.created_at, i.expires_at
+             FROM ((SELECT * FROM invitations WHERE inviter_id = :asker ORDER BY invitation_id DESC LIMIT {MOST})
+                   UNION
+                   (SELECT * FROM invitations WHERE invitee_id = :asker ORDER BY invitation_id DESC LIMIT {MOST})) i
+             JOIN rooms r ON r.id = i.room_id AND r.organization_id IS NOT NULL
+             ORDER BY i.invitation_id DESC"
+        ),
+        params! { "asker" => &asker.user_id },
+    )
+    .await
+}
+
+/// Takes an invitation back; again is as well.
+///
+/// # Errors
+/// [`Error::NotFound`] when it is unknown, somebody else's, or used.
+pub async fn revoke(db: &Db, inviter: &User, invitation_id: InvitationId) -> Result<()> {
+    // LAST_INSERT_ID tells that there is such a row, also when nothing in it changes.
+    let done = db
+        .execute(
+            "UPDATE invitations
+             SET revoked_at = COALESCE(revoked_at, UTC_TIMESTAMP(3)), invitation_id = LAST_INSERT_ID(invitation_id)
+             WHERE invitation_id = ? AND inviter_id = ? AND used_at IS NULL",
+            (invitation_id, &inviter.user_id),
+        )
+        .await?;
+    done.last_insert_id.map(drop).ok_or(Error::NotFound(Thing::Invitation))
+}
+
+/// Locks the invitation of this user into this room, if it is good. The caller has locked the room and
+/// the user.
+///
+/// # Errors
+/// [`Error::InvitationInvalid`] when it is unknown, expired, used, revoked, or for another user or room.
+pub(crate) async fn lock(
+    transaction: &mut Transaction<'static>,
+    token_hash: &[u8],
+    room_id: RoomId,
+    invitee: &UserId,
+) -> Result<InvitationId> {
+    let id: Option<u64> = transaction
+        .exec_first(
+            "SELECT invitation_id FROM invitations
+             WHERE token_hash = ? AND room_id = ? AND invitee_id = ?
+               AND used_at IS NULL AND revoked_at IS NULL AND expires_at > UTC_TIMESTAMP(3) FOR UPDATE",
+            (token_hash, room_id, invitee),
+        )
+        .await?;
+    id.map(InvitationId).ok_or(Error::InvitationInvalid)
+}
+
+/// Uses up an invitation that the caller has locked, in the transaction that seats its invitee.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn use_up(
+    transaction: &mut Transaction<'static>,
+    invitation_id: InvitationId,
+) -> Result<()> {
+    transaction
+        .exec_drop(
+            "UPDATE invitations SET used_at = UTC_TIMESTAMP(3) WHERE invitation_id = ?",
+            (invitation_id,),
+        )
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! Prime rooms: six people, and a password at the entrance (contract section 2).
+
+use crate::app::App;
+use crate::base::fields::{Fields, Missing, Read};
+use crate::base::ids::RoomId;
+use crate::base::password::{NewPassword, Password};
+use crate::base::rate_limit::{self, Limited};
+use crate::base::user::User;
+use crate::people::organizations;
+use crate::rooms::room::{self, NewRoom, Room, RoomKind, RoomName};
+use crate::{Error, Result};
+use mysql_async::Transaction;
+
+/// How many members a prime room holds, its creator included.
+pub const PRIME_CAPACITY: u32 = 6;
+
+/// A request to make a password room.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct NewPrimeRoom {
+    pub name: Option<RoomName>,
+    pub password: NewPassword,
+}
+
+impl Read for NewPrimeRoom {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        let name = fields.optional("name");
+        let password = fields.required("password");
+        Ok(Self { name: name?, password: password? })
+    }
+}
+
+/// Makes a password room, whose creator is its owner and first member.
+///
+/// # Errors
+/// [`Error::PrimeRequired`] unless the creator is prime.
+pub async fn create(app: &App, creator: &User, new: NewPrimeRoom) -> Result<Room> {
+    // Asked again where it counts; here it saves a hash.
+    if !creator.prime {
+        return Err(Error::PrimeRequired);
+    }
+    let name = match new.name {
+        Some(name) => name.to_string(),
+        None => format!("{}'s room", creator.name).chars().take(100).collect(),
+    };
+    let password_hash = app.passwords.hash(new.password).await?;
+    app.db.transaction((creator, name.as_str(), password_hash.as_str()), insert).await
+}
+
+async fn insert(
+    transaction: &mut Transaction<'static>,
+    (creator, name, password_hash): (&User, &str, &str),
+) -> Result<Room> {
+    if !organizations::rank(transaction, creator).await?.1 {
+        return Err(Error::PrimeRequired);
+    }
+    let new = NewRoom {
+        kind: RoomKind::Prime,
+        name,
+        password_hash: Some(password_hash),
+        capacity: PRIME_CAPACITY,
+        creator,
+        others: &[],
+    };
+    room::insert(transaction, new).await
+}
+
+/// Checks the password of a room, whose hash the caller has read. It never changes, so this needs no lock.
+///
+/// # Errors
+/// [`Error::WrongRoomPassword`], and after `PASSWORD_LIMIT` of these [`Error::RateLimited`].
+pub(crate) async fn check_password(
+    app: &App,
+    user: &User,
+    room_id: RoomId,
+    password: Password,
+    hash: Option<String>,
+) -> Result<()> {
+    let limited = Limited::RoomPassword(&user.user_id, room_id);
+    // Before the work, or many at once would all be let through to it.
+    rate_limit::count(&app.db, &app.config.limits, limited).await?;
+    if !app.passwords.verify(password, hash).await? {
+        return Err(Error::WrongRoomPassword);
+    }
+    rate_limit::give_back(&app.db, &app.config.limits, limited).await
+}

@@ -1,0 +1,167 @@
+//! Rooms: one kind of thing with four doors (contract section 2).
+
+use chrono::NaiveDateTime;
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Transaction, Value, params};
+use serde::Serialize;
+
+use crate::base::db::stored_enum;
+use crate::base::ids::{RoomId, UserId};
+use crate::base::text::{name, text_type};
+use crate::base::time;
+use crate::base::user::User;
+use crate::error::Thing;
+use crate::{Error, Result};
+
+text_type!(
+    /// A room's name: 1 to 100 characters.
+    RoomName, |text| name(text, 1..=100)
+);
+
+/// The door by which one gets in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RoomKind {
+    /// Made by a prime user, entered by its password: 6 members.
+    Prime,
+    /// Open to the organization: 1000 members.
+    Channel,
+    /// Filled by its owner and moderators: 256 members.
+    Group,
+    /// Two users.
+    Direct,
+}
+
+stored_enum!(RoomKind { Prime => "prime", Channel => "channel", Group => "group", Direct => "direct" });
+
+/// A role in a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RoomRole {
+    /// One in every room that has members.
+    Owner,
+    /// Made by the owner.
+    Moderator,
+    /// Everybody else.
+    Member,
+}
+
+stored_enum!(RoomRole { Owner => "owner", Moderator => "moderator", Member => "member" });
+
+/// A room as clients see it.
+#[derive(Clone, Debug, Serialize, FromRow)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct Room {
+    pub id: u64,
+    pub kind: RoomKind,
+    pub name: String,
+    pub capacity: u32,
+    pub member_count: u32,
+    pub created_by: String,
+    pub organization_id: u64,
+    pub last_seq: u64,
+    #[serde(serialize_with = "time::serialize")]
+    pub created_at: NaiveDateTime,
+    #[serde(serialize_with = "time::serialize")]
+    pub updated_at: NaiveDateTime,
+}
+
+/// The columns of a [`Room`].
+pub(crate) const COLUMNS: &str =
+    "id, kind, name, capacity, member_count, created_by, organization_id, last_seq, created_at, updated_at";
+
+/// Locks a room of an organization until the transaction ends: the first lock of every change in it.
+///
+/// # Errors
+/// [`Error::NotFound`] when the organization has no such room.
+pub(crate) async fn lock(
+    transaction: &mut Transaction<'static>,
+    organization_id: u64,
+    room_id: RoomId,
+) -> Result<Room> {
+    let room: Option<Room> = transaction
+        .exec_first(
+            format!("SELECT {COLUMNS} FROM rooms WHERE id = ? AND organization_id = ? FOR UPDATE"),
+            (room_id, organization_id),
+        )
+        .await?;
+    room.ok_or(Error::NotFound(Thing::Room))
+}
+
+/// A room that is made with all its members, before it is there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewRoom<'a> {
+    pub(crate) kind: RoomKind,
+    pub(crate) name: &'a str,
+    /// Of a prime room, and of no other.
+    pub(crate) password_hash: Option<&'a str>,
+    pub(crate) capacity: u32,
+    /// Its owner.
+    pub(crate) creator: &'a User,
+    /// The other members, each once.
+    pub(crate) others: &'a [&'a UserId],
+}
+
+/// Makes a room with its first members, of whom no system message tells. The caller has locked the
+/// organization and then these users.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn insert(transaction: &mut Transaction<'static>, new: NewRoom<'_>) -> Result<Room> {
+    let NewRoom { kind, name, password_hash, capacity, creator, others } = new;
+    let now = time::now();
+    let member_count = others.len() as u32 + 1;
+    transaction
+        .exec_drop(
+            "INSERT INTO rooms (organization_id, kind, name, password_hash, capacity, member_count, created_by,
+                                created_at, updated_at)
+             VALUES (:organization_id, :kind, :name, :password_hash, :capacity, :member_count, :creator, :now, :now)",
+            params! {
+                "organization_id" => creator.organization_id,
+                kind,
+                name,
+                password_hash,
+                capacity,
+                member_count,
+                "creator" => &creator.user_id,
+                now,
+            },
+        )
+        .await?;
+    let room_id = transaction.last_insert_id().ok_or_else(|| Error::internal("a new room has no id"))?;
+    let others = others.iter().map(|&user_id| (user_id, RoomRole::Member));
+    let members = std::iter::once((&creator.user_id, RoomRole::Owner)).chain(others);
+    let params: Vec<Value> = members
+        .flat_map(|(user_id, role)| [room_id.into(), user_id.into(), role.into(), now.into()])
+        .collect();
+    let rows = vec!["(?, ?, ?, 0, ?, 0)"; member_count as usize].join(", ");
+    transaction
+        .exec_drop(
+            format!(
+                "INSERT INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq) VALUES {rows}"
+            ),
+            params,
+        )
+        .await?;
+    Ok(Room {
+        id: room_id,
+        kind,
+        name: name.to_owned(),
+        capacity,
+        member_count,
+        created_by: creator.user_id.to_string(),
+        organization_id: creator.organization_id,
+        last_seq: 0,
+        created_at: now,
+        updated_at: now,
+    })
+}
+
+/// Takes the next number of a room that the caller has locked, for a change of one of its messages.
+/// `updated_at` stays: it is the time of the newest message, not of a later change of an old one.
+pub(crate) async fn next_seq(transaction: &mut Transaction<'static>, room: &mut Room) -> Result<u64> {
+    room.last_seq += 1;
+    transaction.exec_drop("UPDATE rooms SET last_seq = ? WHERE id = ?", (room.last_seq, room.id)).await?;
+    Ok(room.last_seq)
+}

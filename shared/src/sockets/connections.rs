@@ -1,0 +1,278 @@
+//! Connections: one row for each open socket, with its user and session (contract section 4).
+//!
+//! A socket that may not go on, since its session ended or there are too many, expires at once: nothing
+//! more reaches it and it may do nothing. Its row stays for `$disconnect`, which needs the user.
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Transaction, params};
+
+use crate::base::db::Db;
+use crate::base::ids::{ConnectionId, RoomId, UserId};
+use crate::base::time;
+use crate::base::user::{Role, User};
+use crate::error::Thing;
+use crate::{Error, Result};
+
+/// API Gateway ends a connection after two hours (WebSocket API quotas).
+const HOURS: u32 = 2;
+/// What becomes `expires_at` of a socket that may not go on. `UTC_TIMESTAMP` is the time at which a statement
+/// began, before it waited for its locks; so this lies before all that can still be waiting.
+pub(crate) const NO_MORE: &str = "UTC_TIMESTAMP(3) - INTERVAL 1 MINUTE";
+/// A post may overtake the handshake and find nobody; a row younger than this stays all the same,
+/// or an open socket would be deaf for good.
+const HANDSHAKE_SECONDS: u32 = 60;
+/// The most members of a room in which typing and reading are told (contract section 4).
+const SMALL_ROOM: u32 = 50;
+
+/// Remembers a socket of a signed-in user, and answers those that had to give way to it, since a user
+/// has at most `MAX_SOCKETS`: the oldest, which the caller closes.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] when the session ended meanwhile.
+pub async fn open(
+    db: &Db,
+    connection_id: &ConnectionId,
+    user: &User,
+    max_sockets: Option<u32>,
+) -> Result<Vec<ConnectionId>> {
+    db.transaction((connection_id, user, max_sockets), insert).await
+}
+
+async fn insert(
+    transaction: &mut Transaction<'static>,
+    (connection_id, user, most): (&ConnectionId, &User, Option<u32>),
+) -> Result<Vec<ConnectionId>> {
+    if most.is_some() {
+        // Two at once would each count without the other.
+        transaction.exec_drop("SELECT 1 FROM users WHERE user_id = ? FOR UPDATE", (&user.user_id,)).await?;
+    }
+    // The session's row stays locked until the commit: whoever revokes it ends this socket too.
+    transaction
+        .exec_drop(
+            format!(
+                "INSERT INTO connections (connection_id, user_id, session_id, connected_at, expires_at)
+                 SELECT :connection_id, user_id, session_id, :now,
+                        LEAST(UTC_TIMESTAMP(3) + INTERVAL {HOURS} HOUR, expires_at)
+                 FROM sessions WHERE session_id = :session_id AND revoked_at IS NULL LOCK IN SHARE MODE"
+            ),
+            params! { connection_id, "session_id" => &user.session_id, "now" => time::now() },
+        )
+        .await?;
+    if transaction.affected_rows() == 0 {
+        return Err(Error::Unauthenticated);
+    }
+    let Some(most) = most else { return Ok(Vec::new()) };
+    let surplus: Vec<String> = transaction
+        .exec(
+            "SELECT connection_id FROM connections
+             WHERE user_id = ? AND connection_id <> ? AND expires_at > UTC_TIMESTAMP(3)
+             ORDER BY connected_at DESC, connection_id LIMIT 1000 OFFSET ?",
+            (&user.user_id, connection_id, most - 1),
+        )
+        .await?;
+    if !surplus.is_empty() {
+        let places = vec!["?"; surplus.len()].join(", ");
+        let ids: Vec<mysql_async::Value> = surplus.iter().map(Into::into).collect();
+        transaction
+            .exec_drop(
+                format!("UPDATE connections SET expires_at = {NO_MORE} WHERE connection_id IN ({places})"),
+                ids,
+            )
+            .await?;
+    }
+    Ok(surplus.into_iter().map(ConnectionId::new).collect())
+}
+
+/// Holds, until the transaction ends, that the socket which asked for it is still a known one: its
+/// session may have ended while a password was being checked.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] when it is not.
+pub(crate) async fn still_open(
+    transaction: &mut Transaction<'static>,
+    connection_id: Option<&ConnectionId>,
+) -> Result<()> {
+    let Some(connection_id) = connection_id else { return Ok(()) };
+    let found: Option<u8> = transaction
+        .exec_first(
+            "SELECT 1 FROM connections
+             WHERE connection_id = ? AND expires_at > UTC_TIMESTAMP(3) LOCK IN SHARE MODE",
+            (connection_id,),
+        )
+        .await?;
+    found.map(drop).ok_or(Error::Unauthenticated)
+}
+
+/// A socket that has closed.
+#[derive(Debug)]
+pub struct Closed {
+    /// Whose it was.
+    pub user_id: UserId,
+    /// Whether the user has another one open.
+    pub is_online: bool,
+    /// Whether there is anybody to tell.
+    pub has_friends: bool,
+}
+
+/// Ends a socket that has closed, and answers whose it was; none if it was unknown. Its row stays until
+/// [`forget`]. It expires before the others are looked at, so that of two last ones at least one sees
+/// that there is no other.
+///
+/// # Errors
+/// The database's.
+pub async fn close(db: &Db, connection_id: &ConnectionId) -> Result<Option<Closed>> {
+    db.execute(
+        "UPDATE connections SET expires_at = UTC_TIMESTAMP(3)
+         WHERE connection_id = ? AND expires_at > UTC_TIMESTAMP(3)",
+        (connection_id,),
+    )
+    .await?;
+    let row: Option<(String, bool, bool)> = db
+        .first(
+            "SELECT c.user_id,
+                EXISTS (SELECT 1 FROM connections o
+                        WHERE o.user_id = c.user_id AND o.expires_at > UTC_TIMESTAMP(3)) AS is_online,
+                EXISTS (SELECT 1 FROM friend_requests f WHERE f.from_id = c.user_id AND f.status = 'accepted')
+                    OR EXISTS (SELECT 1 FROM friend_requests f
+                               WHERE f.to_id = c.user_id AND f.status = 'accepted') AS has_friends
+         FROM connections c WHERE c.connection_id = ?",
+            (connection_id,),
+        )
+        .await?;
+    Ok(row.map(|(user_id, is_online, has_friends)| Closed {
+        user_id: UserId::stored(user_id),
+        is_online,
+        has_friends,
+    }))
+}
+
+/// Forgets a socket that has closed.
+///
+/// # Errors
+/// The database's.
+pub async fn forget(db: &Db, connection_id: &ConnectionId) -> Result<()> {
+    db.execute("DELETE FROM connections WHERE connection_id = ?", (connection_id,)).await.map(drop)
+}
+
+/// Ends the sockets that a post found gone, unless their handshake may still be under way. Their rows
+/// stay for `$disconnect`, which may be on its way. Not [`NO_MORE`]: its session goes on, so what it asked for
+/// before it closed may be done, and a reconnect is silent for as long as after any other close.
+///
+/// # Errors
+/// The database's.
+pub async fn end_gone(db: &Db, gone: &[ConnectionId]) -> Result<()> {
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let places = vec!["?"; gone.len()].join(", ");
+    let sql = format!(
+        "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) WHERE connection_id IN ({places})
+         AND connected_at < UTC_TIMESTAMP(3) - INTERVAL {HANDSHAKE_SECONDS} SECOND
+         AND expires_at > UTC_TIMESTAMP(3)"
+    );
+    let ids: Vec<mysql_async::Value> = gone.iter().map(Into::into).collect();
+    db.execute(&sql, ids).await.map(drop)
+}
+
+/// The user whose socket this is, as the database knows them now.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] when the service does not know the socket.
+pub async fn user(db: &Db, connection_id: &ConnectionId) -> Result<User> {
+    let row: Option<(String, u64, String, Role, bool, String)> = db
+        .first(
+            "SELECT u.user_id, u.organization_id, u.name, u.role, u.prime, c.session_id
+             FROM connections c JOIN users u ON u.user_id = c.user_id
+             WHERE c.connection_id = ? AND c.expires_at > UTC_TIMESTAMP(3)",
+            (connection_id,),
+        )
+        .await?;
+    let (user_id, organization_id, name, role, prime, session_id) = row.ok_or(Error::Unauthenticated)?;
+    Ok(User { user_id: UserId::stored(user_id), organization_id, name, role, prime, session_id })
+}
+
+/// The sockets of these users.
+///
+/// # Errors
+/// The database's.
+pub async fn of_users(db: &Db, user_ids: &[&UserId]) -> Result<Vec<ConnectionId>> {
+    if user_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let places = vec!["?"; user_ids.len()].join(", ");
+    let sql = format!(
+        "SELECT connection_id FROM connections WHERE user_id IN ({places}) AND expires_at > UTC_TIMESTAMP(3)"
+    );
+    let params: Vec<mysql_async::Value> = user_ids.iter().map(|&user_id| user_id.into()).collect();
+    let ids: Vec<String> = db.rows(&sql, params).await?;
+    Ok(ids.into_iter().map(ConnectionId::new).collect())
+}
+
+/// The sockets of a room's members, and of one more user who has just left it.
+///
+/// # Errors
+/// The database's.
+pub async fn of_room(db: &Db, room_id: RoomId, and_of: Option<&UserId>) -> Result<Vec<ConnectionId>> {
+    let ids: Vec<String> = db
+        .rows(
+            "SELECT c.connection_id FROM room_members m JOIN connections c ON c.user_id = m.user_id
+             WHERE m.room_id = :room_id AND c.expires_at > UTC_TIMESTAMP(3)
+             UNION SELECT c.connection_id FROM connections c
+             WHERE c.user_id = :and_of AND c.expires_at > UTC_TIMESTAMP(3)",
+            params! { room_id, and_of },
+        )
+        .await?;
+    Ok(ids.into_iter().map(ConnectionId::new).collect())
+}
+
+/// The sockets of an organization's users.
+///
+/// # Errors
+/// The database's.
+pub async fn of_organization(db: &Db, organization_id: u64) -> Result<Vec<ConnectionId>> {
+    let ids: Vec<String> = db
+        .rows(
+            "SELECT c.connection_id FROM users u JOIN connections c ON c.user_id = u.user_id
+             WHERE u.organization_id = ? AND c.expires_at > UTC_TIMESTAMP(3)",
+            (organization_id,),
+        )
+        .await?;
+    Ok(ids.into_iter().map(ConnectionId::new).collect())
+}
+
+/// Who hears what only small rooms are told.
+#[derive(Debug)]
+pub struct SmallRoomAudience {
+    /// The asker's read position in the room.
+    pub read_seq: u64,
+    /// The sockets of the members; none in a room of more than 50.
+    pub sockets: Vec<ConnectionId>,
+}
+
+/// The sockets of a room of at most 50 members, for one of them, whose socket asks (contract section 4: `typing`
+/// and `messageRead`). It is the last that is asked before they are told, and it begins with the asker's own
+/// socket: one that ended just before tells nobody.
+///
+/// # Errors
+/// [`Error::Unauthenticated`], [`Error::NotFound`], [`Error::NotAMember`].
+pub async fn of_small_room(db: &Db, by: &ConnectionId, room_id: RoomId) -> Result<SmallRoomAudience> {
+    let rows: Vec<(Option<u64>, Option<u64>, Option<String>)> = db
+        .rows(
+            "SELECT r.id, me.read_seq, o.connection_id
+             FROM connections c STRAIGHT_JOIN users u ON u.user_id = c.user_id
+             LEFT JOIN rooms r ON r.id = :room_id AND r.organization_id = u.organization_id
+             LEFT JOIN room_members me ON me.room_id = r.id AND me.user_id = u.user_id
+             LEFT JOIN (room_members m JOIN connections o
+                        ON o.user_id = m.user_id AND o.expires_at > UTC_TIMESTAMP(3))
+               ON m.room_id = r.id AND r.member_count <= :small AND me.user_id IS NOT NULL
+             WHERE c.connection_id = :by AND c.expires_at > UTC_TIMESTAMP(3)",
+            params! { room_id, by, "small" => SMALL_ROOM },
+        )
+        .await?;
+    let (room, read_seq, _) = rows.first().ok_or(Error::Unauthenticated)?;
+    room.ok_or(Error::NotFound(Thing::Room))?;
+    let read_seq = read_seq.ok_or(Error::NotAMember)?;
+    let sockets =
+        rows.into_iter().filter_map(|(.., connection_id)| connection_id.map(ConnectionId::new)).collect();
+    Ok(SmallRoomAudience { read_seq, sockets })
+}

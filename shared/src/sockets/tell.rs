@@ -1,0 +1,316 @@
+//! Telling sockets what was committed. A push may fail or get lost; `sync` is how a client catches up.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use serde::Serialize;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use crate::Result;
+use crate::app::App;
+use crate::base::ids::ConnectionId;
+use crate::base::push::{NotDelivered, POST_TIMEOUT};
+use crate::sockets::connections;
+
+/// How many posts of one notice are under way at once.
+const CONCURRENT_POSTS: usize = 32;
+/// A post that takes longer makes room for the others and goes on beside them.
+const SLOW_POST: Duration = Duration::from_millis(100);
+/// The longest wait before the first retry of a throttled post. It doubles with each retry.
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+
+/// What sockets are told about an act, and which of them are then closed.
+#[derive(Debug, Default)]
+#[must_use = "nobody hears of it before `App::tell`"]
+pub struct Notice(BTreeMap<ConnectionId, Delivery>);
+
+/// What one socket gets.
+#[derive(Debug, Default)]
+struct Delivery {
+    /// In their order.
+    frames: Vec<Bytes>,
+    /// Whether the socket is closed after them.
+    closes: bool,
+}
+
+impl Notice {
+    /// One event for these sockets.
+    pub fn new(event: &impl Serialize, sockets: impl IntoIterator<Item = ConnectionId>) -> Self {
+        let Some(frame) = serialized(event) else { return Self::default() };
+        let delivery = |socket| (socket, Delivery { frames: vec![frame.clone()], closes: false });
+        Self(sockets.into_iter().map(delivery).collect())
+    }
+
+    /// These sockets are closed, without an event.
+    pub fn close(sockets: impl IntoIterator<Item = ConnectionId>) -> Self {
+        let delivery = |socket| (socket, Delivery { frames: Vec::new(), closes: true });
+        Self(sockets.into_iter().map(delivery).collect())
+    }
+
+    /// The sockets of this notice are closed after its events.
+    pub fn and_close(mut self) -> Self {
+        for delivery in self.0.values_mut() {
+            delivery.closes = true;
+        }
+        self
+    }
+
+    /// Leaves out the socket that asked for the act: it gets the answer.
+    pub fn except(mut self, by: Option<&ConnectionId>) -> Self {
+        if let Some(by) = by {
+            self.0.remove(by);
+        }
+        self
+    }
+
+    /// Adds a notice that comes after this one. A socket that gets only one of the two does not wait.
+    pub fn then(mut self, next: Self) -> Self {
+        for (socket, delivery) in next.0 {
+            let earlier = self.0.entry(socket).or_default();
+            earlier.frames.extend(delivery.frames);
+            earlier.closes |= delivery.closes;
+        }
+        self
+    }
+}
+
+impl App {
+    /// Tells sockets what was committed: all at once, as far as [`CONCURRENT_POSTS`] allows. No socket
+    /// waits for a slow or dead one. The rows of sockets that turn out to be gone expire.
+    pub async fn tell(&self, notice: Notice) {
+        let permits = Semaphore::new(CONCURRENT_POSTS);
+        let deliveries: FuturesUnordered<_> = notice
+            .0
+            .into_iter()
+            .map(async |(socket, Delivery { frames, closes })| {
+                let delivered = self.deliver(&permits, &socket, frames).await;
+                if closes {
+                    _ = self.push.close(&socket).await;
+                }
+                // The row of a socket that the service closes has expired before.
+                (delivered == Err(NotDelivered::Gone) && !closes).then_some(socket)
+            })
+            .collect();
+        let gone: Vec<ConnectionId> = deliveries.filter_map(async |gone| gone).collect().await;
+        if let Err(error) = connections::end_gone(&self.db, &gone).await {
+            error.log("");
+        }
+    }
+
+    /// Posts frames to one of many sockets, each again while it is throttled, for [`POST_TIMEOUT`] in all;
+    /// the first that does not arrive is the last. It has a permit while it posts, but for no longer than
+    /// [`SLOW_POST`], and none while it waits.
+    async fn deliver(
+        &self,
+        permits: &Semaphore,
+        socket: &ConnectionId,
+        frames: impl IntoIterator<Item = Bytes>,
+    ) -> Result<(), NotDelivered> {
+        let mut retry = FIRST_RETRY;
+        let mut deadline = None;
+        for frame in frames {
+            loop {
+                let permit = permits.acquire().await;
+                // Its time begins when its turn comes.
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + POST_TIMEOUT);
+                let mut post = pin!(self.push.post(socket, frame.clone()));
+                let quick = timeout(SLOW_POST, post.as_mut()).await;
+                drop(permit);
+                let posted = match quick {
+                    Ok(posted) => posted,
+                    Err(_) => timeout_at(deadline, post).await.unwrap_or(Err(NotDelivered::Failed)),
+                };
+                match posted {
+                    Ok(()) => break,
+                    Err(NotDelivered::Throttled) => {}
+                    Err(_) => return posted,
+                }
+                let pause = rand::random_range(retry / 2..retry);
+                if Instant::now() + pause >= deadline {
+                    tracing::warn!(%socket, "a post was throttled until it was given up");
+                    return posted;
+                }
+                sleep(pause).await;
+                retry *= 2;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends one socket the answer to its frame, again while it is throttled.
+    pub async fn answer(&self, connection_id: &ConnectionId, answer: &impl Serialize) {
+        // A socket that closed meanwhile has its own `$disconnect`.
+        _ = self.deliver(&Semaphore::new(1), connection_id, serialized(answer)).await;
+    }
+}
+
+fn serialized(frame: &impl Serialize) -> Option<Bytes> {
+    serde_json::to_vec(frame)
+        .map(Bytes::from)
+        .inspect_err(|error| tracing::error!(%error, "a frame cannot be written as JSON"))
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use std::sync::{Arc, Mutex};
+
+    use futures_util::FutureExt;
+    use futures_util::future::BoxFuture;
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::base::push::{Push, Sockets};
+    use crate::config::Config;
+
+    /// Sockets that are dead, throttled or good by what their ids begin with.
+    #[derive(Debug, Default)]
+    struct Strange {
+        delivered: AtomicUsize,
+        tries: AtomicUsize,
+        under_way: AtomicUsize,
+        most_under_way: AtomicUsize,
+        /// How many dead ones were being waited for at the last delivery.
+        waited_for: AtomicUsize,
+        /// What arrived where, in this order.
+        heard: Mutex<Vec<(String, Bytes)>>,
+        /// The sockets that were closed, and how many dead ones were being waited for then.
+        closed: Mutex<Vec<(String, usize)>>,
+    }
+
+    impl Strange {
+        fn heard(&self) -> Vec<(String, String)> {
+            let heard = self.heard.lock().unwrap();
+            heard
+                .iter()
+                .map(|(socket, frame)| (socket.clone(), String::from_utf8_lossy(frame).into()))
+                .collect()
+        }
+    }
+
+    impl Sockets for Strange {
+        fn post(&self, connection_id: &str, frame: Bytes) -> BoxFuture<'_, Result<(), NotDelivered>> {
+            let socket = connection_id.to_owned();
+            async move {
+                let earlier_tries = self.tries.fetch_add(1, Relaxed);
+                let under_way = self.under_way.fetch_add(1, Relaxed) + 1;
+                self.most_under_way.fetch_max(under_way, Relaxed);
+                for _ in 0..3 {
+                    yield_now().await;
+                }
+                if socket.starts_with("dead") {
+                    return std::future::pending().await;
+                }
+                let under_way = self.under_way.fetch_sub(1, Relaxed) - 1;
+                match socket.split('-').next() {
+                    Some("full") => return Err(NotDelivered::Throttled),
+                    Some("busy") if earlier_tries < 3 => return Err(NotDelivered::Throttled),
+                    _ => {}
+                }
+                self.waited_for.store(under_way, Relaxed);
+                self.delivered.fetch_add(1, Relaxed);
+                self.heard.lock().unwrap().push((socket, frame));
+                Ok(())
+            }
+            .boxed()
+        }
+
+        fn close(&self, connection_id: &str) -> BoxFuture<'_, Result<(), NotDelivered>> {
+            let under_way = self.under_way.load(Relaxed);
+            self.closed.lock().unwrap().push((connection_id.to_owned(), under_way));
+            async { Ok(()) }.boxed()
+        }
+    }
+
+    fn strange() -> (App, Arc<Strange>) {
+        let secret = "s".repeat(32);
+        let settings = [
+            ("DATABASE_URL", "mysql://u@127.0.0.1/none"),
+            ("JWT_SECRET", &secret),
+            ("REFRESH_SECRET", &secret),
+        ];
+        let settings: BTreeMap<_, _> =
+            settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let strange = Arc::new(Strange::default());
+        let app = App::new(Config::from(settings).unwrap(), Push::Local(strange.clone()), 1);
+        (app, strange)
+    }
+
+    fn ids<const N: usize>(ids: [&str; N]) -> [ConnectionId; N] {
+        ids.map(|id| ConnectionId::new(id.to_owned()))
+    }
+
+    async fn broadcast_to(sockets: impl Iterator<Item = String>) -> Arc<Strange> {
+        let (app, strange) = strange();
+        app.tell(Notice::new(&"hello", sockets.map(ConnectionId::new))).await;
+        strange
+    }
+
+    #[tokio::test]
+    async fn dead_sockets_hold_up_no_other_and_are_given_up() {
+        let dead = (0..100).map(|n| format!("dead-{n}"));
+        let sockets = broadcast_to(dead.chain((0..100).map(|n| format!("good-{n}")))).await;
+        assert_eq!(sockets.delivered.load(Relaxed), 100);
+        assert!(sockets.waited_for.load(Relaxed) > CONCURRENT_POSTS, "more dead ones than may post at once");
+    }
+
+    #[tokio::test]
+    async fn a_throttled_post_is_tried_again_and_given_up_in_the_end() {
+        let sockets = broadcast_to(["busy-1".to_owned()].into_iter()).await;
+        assert_eq!((sockets.delivered.load(Relaxed), sockets.tries.load(Relaxed)), (1, 4));
+
+        let sockets = broadcast_to((0..40).map(|n| format!("full-{n}"))).await;
+        assert_eq!(sockets.delivered.load(Relaxed), 0);
+        let tries = sockets.tries.load(Relaxed);
+        assert!((40 * 3..40 * 10).contains(&tries), "{tries} tries do not back off");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_throttled_is_tried_again() {
+        let (app, sockets) = strange();
+        app.answer(&ids(["busy-1"])[0], &"ack").await;
+        assert_eq!(sockets.heard(), [("busy-1".to_owned(), r#""ack""#.to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn who_is_told_two_things_hears_them_in_order_and_who_is_told_one_waits_for_nobody() {
+        let (app, sockets) = strange();
+        let first = Notice::new(&1, ids(["dead-1", "good-1"]));
+        app.tell(first.then(Notice::new(&2, ids(["dead-1", "good-1", "good-2"])))).await;
+        let mut heard = sockets.heard();
+        heard.sort();
+        let good = |socket: &str, frame: &str| (socket.to_owned(), frame.to_owned());
+        assert_eq!(heard, [good("good-1", "1"), good("good-1", "2"), good("good-2", "2")]);
+        let order: Vec<_> = sockets.heard().into_iter().filter(|(socket, _)| socket == "good-1").collect();
+        assert_eq!(order, [good("good-1", "1"), good("good-1", "2")]);
+        assert_eq!(sockets.waited_for.load(Relaxed), 1, "the good ones were done before the dead one");
+        assert_eq!(sockets.tries.load(Relaxed), 4, "a dead one is tried once");
+    }
+
+    #[tokio::test]
+    async fn sockets_that_are_closed_wait_for_no_other() {
+        let (app, sockets) = strange();
+        app.tell(Notice::new(&"goodbye", ids(["dead-1", "good-1", "full-1"])).and_close()).await;
+        assert_eq!(sockets.heard(), [("good-1".to_owned(), r#""goodbye""#.to_owned())]);
+        let mut closed = sockets.closed.lock().unwrap().clone();
+        assert_eq!(closed.remove(0), ("good-1".to_owned(), 1), "while the dead one was waited for");
+        closed.sort();
+        assert_eq!(
+            closed.iter().map(|(socket, _)| socket.as_str()).collect::<Vec<_>>(),
+            ["dead-1", "full-1"]
+        );
+    }
+
+    #[tokio::test]
+    async fn so_many_posts_are_under_way_at_once_and_no_more() {
+        let sockets = broadcast_to((0..320).map(|n| format!("good-{n}"))).await;
+        assert_eq!(sockets.delivered.load(Relaxed), 320);
+        assert_eq!(sockets.most_under_way.load(Relaxed), CONCURRENT_POSTS);
+    }
+}

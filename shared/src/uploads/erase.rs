@@ -1,0 +1,69 @@
+//! Erasing files that no message has. Functions give up rows; the bytes are the sweep's, which finds
+//! them by the rows and, once a row is gone, by their age.
+
+use crate::uploads::upload::{POSTED, checked_key, checked_keys, give_up, posted_key};
+use std::time::Duration;
+
+use mysql_async::Value;
+
+use crate::Result;
+use crate::app::App;
+use crate::base::ids::UploadId;
+
+/// How long ago it was posted what has no row and will have none.
+const STRAY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Erases an upload that was not sent in time, and answers whether there was one.
+///
+/// # Errors
+/// The database's or the store's; the next sweep then erases what is left.
+pub(crate) async fn discard(app: &App, upload_id: &UploadId) -> Result<bool> {
+    let is_nobodys = give_up(&app.db, upload_id).await?;
+    if is_nobodys {
+        erase(app, upload_id).await?;
+    }
+    Ok(is_nobodys)
+}
+
+/// Erases an upload that is nobody's any more: its bytes, and then its row.
+pub(crate) async fn erase(app: &App, upload_id: &UploadId) -> Result<()> {
+    erase_all_but(app, upload_id, None).await?;
+    let sql = "DELETE FROM uploads WHERE upload_id = ? AND room_id IS NULL";
+    app.db.execute(sql, (upload_id,)).await.map(drop)
+}
+
+/// Erases what lies in the store beside the file of a message: what was posted again, or copied by a
+/// request that came to no end.
+pub(crate) async fn tidy(app: &App, upload_id: &UploadId, object_key: Option<&str>) -> Result<()> {
+    erase_all_but(app, upload_id, object_key).await?;
+    app.db.execute("UPDATE uploads SET swept = TRUE WHERE upload_id = ?", (upload_id,)).await.map(drop)
+}
+
+/// Erases what was posted more than a day ago to an upload of which there is no row any more: a policy
+/// lasts longer than an upload that is refused.
+///
+/// # Errors
+/// The database's or the store's.
+pub(crate) async fn erase_strays(app: &App) -> Result<()> {
+    let posted = app.files.keys_older_than(POSTED, STRAY_AGE).await?;
+    for keys in posted.chunks(500) {
+        let ids = keys.iter().map(|key| key.strip_prefix(POSTED).unwrap_or_default());
+        let places = vec!["?"; keys.len()].join(", ");
+        let sql = format!("SELECT upload_id FROM uploads WHERE upload_id IN ({places})");
+        let known: Vec<String> = app.db.rows(&sql, ids.clone().map(Value::from).collect::<Vec<_>>()).await?;
+        for (key, _) in keys.iter().zip(ids).filter(|(_, id)| !known.iter().any(|known| known == id)) {
+            app.files.delete(key).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn erase_all_but(app: &App, upload_id: &UploadId, object_key: Option<&str>) -> Result<()> {
+    let kept = object_key.map(|object_key| checked_key(upload_id, object_key));
+    let mut keys = app.files.keys(&checked_keys(upload_id)).await?;
+    keys.push(posted_key(upload_id));
+    for key in keys.iter().filter(|&key| Some(key) != kept.as_ref()) {
+        app.files.delete(key).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,620 @@
+//! Files of a room: PDF, JPEG and PNG by their bytes (contract sections 2 and 3).
+//!
+//! A small file comes through a function ([`upload`]). A larger one is posted to the store by its
+//! sender, where a policy lets them ([`create`]), and is looked at before it is sent ([`complete`]):
+//! the bytes that were checked are copied to a key that no policy reaches. Either way the row comes
+//! before the bytes, and the message after them.
+
+use crate::base::tokens::random_token;
+use crate::messages::message::columns;
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use chrono::NaiveDateTime;
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Transaction, params};
+use serde::Serialize;
+use serde::de::IgnoredAny;
+use tokio::time::Instant;
+
+use crate::app::App;
+use crate::base::db::{Db, duplicate_key};
+use crate::base::fields::{Fields, Missing, Read, WholeNumber};
+use crate::base::file_type::{FileType, GivenName, disposition};
+use crate::base::files::{self, Form, HEAD_BYTES, TAIL_BYTES};
+use crate::base::ids::{ConnectionId, RoomId, UploadId};
+use crate::base::rate_limit::{self, Limited};
+use crate::base::text::{lines, text_type};
+use crate::base::time;
+use crate::base::user::User;
+use crate::error::Thing;
+use crate::messages::message::{Attachment, ClientMessageId, Message, MessageId, MessageKind, MessageRow};
+use crate::messages::send::{self, SenderAndSockets, Sent};
+use crate::sockets::connections;
+use crate::{Error, Result};
+
+/// The most bytes of a file that comes through a function: Lambda's 6 MB hold it in base64.
+pub const THROUGH_A_FUNCTION: u64 = 4 * 1024 * 1024;
+/// The most bytes of a file that is posted to the store.
+pub const TO_THE_STORE: u64 = 25 * 1024 * 1024;
+/// How long a policy lets its file be posted, in minutes.
+const POLICY_MINUTES: i64 = 15;
+/// How long [`complete`] waits for the store, whatever it does there: the rest of a function's 28 s are
+/// for the database and the pushes.
+const STORE_TIME: Duration = Duration::from_secs(18);
+
+text_type!(
+    /// What is said with a file: up to 8,000 characters.
+    Caption, |caption| lines(caption, 0..=8000)
+);
+
+/// A file that was sent, as whoever sent it sees it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Upload<'a> {
+    #[serde(flatten)]
+    attachment: &'a Attachment,
+    sender: &'a str,
+}
+
+impl<'a> Upload<'a> {
+    /// The file of a message. None once the message has been deleted.
+    pub fn of(message: &'a Message) -> Option<Self> {
+        message.attachment.as_ref().map(|attachment| Self { attachment, sender: &message.user_id })
+    }
+}
+
+/// The fields that come with a file.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct NewUpload {
+    pub room_id: RoomId,
+    pub caption: Option<Caption>,
+    pub client_message_id: Option<ClientMessageId>,
+}
+
+impl Read for NewUpload {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        // The file itself is no text; whoever reads the form puts a mark in its place.
+        let file = fields.required::<IgnoredAny>("file");
+        let room_id = room_id(fields);
+        let caption = fields.optional("caption");
+        let client_message_id = fields.optional("clientMessageId");
+        file?;
+        Ok(Self { room_id: room_id?, caption: caption?, client_message_id: client_message_id? })
+    }
+}
+
+/// A file that came through a function.
+#[derive(Debug)]
+pub struct NewFile {
+    /// As its sender has it.
+    pub name: Option<GivenName>,
+    /// What it is said to be; none when nothing is said.
+    pub said_type: Option<String>,
+    /// The whole of it.
+    pub bytes: Bytes,
+}
+
+/// A file that is to be posted to the store.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct NewPost {
+    pub room_id: RoomId,
+    pub file_name: GivenName,
+    pub said_type: String,
+    pub size: u64,
+    pub caption: Option<Caption>,
+}
+
+impl Read for NewPost {
+    fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        let room_id = room_id(fields);
+        let file_name = fields.required("fileName");
+        let said_type = fields.required::<GivenName>("type");
+        let size = fields.required("size");
+        if matches!(size, Ok(WholeNumber(0))) {
+            fields.wrong("size", "must be 1 or more bytes");
+        }
+        let caption = fields.optional("caption");
+        let WholeNumber(size) = size?;
+        let said_type = said_type?.to_string();
+        Ok(Self { room_id: room_id?, file_name: file_name?, said_type, size, caption: caption? })
+    }
+}
+
+/// `roomId`, which may also be called `chatId` or `groupId`.
+fn room_id(fields: &mut Fields) -> Result<RoomId, Missing> {
+    let names = ["roomId", "chatId", "groupId"];
+    let [room_id, chat_id, group_id] = names.map(|name| fields.optional::<RoomId>(name));
+    let given: Vec<RoomId> = [room_id?, chat_id?, group_id?].into_iter().flatten().collect();
+    match given.as_slice() {
+        [one, others @ ..] if others.iter().all(|other| other == one) => Ok(*one),
+        [] => fields.required("roomId"),
+        _ => {
+            fields.wrong("roomId", "must be the same as chatId and groupId, or the only one");
+            Err(Missing)
+        }
+    }
+}
+
+/// A place in the store for one file, and the leave to post it there.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct Place {
+    pub upload_id: UploadId,
+    #[serde(flatten)]
+    pub form: Form,
+    #[serde(serialize_with = "time::serialize")]
+    pub expires_at: NaiveDateTime,
+}
+
+/// An upload's row.
+#[derive(Clone, Copy, Debug)]
+struct Reserved<'a> {
+    upload_id: &'a UploadId,
+    room_id: RoomId,
+    sender: &'a User,
+    object_key: Option<&'a str>,
+    file_name: &'a str,
+    file_type: FileType,
+    size: u64,
+    sha256: Option<&'a [u8]>,
+    caption: &'a str,
+}
+
+/// What the keys begin with that policies give.
+pub(crate) const POSTED: &str = "incoming/";
+/// Where a policy lets a file be posted.
+pub(crate) fn posted_key(upload_id: &UploadId) -> String {
+    format!("{POSTED}{upload_id}")
+}
+
+/// Where checked bytes are.
+pub(crate) fn checked_key(upload_id: &UploadId, object_key: &str) -> String {
+    format!("{}{object_key}", checked_keys(upload_id))
+}
+
+pub(crate) fn checked_keys(upload_id: &UploadId) -> String {
+    format!("files/{upload_id}/")
+}
+
+/// Stores a file and sends it to a room, once for each `clientMessageId`.
+///
+/// # Errors
+/// [`Error::PayloadTooLarge`], [`Error::UnsupportedMediaType`], [`Error::NotFound`],
+/// [`Error::NotAMember`], [`Error::ClientMessageIdReused`], [`Error::RateLimited`] and
+/// [`Error::StoreUnavailable`].
+pub async fn upload(app: &App, sender: &User, new: NewUpload, file: NewFile) -> Result<Sent> {
+    let size = file.bytes.len() as u64;
+    if size > THROUGH_A_FUNCTION {
+        return Err(Error::PayloadTooLarge { most: THROUGH_A_FUNCTION });
+    }
+    let first = &file.bytes[..file.bytes.len().min(HEAD_BYTES)];
+    let last = &file.bytes[file.bytes.len().saturating_sub(TAIL_BYTES)..];
+    let file_type = FileType::of(first, last).ok_or(Error::UnsupportedMediaType)?;
+    if file.said_type.is_some_and(|said| FileType::named(&said) != Some(file_type)) {
+        return Err(Error::UnsupportedMediaType);
+    }
+    let file_name = file_type.name(file.name.as_ref());
+    let sha256 = digest::digest(&digest::SHA256, &file.bytes);
+    let caption = new.caption.as_ref().map(Caption::as_str).unwrap_or_default();
+    let again = new
+        .client_message_id
+        .as_ref()
+        .map(|id| Repeatable { id, hash: body_hash(caption, &file_name, sha256.as_ref()) });
+    if let Some(again) = &again
+        && let Some(message) = again.sent_before(&app.db, sender, new.room_id).await?
+    {
+        return Ok(Sent::before(message));
+    }
+    // Of the limits this alone: `MESSAGE_LIMIT` counts messages of words.
+    rate_limit::count(&app.db, &app.config.limits, Limited::Upload(&sender.user_id)).await?;
+
+    let (upload_id, object_key) = (UploadId::stored(random_token::<16>()), random_token::<16>());
+    let reserved = Reserved {
+        upload_id: &upload_id,
+        room_id: new.room_id,
+        sender,
+        object_key: Some(&object_key),
+        file_name: &file_name,
+        file_type,
+        size,
+        sha256: Some(sha256.as_ref()),
+        caption,
+    };
+    reserve(&app.db, reserved).await?;
+    // From here on the sweep would find what this call leaves behind.
+    app.files.put(&checked_key(&upload_id, &object_key), file_type.media_type(), file.bytes).await?;
+    let sending = Sending { reserved, by: None, object_key: &object_key, again: again.as_ref() };
+    let sent = match app.db.transaction(sending, send).await {
+        Ok(Some(stored)) => return stored_message(&app.db, sending, stored).await,
+        Ok(None) => Err(Error::NotFound(Thing::Room)),
+        Err(error) => Err(error),
+    };
+    give_up_refused(&app.db, &upload_id).await;
+    match (sent, &again) {
+        // Sent by another request of the same client, at the same time.
+        (Err(Error::ClientMessageIdReused), Some(again)) => {
+            let message = again.sent_before(&app.db, sender, new.room_id).await?;
+            message.map(Sent::before).ok_or(Error::ClientMessageIdReused)
+        }
+        (Err(Error::NotFound(_)), _) => Err(why_refused(&app.db, sender, new.room_id).await?),
+        (sent, _) => sent,
+    }
+}
+
+/// Gives up an upload that is not sent, and answers whether there was one to give up. Its bytes are the
+/// sweep's.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn give_up(db: &Db, upload_id: &UploadId) -> Result<bool> {
+    let sql = "UPDATE uploads SET room_id = NULL WHERE upload_id = ? AND seq IS NULL AND room_id IS NOT NULL";
+    // Another request may have sent it meanwhile, and then its bytes are a message's.
+    Ok(db.execute(sql, (upload_id,)).await?.affected_rows == 1)
+}
+
+/// Gives up an upload after its refusal, which is what the client is told.
+async fn give_up_refused(db: &Db, upload_id: &UploadId) {
+    if let Err(error) = give_up(db, upload_id).await {
+        error.log("");
+    }
+}
+
+/// A place in the store for one file of this type and size, for fifteen minutes.
+///
+/// # Errors
+/// As [`upload`]'s.
+pub async fn create(app: &App, sender: &User, new: NewPost) -> Result<Place> {
+    let file_type = FileType::named(&new.said_type).ok_or(Error::UnsupportedMediaType)?;
+    if new.size > TO_THE_STORE {
+        return Err(Error::PayloadTooLarge { most: TO_THE_STORE });
+    }
+    rate_limit::count(&app.db, &app.config.limits, Limited::Upload(&sender.user_id)).await?;
+    let upload_id = UploadId::stored(random_token::<16>());
+    let expires_at = time::now() + chrono::Duration::minutes(POLICY_MINUTES);
+    let key = posted_key(&upload_id);
+    let form = app.files.form(&key, file_type.media_type(), new.size, expires_at).await?;
+    let reserved = Reserved {
+        upload_id: &upload_id,
+        room_id: new.room_id,
+        sender,
+        object_key: None,
+        file_name: &file_type.name(Some(&new.file_name)),
+        file_type,
+        size: new.size,
+        sha256: None,
+        caption: new.caption.as_ref().map(Caption::as_str).unwrap_or_default(),
+    };
+    reserve(&app.db, reserved).await?;
+    Ok(Place { upload_id, form, expires_at })
+}
+
+/// Notes an upload of a member of its room.
+async fn reserve(db: &Db, new: Reserved<'_>) -> Result<()> {
+    let done = db
+        .execute(
+            "INSERT INTO uploads (upload_id, room_id, sender_id, object_key, file_name, type, size, sha256, caption, created_at)
+             SELECT :upload_id, m.room_id, m.user_id, :object_key, :file_name, :type, :size, :sha256, :caption, :now
+             FROM room_members m WHERE m.room_id = :room_id AND m.user_id = :sender
+             ON DUPLICATE KEY UPDATE swept = swept",
+            params! {
+                "upload_id" => new.upload_id,
+                "object_key" => new.object_key,
+                "file_name" => new.file_name,
+                "type" => new.file_type,
+                "size" => new.size,
+                "sha256" => new.sha256,
+                "caption" => new.caption,
+                "now" => time::now(),
+                "room_id" => new.room_id,
+                "sender" => &new.sender.user_id,
+            },
+        )
+        .await?;
+    // It is there too when the statement did its work, its answer was lost, and it was sent again.
+    if done.affected_rows > 0 || is_reserved(db, new.upload_id).await? {
+        return Ok(());
+    }
+    Err(why_refused(db, new.sender, new.room_id).await?)
+}
+
+async fn is_reserved(db: &Db, upload_id: &UploadId) -> Result<bool> {
+    let row: Option<u8> = db.first("SELECT 1 FROM uploads WHERE upload_id = ?", (upload_id,)).await?;
+    Ok(row.is_some())
+}
+
+/// Why somebody may not send to a room.
+async fn why_refused(db: &Db, sender: &User, room_id: RoomId) -> Result<Error> {
+    let room: Option<u8> = db
+        .first("SELECT 1 FROM rooms WHERE id = ? AND organization_id = ?", (room_id, sender.organization_id))
+        .await?;
+    Ok(room.map_or(Error::NotFound(Thing::Room), |_| Error::NotAMember))
+}
+
+#[derive(FromRow)]
+struct Pending {
+    room_id: u64,
+    seq: Option<u64>,
+    file_name: String,
+    #[mysql(rename = "type")]
+    file_type: FileType,
+    size: u64,
+    caption: String,
+    is_member: bool,
+}
+
+/// An upload of this user's, sent or not.
+async fn find(db: &Db, sender: &User, upload_id: &UploadId) -> Result<Pending> {
+    let row: Option<Pending> = db
+        .first(
+            "SELECT f.room_id, f.seq, f.file_name, f.type, f.size, f.caption, m.user_id IS NOT NULL AS is_member
+             FROM uploads f JOIN rooms r ON r.id = f.room_id AND r.organization_id IS NOT NULL
+             LEFT JOIN room_members m ON m.room_id = r.id AND m.user_id = f.sender_id
+             WHERE f.upload_id = ? AND f.sender_id = ?",
+            (upload_id, &sender.user_id),
+        )
+        .await?;
+    match row {
+        None => Err(Error::NotFound(Thing::Upload)),
+        Some(Pending { is_member: false, .. }) => Err(Error::NotAMember),
+        Some(upload) => Ok(upload),
+    }
+}
+
+/// Sends a file that was posted to the store, if it is what it was said to be; once, however often it
+/// is asked for.
+///
+/// # Errors
+/// [`Error::NotFound`] for an upload that is not the sender's, or of which nothing was posted;
+/// [`Error::UnsupportedMediaType`], after which there is no such upload any more; [`Error::NotAMember`]
+/// and [`Error::StoreUnavailable`].
+pub async fn complete(
+    app: &App,
+    sender: &User,
+    by: Option<&ConnectionId>,
+    upload_id: &UploadId,
+) -> Result<Sent> {
+    let upload = find(&app.db, sender, upload_id).await?;
+    let room_id = RoomId(upload.room_id);
+    if let Some(seq) = upload.seq {
+        return message(&app.db, room_id, seq).await.map(Sent::before);
+    }
+    if let Some(sent) = check_and_send(app, sender, by, upload_id, &upload).await? {
+        return Ok(sent);
+    }
+    // Perhaps since another request has sent it meanwhile.
+    match find(&app.db, sender, upload_id).await?.seq {
+        Some(seq) => message(&app.db, room_id, seq).await.map(Sent::before),
+        None => Err(Error::NotFound(Thing::Upload)),
+    }
+}
+
+/// None when there is nothing to send, any more or yet.
+///
+/// The bytes are copied first and looked at then: nobody can put others in the place of a copy. What was
+/// posted stays where it is: the sweep erases it ([`erase::tidy`]), and nobody waits for that.
+async fn check_and_send(
+    app: &App,
+    sender: &User,
+    by: Option<&ConnectionId>,
+    upload_id: &UploadId,
+    upload: &Pending,
+) -> Result<Option<Sent>> {
+    let deadline = Instant::now() + STORE_TIME;
+    // A key of its own for each try: the file of a message is never written again.
+    let object_key = random_token::<16>();
+    let checked = checked_key(upload_id, &object_key);
+    let copied = async {
+        match app.files.copy(&posted_key(upload_id), &checked, upload.file_type.media_type()).await? {
+            true => app.files.look(&checked).await,
+            false => Ok(None),
+        }
+    };
+    let Some(copy) = files::by(deadline, copied).await? else { return Ok(None) };
+    let is_as_said =
+        copy.size == upload.size && FileType::of(&copy.first, &copy.last) == Some(upload.file_type);
+    let sent = match is_as_said {
+        true => send_copy(app, sender, by, upload_id, upload, &object_key).await?,
+        false => None,
+    };
+    // Only now is it known to be nobody's: after an error the message may be there all the same, as when
+    // the answer to its commit is lost.
+    if sent.is_none()
+        && let Err(error) = files::by(deadline, app.files.delete(&checked)).await
+    {
+        error.log("");
+    }
+    if !is_as_said {
+        give_up_refused(&app.db, upload_id).await;
+        return Err(Error::UnsupportedMediaType);
+    }
+    Ok(sent)
+}
+
+/// Sends what was checked. None: the sender may not, or it has been sent.
+async fn send_copy(
+    app: &App,
+    sender: &User,
+    by: Option<&ConnectionId>,
+    upload_id: &UploadId,
+    upload: &Pending,
+    object_key: &str,
+) -> Result<Option<Sent>> {
+    let reserved = Reserved {
+        upload_id,
+        room_id: RoomId(upload.room_id),
+        sender,
+        object_key: None,
+        file_name: &upload.file_name,
+        file_type: upload.file_type,
+        size: upload.size,
+        sha256: None,
+        caption: &upload.caption,
+    };
+    let sending = Sending { reserved, by, object_key, again: None };
+    match app.db.transaction(sending, send).await? {
+        Some(stored) => stored_message(&app.db, sending, stored).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// A message to be sent with a file, and what makes it repeatable.
+#[derive(Clone, Copy)]
+struct Sending<'a> {
+    reserved: Reserved<'a>,
+    by: Option<&'a ConnectionId>,
+    object_key: &'a str,
+    again: Option<&'a Repeatable<'a>>,
+}
+
+struct Repeatable<'a> {
+    id: &'a ClientMessageId,
+    hash: Vec<u8>,
+}
+
+impl Repeatable<'_> {
+    async fn sent_before(&self, db: &Db, sender: &User, room_id: RoomId) -> Result<Option<Message>> {
+        send::sent_before(db, &sender.user_id, room_id, self.id, &self.hash).await
+    }
+}
+
+/// What must be the same when a `clientMessageId` comes again. The mark at its beginning is no length
+/// of a text message's content.
+fn body_hash(caption: &str, file_name: &str, sha256: &[u8]) -> Vec<u8> {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(b"a file: ");
+    for part in [caption.as_bytes(), file_name.as_bytes(), sha256] {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    context.finish().as_ref().to_vec()
+}
+
+/// Takes the room's next number for a file that has none yet, if its sender may, and stores its
+/// message; answers the number and the time. None: the sender may not, or it has one.
+async fn send(
+    transaction: &mut Transaction<'static>,
+    sending: Sending<'_>,
+) -> Result<Option<(u64, NaiveDateTime)>> {
+    let Sending { reserved, by, object_key, again } = sending;
+    let now = time::now();
+    // The room first, as in `messages`.
+    transaction
+        .exec_drop(
+            "UPDATE rooms r
+             STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = :sender
+             STRAIGHT_JOIN uploads f ON f.upload_id = :upload_id AND f.room_id = r.id AND f.seq IS NULL
+             SET r.last_seq = LAST_INSERT_ID(r.last_seq + 1), r.updated_at = :now
+             WHERE r.id = :room_id",
+            params! {
+                "sender" => &reserved.sender.user_id,
+                "upload_id" => reserved.upload_id,
+                now,
+                "room_id" => reserved.room_id,
+            },
+        )
+        .await?;
+    let Some(seq) = transaction.last_insert_id() else { return Ok(None) };
+    connections::still_open(transaction, by).await?;
+    let stored = transaction
+        .exec_drop(
+            "INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, client_message_id, body_hash, created_at)
+             VALUES (:room_id, :seq, :seq, 'file', :sender, :caption, :client_message_id, :body_hash, :now)",
+            params! {
+                "room_id" => reserved.room_id,
+                seq,
+                "sender" => &reserved.sender.user_id,
+                "caption" => reserved.caption,
+                "client_message_id" => again.map(|again| again.id),
+                "body_hash" => again.map(|again| again.hash.as_slice()),
+                now,
+            },
+        )
+        .await;
+    match stored {
+        Err(error) if duplicate_key(&error) == Some("messages_client_message_id") => {
+            return Err(Error::ClientMessageIdReused);
+        }
+        stored => stored?,
+    }
+    transaction
+        .exec_drop(
+            "UPDATE uploads SET seq = ?, object_key = ? WHERE upload_id = ?",
+            (seq, object_key, reserved.upload_id),
+        )
+        .await?;
+    Ok(Some((seq, now)))
+}
+
+/// A message just sent, and the sockets of the room's members.
+async fn stored_message(db: &Db, sending: Sending<'_>, (seq, now): (u64, NaiveDateTime)) -> Result<Sent> {
+    let Sending { reserved, again, .. } = sending;
+    let SenderAndSockets { user_id, name, sockets } =
+        send::sender_and_sockets(db, reserved.room_id, seq).await?;
+    let file_name = reserved.file_name.to_owned();
+    let message = Message {
+        message_id: MessageId { room_id: reserved.room_id, seq },
+        room_id: reserved.room_id,
+        seq,
+        updated_seq: seq,
+        kind: MessageKind::File,
+        user_id,
+        name,
+        content: reserved.caption.to_owned(),
+        is_encrypted: false,
+        client_message_id: again.map(|again| again.id.to_string()),
+        reply_to: None,
+        attachment: Some(Attachment::new(
+            reserved.upload_id.clone(),
+            file_name,
+            reserved.file_type,
+            reserved.size,
+        )),
+        reactions: Vec::new(),
+        created_at: now,
+        edited_at: None,
+        deleted: false,
+    };
+    Ok(Sent { message, sockets: Some(sockets) })
+}
+
+async fn message(db: &Db, room_id: RoomId, seq: u64) -> Result<Message> {
+    let row: Option<MessageRow> = db
+        .first(
+            &format!(
+                "SELECT {} FROM messages x JOIN users u ON u.user_id = x.sender_id
+                 WHERE x.room_id = ? AND x.seq = ?",
+                columns("x.sender_id")
+            ),
+            (room_id, seq),
+        )
+        .await?;
+    row.map(MessageRow::message).ok_or(Error::NotFound(Thing::Upload))
+}
+
+/// A signed URL of a message's file, for the members of its room.
+///
+/// # Errors
+/// [`Error::NotFound`], also once the message has been deleted; [`Error::NotAMember`].
+pub async fn signed_url(app: &App, asker: &User, upload_id: &UploadId) -> Result<String> {
+    let row: Option<(String, String, FileType, bool)> = app
+        .db
+        .first(
+            "SELECT f.object_key, f.file_name, f.type, m.user_id IS NOT NULL
+             FROM uploads f JOIN rooms r ON r.id = f.room_id
+             JOIN messages x ON x.room_id = f.room_id AND x.seq = f.seq AND x.deleted_at IS NULL
+             LEFT JOIN room_members m ON m.room_id = r.id AND m.user_id = :asker
+             WHERE f.upload_id = :upload_id AND r.organization_id = :organization_id",
+            params! { "asker" => &asker.user_id, upload_id, "organization_id" => asker.organization_id },
+        )
+        .await?;
+    let (object_key, file_name, file_type, is_member) = row.ok_or(Error::NotFound(Thing::Upload))?;
+    if !is_member {
+        return Err(Error::NotAMember);
+    }
+    let key = checked_key(upload_id, &object_key);
+    app.files.signed_url(&key, file_type.media_type(), &disposition(&file_name)).await
+}
