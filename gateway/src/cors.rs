@@ -57,18 +57,12 @@ fn allow(cors: &Cors, origin: &HeaderValue, headers: &mut HeaderMap) -> bool {
     true
 }
 
-/// `*` if every origin is allowed; else the origin itself, if it is in the list, or if the list has
-/// `https://*` or `http://*` and it begins so.
+/// `*` if every origin is allowed, else the origin itself if the list has it.
 fn allowed_origin(cors: &Cors, origin: &HeaderValue) -> Option<HeaderValue> {
     if cors.allow_origins.iter().any(|allowed| allowed == "*") {
         return Some(HeaderValue::from_static("*"));
     }
-    let text = origin.to_str().ok()?;
-    let is_allowed = cors.allow_origins.iter().any(|allowed| match allowed.strip_suffix("://*") {
-        Some(scheme) => text.split_once("://").is_some_and(|(of_origin, _)| of_origin == scheme),
-        None => allowed == text,
-    });
-    is_allowed.then(|| origin.clone())
+    cors.allow_origins.iter().any(|allowed| origin == allowed.as_str()).then(|| origin.clone())
 }
 
 fn set_list(headers: &mut HeaderMap, name: HeaderName, values: &[String]) {

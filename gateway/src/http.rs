@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::connections::new_id;
 use crate::invoke::Failure;
 use crate::limits::{BODY_BYTES, EVENT_BYTES};
+use crate::routes::RouteMatch;
 use crate::{Gateway, cors};
 
 fn decoded(text: &str) -> String {
@@ -41,7 +42,7 @@ pub(crate) async fn answer(gateway: &Gateway, peer: SocketAddr, request: Request
 
 /// Answers with what the function of the request's route says.
 async fn routed(gateway: &Gateway, peer: SocketAddr, parts: &Parts, body: Body) -> Response<Body> {
-    let Some(taken) = gateway.routes.take(parts.method.as_str(), parts.uri.path()) else {
+    let Some(found) = gateway.routes.find(parts.method.as_str(), parts.uri.path()) else {
         return message(StatusCode::NOT_FOUND, "Not Found");
     };
     let too_large = || message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
@@ -49,14 +50,14 @@ async fn routed(gateway: &Gateway, peer: SocketAddr, parts: &Parts, body: Body) 
         return too_large();
     };
     let request_id = new_id();
-    let event = event(parts, peer, &request_id, taken.route_key, &taken.path_parameters, &body);
+    let event = event(parts, peer, &request_id, &found, &body);
     let Ok(event) = to_raw_value(&event) else {
         return message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
     };
     if event.get().len() > EVENT_BYTES {
         return too_large();
     }
-    match gateway.call(gateway.limits.http_integration, taken.function, &request_id, event).await {
+    match gateway.call(gateway.limits.http_integration, &found.route.function, &request_id, event).await {
         Ok(answer) => {
             let invalid = || message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
             response(&answer).unwrap_or_else(invalid)
@@ -70,10 +71,10 @@ fn event(
     parts: &Parts,
     peer: SocketAddr,
     request_id: &str,
-    route_key: &str,
-    path_parameters: &BTreeMap<String, String>,
+    RouteMatch { route, path_parameters }: &RouteMatch<'_>,
     body: &Bytes,
 ) -> Value {
+    let route_key = format!("{} {}", route.method, route.path);
     let now = Utc::now();
     let query = parts.uri.query().unwrap_or_default();
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();

@@ -378,9 +378,7 @@ async fn deliver(gateway: &Gateway, connection: &Connection, text: Utf8Bytes) {
 /// client cannot choose `$connect` or `$disconnect`.
 fn route_key(gateway: &Gateway, text: &str) -> String {
     let frame: Value = serde_json::from_str(text).unwrap_or_default();
-    let fields = &gateway.template.route_selection;
-    let selected = fields.iter().try_fold(&frame, |value, field| value.get(field));
-    match selected.map(as_text) {
+    match frame.get(&gateway.template.route_selection).map(as_text) {
         Some(key) if !key.starts_with('$') && gateway.template.websocket.contains_key(&key) => key,
         _ => "$default".to_owned(),
     }

@@ -130,15 +130,6 @@ async fn a_selected_value_that_is_no_text_counts_as_its_text() {
 }
 
 #[tokio::test]
-async fn the_selected_field_may_lie_deeper() {
-    let yaml = TEMPLATE.replace("$request.body.action", "${request.body.call.name}");
-    let tour = Tour::of(template(&yaml), [], Limits::default()).await;
-    let mut socket = tour.connect().await;
-    socket.send(r#"{"call": {"name": "record"}}"#).await;
-    tour.event("record").await;
-}
-
-#[tokio::test]
 async fn what_a_message_function_answers_is_dropped() {
     let answers = [
         status(200),
