@@ -13,19 +13,6 @@ use crate::Gateway;
 use crate::invoke::LONGEST_FUNCTION;
 use crate::template::Schedule;
 
-/// The time of `rate(1 hour)`, `rate(5 minutes)` or `rate(1 day)`; none for every other expression.
-pub(crate) fn rate(expression: &str) -> Option<Duration> {
-    let (count, unit) = expression.strip_prefix("rate(")?.strip_suffix(')')?.split_once(' ')?;
-    let count: u64 = count.parse().ok().filter(|&count| count > 0)?;
-    let seconds = match unit.strip_suffix('s').unwrap_or(unit) {
-        "minute" => 60,
-        "hour" => 3600,
-        "day" => 86_400,
-        _ => return None,
-    };
-    count.checked_mul(seconds).map(Duration::from_secs)
-}
-
 /// Runs every schedule, for as long as it is polled.
 pub(crate) async fn run(gateway: Arc<Gateway>) {
     future::join_all(gateway.template.schedules.iter().map(|schedule| run_one(&gateway, schedule))).await;
@@ -62,21 +49,6 @@ fn until_next(every: Duration, now_millis: u128) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_rate_is_a_number_and_a_unit() {
-        for (expression, seconds) in [
-            ("rate(1 minute)", 60),
-            ("rate(5 minutes)", 300),
-            ("rate(1 hour)", 3600),
-            ("rate(2 days)", 172_800),
-        ] {
-            assert_eq!(rate(expression), Some(Duration::from_secs(seconds)), "{expression}");
-        }
-        for other in ["rate(0 hours)", "rate(1 second)", "rate(1hour)", "cron(0 * * * ? *)", "1 hour", ""] {
-            assert_eq!(rate(other), None, "{other}");
-        }
-    }
 
     #[test]
     fn a_schedule_runs_at_whole_multiples_of_its_time() {

@@ -9,8 +9,6 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::schedule;
-
 /// The template that this binary was built with.
 pub const BUILT_IN: &str = include_str!("../../template.yaml");
 
@@ -228,12 +226,11 @@ impl Template {
             match event {
                 Event::HttpApi(event) => self.http.push(http_route(event, name)?),
                 Event::Schedule(event) => {
-                    let every =
-                        schedule::rate(&event.schedule).ok_or_else(|| TemplateError::Unsupported {
-                            property: "Schedule",
-                            supported: "of the form rate(1 hour)",
-                            found: event.schedule.clone(),
-                        })?;
+                    let every = rate(&event.schedule).ok_or_else(|| TemplateError::Unsupported {
+                        property: "Schedule",
+                        supported: "of the form rate(1 hour)",
+                        found: event.schedule.clone(),
+                    })?;
                     self.schedules.push(Schedule { function: name.to_owned(), every });
                 }
                 Event::Other => {}
@@ -298,6 +295,19 @@ fn selected_field(expression: &str) -> Result<String, TemplateError> {
     })
 }
 
+/// The interval of a rate expression like `rate(1 hour)`, `rate(5 minutes)` or `rate(1 day)`.
+fn rate(expression: &str) -> Option<Duration> {
+    let (count, unit) = expression.strip_prefix("rate(")?.strip_suffix(')')?.split_once(' ')?;
+    let count: u64 = count.parse().ok().filter(|&count| count > 0)?;
+    let seconds = match unit.strip_suffix('s').unwrap_or(unit) {
+        "minute" => 60,
+        "hour" => 3600,
+        "day" => 86_400,
+        _ => return None,
+    };
+    count.checked_mul(seconds).map(Duration::from_secs)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -340,6 +350,21 @@ mod tests {
         for (supported, unsupported) in replacements {
             let parsed = Template::parse(&BUILT_IN.replacen(supported, unsupported, 1));
             assert!(matches!(parsed, Err(TemplateError::Unsupported { .. })), "{unsupported}: {parsed:?}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_a_number_and_a_unit() {
+        for (expression, seconds) in [
+            ("rate(1 minute)", 60),
+            ("rate(5 minutes)", 300),
+            ("rate(1 hour)", 3600),
+            ("rate(2 days)", 172_800),
+        ] {
+            assert_eq!(rate(expression), Some(Duration::from_secs(seconds)), "{expression}");
+        }
+        for other in ["rate(0 hours)", "rate(1 second)", "rate(1hour)", "cron(0 * * * ? *)", "1 hour", ""] {
+            assert_eq!(rate(other), None, "{other}");
         }
     }
 }
