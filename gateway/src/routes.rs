@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use percent_encoding::percent_decode_str;
-
+use crate::integration::percent_decoded;
 use crate::template::HttpRoute;
 
 /// The routes of the HTTP API, by method.
@@ -29,12 +28,10 @@ impl Routes {
         Ok(Self(by_method))
     }
 
-    /// Finds the route of this method and path. Fixed segments win over parameters.
+    /// Finds the route for this method and path. Fixed segments take precedence over parameters.
     pub(crate) fn find(&self, method: &str, path: &str) -> Option<RouteMatch<'_>> {
         let found = self.0.get(method)?.at(path).ok()?;
-        let parameters = found.params.iter().map(|(name, value)| {
-            (name.to_owned(), percent_decode_str(value).decode_utf8_lossy().into_owned())
-        });
+        let parameters = found.params.iter().map(|(name, value)| (name.to_owned(), percent_decoded(value)));
         Some(RouteMatch { route: found.value, path_parameters: parameters.collect() })
     }
 }

@@ -1,7 +1,7 @@
-//! `template.yaml`: the routes, the functions behind them and how long they may take.
+//! Reads `template.yaml`: the routes, their functions, and the timeouts and schedules of the functions.
 //!
-//! Of the tags of `CloudFormation` only what they hold is read (`!GetAtt MessageFunction.Arn` names a
-//! function); no intrinsic is evaluated, since the environment comes from the settings.
+//! YAML tags are ignored, and only their values are read: `!GetAtt MessageFunction.Arn` names a function.
+//! No intrinsic function is evaluated, because the environment comes from the settings.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,21 +9,21 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// The template that this binary was built with.
+/// The template of the repository, as it was when this binary was built.
 pub const BUILT_IN: &str = include_str!("../../template.yaml");
 
-/// What the gateway needs of a template.
+/// The parts of a template that the gateway uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
     /// The routes of the HTTP API.
     pub http: Vec<HttpRoute>,
-    /// CORS of the HTTP API, if it is configured.
+    /// The CORS configuration of the HTTP API, if it has one.
     pub cors: Option<Cors>,
-    /// Route key → function, of the WebSocket API.
+    /// The functions of the WebSocket API, by route key.
     pub websocket: BTreeMap<String, String>,
     /// The field of a message that selects its route: `event` of `$request.body.event`.
     pub route_selection: String,
-    /// The functions that are run by the clock.
+    /// The functions that run on a schedule.
     pub schedules: Vec<Schedule>,
     /// How long each function may run.
     pub timeouts: BTreeMap<String, Duration>,
@@ -40,29 +40,29 @@ pub struct HttpRoute {
     pub function: String,
 }
 
-/// A `Schedule` of a function.
+/// A `Schedule` event of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     /// The function's name.
     pub function: String,
-    /// The time between two runs.
+    /// The interval between two runs.
     pub every: Duration,
 }
 
-/// The `CorsConfiguration` of an HTTP API (AWS SAM: `HttpApiCorsConfiguration`). What is left out is
-/// not in any response.
+/// The `CorsConfiguration` of an HTTP API (AWS SAM: `HttpApiCorsConfiguration`). A header whose property
+/// is missing is not in any response.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Cors {
     /// Origins, or `*` for every origin.
     pub allow_origins: Vec<String>,
-    /// Methods, or `*`.
+    /// Methods, or `*` for every method.
     pub allow_methods: Vec<String>,
-    /// Headers that a request may have.
+    /// Headers that a request may contain.
     pub allow_headers: Vec<String>,
-    /// Headers of an answer that a page may read.
+    /// Headers of a response that a page may read.
     pub expose_headers: Vec<String>,
-    /// How long a browser may keep a preflight's answer, in seconds.
+    /// How long a browser may cache the response to a preflight request, in seconds.
     pub max_age: Option<u64>,
     /// Whether requests may carry cookies.
     pub allow_credentials: bool,
@@ -71,15 +71,15 @@ pub struct Cors {
 /// Why a template cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
-    /// It is no YAML, or not of a template's shape.
-    #[error("the template cannot be read: {0}")]
+    /// It is not YAML or does not have the structure of a template.
+    #[error("cannot read the template: {0}")]
     Unreadable(String),
-    /// A route names a function that the template does not have.
-    #[error("the template routes {route} to {function}, which is no function in it")]
+    /// A route refers to a function that the template does not define.
+    #[error("the template does not define the function {function}, to which it routes {route}")]
     UnknownFunction {
         /// The route key.
         route: String,
-        /// The logical id that it names.
+        /// The logical id of the function.
         function: String,
     },
     /// A property has a form that AWS accepts and this gateway does not support.
@@ -198,11 +198,11 @@ impl Template {
                 functions.insert(logical_id.as_str(), name);
             }
         }
-        for resource in document.resources.into_values() {
+        for resource in document.resources.values() {
             match resource {
                 Resource::HttpApi(api) => {
-                    template.cors =
-                        api.and_then(|api| api.cors_configuration).map(supported_cors).transpose()?;
+                    let cors = api.as_ref().and_then(|api| api.cors_configuration.clone());
+                    template.cors = cors.map(supported_cors).transpose()?;
                 }
                 Resource::WebSocketApi(api) => template.add_websocket_api(api, &functions)?,
                 Resource::Function(_) | Resource::Other => {}
@@ -226,11 +226,7 @@ impl Template {
             match event {
                 Event::HttpApi(event) => self.http.push(http_route(event, name)?),
                 Event::Schedule(event) => {
-                    let every = rate(&event.schedule).ok_or_else(|| TemplateError::Unsupported {
-                        property: "Schedule",
-                        supported: "of the form rate(1 hour)",
-                        found: event.schedule.clone(),
-                    })?;
+                    let every = interval(&event.schedule)?;
                     self.schedules.push(Schedule { function: name.to_owned(), every });
                 }
                 Event::Other => {}
@@ -241,16 +237,17 @@ impl Template {
 
     fn add_websocket_api(
         &mut self,
-        api: WebSocketApiProperties,
+        api: &WebSocketApiProperties,
         functions: &BTreeMap<&str, String>,
     ) -> Result<(), TemplateError> {
         self.route_selection = selected_field(&api.route_selection_expression)?;
-        for (route, target) in api.routes {
+        for (route, target) in &api.routes {
             let logical_id = target.function_arn.trim_end_matches(".Arn");
-            let Some(name) = functions.get(logical_id) else {
-                return Err(TemplateError::UnknownFunction { route, function: logical_id.to_owned() });
-            };
-            self.websocket.insert(route, name.clone());
+            let name = functions.get(logical_id).ok_or_else(|| TemplateError::UnknownFunction {
+                route: route.clone(),
+                function: logical_id.to_owned(),
+            })?;
+            self.websocket.insert(route.clone(), name.clone());
         }
         Ok(())
     }
@@ -295,17 +292,24 @@ fn selected_field(expression: &str) -> Result<String, TemplateError> {
     })
 }
 
-/// The interval of a rate expression like `rate(1 hour)`, `rate(5 minutes)` or `rate(1 day)`.
-fn rate(expression: &str) -> Option<Duration> {
-    let (count, unit) = expression.strip_prefix("rate(")?.strip_suffix(')')?.split_once(' ')?;
-    let count: u64 = count.parse().ok().filter(|&count| count > 0)?;
-    let seconds = match unit.strip_suffix('s').unwrap_or(unit) {
-        "minute" => 60,
-        "hour" => 3600,
-        "day" => 86_400,
-        _ => return None,
+/// The interval of a rate expression: `rate(1 hour)`, `rate(5 minutes)`, `rate(1 day)`.
+fn interval(expression: &str) -> Result<Duration, TemplateError> {
+    let parse = || {
+        let (count, unit) = expression.strip_prefix("rate(")?.strip_suffix(')')?.split_once(' ')?;
+        let count: u64 = count.parse().ok().filter(|&count| count > 0)?;
+        let seconds = match unit.strip_suffix('s').unwrap_or(unit) {
+            "minute" => 60,
+            "hour" => 3600,
+            "day" => 86_400,
+            _ => return None,
+        };
+        count.checked_mul(seconds).map(Duration::from_secs)
     };
-    count.checked_mul(seconds).map(Duration::from_secs)
+    parse().ok_or_else(|| TemplateError::Unsupported {
+        property: "Schedule",
+        supported: "of the form rate(1 hour)",
+        found: expression.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -313,7 +317,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_built_in_template_can_be_served() {
+    fn the_built_in_template_is_read() {
         let template = Template::parse(BUILT_IN).unwrap();
         assert_eq!(template.route_selection, "event");
         assert_eq!(template.websocket["$default"], "message");
@@ -361,10 +365,10 @@ mod tests {
             ("rate(1 hour)", 3600),
             ("rate(2 days)", 172_800),
         ] {
-            assert_eq!(rate(expression), Some(Duration::from_secs(seconds)), "{expression}");
+            assert_eq!(interval(expression).unwrap(), Duration::from_secs(seconds), "{expression}");
         }
         for other in ["rate(0 hours)", "rate(1 second)", "rate(1hour)", "cron(0 * * * ? *)", "1 hour", ""] {
-            assert_eq!(rate(other), None, "{other}");
+            assert!(interval(other).is_err(), "{other}");
         }
     }
 }

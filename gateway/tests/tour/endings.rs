@@ -76,17 +76,17 @@ async fn a_binary_frame_closes_with_1003() {
 
 #[tokio::test]
 async fn an_idle_socket_is_closed_with_1001() {
-    let tour = Tour::limited(Limits { idle: Duration::from_millis(50), ..Limits::default() }).await;
+    let tour = Tour::limited(Limits { idle_timeout: Duration::from_millis(50), ..Limits::default() }).await;
     let mut socket = tour.connect().await;
     assert_eq!(socket.closed().await, (1001, "Going away".to_owned()));
     assert_eq!(heard(&tour).await, (1001, "Going away".to_owned()));
-    assert_eq!(Limits::default().idle, Duration::from_secs(10 * 60));
+    assert_eq!(Limits::default().idle_timeout, Duration::from_secs(10 * 60));
 }
 
 #[tokio::test]
 async fn a_busy_socket_is_closed_with_1001_at_the_end_of_its_life() {
-    let [idle, life] = [150, 450].map(Duration::from_millis);
-    let tour = Tour::limited(Limits { idle, life, ..Limits::default() }).await;
+    let [idle_timeout, connection_duration] = [150, 450].map(Duration::from_millis);
+    let tour = Tour::limited(Limits { idle_timeout, connection_duration, ..Limits::default() }).await;
     let started = Instant::now();
     let mut socket = tour.connect().await;
     // Each message is answered, so the socket idles only if messages do not count.
@@ -99,15 +99,15 @@ async fn a_busy_socket_is_closed_with_1001_at_the_end_of_its_life() {
         }
     };
     assert_eq!(closed.await, (1001, "Going away".to_owned()));
-    assert!(started.elapsed() >= life, "closed for idleness");
+    assert!(started.elapsed() >= connection_duration, "closed for idleness");
     assert_eq!(heard(&tour).await.0, 1001);
-    assert_eq!(Limits::default().life, Duration::from_secs(2 * 60 * 60));
+    assert_eq!(Limits::default().connection_duration, Duration::from_secs(2 * 60 * 60));
 }
 
 #[tokio::test]
 async fn a_push_keeps_a_socket_from_idling() {
-    let [idle, life] = [150, 450].map(Duration::from_millis);
-    let tour = Tour::limited(Limits { idle, life, ..Limits::default() }).await;
+    let [idle_timeout, connection_duration] = [150, 450].map(Duration::from_millis);
+    let tour = Tour::limited(Limits { idle_timeout, connection_duration, ..Limits::default() }).await;
     let started = Instant::now();
     let mut socket = tour.connect().await;
     let id = connection_id(&tour).await;
@@ -117,7 +117,7 @@ async fn a_push_keeps_a_socket_from_idling() {
             break;
         }
     }
-    assert!(started.elapsed() >= life, "closed for idleness");
+    assert!(started.elapsed() >= connection_duration, "closed for idleness");
 }
 
 /// A socket that does not read and whose queue is full, its id, and how many bytes it has taken.
@@ -160,17 +160,17 @@ async fn a_socket_that_does_not_read_takes_so_much_and_the_others_get_everything
 
 #[tokio::test]
 async fn a_socket_that_does_not_read_is_closed_after_30_seconds() {
-    let tour = Tour::limited(Limits { deaf: Duration::from_secs(1), ..Limits::default() }).await;
+    let tour = Tour::limited(Limits { send_timeout: Duration::from_secs(1), ..Limits::default() }).await;
     let (_socket, id, _) = deaf(&tour).await;
     assert_eq!(heard(&tour).await, (1001, "Going away".to_owned()));
     assert_eq!(tour.connections.post(&id, "too late".into()).await, Err(NotDelivered::Gone));
-    assert_eq!(Limits::default().deaf, Duration::from_secs(30));
+    assert_eq!(Limits::default().send_timeout, Duration::from_secs(30));
 }
 
 #[tokio::test]
 async fn a_socket_that_reads_what_it_gets_is_not_closed_for_deafness() {
     let deaf = Duration::from_millis(300);
-    let tour = Tour::limited(Limits { deaf, ..Limits::default() }).await;
+    let tour = Tour::limited(Limits { send_timeout: deaf, ..Limits::default() }).await;
     let started = Instant::now();
     let mut socket = tour.connect().await;
     let id = connection_id(&tour).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gateway::limits::{Limits, MESSAGES_UNDER_WAY};
+use gateway::limits::{CONCURRENT_MESSAGES, Limits};
 use serde_json::Value;
 use shared::push::Sockets;
 
@@ -54,8 +54,8 @@ async fn a_function_whose_answer_is_no_json_gives_the_error_frame_and_the_socket
 
 #[tokio::test]
 async fn a_function_is_given_29_seconds_by_websocket_and_30_by_http() {
-    assert_eq!(Limits::default().integration, Duration::from_secs(29));
-    assert_eq!(Limits::default().http_integration, Duration::from_secs(30));
+    assert_eq!(Limits::default().integration_timeout, Duration::from_secs(29));
+    assert_eq!(Limits::default().http_integration_timeout, Duration::from_secs(30));
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn a_function_is_given_no_longer_than_the_template_says() {
 
 #[tokio::test]
 async fn an_answer_larger_than_lambda_carries_is_a_failure() {
-    let answer = Value::String("x".repeat(gateway::limits::ANSWER_BYTES));
+    let answer = Value::String("x".repeat(gateway::limits::RESPONSE_BYTES));
     let tour = Tour::with([("record", Does::Answer(answer.clone())), ("echo", Does::Answer(answer))]).await;
     let mut socket = tour.connect().await;
     gets_the_error_frame(&tour, &mut socket).await;
@@ -84,10 +84,10 @@ async fn hanging_functions_keep_a_socket_from_nothing() {
     let mut socket = tour.connect().await;
     let event = tour.event("connect").await;
     let id = event["requestContext"]["connectionId"].as_str().unwrap();
-    for _ in 0..=MESSAGES_UNDER_WAY {
+    for _ in 0..=CONCURRENT_MESSAGES {
         socket.send(r#"{"action": "record"}"#).await;
     }
-    for _ in 0..MESSAGES_UNDER_WAY {
+    for _ in 0..CONCURRENT_MESSAGES {
         tour.event("record").await;
     }
     tour.connections.post(id, "pushed".into()).await.unwrap();

@@ -125,7 +125,7 @@ pub(crate) fn template(yaml: &str) -> Template {
 /// The limits, with a wait for functions that a test can wait for.
 pub(crate) fn impatient() -> Limits {
     let short = Duration::from_millis(50);
-    Limits { integration: short, http_integration: short, ..Limits::default() }
+    Limits { integration_timeout: short, http_integration_timeout: short, ..Limits::default() }
 }
 
 /// An answer with this status and nothing else.
