@@ -1,12 +1,12 @@
-//! Which route of the HTTP API takes a request.
+//! Which route of the HTTP API a request takes.
 
 use gateway::limits::Limits;
 use gateway::template::HttpRoute;
 
-use crate::harness::{Does, TEMPLATE, Tour, template};
+use crate::harness::{Behavior, TEMPLATE, TestGateway, template};
 
-/// A gateway with these GET routes. Each has a function of its own, which answers the route's path.
-async fn tour(paths: &[&'static str]) -> Tour {
+/// A gateway with these GET routes. Each route's function returns the route's path.
+async fn gateway_with_routes(paths: &[&'static str]) -> TestGateway {
     let mut template = template(TEMPLATE);
     let mut functions = Vec::new();
     for (index, path) in paths.iter().copied().enumerate() {
@@ -16,14 +16,15 @@ async fn tour(paths: &[&'static str]) -> Tour {
             path: path.to_owned(),
             function: function.clone(),
         });
-        functions.push((&*function.leak(), Does::Answer(path.into())));
+        functions.push((&*function.leak(), Behavior::Return(path.into())));
     }
-    Tour::of(template, functions, Limits::default()).await
+    TestGateway::new(template, functions, Limits::default()).await
 }
 
 #[tokio::test]
 async fn a_fixed_segment_comes_before_a_parameter() {
-    let tour = tour(&["/pets/dog/{id}", "/pets/dog/1", "/{kind}/cat/2", "/pets/{kind}/3"]).await;
+    let gateway =
+        gateway_with_routes(&["/pets/dog/{id}", "/pets/dog/1", "/{kind}/cat/2", "/pets/{kind}/3"]).await;
     let requests = [
         ("/pets/dog/1", "/pets/dog/1"),
         ("/pets/dog/2", "/pets/dog/{id}"),
@@ -34,6 +35,6 @@ async fn a_fixed_segment_comes_before_a_parameter() {
         ("/pets/cat/2", "/{kind}/cat/2"),
     ];
     for (path, route) in requests {
-        assert_eq!(tour.get_text(path).await, (200, route.to_owned()), "{path}");
+        assert_eq!(gateway.get_text(path).await, (200, route.to_owned()), "{path}");
     }
 }
