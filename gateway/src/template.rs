@@ -85,11 +85,11 @@ pub enum TemplateError {
     /// A property has a form that AWS accepts and this gateway does not support.
     #[error("{property} must be {supported}, not `{found}`")]
     Unsupported {
-        /// What the form belongs to, like `Schedule`.
+        /// The name of the property.
         property: &'static str,
         /// The form that the gateway supports.
         supported: &'static str,
-        /// What the template has.
+        /// The form that the template has.
         found: String,
     },
 }
@@ -258,11 +258,8 @@ fn http_route(event: &HttpApiEvent, function: &str) -> Result<HttpRoute, Templat
     let HttpApiEvent { method, path } = event;
     let method = method.to_ascii_uppercase();
     if method == "ANY" || path.ends_with("+}") || !path.starts_with('/') {
-        return Err(TemplateError::Unsupported {
-            property: "a route of the HTTP API",
-            supported: "a method and a path without greedy parameters",
-            found: format!("{method} {path}"),
-        });
+        let supported = "a method and a path without greedy parameters";
+        return Err(unsupported("a route of the HTTP API", supported, &format!("{method} {path}")));
     }
     Ok(HttpRoute { method, path: path.clone(), function: function.to_owned() })
 }
@@ -270,11 +267,7 @@ fn http_route(event: &HttpApiEvent, function: &str) -> Result<HttpRoute, Templat
 /// Refuses `https://*` and `http://*`.
 fn supported_cors(cors: Cors) -> Result<Cors, TemplateError> {
     match cors.allow_origins.iter().find(|origin| origin.ends_with("://*")) {
-        Some(origin) => Err(TemplateError::Unsupported {
-            property: "an origin of AllowOrigins",
-            supported: "a whole origin or *",
-            found: origin.clone(),
-        }),
+        Some(origin) => Err(unsupported("an origin of AllowOrigins", "a whole origin or *", origin)),
         None => Ok(cors),
     }
 }
@@ -285,11 +278,8 @@ fn selected_field(expression: &str) -> Result<String, TemplateError> {
         !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
     };
     let field = expression.strip_prefix("$request.body.").filter(is_name);
-    field.map(str::to_owned).ok_or_else(|| TemplateError::Unsupported {
-        property: "RouteSelectionExpression",
-        supported: "of the form $request.body.event",
-        found: expression.to_owned(),
-    })
+    let error = || unsupported("RouteSelectionExpression", "of the form $request.body.event", expression);
+    field.map(str::to_owned).ok_or_else(error)
 }
 
 /// The interval of a rate expression: `rate(1 hour)`, `rate(5 minutes)`, `rate(1 day)`.
@@ -305,11 +295,11 @@ fn interval(expression: &str) -> Result<Duration, TemplateError> {
         };
         count.checked_mul(seconds).map(Duration::from_secs)
     };
-    parse().ok_or_else(|| TemplateError::Unsupported {
-        property: "Schedule",
-        supported: "of the form rate(1 hour)",
-        found: expression.to_owned(),
-    })
+    parse().ok_or_else(|| unsupported("Schedule", "of the form rate(1 hour)", expression))
+}
+
+fn unsupported(property: &'static str, supported: &'static str, found: &str) -> TemplateError {
+    TemplateError::Unsupported { property, supported, found: found.to_owned() }
 }
 
 #[cfg(test)]
@@ -355,6 +345,9 @@ mod tests {
             let parsed = Template::parse(&BUILT_IN.replacen(supported, unsupported, 1));
             assert!(matches!(parsed, Err(TemplateError::Unsupported { .. })), "{unsupported}: {parsed:?}");
         }
+        let cors_true =
+            "Resources: {Api: {Type: 'AWS::Serverless::HttpApi', Properties: {CorsConfiguration: true}}}";
+        assert!(matches!(Template::parse(cors_true), Err(TemplateError::Unreadable(_))));
     }
 
     #[test]
