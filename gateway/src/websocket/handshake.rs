@@ -63,7 +63,7 @@ async fn connect(
     peer: SocketAddr,
 ) -> Option<ConnectResponse> {
     let (sender, receiver) = oneshot::channel();
-    // A client that leaves cancels this future, so the functions run in a task of their own.
+    // A client that leaves cancels this future, so the functions run in a separate task.
     tokio::spawn({
         let (gateway, connection) = (gateway.clone(), connection.clone());
         let request_id = request_id.to_owned();

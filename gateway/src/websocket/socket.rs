@@ -143,7 +143,7 @@ fn as_text(value: &Value) -> String {
 
 async fn send_error(gateway: &Gateway, connection: &Connection, message: &str, request_id: &str) {
     let frame = Bytes::from(error_message(message, connection, request_id));
-    // Fails if the socket has closed or its queue is full. Nobody is left to report that to.
+    // If the socket has closed or its queue is full, the error is lost as a push would be.
     _ = gateway.connections.post(&connection.id, frame).await;
 }
 
