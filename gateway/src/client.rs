@@ -1,15 +1,15 @@
-//! `coterie connect`: a WebSocket client for the terminal. Lines typed are frames sent, and frames
-//! received are lines printed.
+//! `coterie connect`: a WebSocket client for the terminal. It sends each typed line as a message, and
+//! prints each message that it receives as a line.
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin, stdin};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// Connects and talks until the socket closes, or the input ends.
+/// Runs until the socket closes or the input ends.
 ///
 /// # Errors
-/// What to tell the user.
+/// Says, for the user, why the connection failed.
 pub(crate) async fn connect(url: &str, token: &str) -> Result<(), String> {
     let token = percent_encoding::utf8_percent_encode(token, percent_encoding::NON_ALPHANUMERIC);
     let (socket, _) = connect_async(format!("{url}/?token={token}")).await.map_err(|error| match error {
@@ -19,7 +19,7 @@ pub(crate) async fn connect(url: &str, token: &str) -> Result<(), String> {
         Error::Http(response) => format!("refused ({})", response.status()),
         error => format!("cannot connect to {url}: {error}; is `coterie serve` running there?"),
     })?;
-    eprintln!("connected to {url}: type a frame and Enter, end with Ctrl-D");
+    eprintln!("connected to {url}: type a message and press Enter; end with Ctrl-D");
     let (mut sink, mut stream) = socket.split();
     let mut lines = BufReader::new(stdin()).lines();
     loop {

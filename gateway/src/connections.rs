@@ -1,95 +1,115 @@
-//! The open sockets, by connection id.
+//! The open WebSocket connections, by connection id.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use axum::extract::ws::{CloseFrame, Utf8Bytes};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
 use shared::base::push::{NotDelivered, Sockets};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::limits::{BYTES_WAITING, FRAMES_WAITING};
 
-/// What a socket is told to do.
+/// Closes a socket whose connection was deleted (captured from AWS; see `docs/gateway.md`).
+const CLOSED_BY_SERVER: CloseFrame =
+    CloseFrame { code: 1000, reason: Utf8Bytes::from_static("Connection Closed Normally") };
+/// Closes a socket that has reached a time limit or whose gateway shuts down.
+pub(crate) const GOING_AWAY: CloseFrame =
+    CloseFrame { code: 1001, reason: Utf8Bytes::from_static("Going away") };
+
+/// What stays the same for the lifetime of a connection.
 #[derive(Debug)]
-pub(crate) struct Orders {
-    /// Text frames to send, at most [`FRAMES_WAITING`] and [`BYTES_WAITING`].
-    pub(crate) frames: mpsc::Receiver<Waiting>,
-    /// To close, beside the frames, so that a socket that does not read hears of it too.
-    pub(crate) close: oneshot::Receiver<Closing>,
+pub(crate) struct Connection {
+    pub(crate) id: String,
+    pub(crate) connected_at: DateTime<Utc>,
+    pub(crate) domain_name: String,
+    pub(crate) source_ip: String,
+    pub(crate) user_agent: Option<String>,
 }
 
-/// A frame that waits for its socket.
-#[derive(Debug)]
-pub(crate) struct Waiting {
-    pub(crate) frame: Bytes,
-    /// Its share of [`BYTES_WAITING`], until it is sent.
-    _share: OwnedSemaphorePermit,
+impl Connection {
+    /// The `identity` in events and in the management API.
+    pub(crate) fn identity(&self) -> Value {
+        let mut identity = json!({ "sourceIp": self.source_ip });
+        if let Some(user_agent) = &self.user_agent {
+            identity["userAgent"] = json!(user_agent);
+        }
+        identity
+    }
 }
 
-/// Code and reason of a close.
-pub(crate) type Closing = (u16, &'static str);
-
-/// A `DELETE` of a connection closes it with this (captured from AWS; see `docs/gateway.md`).
-pub(crate) const CLOSED_BY_SERVER: Closing = (1000, "Connection Closed Normally");
-/// The socket's time is over, or the gateway stops.
-pub(crate) const GOING_AWAY: Closing = (1001, "Going away");
-
-/// An open socket.
+/// What a socket receives from [`Connections`].
 #[derive(Debug)]
-struct Open {
-    frames: mpsc::Sender<Waiting>,
+pub(crate) struct SocketQueue {
+    /// Text frames to send: at most [`FRAMES_WAITING`] frames with [`BYTES_WAITING`] bytes together.
+    pub(crate) frames: mpsc::Receiver<QueuedFrame>,
+    /// The signal to close. It does not queue behind the frames, so that it also reaches a socket
+    /// whose client does not read.
+    pub(crate) close: oneshot::Receiver<CloseFrame>,
+}
+
+/// A text frame that waits until its socket sends it.
+#[derive(Debug)]
+pub(crate) struct QueuedFrame {
+    pub(crate) payload: Bytes,
+    /// The frame's share of [`BYTES_WAITING`].
+    _permit: OwnedSemaphorePermit,
+}
+
+/// An open socket, as [`Connections`] reaches it.
+#[derive(Debug)]
+struct OpenSocket {
+    connection: Arc<Connection>,
+    last_active_at: DateTime<Utc>,
+    frames: mpsc::Sender<QueuedFrame>,
     bytes: Arc<Semaphore>,
-    /// None when it has been told to close: whoever posts from now on is late.
-    close: Option<oneshot::Sender<Closing>>,
-    details: Details,
+    /// `None` once the socket has been told to close.
+    close: Option<oneshot::Sender<CloseFrame>>,
 }
 
-impl Open {
+impl OpenSocket {
     fn is_gone(&self) -> bool {
         self.close.is_none() || self.frames.is_closed()
     }
 
-    /// Queues a frame.
-    fn send(&mut self, frame: Bytes) -> Result<(), NotDelivered> {
+    /// Queues a text frame.
+    fn send(&mut self, payload: Bytes) -> Result<(), NotDelivered> {
         if self.is_gone() {
             return Err(NotDelivered::Gone);
         }
-        let bytes = u32::try_from(frame.len()).map_err(|_| NotDelivered::Failed)?;
-        let share = self.bytes.clone().try_acquire_many_owned(bytes);
-        let waiting = Waiting { frame, _share: share.map_err(|_| NotDelivered::Throttled)? };
-        self.frames.try_send(waiting).map_err(|error| match error {
+        let bytes = u32::try_from(payload.len()).map_err(|_| NotDelivered::Failed)?;
+        let permit = self.bytes.clone().try_acquire_many_owned(bytes);
+        let permit = permit.map_err(|_| NotDelivered::Throttled)?;
+        self.frames.try_send(QueuedFrame { payload, _permit: permit }).map_err(|error| match error {
             mpsc::error::TrySendError::Closed(_) => NotDelivered::Gone,
             mpsc::error::TrySendError::Full(_) => NotDelivered::Throttled,
         })?;
-        self.details.last_active_at = Utc::now();
+        self.last_active_at = Utc::now();
         Ok(())
     }
 
-    /// Tells it to close once it has sent what waits, for which it has a moment and no more.
-    fn close(&mut self, closing: Closing) -> Result<(), NotDelivered> {
+    /// Tells the socket to close. It first gets a moment to send the frames that wait.
+    fn close(&mut self, frame: CloseFrame) -> Result<(), NotDelivered> {
         let close = self.close.take().ok_or(NotDelivered::Gone)?;
-        close.send(closing).map_err(|_| NotDelivered::Gone)
+        close.send(frame).map_err(|_| NotDelivered::Gone)
     }
 }
 
-/// What the management API tells of a socket.
+/// What the management API returns about a connection.
 #[derive(Clone, Debug)]
-pub(crate) struct Details {
-    pub(crate) connected_at: DateTime<Utc>,
-    pub(crate) source_ip: String,
-    pub(crate) user_agent: Option<String>,
-    /// The last message, either way.
+pub(crate) struct ConnectionDetails {
+    pub(crate) connection: Arc<Connection>,
+    /// When the last message was received or posted.
     pub(crate) last_active_at: DateTime<Utc>,
 }
 
 /// The open sockets of one gateway.
 #[derive(Debug)]
 pub struct Connections {
-    open: Mutex<HashMap<String, Open>>,
+    open: Mutex<HashMap<String, OpenSocket>>,
     count: watch::Sender<usize>,
 }
 
@@ -100,20 +120,27 @@ impl Default for Connections {
 }
 
 impl Connections {
-    fn open(&self) -> MutexGuard<'_, HashMap<String, Open>> {
-        // Every change of the map is one call, so a panic cannot leave it half done.
+    fn open(&self) -> MutexGuard<'_, HashMap<String, OpenSocket>> {
+        // Each critical section changes the map with a single call, so a panic leaves it consistent.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A socket whose `$connect` has succeeded: from now on frames can be posted to it.
-    pub(crate) fn add(&self, connection_id: &str, details: Details) -> Orders {
-        let (frames, waiting) = mpsc::channel(FRAMES_WAITING);
-        let (close, told) = oneshot::channel();
-        let bytes = Arc::new(Semaphore::new(BYTES_WAITING));
+    /// Adds a connection whose `$connect` has succeeded. From now on frames can be posted to it.
+    pub(crate) fn add(&self, connection: Arc<Connection>) -> SocketQueue {
+        let (frames, frames_receiver) = mpsc::channel(FRAMES_WAITING);
+        let (close, close_receiver) = oneshot::channel();
+        let id = connection.id.clone();
+        let socket = OpenSocket {
+            last_active_at: connection.connected_at,
+            connection,
+            frames,
+            bytes: Arc::new(Semaphore::new(BYTES_WAITING)),
+            close: Some(close),
+        };
         let mut open = self.open();
-        open.insert(connection_id.to_owned(), Open { frames, bytes, close: Some(close), details });
+        open.insert(id, socket);
         self.count.send_replace(open.len());
-        Orders { frames: waiting, close: told }
+        SocketQueue { frames: frames_receiver, close: close_receiver }
     }
 
     pub(crate) fn remove(&self, connection_id: &str) {
@@ -122,50 +149,51 @@ impl Connections {
         self.count.send_replace(open.len());
     }
 
-    /// Notes a message of the client.
-    pub(crate) fn heard(&self, connection_id: &str) {
+    /// Records that the client has sent a message.
+    pub(crate) fn message_received(&self, connection_id: &str) {
         if let Some(socket) = self.open().get_mut(connection_id) {
-            socket.details.last_active_at = Utc::now();
+            socket.last_active_at = Utc::now();
         }
     }
 
-    /// Tells every socket to close, and waits until each is gone.
+    /// Tells every socket to close, and waits until all connections are removed.
     pub(crate) async fn close_all(&self) {
         for socket in self.open().values_mut() {
-            // One that is closing already needs no telling.
+            // Fails for a socket that is already closing.
             _ = socket.close(GOING_AWAY);
         }
         _ = self.count.subscribe().wait_for(|&count| count == 0).await;
     }
 
-    /// What is known of an open socket; nothing of one that is closed, or not yet established.
-    pub(crate) fn details(&self, connection_id: &str) -> Option<Details> {
+    /// Returns `None` for a connection that is closed or not yet established.
+    pub(crate) fn details(&self, connection_id: &str) -> Option<ConnectionDetails> {
         let open = self.open();
-        let socket = open.get(connection_id)?;
-        (!socket.is_gone()).then(|| socket.details.clone())
+        let socket = open.get(connection_id).filter(|socket| !socket.is_gone())?;
+        Some(ConnectionDetails {
+            connection: socket.connection.clone(),
+            last_active_at: socket.last_active_at,
+        })
+    }
+
+    /// Runs `action` on an open socket.
+    fn with_socket(
+        &self,
+        connection_id: &str,
+        action: impl FnOnce(&mut OpenSocket) -> Result<(), NotDelivered>,
+    ) -> BoxFuture<'_, Result<(), NotDelivered>> {
+        let result = self.open().get_mut(connection_id).ok_or(NotDelivered::Gone).and_then(action);
+        Box::pin(std::future::ready(result))
     }
 }
 
 impl Sockets for Connections {
     fn post(&self, connection_id: &str, frame: Bytes) -> BoxFuture<'_, Result<(), NotDelivered>> {
-        let posted =
-            self.open().get_mut(connection_id).ok_or(NotDelivered::Gone).and_then(|open| open.send(frame));
-        Box::pin(async move { posted })
+        self.with_socket(connection_id, |socket| socket.send(frame))
     }
 
     fn close(&self, connection_id: &str) -> BoxFuture<'_, Result<(), NotDelivered>> {
-        let closed = self
-            .open()
-            .get_mut(connection_id)
-            .ok_or(NotDelivered::Gone)
-            .and_then(|open| open.close(CLOSED_BY_SERVER));
-        Box::pin(async move { closed })
+        self.with_socket(connection_id, |socket| socket.close(CLOSED_BY_SERVER))
     }
-}
-
-/// An id like API Gateway's: 11 random bytes in base64, 15 characters and a `=`.
-pub(crate) fn new_id() -> String {
-    BASE64_STANDARD.encode(rand::random::<[u8; 11]>())
 }
 
 #[cfg(test)]
@@ -173,45 +201,54 @@ mod tests {
     use super::*;
     use crate::limits::MESSAGE_BYTES;
 
-    /// An open socket that sends nothing of what it is told, and the number of frames of this size that
-    /// it takes.
-    async fn taken(bytes: usize) -> (Connections, Orders, usize) {
+    /// A connection whose socket sends nothing, and whose queue is full.
+    struct FullQueue {
+        connections: Connections,
+        socket: SocketQueue,
+        frames: usize,
+    }
+
+    /// Fills a queue with frames of this size.
+    async fn full_queue(frame_bytes: usize) -> FullQueue {
         let connections = Connections::default();
-        let now = Utc::now();
-        let details =
-            Details { connected_at: now, source_ip: String::new(), user_agent: None, last_active_at: now };
-        let orders = connections.add("deaf", details);
-        let frame = Bytes::from(vec![b'x'; bytes]);
-        let mut taken = 0;
-        while connections.post("deaf", frame.clone()).await.is_ok() {
-            taken += 1;
+        let socket = connections.add(Arc::new(Connection {
+            id: "slow".to_owned(),
+            connected_at: Utc::now(),
+            domain_name: String::new(),
+            source_ip: String::new(),
+            user_agent: None,
+        }));
+        let frame = Bytes::from(vec![b'x'; frame_bytes]);
+        let mut frames = 0;
+        while connections.post("slow", frame.clone()).await.is_ok() {
+            frames += 1;
         }
-        assert_eq!(connections.post("deaf", frame).await, Err(NotDelivered::Throttled));
-        (connections, orders, taken)
+        assert_eq!(connections.post("slow", frame).await, Err(NotDelivered::Throttled));
+        FullQueue { connections, socket, frames }
     }
 
     #[tokio::test]
-    async fn what_waits_for_a_socket_is_bounded_in_frames_and_in_bytes() {
-        assert_eq!(taken(10).await.2, FRAMES_WAITING);
-        assert_eq!(taken(MESSAGE_BYTES).await.2, BYTES_WAITING / MESSAGE_BYTES);
+    async fn a_sockets_queue_is_bounded_in_frames_and_in_bytes() {
+        assert_eq!(full_queue(10).await.frames, FRAMES_WAITING);
+        assert_eq!(full_queue(MESSAGE_BYTES).await.frames, BYTES_WAITING / MESSAGE_BYTES);
     }
 
     #[tokio::test]
-    async fn what_has_been_sent_makes_room_for_more() {
-        let (connections, mut orders, _) = taken(MESSAGE_BYTES).await;
-        let sent = orders.frames.recv().await;
-        assert_eq!(connections.post("deaf", "next".into()).await, Err(NotDelivered::Throttled));
-        drop(sent);
-        assert_eq!(connections.post("deaf", "next".into()).await, Ok(()));
+    async fn a_frame_that_is_sent_makes_room_for_another() {
+        let FullQueue { connections, mut socket, .. } = full_queue(MESSAGE_BYTES).await;
+        let frame = socket.frames.recv().await;
+        assert_eq!(connections.post("slow", "next".into()).await, Err(NotDelivered::Throttled));
+        drop(frame);
+        assert_eq!(connections.post("slow", "next".into()).await, Ok(()));
     }
 
     #[tokio::test]
-    async fn a_close_finds_its_way_past_a_full_queue() {
-        let (connections, orders, _) = taken(10).await;
-        assert_eq!(connections.close("deaf").await, Ok(()));
-        assert_eq!(orders.close.await, Ok(CLOSED_BY_SERVER));
-        assert_eq!(connections.post("deaf", "late".into()).await, Err(NotDelivered::Gone));
-        assert_eq!(connections.close("deaf").await, Err(NotDelivered::Gone));
-        assert!(connections.details("deaf").is_none());
+    async fn a_close_bypasses_a_full_queue() {
+        let FullQueue { connections, socket, .. } = full_queue(10).await;
+        assert_eq!(connections.close("slow").await, Ok(()));
+        assert_eq!(socket.close.await, Ok(CLOSED_BY_SERVER));
+        assert_eq!(connections.post("slow", "late".into()).await, Err(NotDelivered::Gone));
+        assert_eq!(connections.close("slow").await, Err(NotDelivered::Gone));
+        assert!(connections.details("slow").is_none());
     }
 }

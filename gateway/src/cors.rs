@@ -1,12 +1,13 @@
-//! CORS of the HTTP API (AWS: "Configure CORS for HTTP APIs in API Gateway").
+//! CORS (AWS: "Configure CORS for HTTP APIs in API Gateway").
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use axum::response::IntoResponse;
 
 use crate::template::Cors;
 
-/// The CORS headers of a response, which are the configuration's and never a function's.
-const OF_A_RESPONSE: [HeaderName; 6] = [
+/// The CORS headers of responses. Only the configuration sets them, never a function.
+const CORS_HEADERS: [HeaderName; 6] = [
     header::ACCESS_CONTROL_ALLOW_ORIGIN,
     header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
     header::ACCESS_CONTROL_EXPOSE_HEADERS,
@@ -15,16 +16,15 @@ const OF_A_RESPONSE: [HeaderName; 6] = [
     header::ACCESS_CONTROL_ALLOW_HEADERS,
 ];
 
-/// The answer to a preflight, which asks no function, whether there is a route or not. `None` for
-/// every other request.
-pub(crate) fn preflight(cors: &Cors, request: &Parts) -> Option<Response<Body>> {
-    let asks = request.method == Method::OPTIONS
+/// The response to a preflight request, or `None` for any other request. A preflight succeeds even if
+/// its path has no route, and invokes no function.
+pub(crate) fn preflight_response(cors: &Cors, request: &Parts) -> Option<Response<Body>> {
+    let is_preflight = request.method == Method::OPTIONS
         && request.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let origin = request.headers.get(header::ORIGIN).filter(|_| asks)?;
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    if allow(cors, origin, response.headers_mut()) {
-        let headers = response.headers_mut();
+    let origin = request.headers.get(header::ORIGIN).filter(|_| is_preflight)?;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    if allow_origin(cors, origin, headers) {
         set_list(headers, header::ACCESS_CONTROL_ALLOW_METHODS, &cors.allow_methods);
         set_list(headers, header::ACCESS_CONTROL_ALLOW_HEADERS, &cors.allow_headers);
         if let Some(seconds) = cors.max_age {
@@ -34,19 +34,24 @@ pub(crate) fn preflight(cors: &Cors, request: &Parts) -> Option<Response<Body>> 
     Some(response)
 }
 
-/// Replaces a response's CORS headers by those that the configuration gives this origin.
-pub(crate) fn set(cors: &Cors, origin: Option<&HeaderValue>, response: &mut Response<Body>) {
-    for name in &OF_A_RESPONSE {
+/// Replaces the CORS headers of a response with those that the configuration grants to this origin.
+pub(crate) fn set_headers(cors: &Cors, origin: Option<&HeaderValue>, response: &mut Response<Body>) {
+    for name in &CORS_HEADERS {
         response.headers_mut().remove(name);
     }
     if let Some(origin) = origin {
-        allow(cors, origin, response.headers_mut());
+        allow_origin(cors, origin, response.headers_mut());
     }
 }
 
-/// Sets what preflights and answers have in common, if the origin is allowed.
-fn allow(cors: &Cors, origin: &HeaderValue, headers: &mut HeaderMap) -> bool {
-    let Some(allowed) = allowed_origin(cors, origin) else {
+/// Sets the headers that preflight responses and other responses share. Returns false, and sets
+/// nothing, if the origin is not allowed.
+fn allow_origin(cors: &Cors, origin: &HeaderValue, headers: &mut HeaderMap) -> bool {
+    let allowed = if cors.allow_origins.iter().any(|allowed| allowed == "*") {
+        HeaderValue::from_static("*")
+    } else if cors.allow_origins.iter().any(|allowed| origin == allowed.as_str()) {
+        origin.clone()
+    } else {
         return false;
     };
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
@@ -55,20 +60,6 @@ fn allow(cors: &Cors, origin: &HeaderValue, headers: &mut HeaderMap) -> bool {
     }
     set_list(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, &cors.expose_headers);
     true
-}
-
-/// `*` if every origin is allowed; else the origin itself, if it is in the list, or if the list has
-/// `https://*` or `http://*` and it begins so.
-fn allowed_origin(cors: &Cors, origin: &HeaderValue) -> Option<HeaderValue> {
-    if cors.allow_origins.iter().any(|allowed| allowed == "*") {
-        return Some(HeaderValue::from_static("*"));
-    }
-    let text = origin.to_str().ok()?;
-    let is_allowed = cors.allow_origins.iter().any(|allowed| match allowed.strip_suffix("://*") {
-        Some(scheme) => text.split_once("://").is_some_and(|(of_origin, _)| of_origin == scheme),
-        None => allowed == text,
-    });
-    is_allowed.then(|| origin.clone())
 }
 
 fn set_list(headers: &mut HeaderMap, name: HeaderName, values: &[String]) {

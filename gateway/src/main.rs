@@ -1,6 +1,7 @@
 //! `coterie`: the chat service on one machine.
 
 mod client;
+mod errors;
 mod operator;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use errors::unreachable_database;
 use gateway::Gateway;
 use gateway::connections::Connections;
 use gateway::invoke::{Functions, InProcess, Remote};
@@ -24,13 +26,13 @@ use shared::config::{Config, Keys, Secret};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
-/// How many of the database's connections one process uses (MySQL allows 151 by default).
+/// How many database connections the process uses (by default MySQL allows 151).
 const DATABASE_CONNECTIONS: usize = 32;
 
-/// A chat service as small functions: on this machine, with the routes and rules it has in AWS.
+/// Runs the chat service on this machine, with the same functions and routes as in AWS.
 ///
-/// Settings come from the environment, or from `.env` in the current folder; `.env.example` lists
-/// them. `scripts/dev` sets up everything that they need.
+/// Settings come from the environment or from `.env` in the current folder. `.env.example` lists them.
+/// `scripts/dev` sets up everything that the service needs.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {
@@ -42,36 +44,36 @@ struct Cli {
 enum Command {
     /// Serve HTTP and WebSocket on PORT until Ctrl-C.
     Serve {
-        /// A SAM template to take the routes from, instead of the built-in one.
+        /// Take the routes from this SAM template instead of the built-in one.
         #[arg(long)]
         template: Option<PathBuf>,
-        /// Run the functions behind this Lambda Invoke endpoint instead of in this process, like
-        /// `http://127.0.0.1:9000` of `cargo lambda watch`.
+        /// Run the functions behind this Lambda Invoke endpoint instead of in this process. The endpoint
+        /// of `cargo lambda watch` is `http://127.0.0.1:9000`.
         #[arg(long, value_name = "URL")]
         invoke: Option<String>,
-        /// The loopback port of the @connections API through which such functions push; give them
-        /// its address as `WS_MANAGEMENT_ENDPOINT`. 0 chooses a free one.
+        /// Serve the @connections API, through which those functions push, on this loopback port. Give
+        /// them its address as `WS_MANAGEMENT_ENDPOINT`. 0 chooses a free port.
         #[arg(long, value_name = "PORT", default_value_t = 0, requires = "invoke")]
         management_port: u16,
-        /// The loopback port of the store of files for such functions; give them its address as
-        /// `S3_ENDPOINT`, and both the same `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`. Without it
-        /// there is none.
+        /// Serve an object store for those functions on this loopback port. Give them its address as
+        /// `S3_ENDPOINT`, and set the same `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` for them and
+        /// for this command. Without this option there is no object store.
         #[arg(long, value_name = "PORT", requires = "invoke")]
         store_port: Option<u16>,
-        /// Where files are kept, unless `UPLOADS_BUCKET` names another store.
+        /// The folder that keeps the files, unless `UPLOADS_BUCKET` names a bucket elsewhere.
         #[arg(long, value_name = "FOLDER", default_value = ".local/uploads")]
         uploads: PathBuf,
     },
     /// Bring the database's schema up to date.
     Migrate,
-    /// Make admins, and give coins and the prime flag, which only the operator may.
+    /// Appoint admins, and grant coins and the prime flag.
     Operator {
         #[command(subcommand)]
         command: operator::Command,
     },
-    /// Open a WebSocket: lines typed are frames sent, frames received are lines printed.
+    /// Open a WebSocket: send each typed line as a message, and print each message received.
     Connect {
-        /// Where to connect.
+        /// The URL to connect to.
         #[arg(long, default_value_t = default_url())]
         url: String,
         /// An access token, from register or login.
@@ -120,7 +122,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// The environment, and `.env` for what it leaves open.
+/// The variables of `.env`, and those of the environment, which take precedence.
 fn settings() -> BTreeMap<String, String> {
     let from_file = dotenvy::dotenv_iter().into_iter().flatten().flatten();
     from_file.chain(std::env::vars()).collect()
@@ -130,7 +132,7 @@ fn config() -> Result<Config, String> {
     Config::from(settings()).map_err(|error| error.to_string())
 }
 
-/// The functions in this process.
+/// Serves with the functions in this process.
 async fn serve(template: Option<PathBuf>, uploads: &Path) -> Result<(), String> {
     let mut config = config()?;
     if config.store.bucket.is_none() {
@@ -154,8 +156,8 @@ async fn serve(template: Option<PathBuf>, uploads: &Path) -> Result<(), String> 
     database.disconnect().await.map_err(|error| error.to_string())
 }
 
-/// The functions behind a Lambda Invoke endpoint, which have the settings; of them only PORT is
-/// this process's.
+/// Serves with the functions behind a Lambda Invoke endpoint. The functions have their own settings, so
+/// this process needs only PORT.
 async fn serve_remote(
     template: Option<PathBuf>,
     endpoint: &str,
@@ -180,7 +182,7 @@ async fn serve_remote(
     }
     let listener = listen(port, "PORT").await?;
     announce(&listener)?;
-    // The management API goes last: sockets that are being closed may still be posted to.
+    // The management API stops last, so that functions can post to sockets that are closing.
     let served = tokio::select! {
         served = gateway.serve(listener, stopped()) => served,
         served = management::serve(connections, management) => served,
@@ -202,7 +204,7 @@ fn gateway(
     Gateway::new(template, functions, connections, Limits::default()).map_err(|error| error.to_string())
 }
 
-/// Listens on loopback only: this is a development server, and its grants may be open.
+/// Listens on loopback only, because this is a development server whose grants may be open.
 async fn listen(port: u16, setting: &str) -> Result<TcpListener, String> {
     TcpListener::bind(("127.0.0.1", port)).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => {
@@ -229,20 +231,7 @@ async fn migrate() -> Result<(), String> {
     Ok(())
 }
 
-/// An operator may see the cause, which a client may not.
-fn unreachable_database(error: shared::Error) -> String {
-    match error {
-        shared::Error::DatabaseUnavailable(cause) => {
-            format!(
-                "cannot use the database of DATABASE_URL: {cause}. `scripts/dev` starts one; else start it and check the URL"
-            )
-        }
-        shared::Error::Internal(cause) => cause.to_string(),
-        error => error.to_string(),
-    }
-}
-
-/// Ctrl-C, or the TERM of a service manager.
+/// Completes on Ctrl-C or on the SIGTERM of a service manager.
 async fn stopped() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {

@@ -1,106 +1,96 @@
-//! The `@connections` management API, for functions that run as processes of their own (API Gateway
-//! Management API, version 2018-11-29). It checks no signature, so it belongs on loopback.
+//! The `@connections` management API, for functions that run in other processes (API Gateway Management
+//! API, version 2018-11-29). It checks no signatures, so bind it to loopback only.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, to_bytes};
 use axum::extract::State;
-use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
+use axum::response::IntoResponse;
 use chrono::{DateTime, SecondsFormat, Utc};
-use percent_encoding::percent_decode_str;
 use serde_json::json;
 use shared::base::push::{NotDelivered, Sockets};
 use tokio::net::TcpListener;
 
-use crate::connections::{Connections, Details};
+use crate::connections::{ConnectionDetails, Connections};
+use crate::integration::{error_response, json_response, percent_decoded};
 use crate::limits::MESSAGE_BYTES;
 
-/// The SDK tells errors apart by this header (AWS JSON and REST protocols, "error shapes").
+/// The SDK recognizes errors by this header (AWS JSON and REST protocols: "error shapes").
 const ERROR_TYPE: &str = "x-amzn-errortype";
 
-/// Serves the management API of these sockets, for as long as it is polled.
+/// Serves the management API of these connections until the listener fails.
 ///
 /// # Errors
-/// The listener's.
+/// The listener failed.
 pub async fn serve(connections: Arc<Connections>, listener: TcpListener) -> std::io::Result<()> {
-    axum::serve(listener, Router::new().fallback(request).with_state(connections)).await
+    axum::serve(listener, Router::new().fallback(handle).with_state(connections)).await
 }
 
-async fn request(State(connections): State<Arc<Connections>>, request: Request<Body>) -> Response<Body> {
-    // An id ends in `=` and may hold `/` and `+`, which the SDK escapes.
-    let path = percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
+async fn handle(State(connections): State<Arc<Connections>>, request: Request<Body>) -> Response<Body> {
+    // The SDK escapes a connection id, which ends in `=` and can contain `/` and `+`.
+    let path = percent_decoded(request.uri().path());
     let Some(connection_id) = path.strip_prefix("/@connections/") else {
-        return error(
-            StatusCode::FORBIDDEN,
-            "ForbiddenException",
-            "There is only /@connections/{connectionId}.",
-        );
+        return forbidden("The only path is /@connections/{connectionId}.");
     };
-    let done = match *request.method() {
+    let result = match *request.method() {
         Method::POST => match to_bytes(request.into_body(), MESSAGE_BYTES).await {
-            Ok(frame) => connections.post(connection_id, frame).await.map(|()| empty(StatusCode::OK)),
+            Ok(frame) => {
+                connections.post(connection_id, frame).await.map(|()| StatusCode::OK.into_response())
+            }
             Err(_) => return too_large(),
         },
-        Method::GET => connections.details(connection_id).map(told).ok_or(NotDelivered::Gone),
-        Method::DELETE => connections.close(connection_id).await.map(|()| empty(StatusCode::NO_CONTENT)),
-        _ => return error(StatusCode::FORBIDDEN, "ForbiddenException", "There are POST, GET and DELETE."),
+        Method::GET => connections.details(connection_id).map(details_response).ok_or(NotDelivered::Gone),
+        Method::DELETE => {
+            connections.close(connection_id).await.map(|()| StatusCode::NO_CONTENT.into_response())
+        }
+        _ => return forbidden("The only methods are POST, GET and DELETE."),
     };
-    done.unwrap_or_else(refusal)
+    result.unwrap_or_else(not_delivered)
 }
 
-fn empty(status: StatusCode) -> Response<Body> {
-    answer(status, Body::empty())
-}
-
-fn answer(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
-    let mut answer = Response::new(body.into());
-    *answer.status_mut() = status;
-    answer
-}
-
-fn told(details: Details) -> Response<Body> {
+fn details_response(details: ConnectionDetails) -> Response<Body> {
+    let ConnectionDetails { connection, last_active_at } = details;
     let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
-    let mut identity = json!({ "sourceIp": details.source_ip });
-    if let Some(user_agent) = details.user_agent {
-        identity["userAgent"] = json!(user_agent);
-    }
-    as_json(
-        StatusCode::OK,
-        &json!({
-            "connectedAt": time(details.connected_at),
-            "identity": identity,
-            "lastActiveAt": time(details.last_active_at),
-        }),
-    )
+    let body = json!({
+        "connectedAt": time(connection.connected_at),
+        "identity": connection.identity(),
+        "lastActiveAt": time(last_active_at),
+    });
+    json_response(StatusCode::OK, body.to_string())
 }
 
-fn as_json(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
-    let mut answer = answer(status, Bytes::from(body.to_string()));
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    answer
-}
-
-fn refusal(why: NotDelivered) -> Response<Body> {
-    match why {
-        NotDelivered::Gone => error(StatusCode::GONE, "GoneException", "The connection is not open."),
-        NotDelivered::Throttled => error(
+fn not_delivered(error: NotDelivered) -> Response<Body> {
+    match error {
+        NotDelivered::Gone => typed_error(StatusCode::GONE, "GoneException", "The connection is not open."),
+        NotDelivered::Throttled => typed_error(
             StatusCode::TOO_MANY_REQUESTS,
             "LimitExceededException",
-            "The client does not read what waits for it.",
+            "The client does not read the frames that wait for it.",
         ),
-        NotDelivered::Failed => {
-            error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerException", "The frame was not taken.")
-        }
+        NotDelivered::Failed => typed_error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalServerException",
+            "The message could not be delivered.",
+        ),
     }
+}
+
+fn forbidden(message: &str) -> Response<Body> {
+    typed_error(StatusCode::FORBIDDEN, "ForbiddenException", message)
 }
 
 fn too_large() -> Response<Body> {
-    error(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLargeException", "A message has at most 128 KB.")
+    typed_error(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "PayloadTooLargeException",
+        "A message can have at most 128 KB.",
+    )
 }
 
-fn error(status: StatusCode, kind: &'static str, message: &str) -> Response<Body> {
-    let mut answer = as_json(status, &json!({ "message": message }));
-    answer.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(kind));
-    answer
+fn typed_error(status: StatusCode, error_type: &'static str, message: &str) -> Response<Body> {
+    let mut response = error_response(status, message);
+    response.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(error_type));
+    response
 }

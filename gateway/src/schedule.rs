@@ -1,5 +1,5 @@
-//! Schedules: functions that are run by the clock (AWS SAM, `Schedule` of a function's event source;
-//! Amazon EventBridge User Guide, "Rate expressions" and the scheduled event).
+//! Invokes functions on a schedule (AWS SAM: `Schedule` event source; EventBridge User Guide: rate
+//! expressions and scheduled events).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,54 +9,42 @@ use futures_util::future;
 use serde_json::json;
 use serde_json::value::to_raw_value;
 
-use crate::Gateway;
-use crate::invoke::LONGEST_FUNCTION;
+use crate::gateway::Gateway;
+use crate::integration::new_id;
+use crate::limits::FUNCTION_TIMEOUT;
 use crate::template::Schedule;
 
-/// The time of `rate(1 hour)`, `rate(5 minutes)` or `rate(1 day)`; none for every other expression.
-pub(crate) fn rate(expression: &str) -> Option<Duration> {
-    let (count, unit) = expression.strip_prefix("rate(")?.strip_suffix(')')?.split_once(' ')?;
-    let count: u64 = count.parse().ok().filter(|&count| count > 0)?;
-    let seconds = match unit.strip_suffix('s').unwrap_or(unit) {
-        "minute" => 60,
-        "hour" => 3600,
-        "day" => 86_400,
-        _ => return None,
-    };
-    count.checked_mul(seconds).map(Duration::from_secs)
-}
-
-/// Runs every schedule, for as long as it is polled.
+/// Runs every schedule of the template. Never returns.
 pub(crate) async fn run(gateway: Arc<Gateway>) {
     future::join_all(gateway.template.schedules.iter().map(|schedule| run_one(&gateway, schedule))).await;
 }
 
 async fn run_one(gateway: &Gateway, schedule: &Schedule) {
     loop {
-        tokio::time::sleep(until_next(schedule.every, Utc::now().timestamp_millis() as u128)).await;
-        let (id, now) = (crate::connections::new_id(), Utc::now());
+        tokio::time::sleep(until_next_run(schedule.every, Utc::now().timestamp_millis() as u128)).await;
+        let id = new_id();
         let event = json!({
             "version": "0",
             "id": id,
             "detail-type": "Scheduled Event",
             "source": "aws.events",
             "account": "anonymous",
-            "time": now.to_rfc3339_opts(SecondsFormat::Secs, true),
+            "time": Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
             "region": "local",
             "resources": [],
             "detail": {},
         });
         let Ok(event) = to_raw_value(&event) else { return };
-        // A failure has been logged; the next time may be better.
-        _ = gateway.call(LONGEST_FUNCTION, &schedule.function, &id, event).await;
+        // `invoke` has logged a failure. The next run is the retry.
+        _ = gateway.invoke(&schedule.function, FUNCTION_TIMEOUT, &id, event).await;
     }
 }
 
-/// Until the next whole multiple of the time, so that a server which is often started anew does not
-/// put its schedules off for ever.
-fn until_next(every: Duration, now_millis: u128) -> Duration {
-    let every = every.as_millis().max(1);
-    Duration::from_millis((every - now_millis % every) as u64)
+/// The time until the next whole multiple of the interval since 1970. Counting from the start of the
+/// process would postpone a schedule forever on a server that restarts often.
+fn until_next_run(interval: Duration, now_millis: u128) -> Duration {
+    let interval = interval.as_millis().max(1);
+    Duration::from_millis((interval - now_millis % interval) as u64)
 }
 
 #[cfg(test)]
@@ -64,24 +52,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_is_a_number_and_a_unit() {
-        for (expression, seconds) in [
-            ("rate(1 minute)", 60),
-            ("rate(5 minutes)", 300),
-            ("rate(1 hour)", 3600),
-            ("rate(2 days)", 172_800),
-        ] {
-            assert_eq!(rate(expression), Some(Duration::from_secs(seconds)), "{expression}");
-        }
-        for other in ["rate(0 hours)", "rate(1 second)", "rate(1hour)", "cron(0 * * * ? *)", "1 hour", ""] {
-            assert_eq!(rate(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn a_schedule_runs_at_whole_multiples_of_its_time() {
+    fn a_schedule_runs_at_whole_multiples_of_its_interval() {
         let hour = Duration::from_secs(3600);
-        assert_eq!(until_next(hour, 3_600_000 * 7), hour);
-        assert_eq!(until_next(hour, 3_600_000 * 7 + 3_599_999), Duration::from_millis(1));
+        assert_eq!(until_next_run(hour, 3_600_000 * 7), hour);
+        assert_eq!(until_next_run(hour, 3_600_000 * 7 + 3_599_999), Duration::from_millis(1));
     }
 }

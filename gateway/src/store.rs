@@ -1,5 +1,5 @@
-//! The object store on one machine: an S3 endpoint over a folder, on a loopback port, so that the
-//! functions keep files here by the same calls as in AWS.
+//! The object store on one machine: an S3 endpoint that keeps files in a folder. Functions make the same
+//! calls to it as to S3 in AWS.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, Response, StatusCode, header};
+use axum::response::IntoResponse;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use s3s::auth::SimpleAuth;
@@ -26,12 +27,12 @@ use tokio::sync::RwLock;
 use crate::cors;
 use crate::template::Cors;
 
-/// The one bucket.
+/// The only bucket.
 const BUCKET: &str = "uploads";
-/// The most bytes of a file, whatever a policy says.
+/// The most bytes in a file that a form posts. A policy can only lower this.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// An S3 endpoint over a folder.
+/// An S3 endpoint that keeps its files in a folder.
 #[derive(Debug)]
 pub struct Store {
     service: S3Service,
@@ -40,17 +41,17 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store over this folder, which is made if need be, for those who have the keys.
+    /// Creates the folder if it does not exist. Only requests that are signed with `keys` are accepted.
     ///
     /// # Errors
-    /// In words for whoever started it.
+    /// Says, for the person who started the gateway, why files cannot be kept in the folder.
     pub fn new(folder: &Path, listener: TcpListener, keys: Keys) -> Result<Self, String> {
         let cannot =
             |error: &dyn std::fmt::Display| format!("cannot keep files in {}: {error}", folder.display());
         std::fs::create_dir_all(folder.join(BUCKET)).map_err(|error| cannot(&error))?;
         let root = folder.canonicalize().map_err(|error| cannot(&error))?;
         let files = FileSystem::new(&root).map_err(|error| cannot(&format!("{error:?}")))?;
-        let mut builder = S3ServiceBuilder::new(Objects { files, root, changing: RwLock::new(()) });
+        let mut builder = S3ServiceBuilder::new(Bucket { files, root, lock: RwLock::new(()) });
         builder.set_auth(SimpleAuth::from_single(keys.id.clone(), keys.secret.as_str()));
         let mut limits = S3Config::default();
         limits.post_object_max_file_size = FILE_BYTES;
@@ -64,28 +65,28 @@ impl Store {
         Ok(Self { service: builder.build(), listener, config })
     }
 
-    /// Keys that only this process knows.
+    /// Generates keys that only this process knows.
     pub fn random_keys() -> Keys {
         let random = || format!("{:032x}", rand::random::<u128>());
         Keys { id: random(), secret: Secret::new(random()) }
     }
 
-    /// How functions of this process reach it.
+    /// The settings with which functions reach the store.
     pub fn config(&self) -> config::Store {
         self.config.clone()
     }
 
-    /// Serves for as long as it is polled.
+    /// Serves until the listener fails.
     ///
     /// # Errors
-    /// The listener's.
+    /// The listener failed.
     pub async fn serve(self) -> std::io::Result<()> {
-        axum::serve(self.listener, Router::new().fallback(request).with_state(self.service)).await
+        axum::serve(self.listener, Router::new().fallback(handle).with_state(self.service)).await
     }
 }
 
-/// What `template.yaml` says of the bucket in AWS: pages at any origin may post and read, since what a
-/// request may do is in its policy or signature.
+/// The CORS configuration that `template.yaml` gives the bucket in AWS. Pages of any origin may read and
+/// post, because the signature or policy of a request decides what it may do.
 fn cors() -> Cors {
     let list = |values: &[&str]| values.iter().map(|&value| value.to_owned()).collect();
     Cors {
@@ -97,38 +98,38 @@ fn cors() -> Cors {
     }
 }
 
-async fn request(State(service): State<S3Service>, request: Request<Body>) -> Response<Body> {
+async fn handle(State(service): State<S3Service>, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let cors = cors();
-    if let Some(preflight) = cors::preflight(&cors, &parts) {
-        return preflight;
+    if let Some(response) = cors::preflight_response(&cors, &parts) {
+        return response;
     }
     let origin = parts.headers.get(header::ORIGIN).cloned();
     let request = Request::from_parts(parts, s3s::Body::http_body_unsync(body));
     let mut response = match service.call(request).await {
         Ok(response) => response.map(Body::new),
         Err(error) => {
-            tracing::error!(?error, "the store of files failed");
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            response
+            tracing::error!(?error, "the object store failed");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     };
-    cors::set(&cors, origin.as_ref(), &mut response);
+    cors::set_headers(&cors, origin.as_ref(), &mut response);
     response
 }
 
-/// The few operations that the functions use.
-struct Objects {
+/// The bucket, with the few operations that the functions use.
+struct Bucket {
     files: FileSystem,
     root: PathBuf,
-    /// `s3s-fs` writes an object and what it knows of it one after the other. S3 shows both at once.
-    changing: RwLock<()>,
+    /// `s3s-fs` writes an object and its metadata one after the other. The lock makes both visible at
+    /// once, as in S3.
+    lock: RwLock<()>,
 }
 
-impl Objects {
-    /// Where `s3s-fs` keeps what it knows of an object; deleting the object, it leaves them behind.
-    fn notes(&self, key: &str) -> [PathBuf; 2] {
+impl Bucket {
+    /// The files in which `s3s-fs` keeps the metadata of an object. It does not delete them together
+    /// with the object.
+    fn metadata_files(&self, key: &str) -> [PathBuf; 2] {
         let [bucket, key] = [BUCKET, key].map(|text| BASE64_URL_SAFE_NO_PAD.encode(text));
         ["internal", "metadata"]
             .map(|kind| self.root.join(format!(".bucket-{bucket}.object-{key}.{kind}.json")))
@@ -136,9 +137,9 @@ impl Objects {
 }
 
 #[async_trait::async_trait]
-impl S3 for Objects {
+impl S3 for Bucket {
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
-        let _alone = self.changing.write().await;
+        let _guard = self.lock.write().await;
         self.files.put_object(request).await
     }
 
@@ -146,12 +147,12 @@ impl S3 for Objects {
         &self,
         request: S3Request<CopyObjectInput>,
     ) -> S3Result<S3Response<CopyObjectOutput>> {
-        let _alone = self.changing.write().await;
+        let _guard = self.lock.write().await;
         self.files.copy_object(request).await
     }
 
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
-        let _unchanged = self.changing.read().await;
+        let _guard = self.lock.read().await;
         self.files.get_object(request).await
     }
 
@@ -159,8 +160,8 @@ impl S3 for Objects {
         &self,
         request: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
-        // It walks the folders, which deleting removes.
-        let _unchanged = self.changing.read().await;
+        // Listing walks the folders, which `delete_object` may remove.
+        let _guard = self.lock.read().await;
         self.files.list_objects_v2(request).await
     }
 
@@ -168,13 +169,13 @@ impl S3 for Objects {
         &self,
         request: S3Request<DeleteObjectInput>,
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
-        let _alone = self.changing.write().await;
+        let _guard = self.lock.write().await;
         let key = request.input.key.clone();
         let deleted = self.files.delete_object(request).await?;
-        for note in self.notes(&key) {
-            _ = tokio::fs::remove_file(note).await;
+        for file in self.metadata_files(&key) {
+            _ = tokio::fs::remove_file(file).await;
         }
-        // Only an empty one goes.
+        // Removes the folder only if it is empty.
         if let Some((folder, _)) = key.rsplit_once('/') {
             _ = tokio::fs::remove_dir(self.root.join(BUCKET).join(folder)).await;
         }
@@ -193,13 +194,13 @@ mod tests {
     use super::*;
     use crate::template::BUILT_IN;
 
-    /// A store of its own, with its folder, which goes with it.
-    struct Own {
+    /// A store in a temporary folder.
+    struct TestStore {
         files: Files,
         folder: PathBuf,
     }
 
-    impl Own {
+    impl TestStore {
         async fn new() -> Self {
             let folder = std::env::temp_dir().join(format!("coterie-store-{:016x}", rand::random::<u64>()));
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -224,93 +225,96 @@ mod tests {
         }
     }
 
-    impl Drop for Own {
+    impl Drop for TestStore {
         fn drop(&mut self) {
             _ = std::fs::remove_dir_all(&self.folder);
         }
     }
 
     #[tokio::test]
-    async fn a_file_comes_back_under_a_signed_url_byte_for_byte() {
-        let own = Own::new().await;
+    async fn a_signed_url_returns_the_file_byte_for_byte() {
+        let store = TestStore::new().await;
         let bytes: Bytes = (0..=255).cycle().take(5000).collect();
-        own.files.put("files/a/b", "image/png", bytes.clone()).await.unwrap();
-        let url =
-            own.files.signed_url("files/a/b", "image/png", "attachment; filename=\"a b.png\"").await.unwrap();
+        store.files.put("files/a/b", "image/png", bytes.clone()).await.unwrap();
+        let url = store
+            .files
+            .signed_url("files/a/b", "image/png", "attachment; filename=\"a b.png\"")
+            .await
+            .unwrap();
         let answer = reqwest::get(&url).await.unwrap();
         assert_eq!(answer.headers()["content-disposition"], "attachment; filename=\"a b.png\"");
         assert_eq!(answer.headers()["content-type"], "image/png");
         assert_eq!(answer.bytes().await.unwrap(), bytes);
-        // Without its signature, or for another file.
+        // The URL without its signature, and the signature with another file.
         for wrong in [url.split('?').next().unwrap().to_owned(), url.replace("files/a/b", "files/a/c")] {
             assert_eq!(reqwest::get(wrong).await.unwrap().status(), 403);
         }
     }
 
     #[tokio::test]
-    async fn both_ends_of_a_file_are_looked_at_and_what_is_not_there_is_none() {
-        let own = Own::new().await;
-        assert!(own.files.look("incoming/x").await.unwrap().is_none());
+    async fn look_returns_both_ends_of_a_file_and_none_for_a_missing_or_empty_one() {
+        let store = TestStore::new().await;
+        assert!(store.files.look("incoming/x").await.unwrap().is_none());
         for size in [1, 1024, 1025, 3000, 65_557, 65_558, 70_000] {
             let bytes: Bytes = (0..=255).cycle().take(size).collect();
-            own.files.put("incoming/x", "image/png", bytes.clone()).await.unwrap();
-            let stored = own.files.look("incoming/x").await.unwrap().unwrap();
+            store.files.put("incoming/x", "image/png", bytes.clone()).await.unwrap();
+            let stored = store.files.look("incoming/x").await.unwrap().unwrap();
             assert_eq!(stored.size, size as u64);
             assert_eq!(stored.first, bytes[..size.min(1024)]);
             assert_eq!(stored.last, bytes[size.saturating_sub(65_557)..]);
         }
-        own.files.put("incoming/x", "image/png", Bytes::new()).await.unwrap();
-        assert!(own.files.look("incoming/x").await.unwrap().is_none());
+        store.files.put("incoming/x", "image/png", Bytes::new()).await.unwrap();
+        assert!(store.files.look("incoming/x").await.unwrap().is_none());
     }
 
     #[tokio::test]
-    async fn a_file_is_copied_as_it_is_and_a_deleted_one_leaves_nothing() {
-        let own = Own::new().await;
-        own.files.put("incoming/x", "image/png", Bytes::from_static(b"one")).await.unwrap();
-        assert!(own.files.copy("incoming/x", "files/x/1", "image/png").await.unwrap());
-        own.files.put("incoming/x", "image/png", Bytes::from_static(b"two")).await.unwrap();
-        assert_eq!(own.files.keys("files/x/").await.unwrap(), ["files/x/1"]);
-        assert_eq!(own.files.look("files/x/1").await.unwrap().unwrap().first, "one");
-        assert!(!own.files.copy("incoming/none", "files/x/2", "image/png").await.unwrap());
+    async fn a_copy_does_not_change_with_its_source_and_a_deleted_file_leaves_nothing_behind() {
+        let store = TestStore::new().await;
+        store.files.put("incoming/x", "image/png", Bytes::from_static(b"one")).await.unwrap();
+        assert!(store.files.copy("incoming/x", "files/x/1", "image/png").await.unwrap());
+        store.files.put("incoming/x", "image/png", Bytes::from_static(b"two")).await.unwrap();
+        assert_eq!(store.files.keys("files/x/").await.unwrap(), ["files/x/1"]);
+        assert_eq!(store.files.look("files/x/1").await.unwrap().unwrap().first, "one");
+        assert!(!store.files.copy("incoming/none", "files/x/2", "image/png").await.unwrap());
         for key in ["incoming/x", "files/x/1", "files/never/there"] {
-            own.files.delete(key).await.unwrap();
+            store.files.delete(key).await.unwrap();
         }
-        assert_eq!(own.file_names(), Vec::<String>::new());
+        assert_eq!(store.file_names(), Vec::<String>::new());
     }
 
     #[tokio::test]
-    async fn old_files_are_listed_apart_from_new_ones_however_many() {
-        let own = Own::new().await;
+    async fn all_old_files_are_listed_and_no_new_ones() {
+        let store = TestStore::new().await;
         let day = Duration::from_secs(24 * 60 * 60);
-        let folder = own.folder.join(BUCKET).join("incoming");
-        own.files.put("incoming/new", "image/png", Bytes::from_static(b"x")).await.unwrap();
-        own.files.put("files/x/old", "image/png", Bytes::from_static(b"x")).await.unwrap();
-        // More than one page of a list.
+        let folder = store.folder.join(BUCKET).join("incoming");
+        store.files.put("incoming/new", "image/png", Bytes::from_static(b"x")).await.unwrap();
+        store.files.put("files/x/old", "image/png", Bytes::from_static(b"x")).await.unwrap();
+        // More than fit on one page of a listing.
         for number in 0..1005 {
             let file = std::fs::File::create(folder.join(format!("old{number}"))).unwrap();
             file.set_modified(SystemTime::now() - day - Duration::from_secs(60)).unwrap();
         }
-        let old = own.files.keys_older_than("incoming/", day).await.unwrap();
+        let old = store.files.keys_older_than("incoming/", day).await.unwrap();
         assert_eq!(old.len(), 1005);
         assert!(old.iter().all(|key| key.starts_with("incoming/old")));
     }
 
     #[test]
-    fn pages_may_do_what_they_may_in_aws() {
+    fn cors_is_configured_as_in_the_template() {
         let template: serde_json::Value = serde_saphyr::from_str(BUILT_IN).unwrap();
         let bucket = &template["Resources"]["UploadsBucket"]["Properties"];
         let Cors { allow_origins, allow_methods, allow_headers, max_age, .. } = cors();
-        let here = serde_json::json!([{
+        let configured = serde_json::json!([{
             "AllowedMethods": allow_methods, "AllowedOrigins": allow_origins, "AllowedHeaders": allow_headers,
             "MaxAge": max_age
         }]);
-        assert_eq!(bucket["CorsConfiguration"]["CorsRules"], here);
+        assert_eq!(bucket["CorsConfiguration"]["CorsRules"], configured);
     }
 
     #[tokio::test]
-    async fn a_page_at_any_origin_may_post() {
-        let own = Own::new().await;
-        let form = own.files.form("incoming/x", "image/png", 3, Utc::now().naive_utc()).await.unwrap();
+    async fn a_page_of_any_origin_may_post() {
+        let store = TestStore::new().await;
+        let form = store.files.form("incoming/x", "image/png", 3, Utc::now().naive_utc()).await.unwrap();
         let asked = reqwest::Client::new()
             .request(reqwest::Method::OPTIONS, form.url)
             .header("origin", "https://chat.example.com")

@@ -1,7 +1,7 @@
-//! `template.yaml`: the routes, the functions behind them and how long they may take.
+//! Reads `template.yaml`: the routes, their functions, and the timeouts and schedules of the functions.
 //!
-//! Of the tags of `CloudFormation` only what they hold is read (`!GetAtt MessageFunction.Arn` names a
-//! function); no intrinsic is evaluated, since the environment comes from the settings.
+//! YAML tags are ignored, and only their values are read: `!GetAtt MessageFunction.Arn` names a function.
+//! No intrinsic function is evaluated, because the environment comes from the settings.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,24 +9,21 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::schedule;
-
-/// The template that this binary was built with.
+/// The template of the repository, as it was when this binary was built.
 pub const BUILT_IN: &str = include_str!("../../template.yaml");
 
-/// What the gateway needs of a template.
+/// The parts of a template that the gateway uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
     /// The routes of the HTTP API.
     pub http: Vec<HttpRoute>,
-    /// CORS of the HTTP API, if it is configured.
+    /// The CORS configuration of the HTTP API, if it has one.
     pub cors: Option<Cors>,
-    /// Route key → function, of the WebSocket API.
+    /// The functions of the WebSocket API, by route key.
     pub websocket: BTreeMap<String, String>,
-    /// The field of a frame that chooses the route, from the outside in: `["event"]` of
-    /// `$request.body.event`.
-    pub route_selection: Vec<String>,
-    /// The functions that are run by the clock.
+    /// The field of a message that selects its route: `event` of `$request.body.event`.
+    pub route_selection: String,
+    /// The functions that run on a schedule.
     pub schedules: Vec<Schedule>,
     /// How long each function may run.
     pub timeouts: BTreeMap<String, Duration>,
@@ -35,37 +32,37 @@ pub struct Template {
 /// A route of the HTTP API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpRoute {
-    /// The method in capitals, or `ANY`.
+    /// The method in capitals.
     pub method: String,
-    /// Like `/api/profile/{userId}`, or `$default`.
+    /// Like `/api/profile/{userId}`.
     pub path: String,
     /// The function's name.
     pub function: String,
 }
 
-/// A `Schedule` of a function.
+/// A `Schedule` event of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     /// The function's name.
     pub function: String,
-    /// The time between two runs.
+    /// The interval between two runs.
     pub every: Duration,
 }
 
-/// The `CorsConfiguration` of an HTTP API (AWS SAM: `HttpApiCorsConfiguration`). What is left out is
-/// not in any response.
+/// The `CorsConfiguration` of an HTTP API (AWS SAM: `HttpApiCorsConfiguration`). A header whose property
+/// is missing is not in any response.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Cors {
-    /// Origins, `*` for every one, or `https://*` for every one of a scheme.
+    /// Origins, or `*` for every origin.
     pub allow_origins: Vec<String>,
-    /// Methods, or `*`.
+    /// Methods, or `*` for every method.
     pub allow_methods: Vec<String>,
-    /// Headers that a request may have.
+    /// Headers that a request may contain.
     pub allow_headers: Vec<String>,
-    /// Headers of an answer that a page may read.
+    /// Headers of a response that a page may read.
     pub expose_headers: Vec<String>,
-    /// How long a browser may keep a preflight's answer, in seconds.
+    /// How long a browser may cache the response to a preflight request, in seconds.
     pub max_age: Option<u64>,
     /// Whether requests may carry cookies.
     pub allow_credentials: bool,
@@ -74,23 +71,27 @@ pub struct Cors {
 /// Why a template cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
-    /// It is no YAML, or not of a template's shape.
-    #[error("the template cannot be read: {0}")]
+    /// It is not YAML or does not have the structure of a template.
+    #[error("cannot read the template: {0}")]
     Unreadable(String),
-    /// A route names a function that the template does not have.
-    #[error("the template routes {route} to {function}, which is no function in it")]
+    /// A route refers to a function that the template does not define.
+    #[error("the template does not define the function {function}, to which it routes {route}")]
     UnknownFunction {
         /// The route key.
         route: String,
-        /// The logical id that it names.
+        /// The logical id of the function.
         function: String,
     },
-    /// The route selection expression is not the one form that the gateway knows.
-    #[error("RouteSelectionExpression must be like $request.body.event, and is {0}")]
-    RouteSelection(String),
-    /// A schedule is not of the one form that the gateway knows.
-    #[error("Schedule must be like rate(1 hour), and is {0}")]
-    Schedule(String),
+    /// A property has a form that AWS accepts and this gateway does not support.
+    #[error("{property} must be {supported}, not `{found}`")]
+    Unsupported {
+        /// The name of the property.
+        property: &'static str,
+        /// The form that the gateway supports.
+        supported: &'static str,
+        /// The form that the template has.
+        found: String,
+    },
 }
 
 #[derive(Deserialize)]
@@ -140,41 +141,31 @@ struct FunctionProperties {
 }
 
 #[derive(Deserialize)]
-struct Event {
-    #[serde(rename = "Type")]
-    kind: String,
-    #[serde(rename = "Properties", default)]
-    properties: EventProperties,
+#[serde(tag = "Type", content = "Properties")]
+enum Event {
+    HttpApi(HttpApiEvent),
+    Schedule(ScheduleEvent),
+    #[serde(other, deserialize_with = "ignored")]
+    Other,
 }
 
-/// An `HttpApi` event without a path is the route `$default`, one without a method is for `ANY`
-/// (AWS SAM: `HttpApi` of a function's event source).
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct EventProperties {
+#[serde(rename_all = "PascalCase")]
+struct HttpApiEvent {
     method: String,
     path: String,
-    schedule: String,
 }
 
-impl Default for EventProperties {
-    fn default() -> Self {
-        Self { method: "ANY".to_owned(), path: "$default".to_owned(), schedule: String::new() }
-    }
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ScheduleEvent {
+    schedule: String,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "PascalCase", default)]
 struct HttpApiProperties {
-    cors_configuration: Option<CorsConfiguration>,
-}
-
-/// `true` allows every origin.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum CorsConfiguration {
-    EveryOrigin(bool),
-    These(Cors),
+    cors_configuration: Option<Cors>,
 }
 
 #[derive(Deserialize)]
@@ -200,74 +191,115 @@ impl Template {
             serde_saphyr::from_str(yaml).map_err(|error| TemplateError::Unreadable(error.to_string()))?;
         let default_timeout = document.globals.function.timeout;
         let mut template = Self::default();
-        let mut names = BTreeMap::new();
+        let mut functions = BTreeMap::new();
         for (logical_id, resource) in &document.resources {
-            let Resource::Function(function) = resource else {
-                continue;
-            };
-            // `target/lambda/join-room/`: cargo-lambda's folder is the binary's name.
-            let name =
-                function.code_uri.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
-            // SAM's own default is 3 s.
-            let timeout = function.timeout.or(default_timeout).unwrap_or(3);
-            template.timeouts.insert(name.clone(), Duration::from_secs(timeout));
-            for event in function.events.values().filter(|event| event.kind == "HttpApi") {
-                template.http.push(HttpRoute {
-                    method: event.properties.method.to_ascii_uppercase(),
-                    path: event.properties.path.clone(),
-                    function: name.clone(),
-                });
+            if let Resource::Function(function) = resource {
+                let name = template.add_function(function, default_timeout)?;
+                functions.insert(logical_id.as_str(), name);
             }
-            for event in function.events.values().filter(|event| event.kind == "Schedule") {
-                let expression = &event.properties.schedule;
-                let every =
-                    schedule::rate(expression).ok_or_else(|| TemplateError::Schedule(expression.clone()))?;
-                template.schedules.push(Schedule { function: name.clone(), every });
-            }
-            names.insert(logical_id.as_str(), name);
         }
         for resource in document.resources.values() {
-            let api = match resource {
+            match resource {
                 Resource::HttpApi(api) => {
-                    template.cors = match api.as_ref().and_then(|api| api.cors_configuration.as_ref()) {
-                        Some(CorsConfiguration::These(cors)) => Some(cors.clone()),
-                        Some(CorsConfiguration::EveryOrigin(true)) => {
-                            Some(Cors { allow_origins: vec!["*".to_owned()], ..Cors::default() })
-                        }
-                        Some(CorsConfiguration::EveryOrigin(false)) | None => None,
-                    };
-                    continue;
+                    let cors = api.as_ref().and_then(|api| api.cors_configuration.clone());
+                    template.cors = cors.map(supported_cors).transpose()?;
                 }
-                Resource::WebSocketApi(api) => api,
-                Resource::Function(_) | Resource::Other => continue,
-            };
-            template.route_selection = route_selection(&api.route_selection_expression)?;
-            for (route, target) in &api.routes {
-                let logical_id = target.function_arn.trim_end_matches(".Arn");
-                let name = names.get(logical_id).ok_or_else(|| TemplateError::UnknownFunction {
-                    route: route.clone(),
-                    function: logical_id.to_owned(),
-                })?;
-                template.websocket.insert(route.clone(), name.clone());
+                Resource::WebSocketApi(api) => template.add_websocket_api(api, &functions)?,
+                Resource::Function(_) | Resource::Other => {}
             }
         }
         Ok(template)
     }
+
+    /// Adds a function's timeout, HTTP routes and schedules, and returns the function's name.
+    fn add_function(
+        &mut self,
+        function: &FunctionProperties,
+        default_timeout: Option<u64>,
+    ) -> Result<String, TemplateError> {
+        // cargo-lambda names the folder after the binary: `target/lambda/join-room/`.
+        let name = function.code_uri.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        // SAM's own default is 3 seconds.
+        let timeout = function.timeout.or(default_timeout).unwrap_or(3);
+        self.timeouts.insert(name.to_owned(), Duration::from_secs(timeout));
+        for event in function.events.values() {
+            match event {
+                Event::HttpApi(event) => self.http.push(http_route(event, name)?),
+                Event::Schedule(event) => {
+                    let every = interval(&event.schedule)?;
+                    self.schedules.push(Schedule { function: name.to_owned(), every });
+                }
+                Event::Other => {}
+            }
+        }
+        Ok(name.to_owned())
+    }
+
+    fn add_websocket_api(
+        &mut self,
+        api: &WebSocketApiProperties,
+        functions: &BTreeMap<&str, String>,
+    ) -> Result<(), TemplateError> {
+        self.route_selection = selected_field(&api.route_selection_expression)?;
+        for (route, target) in &api.routes {
+            let logical_id = target.function_arn.trim_end_matches(".Arn");
+            let name = functions.get(logical_id).ok_or_else(|| TemplateError::UnknownFunction {
+                route: route.clone(),
+                function: logical_id.to_owned(),
+            })?;
+            self.websocket.insert(route.clone(), name.clone());
+        }
+        Ok(())
+    }
 }
 
-/// `$request.body.event` or `${request.body.event}`; the field may lie deeper, as in `call.name`.
-fn route_selection(expression: &str) -> Result<Vec<String>, TemplateError> {
-    let field = match expression.strip_prefix("${") {
-        Some(braced) => braced.strip_suffix('}').and_then(|inner| inner.strip_prefix("request.body.")),
-        None => expression.strip_prefix("$request.body."),
-    };
-    let is_name = |name: &str| {
+/// Refuses routes for any method, greedy parameters and `$default`.
+fn http_route(event: &HttpApiEvent, function: &str) -> Result<HttpRoute, TemplateError> {
+    let HttpApiEvent { method, path } = event;
+    let method = method.to_ascii_uppercase();
+    if method == "ANY" || path.ends_with("+}") || !path.starts_with('/') {
+        let supported = "a method and a path without greedy parameters";
+        return Err(unsupported("a route of the HTTP API", supported, &format!("{method} {path}")));
+    }
+    Ok(HttpRoute { method, path: path.clone(), function: function.to_owned() })
+}
+
+/// Refuses `https://*` and `http://*`.
+fn supported_cors(cors: Cors) -> Result<Cors, TemplateError> {
+    match cors.allow_origins.iter().find(|origin| origin.ends_with("://*")) {
+        Some(origin) => Err(unsupported("an origin of AllowOrigins", "a whole origin or *", origin)),
+        None => Ok(cors),
+    }
+}
+
+/// The field that a route selection expression names: `event` of `$request.body.event`.
+fn selected_field(expression: &str) -> Result<String, TemplateError> {
+    let is_name = |name: &&str| {
         !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
     };
-    field
-        .map(|field| field.split('.').map(str::to_owned).collect::<Vec<_>>())
-        .filter(|names| names.iter().all(|name| is_name(name)))
-        .ok_or_else(|| TemplateError::RouteSelection(expression.to_owned()))
+    let field = expression.strip_prefix("$request.body.").filter(is_name);
+    let error = || unsupported("RouteSelectionExpression", "of the form $request.body.event", expression);
+    field.map(str::to_owned).ok_or_else(error)
+}
+
+/// The interval of a rate expression: `rate(1 hour)`, `rate(5 minutes)`, `rate(1 day)`.
+fn interval(expression: &str) -> Result<Duration, TemplateError> {
+    let parse = || {
+        let (count, unit) = expression.strip_prefix("rate(")?.strip_suffix(')')?.split_once(' ')?;
+        let count: u64 = count.parse().ok().filter(|&count| count > 0)?;
+        let seconds = match unit.strip_suffix('s').unwrap_or(unit) {
+            "minute" => 60,
+            "hour" => 3600,
+            "day" => 86_400,
+            _ => return None,
+        };
+        count.checked_mul(seconds).map(Duration::from_secs)
+    };
+    parse().ok_or_else(|| unsupported("Schedule", "of the form rate(1 hour)", expression))
+}
+
+fn unsupported(property: &'static str, supported: &'static str, found: &str) -> TemplateError {
+    TemplateError::Unsupported { property, supported, found: found.to_owned() }
 }
 
 #[cfg(test)]
@@ -275,9 +307,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_built_in_template_can_be_served() {
+    fn the_built_in_template_is_read() {
         let template = Template::parse(BUILT_IN).unwrap();
-        assert_eq!(template.route_selection, ["event"]);
+        assert_eq!(template.route_selection, "event");
         assert_eq!(template.websocket["$default"], "message");
         let join = template.http.iter().find(|route| route.path == "/api/joinroom").unwrap();
         assert_eq!((join.method.as_str(), join.function.as_str()), ("POST", "join-room"));
@@ -287,33 +319,49 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_of_another_form_is_refused() {
-        let broken = BUILT_IN.replace("rate(1 hour)", "cron(0 * * * ? *)");
-        assert!(matches!(Template::parse(&broken), Err(TemplateError::Schedule(_))));
+    fn a_route_to_an_unknown_function_is_refused() {
+        let yaml = BUILT_IN.replace("!GetAtt MessageFunction.Arn", "!GetAtt NoFunction.Arn");
+        assert!(matches!(Template::parse(&yaml), Err(TemplateError::UnknownFunction { .. })));
     }
 
     #[test]
-    fn a_route_to_no_function_is_refused() {
-        let broken = BUILT_IN.replace("!GetAtt MessageFunction.Arn", "!GetAtt NoFunction.Arn");
-        assert!(matches!(Template::parse(&broken), Err(TemplateError::UnknownFunction { .. })));
-    }
-
-    #[test]
-    fn an_expression_of_another_form_is_refused() {
-        for expression in ["$request.header.event", "$request.body.a/${request.body.b}", "$request.body."] {
-            let broken = BUILT_IN.replace("$request.body.event", expression);
-            assert!(
-                matches!(Template::parse(&broken), Err(TemplateError::RouteSelection(_))),
-                "{expression}"
-            );
+    fn forms_that_the_gateway_does_not_support_are_refused() {
+        let health = "Method: GET, Path: /health";
+        let origins = r#"AllowOrigins: ["*"]"#;
+        let replacements = [
+            ("rate(1 hour)", "cron(0 * * * ? *)"),
+            (health, "Method: ANY, Path: /health"),
+            (health, "Method: any, Path: /health"),
+            (health, r#"Method: GET, Path: "/health/{proxy+}""#),
+            (health, "Method: GET, Path: $default"),
+            (origins, r#"AllowOrigins: ["https://*"]"#),
+            ("$request.body.event", "$request.header.event"),
+            ("$request.body.event", "$request.body.call.name"),
+            ("$request.body.event", "${request.body.event}"),
+            ("$request.body.event", "$request.body.a/${request.body.b}"),
+            ("$request.body.event", "$request.body."),
+        ];
+        for (supported, unsupported) in replacements {
+            let parsed = Template::parse(&BUILT_IN.replacen(supported, unsupported, 1));
+            assert!(matches!(parsed, Err(TemplateError::Unsupported { .. })), "{unsupported}: {parsed:?}");
         }
+        let cors_true =
+            "Resources: {Api: {Type: 'AWS::Serverless::HttpApi', Properties: {CorsConfiguration: true}}}";
+        assert!(matches!(Template::parse(cors_true), Err(TemplateError::Unreadable(_))));
     }
 
     #[test]
-    fn cors_may_be_true_for_every_origin() {
-        let yaml =
-            "Resources: {Api: {Type: 'AWS::Serverless::HttpApi', Properties: {CorsConfiguration: true}}}";
-        assert_eq!(Template::parse(yaml).unwrap().cors.unwrap().allow_origins, ["*"]);
-        assert_eq!(Template::parse(&yaml.replace("true", "false")).unwrap().cors, None);
+    fn a_rate_is_a_number_and_a_unit() {
+        for (expression, seconds) in [
+            ("rate(1 minute)", 60),
+            ("rate(5 minutes)", 300),
+            ("rate(1 hour)", 3600),
+            ("rate(2 days)", 172_800),
+        ] {
+            assert_eq!(interval(expression).unwrap(), Duration::from_secs(seconds), "{expression}");
+        }
+        for other in ["rate(0 hours)", "rate(1 second)", "rate(1hour)", "cron(0 * * * ? *)", "1 hour", ""] {
+            assert!(interval(other).is_err(), "{other}");
+        }
     }
 }

@@ -1,3 +1,5 @@
+//! A WebSocket client.
+
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -7,7 +9,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 /// An open socket, as its client sees it.
 pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
@@ -26,12 +28,12 @@ impl Socket {
         self.0.send(Message::Binary(bytes.into())).await.unwrap();
     }
 
-    /// Sends a message that nothing may be left of to send, since the gateway may hang up.
+    /// Sends a message and ignores an error, because the gateway may close the connection meanwhile.
     pub(crate) async fn try_send(&mut self, text: String) {
         _ = self.0.send(Message::Text(text.into())).await;
     }
 
-    /// Sends a message in fragments of this size.
+    /// Sends a message as fragments of this size.
     pub(crate) async fn send_in_fragments(&mut self, text: &str, size: usize) {
         let fragments: Vec<_> = text.as_bytes().chunks(size).collect();
         for (index, fragment) in fragments.iter().enumerate() {
@@ -42,46 +44,46 @@ impl Socket {
         }
     }
 
-    /// The next message that is no ping.
+    /// The next message other than pings and pongs.
     async fn next(&mut self) -> Message {
         loop {
-            let message = timeout(PATIENCE, self.0.next()).await.expect("something comes");
-            match message.expect("the socket is open").expect("the socket is whole") {
+            let message = timeout(TIMEOUT, self.0.next()).await.expect("a message arrives");
+            match message.expect("the socket is open").expect("the connection works") {
                 Message::Ping(_) | Message::Pong(_) => {}
                 message => return message,
             }
         }
     }
 
-    /// The text of the next frame.
+    /// The text of the next message.
     pub(crate) async fn receive(&mut self) -> String {
         match self.next().await {
             Message::Text(text) => text.as_str().to_owned(),
-            other => panic!("no text: {other:?}"),
+            other => panic!("expected a text, got {other:?}"),
         }
     }
 
-    /// Code and reason of the gateway's close, which must be the next frame.
+    /// The code and reason of the next message, which must be a close.
     pub(crate) async fn closed(&mut self) -> (u16, String) {
         match self.next().await {
             Message::Close(Some(frame)) => (frame.code.into(), frame.reason.as_str().to_owned()),
-            other => panic!("no close: {other:?}"),
+            other => panic!("expected a close, got {other:?}"),
         }
     }
 
-    /// Nothing if the next frame is a text; code and reason if it is a close.
+    /// `None` if the next message is a text, the code and reason if it is a close.
     pub(crate) async fn text_or_closed(&mut self) -> Option<(u16, String)> {
         match self.next().await {
             Message::Text(_) => None,
             Message::Close(Some(frame)) => Some((frame.code.into(), frame.reason.as_str().to_owned())),
-            other => panic!("neither text nor close: {other:?}"),
+            other => panic!("expected a text or a close, got {other:?}"),
         }
     }
 
-    /// Closes with this code and reason, or with none.
+    /// Closes with this code and reason or without any.
     pub(crate) async fn close(mut self, frame: Option<(u16, &'static str)>) {
         let frame = frame.map(|(code, reason)| CloseFrame { code: code.into(), reason: reason.into() });
         self.0.close(frame).await.unwrap();
-        while let Some(Ok(_)) = timeout(PATIENCE, self.0.next()).await.expect("the gateway closes too") {}
+        while let Some(Ok(_)) = timeout(TIMEOUT, self.0.next()).await.expect("the gateway closes too") {}
     }
 }

@@ -1,10 +1,12 @@
+//! A client that writes bytes itself.
+
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{PATIENCE, Tour};
+use super::{TIMEOUT, TestGateway};
 
-/// What a client library would send, for tests that must see the answer as it is.
+/// The handshake that a client library would send, for tests that need the unmodified response.
 pub(crate) const UPGRADE: [&str; 5] = [
     "GET / HTTP/1.1",
     "Connection: Upgrade",
@@ -13,25 +15,25 @@ pub(crate) const UPGRADE: [&str; 5] = [
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
 ];
 
-/// A connection whose bytes the test writes itself, where a client library would tidy them.
-pub(crate) struct Raw(BufReader<TcpStream>);
+/// A connection to which the test writes bytes itself, because a client library would change them.
+pub(crate) struct RawConnection(BufReader<TcpStream>);
 
-impl Raw {
-    /// Opens a connection and writes the head of a request, lines joined by CR LF.
-    pub(crate) async fn request(tour: &Tour, lines: &[&str]) -> Self {
-        let mut stream = TcpStream::connect(tour.address).await.unwrap();
-        let head = format!("{}\r\nHost: tour.test\r\n\r\n", lines.join("\r\n"));
+impl RawConnection {
+    /// Opens a connection and writes these lines, a `Host` header and the end of the head.
+    pub(crate) async fn request(gateway: &TestGateway, lines: &[&str]) -> Self {
+        let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+        let head = format!("{}\r\nHost: gateway.test\r\n\r\n", lines.join("\r\n"));
         stream.write_all(head.as_bytes()).await.unwrap();
         Self(BufReader::new(stream))
     }
 
     async fn line(&mut self) -> String {
         let mut line = String::new();
-        timeout(PATIENCE, self.0.read_line(&mut line)).await.expect("a line comes").unwrap();
+        timeout(TIMEOUT, self.0.read_line(&mut line)).await.expect("a line comes").unwrap();
         line.trim_end().to_owned()
     }
 
-    /// The status and the lines of the headers.
+    /// Reads the status and the header lines of the response.
     pub(crate) async fn head(&mut self) -> (u16, Vec<String>) {
         let first = self.line().await;
         let status = first.split(' ').nth(1).expect("a status").parse().unwrap();
@@ -44,16 +46,16 @@ impl Raw {
         }
     }
 
-    /// Hangs up, and waits until the gateway has noticed.
+    /// Closes the connection and waits until the gateway has noticed.
     pub(crate) async fn leave(mut self) {
         self.0.get_mut().shutdown().await.unwrap();
         assert_eq!(self.rest().await, "");
     }
 
-    /// What comes until the gateway closes the connection.
+    /// Reads until the gateway closes the connection.
     pub(crate) async fn rest(&mut self) -> String {
         let mut rest = Vec::new();
-        timeout(PATIENCE, self.0.read_to_end(&mut rest)).await.expect("the end comes").unwrap();
+        timeout(TIMEOUT, self.0.read_to_end(&mut rest)).await.expect("the end comes").unwrap();
         String::from_utf8(rest).unwrap()
     }
 }

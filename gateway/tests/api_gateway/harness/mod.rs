@@ -1,4 +1,4 @@
-//! A gateway on a port of its own, with functions that do what a test tells them.
+//! A gateway on its own port, with functions whose behavior the test chooses.
 
 mod functions;
 mod raw;
@@ -20,38 +20,41 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Response;
 use tokio_tungstenite::tungstenite::{Error, http};
 
-pub(crate) use functions::{Does, Functions};
-pub(crate) use raw::{Raw, UPGRADE};
+pub(crate) use functions::{Behavior, Functions};
+pub(crate) use raw::{RawConnection, UPGRADE};
 pub(crate) use socket::Socket;
 
 /// A test that waits longer than this fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The routes of the tour.
+/// A template with a route for each function of the tests.
 pub(crate) const TEMPLATE: &str = include_str!("template.yaml");
 
-/// A gateway that serves while this lives.
-pub(crate) struct Tour {
+/// A gateway that serves until it is dropped.
+pub(crate) struct TestGateway {
     pub(crate) address: SocketAddr,
     pub(crate) functions: Arc<Functions>,
     pub(crate) connections: Arc<Connections>,
     stop: Option<oneshot::Sender<()>>,
 }
 
-impl Tour {
-    /// The tour's template, its functions answering 200 but for these.
-    pub(crate) async fn with(functions: impl IntoIterator<Item = (&'static str, Does)>) -> Self {
-        Self::of(template(TEMPLATE), functions, Limits::default()).await
+impl TestGateway {
+    /// With [`TEMPLATE`] and the default limits. Functions that are not listed return 200.
+    pub(crate) async fn with_functions(
+        functions: impl IntoIterator<Item = (&'static str, Behavior)>,
+    ) -> Self {
+        Self::new(template(TEMPLATE), functions, Limits::default()).await
     }
 
-    /// The tour's template with some limits turned down, its functions answering 200.
-    pub(crate) async fn limited(limits: Limits) -> Self {
-        Self::of(template(TEMPLATE), [], limits).await
+    /// With [`TEMPLATE`] and functions that return 200.
+    pub(crate) async fn with_limits(limits: Limits) -> Self {
+        Self::new(template(TEMPLATE), [], limits).await
     }
 
-    pub(crate) async fn of(
+    /// Functions that are not listed return 200.
+    pub(crate) async fn new(
         template: Template,
-        functions: impl IntoIterator<Item = (&'static str, Does)>,
+        functions: impl IntoIterator<Item = (&'static str, Behavior)>,
         limits: Limits,
     ) -> Self {
         let functions = Arc::new(Functions::new(functions));
@@ -71,16 +74,21 @@ impl Tour {
         self.stop = None;
     }
 
-    /// The next event that this function was given.
+    /// The next event that this function receives.
     pub(crate) async fn event(&self, function: &str) -> Value {
         self.functions.event(function).await
+    }
+
+    /// The id of the next connection that `$connect` accepts.
+    pub(crate) async fn connection_id(&self) -> String {
+        self.event("connect").await["requestContext"]["connectionId"].as_str().unwrap().to_owned()
     }
 
     pub(crate) fn http_url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    /// A handshake at this path and query, with these headers.
+    /// Sends a handshake for this path and query, with these headers. A refusal is the error.
     pub(crate) async fn handshake(
         &self,
         path: &str,
@@ -93,17 +101,17 @@ impl Tour {
         match connect_async(request).await {
             Ok((stream, response)) => Ok((Socket::new(stream), response)),
             Err(Error::Http(response)) => Err(*response),
-            Err(error) => panic!("neither open nor refused: {error}"),
+            Err(error) => panic!("the handshake is neither accepted nor refused: {error}"),
         }
     }
 
-    /// An open socket.
+    /// Opens a socket.
     pub(crate) async fn connect(&self) -> Socket {
         self.handshake("/", &[]).await.unwrap().0
     }
 
-    /// The status of a handshake that is refused.
-    pub(crate) async fn refusal(&self) -> u16 {
+    /// Sends a handshake that must be refused, and returns the status.
+    pub(crate) async fn refused_status(&self) -> u16 {
         self.handshake("/", &[]).await.err().expect("the handshake is refused").status().as_u16()
     }
 
@@ -111,7 +119,7 @@ impl Tour {
         reqwest::get(self.http_url(path)).await.unwrap()
     }
 
-    /// Status and body of a GET.
+    /// The status and body of a GET request.
     pub(crate) async fn get_text(&self, path: &str) -> (u16, String) {
         let response = self.get(path).await;
         (response.status().as_u16(), response.text().await.unwrap())
@@ -122,13 +130,13 @@ pub(crate) fn template(yaml: &str) -> Template {
     Template::parse(yaml).unwrap()
 }
 
-/// The limits, with a wait for functions that a test can wait for.
-pub(crate) fn impatient() -> Limits {
+/// Limits whose integration timeouts are short enough for a test.
+pub(crate) fn short_timeouts() -> Limits {
     let short = Duration::from_millis(50);
-    Limits { integration: short, http_integration: short, ..Limits::default() }
+    Limits { integration_timeout: short, http_integration_timeout: short, ..Limits::default() }
 }
 
-/// An answer with this status and nothing else.
-pub(crate) fn status(code: u16) -> Does {
-    Does::Answer(json!({ "statusCode": code }))
+/// Returns this status and nothing else.
+pub(crate) fn status(code: u16) -> Behavior {
+    Behavior::Return(json!({ "statusCode": code }))
 }

@@ -1,5 +1,5 @@
-//! A tour of what API Gateway does, over real sockets, with functions of the tests' own that fail in
-//! every way. `docs/gateway.md` lists each behaviour with its source and its test.
+//! The behaviour of API Gateway, tested over real sockets with functions that succeed and fail in every
+//! way. `docs/gateway.md` lists each behaviour with its source and its test.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -8,21 +8,21 @@ mod endings;
 mod failures;
 mod handshakes;
 mod harness;
-mod http_answers;
 mod http_events;
+mod http_responses;
 mod messages;
 mod routes;
 mod schedules;
 
 use std::collections::BTreeSet;
 
-/// The modules of the tour.
+/// The modules whose tests `docs/gateway.md` lists.
 const MODULES: [(&str, &str); 9] = [
     ("cors", include_str!("cors.rs")),
     ("endings", include_str!("endings.rs")),
     ("failures", include_str!("failures.rs")),
     ("handshakes", include_str!("handshakes.rs")),
-    ("http_answers", include_str!("http_answers.rs")),
+    ("http_responses", include_str!("http_responses.rs")),
     ("http_events", include_str!("http_events.rs")),
     ("messages", include_str!("messages.rs")),
     ("routes", include_str!("routes.rs")),
@@ -30,7 +30,7 @@ const MODULES: [(&str, &str); 9] = [
 ];
 
 #[test]
-fn the_page_of_the_gateway_names_exactly_the_tests_of_the_tour() {
+fn gateway_md_names_exactly_these_tests() {
     let page = include_str!("../../../docs/gateway.md");
     let named: BTreeSet<_> = page
         .split('`')
