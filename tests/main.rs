@@ -18,6 +18,7 @@ mod organizations;
 mod people;
 mod rooms;
 mod seed_004;
+mod structure;
 mod tables;
 mod uploads;
 mod websocket;

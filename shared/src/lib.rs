@@ -4,18 +4,29 @@
 //! (`tests/structure.rs`). What REST and WebSocket have in common is one function here that both
 //! call. What clients may rely on is written in `docs/contract.md`.
 
-pub mod app;
-pub mod base;
-pub mod config;
 pub mod error;
-pub mod events;
-pub mod membership;
-pub mod messages;
-pub mod people;
-pub mod rooms;
+
+pub mod config;
+
+pub mod base;
+
+pub mod app;
+
 pub mod sockets;
-pub mod sweep;
+
+pub mod people;
+
+pub mod rooms;
+
+pub mod messages;
+
+pub mod membership;
+
 pub mod uploads;
+
+pub mod events;
+
+pub mod sweep;
 
 pub use app::App;
 pub use error::{Error, Result};

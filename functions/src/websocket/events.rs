@@ -1,15 +1,16 @@
 //! One handler for each event that a client sends. The names are in
 //! [`shared::events::client_event::ClientEvent`].
 
+use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::base::fields::{Fields, Missing, Read};
+use shared::base::fields::{Fields, Missing, Read, Request};
 use shared::base::ids::{ConnectionId, RoomId, UploadId, UserId};
 use shared::base::time;
 use shared::base::user::User;
 use shared::events::announce;
 use shared::events::event::Outcome;
 use shared::membership::{groups, members};
-use shared::messages::message::{Message, NamedMessage};
+use shared::messages::message::{Content, Message, NamedMessage};
 use shared::messages::react::{self, ReactionChange};
 use shared::messages::read::{self, Position};
 use shared::messages::revise::{self, Edit};
@@ -61,18 +62,14 @@ pub async fn join_room(app: &App, user: &User, by: &ConnectionId, data: Value) -
 }
 
 /// The room of a frame, and the acting user, whom it may name.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct InRoom {
     room_id: RoomId,
     user_id: Option<UserId>,
 }
 
-impl Read for InRoom {
-    fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        let room_id = fields.required("roomId");
-        let user_id = fields.optional("userId");
-        Ok(Self { room_id: room_id?, user_id: user_id? })
-    }
-}
+impl Request for InRoom {}
 
 /// `leaveRoom`: as `POST /api/rooms/{roomId}/leave`.
 pub async fn leave_room(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
@@ -103,19 +100,15 @@ pub async fn send_message(app: &App, by: &ConnectionId, draft: &Draft) -> Result
 
 /// `editMessage`: as `PATCH /api/messages/{messageId}`.
 pub async fn edit_message(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
     struct EditOf {
         message_id: NamedMessage,
-        edit: Edit,
+        content: Content,
     }
-    impl Read for EditOf {
-        fn read(fields: &mut Fields) -> Result<Self, Missing> {
-            let message_id = fields.required("messageId");
-            let edit = Edit::read(fields);
-            Ok(Self { message_id: message_id?, edit: edit? })
-        }
-    }
-    let EditOf { message_id, edit } = Fields::parse(data)?;
-    let revised = revise::edit(&app.db, user, Some(by), message_id, &edit).await?;
+    impl Request for EditOf {}
+    let EditOf { message_id, content } = Fields::parse(data)?;
+    let revised = revise::edit(&app.db, user, Some(by), message_id, &Edit { content }).await?;
     let notice = announce::edited(app, &revised, Some(by)).await;
     Ok(Handled::ack(changed(&revised.message), notice))
 }
@@ -167,7 +160,7 @@ pub async fn stop_typing(app: &App, user: &User, by: &ConnectionId, data: Value)
 pub async fn new_chat_room(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
     let announcement: Announcement = Fields::parse(data)?;
     let Announced { room, sockets } = channels::find_or_create(&app.db, user, by, &announcement).await?;
-    let invited = announcement.invited_users.as_slice();
+    let invited = announcement.invited_users.0.as_slice();
     let notice = match sockets {
         Some(sockets) => announce::channel(&room, invited, sockets, Some(by)),
         None => announce::channel_created(app, &room, invited, Some(by)).await,

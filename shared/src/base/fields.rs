@@ -1,28 +1,35 @@
 //! Reading the fields of a JSON object so that one answer names everything that is wrong.
 //!
-//! serde stops at the first mistake; clients want all of them (contract section 5). So a request
-//! type reads its fields one by one from [`Fields`], which keeps the mistakes:
+//! serde stops at the first mistake, and clients want all of them (`docs/contract.md`, "Errors"). A request
+//! type derives `Deserialize` and is marked as a [`Request`]; every wrong field is then named:
 //!
 //! ```
-//! use shared::fields::{Fields, Missing, Read};
-//! use shared::rooms::RoomId;
+//! use serde::Deserialize;
+//! use shared::base::fields::{self, Fields, Request};
+//! use shared::base::ids::RoomId;
 //!
-//! struct Visit { room_id: RoomId, note: Option<String> }
-//!
-//! impl Read for Visit {
-//!     fn read(fields: &mut Fields) -> Result<Self, Missing> {
-//!         let room_id = fields.required("roomId");
-//!         let note = fields.optional("note");
-//!         Ok(Self { room_id: room_id?, note: note? })
-//!     }
+//! #[derive(Deserialize)]
+//! #[serde(rename_all = "camelCase")]
+//! struct Visit {
+//!     room_id: RoomId,
+//!     note: Option<String>,
+//!     #[serde(deserialize_with = "fields::flag")]
+//!     is_loud: bool,
 //! }
 //!
-//! let visit: Visit = Fields::parse(serde_json::json!({"roomId": "7"})).unwrap();
-//! assert_eq!((visit.room_id, visit.note), (RoomId(7), None));
+//! impl Request for Visit {}
+//!
+//! let visit: Visit = Fields::parse(serde_json::json!({"roomId": "7", "note": null})).unwrap();
+//! assert_eq!((visit.room_id, visit.note, visit.is_loud), (RoomId(7), None, false));
 //! ```
+//!
+//! A type whose fields depend on each other by more than a [`Request::check`] implements [`Read`] itself and
+//! reads its fields one by one.
 
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer};
+use std::cell::Cell;
+
+use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, IntoDeserializer, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 use serde_json::{Map, Value};
 
 use crate::error::FieldError;
@@ -39,6 +46,19 @@ pub trait Read: Sized {
     /// # Errors
     /// [`Missing`] after a field could not be read.
     fn read(fields: &mut Fields) -> std::result::Result<Self, Missing>;
+}
+
+/// A request type that derives `Deserialize`, one field of the JSON object for each of its own.
+pub trait Request: DeserializeOwned {
+    /// Notes what is wrong with the fields together, besides what is wrong with each.
+    fn check(_fields: &mut Fields) {}
+}
+
+impl<T: Request> Read for T {
+    fn read(fields: &mut Fields) -> std::result::Result<Self, Missing> {
+        T::check(fields);
+        fields.all()
+    }
 }
 
 /// The fields of a JSON object, and what was wrong with those read so far.
@@ -103,6 +123,31 @@ impl Fields {
         }
     }
 
+    /// All fields of a type that derives `Deserialize`. An absent field counts as `null`.
+    ///
+    /// Each pass stops at its first mistake. The next pass leaves the wrong fields to the end, so a
+    /// request with `n` wrong fields takes `n + 1` passes.
+    fn all<T: DeserializeOwned>(&mut self) -> std::result::Result<T, Missing> {
+        let mut wrong = Vec::new();
+        loop {
+            let current = Cell::new("body");
+            let pass = Pass { object: &self.object, wrong: &wrong, current: &current };
+            match T::deserialize(pass) {
+                Ok(value) => return Ok(value),
+                Err(_) if wrong.contains(&current.get()) => return Err(Missing),
+                Err(error) => {
+                    wrong.push(current.get());
+                    self.wrong(current.get(), error.to_string());
+                }
+            }
+        }
+    }
+
+    /// Whether a field is there, right or wrong, and not `null`.
+    pub fn has(&self, name: &str) -> bool {
+        self.object.get(name).is_some_and(|value| !value.is_null())
+    }
+
     /// The fields of the object in the field, or none when it is absent or `null`. What is wrong in it is
     /// named `name.field`.
     ///
@@ -129,6 +174,99 @@ impl Fields {
     pub fn wrong(&mut self, field: impl Into<String>, message: impl Into<String>) {
         self.wrong.push(FieldError { field: field.into(), message: message.into() });
     }
+}
+
+/// One pass over an object's fields: those that were found wrong before come last.
+struct Pass<'a> {
+    object: &'a Map<String, Value>,
+    wrong: &'a [&'static str],
+    /// The field that is being read.
+    current: &'a Cell<&'static str>,
+}
+
+impl<'de> Deserializer<'de> for Pass<'de> {
+    type Error = serde_json::Error;
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> std::result::Result<V::Value, Self::Error> {
+        let (last, first): (Vec<_>, Vec<_>) = fields.iter().partition(|name| self.wrong.contains(name));
+        visitor.visit_map(PassFields { names: first.into_iter().chain(last), pass: self })
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> std::result::Result<V::Value, Self::Error> {
+        Err(Self::Error::custom("must be a JSON object"))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+struct PassFields<'a, N> {
+    names: N,
+    pass: Pass<'a>,
+}
+
+impl<'de, N: Iterator<Item = &'static str>> MapAccess<'de> for PassFields<'de, N> {
+    type Error = serde_json::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> std::result::Result<Option<K::Value>, Self::Error> {
+        let Some(name) = self.names.next() else { return Ok(None) };
+        self.pass.current.set(name);
+        seed.deserialize(name.into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> std::result::Result<V::Value, Self::Error> {
+        match self.pass.object.get(self.pass.current.get()) {
+            None | Some(Value::Null) => seed.deserialize(Absent),
+            Some(value) => seed.deserialize(value),
+        }
+    }
+}
+
+/// A field that is not there: none for an option, and a mistake for everything else.
+struct Absent;
+
+impl<'de> Deserializer<'de> for Absent {
+    type Error = serde_json::Error;
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> std::result::Result<V::Value, Self::Error> {
+        visitor.visit_none()
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> std::result::Result<V::Value, Self::Error> {
+        Err(Self::Error::custom("is required"))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct
+        newtype_struct seq tuple tuple_struct struct map enum identifier ignored_any
+    }
+}
+
+/// For `#[serde(deserialize_with = "fields::flag")]`: an absent flag is `false`.
+pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<bool, D::Error> {
+    Ok(Option::<Flag>::deserialize(deserializer)?.is_some_and(|Flag(flag)| flag))
+}
+
+/// For `#[serde(deserialize_with = "fields::or_default")]`: an absent field has its type's default.
+pub fn or_default<'de, D, T>(deserializer: D) -> std::result::Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Reads a value that stands alone, such as an id in a path.
@@ -199,17 +337,17 @@ mod tests {
 
     use super::*;
 
-    #[derive(Debug, PartialEq)]
+    #[derive(Debug, PartialEq, Deserialize)]
     struct Sample {
         count: WholeNumber,
         shout: Option<Flag>,
     }
 
-    impl Read for Sample {
-        fn read(fields: &mut Fields) -> std::result::Result<Self, Missing> {
-            let count = fields.required("count");
-            let shout = fields.optional("shout");
-            Ok(Self { count: count?, shout: shout? })
+    impl Request for Sample {
+        fn check(fields: &mut Fields) {
+            if fields.has("shout") && !fields.has("count") {
+                fields.wrong("shout", "needs a count");
+            }
         }
     }
 
@@ -221,6 +359,18 @@ mod tests {
         };
         let names: Vec<_> = wrong.iter().map(|error| error.field.as_str()).collect();
         assert_eq!(names, ["count", "shout"]);
+    }
+
+    #[test]
+    fn an_absent_field_is_named_beside_a_wrong_one_and_beside_what_is_wrong_with_them_together() {
+        let Err(Error::InvalidRequest(wrong)) = Fields::parse::<Sample>(json!({"shout": 7})) else {
+            panic!("must be refused");
+        };
+        let wrong: Vec<_> =
+            wrong.iter().map(|error| (error.field.as_str(), error.message.as_str())).collect();
+        let expected =
+            [("shout", "needs a count"), ("count", "is required"), ("shout", "must be true or false")];
+        assert_eq!(wrong, expected);
     }
 
     #[test]

@@ -2,35 +2,40 @@
 
 use mysql_async::prelude::FromRow;
 use mysql_async::{Params, Row, Value};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::base::db::Db;
-use crate::base::fields::{Fields, Missing, Read, WholeNumber};
+use crate::base::fields::{Request, WholeNumber};
 use crate::{Error, Result};
 
 /// The most rows of one page.
 const MOST: u64 = 100;
 
 /// Which page of a list.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Page {
     /// From 1.
+    #[serde(rename = "page", deserialize_with = "number")]
     pub number: u64,
     /// How many rows it has, 1 to 100.
+    #[serde(rename = "pageSize", deserialize_with = "size")]
     pub size: u64,
 }
 
-impl Read for Page {
-    fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        let number = fields.optional("page").map(|page| page.map_or(1, |WholeNumber(page)| page));
-        if matches!(number, Ok(0)) {
-            fields.wrong("page", "must be 1 or more");
-        }
-        let size = fields.optional("pageSize").map(|size| size.map_or(10, |WholeNumber(size)| size));
-        if matches!(size, Ok(size) if !(1..=MOST).contains(&size)) {
-            fields.wrong("pageSize", format!("must be 1 to {MOST}"));
-        }
-        Ok(Self { number: number?, size: size? })
+impl Request for Page {}
+
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    match Option::<WholeNumber>::deserialize(deserializer)?.map_or(1, |WholeNumber(number)| number) {
+        0 => Err(de::Error::custom("must be 1 or more")),
+        number => Ok(number),
+    }
+}
+
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    match Option::<WholeNumber>::deserialize(deserializer)?.map_or(10, |WholeNumber(size)| size) {
+        size if (1..=MOST).contains(&size) => Ok(size),
+        _ => Err(de::Error::custom(format!("must be 1 to {MOST}"))),
     }
 }
 

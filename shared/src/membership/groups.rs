@@ -2,9 +2,10 @@
 
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Params, Row, Transaction, Value, params};
+use serde::Deserialize;
 
 use crate::base::db::Db;
-use crate::base::fields::{Fields, Missing, Read};
+use crate::base::fields::{Fields, Missing, Read, Request};
 use crate::base::ids::{ConnectionId, RoomId, UserId};
 use crate::base::user::User;
 use crate::error::Thing;
@@ -112,17 +113,14 @@ pub async fn of_member(db: &Db, user: &User, group_id: RoomId) -> Result<Room> {
 }
 
 /// A request to add somebody.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Addition {
     /// Who is to be added.
     pub user_id: UserId,
 }
 
-impl Read for Addition {
-    fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        Ok(Self { user_id: fields.required("userId")? })
-    }
-}
+impl Request for Addition {}
 
 /// What adding somebody did.
 #[derive(Debug)]

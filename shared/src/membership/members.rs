@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::app::App;
 use crate::base::db::Db;
-use crate::base::fields::{self, Fields, Missing, Read};
+use crate::base::fields::{self, Fields, Request};
 use crate::base::ids::{ConnectionId, RoomId, UserId};
 use crate::base::password::Password;
 use crate::base::time;
@@ -38,7 +38,8 @@ pub struct Member {
 }
 
 /// A request to enter a room. With an invitation the password counts for nothing.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct JoinRequest {
     /// None for the room of the invitation.
@@ -48,16 +49,11 @@ pub struct JoinRequest {
     pub user_id: Option<UserId>,
 }
 
-impl Read for JoinRequest {
-    fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        let invite_token = fields.optional("inviteToken");
-        let room_id = match invite_token {
-            Ok(None) => fields.required("roomId").map(Some),
-            Ok(Some(_)) | Err(Missing) => fields.optional("roomId"),
-        };
-        let password = fields.optional("password");
-        let user_id = fields.optional("userId");
-        Ok(Self { room_id: room_id?, password: password?, invite_token: invite_token?, user_id: user_id? })
+impl Request for JoinRequest {
+    fn check(fields: &mut Fields) {
+        if !fields.has("inviteToken") && !fields.has("roomId") {
+            fields.wrong("roomId", "is required");
+        }
     }
 }
 
@@ -381,17 +377,14 @@ impl<'de> Deserialize<'de> for AssignableRole {
 }
 
 /// A request to change a member.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "it is the contract's field of its name")]
 pub struct MemberUpdate {
     pub role: AssignableRole,
 }
 
-impl Read for MemberUpdate {
-    fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        Ok(Self { role: fields.required("role")? })
-    }
-}
+impl Request for MemberUpdate {}
 
 /// Makes a member a moderator, or a plain member again, for the room's owner. Answers the member.
 ///

@@ -3,10 +3,10 @@
 use crate::messages::message::columns;
 use mysql_async::prelude::FromRow;
 use mysql_async::{Row, params};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::base::db::Db;
-use crate::base::fields::{Fields, Missing, Read, WholeNumber};
+use crate::base::fields::{Request, WholeNumber};
 use crate::base::ids::RoomId;
 use crate::base::user::User;
 use crate::error::Thing;
@@ -15,13 +15,15 @@ use crate::rooms::room::RoomKind;
 use crate::{Error, Result};
 
 /// Which part of a room's history.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct HistoryRange {
     /// Only numbers below this one.
-    pub before: Option<u64>,
+    pub before: Option<WholeNumber>,
     /// Only numbers above this one; without it the newest come first into the page.
-    pub after: Option<u64>,
+    pub after: Option<WholeNumber>,
     /// At most so many.
+    #[serde(deserialize_with = "limit")]
     pub limit: u64,
 }
 
@@ -30,16 +32,12 @@ const MOST: u64 = 200;
 /// The most bytes of the messages of one page: an answer, with what is around them, stays below 2 MB.
 const MOST_BYTES: usize = 2_000_000 - 100;
 
-impl Read for HistoryRange {
-    fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        let before = fields.optional("before");
-        let after = fields.optional("after");
-        let limit = fields.optional("limit").map(|limit| limit.map_or(50, |WholeNumber(limit)| limit));
-        if matches!(limit, Ok(0 | 201..)) {
-            fields.wrong("limit", format!("must be 1 to {MOST}"));
-        }
-        let number = |WholeNumber(number)| number;
-        Ok(Self { before: before?.map(number), after: after?.map(number), limit: limit? })
+impl Request for HistoryRange {}
+
+fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    match Option::<WholeNumber>::deserialize(deserializer)?.map_or(50, |WholeNumber(limit)| limit) {
+        limit if (1..=MOST).contains(&limit) => Ok(limit),
+        _ => Err(de::Error::custom(format!("must be 1 to {MOST}"))),
     }
 }
 
@@ -91,8 +89,8 @@ pub async fn read(
                 only,
                 "user_id" => &asker.user_id,
                 "organization_id" => asker.organization_id,
-                "after" => page.after.unwrap_or(0),
-                "before" => page.before.unwrap_or(u64::MAX),
+                "after" => page.after.map_or(0, |WholeNumber(seq)| seq),
+                "before" => page.before.map_or(u64::MAX, |WholeNumber(seq)| seq),
                 "limit" => page.limit + 1,
             },
         )

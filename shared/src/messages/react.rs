@@ -3,13 +3,14 @@
 //! The table `reactions` says who reacted with what; the column `reactions` of a message has it as it is
 //! shown, so that reading counts nothing. Both change in one transaction that has locked the room.
 
+use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
 
 use crate::base::db::Db;
-use crate::base::fields::{Fields, Flag, Missing, Read};
+use crate::base::fields::{self, Request};
 use crate::base::ids::{ConnectionId, UserId};
 use crate::base::user::User;
 use crate::error::Thing;
@@ -33,29 +34,18 @@ fn to_store(all: &[Given]) -> Result<Option<String>> {
 }
 
 /// A reaction to give or to take back.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct ReactionChange {
     pub message_id: NamedMessage,
     pub reaction: Reaction,
+    #[serde(deserialize_with = "fields::flag")]
     pub remove: bool,
     pub user_id: Option<UserId>,
 }
 
-impl Read for ReactionChange {
-    fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        let message_id = fields.required("messageId");
-        let reaction = fields.required("reaction");
-        let remove = fields.optional("remove");
-        let user_id = fields.optional("userId");
-        Ok(Self {
-            message_id: message_id?,
-            reaction: reaction?,
-            remove: remove?.is_some_and(|Flag(remove)| remove),
-            user_id: user_id?,
-        })
-    }
-}
+impl Request for ReactionChange {}
 
 /// Gives a reaction to a message, or takes one's own back. What one has given already, or has not, takes
 /// no number. `by` is the socket that asks.

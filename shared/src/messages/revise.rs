@@ -3,9 +3,10 @@
 use crate::messages::message::columns;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Row, Transaction, params};
+use serde::Deserialize;
 
 use crate::base::db::Db;
-use crate::base::fields::{Fields, Missing, Read};
+use crate::base::fields::Request;
 use crate::base::ids::{ConnectionId, RoomId};
 use crate::base::time;
 use crate::base::user::{Role, User};
@@ -16,17 +17,14 @@ use crate::sockets::connections;
 use crate::{Error, Result};
 
 /// New words for a message.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "it is the contract's field of its name")]
 pub struct Edit {
     pub content: Content,
 }
 
-impl Read for Edit {
-    fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        Ok(Self { content: fields.required("content")? })
-    }
-}
+impl Request for Edit {}
 
 /// A message after somebody asked to revise it.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
 use crate::base::db::Db;
-use crate::base::fields::{Fields, Missing, Read};
+use crate::base::fields::Request;
 use crate::base::ids::{RoomId, UserId};
 use crate::base::page::{Page, Paged};
 use crate::base::text::{line, text_type};
@@ -100,7 +100,8 @@ text_type!(
 );
 
 /// A grant of coins, which can be sent again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct Grant {
     pub delta: Delta,
@@ -108,14 +109,7 @@ pub struct Grant {
     pub idempotency_key: IdempotencyKey,
 }
 
-impl Read for Grant {
-    fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        let delta = fields.required("delta");
-        let reason = fields.required("reason");
-        let idempotency_key = fields.required("idempotencyKey");
-        Ok(Self { delta: delta?, reason: reason?, idempotency_key: idempotency_key? })
-    }
-}
+impl Request for Grant {}
 
 /// Who grants.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::base::db::{Db, stored_enum};
-use crate::base::fields::{Fields, Missing, Read, WholeNumber};
+use crate::base::fields::{Fields, Missing, Read, Request, WholeNumber};
 use crate::base::ids::UserId;
 use crate::base::time;
 use crate::base::user::User;
@@ -203,22 +203,25 @@ impl<'de> Deserialize<'de> for FriendRequestId {
 }
 
 /// An answer to a request.
-#[derive(Clone, Copy, Debug)]
-pub struct FriendRequestAnswer(FriendRequestStatus);
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct FriendRequestAnswer {
+    /// The request's new status.
+    pub status: AnswerStatus,
+}
 
-impl<'de> Deserialize<'de> for FriendRequestAnswer {
+impl Request for FriendRequestAnswer {}
+
+/// The status that an answer gives to a request.
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerStatus(FriendRequestStatus);
+
+impl<'de> Deserialize<'de> for AnswerStatus {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         match crate::base::fields::string(deserializer)?.as_str() {
             "accepted" => Ok(Self(FriendRequestStatus::Accepted)),
             "rejected" => Ok(Self(FriendRequestStatus::Rejected)),
             _ => Err(D::Error::custom("must be `accepted` or `rejected`")),
         }
-    }
-}
-
-impl Read for FriendRequestAnswer {
-    fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        fields.required("status")
     }
 }
 
@@ -242,12 +245,12 @@ pub async fn answer(
     id: FriendRequestId,
     answer: FriendRequestAnswer,
 ) -> Result<Answered> {
-    db.transaction((user, id, answer), decide).await
+    db.transaction((user, id, answer.status), decide).await
 }
 
 async fn decide(
     transaction: &mut Transaction<'static>,
-    (user, FriendRequestId(id), FriendRequestAnswer(status)): (&User, FriendRequestId, FriendRequestAnswer),
+    (user, FriendRequestId(id), AnswerStatus(status)): (&User, FriendRequestId, AnswerStatus),
 ) -> Result<Answered> {
     let row: Option<RequestRow> = transaction
         .exec_first(

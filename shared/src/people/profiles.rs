@@ -4,11 +4,11 @@ use crate::people::friends::FRIENDS;
 use crate::people::users::taken;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Params, Transaction, params};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::base::db::{Db, stored_enum};
-use crate::base::fields::{Fields, Missing, Read};
+use crate::base::fields::{Fields, Missing, Read, Request};
 use crate::base::ids::{ConnectionId, UserId};
 use crate::base::page::{More, Page, Paged};
 use crate::base::password::{NewPassword, Password};
@@ -270,7 +270,8 @@ pub async fn list(db: &Db, asker: &User, search: &Search) -> Result<Paged<Profil
 }
 
 /// A request to change the own profile; what is absent stays.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct ProfileUpdate {
     pub name: Option<Name>,
@@ -278,15 +279,9 @@ pub struct ProfileUpdate {
     pub username: Option<Username>,
     pub phone: Option<Phone>,
     pub email: Option<Email>,
-    pub password: Option<PasswordChange>,
-}
-
-/// A new password, from somebody who knows the present one.
-#[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "each is the contract's field of its name")]
-pub struct PasswordChange {
-    pub password: NewPassword,
-    pub current_password: Password,
+    pub password: Option<NewPassword>,
+    /// The present password, which a new one needs.
+    pub current_password: Option<Password>,
 }
 
 impl ProfileUpdate {
@@ -296,28 +291,11 @@ impl ProfileUpdate {
     }
 }
 
-impl Read for ProfileUpdate {
-    fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        let name = fields.optional("name");
-        let device_id = fields.optional("deviceId");
-        let username = fields.optional("username");
-        let phone = fields.optional("phone");
-        let email = fields.optional("email");
-        let password = fields.optional("password");
-        let current_password = fields.optional("currentPassword");
-        if !matches!(password, Ok(None)) && matches!(current_password, Ok(None)) {
+impl Request for ProfileUpdate {
+    fn check(fields: &mut Fields) {
+        if fields.has("password") && !fields.has("currentPassword") {
             fields.wrong("currentPassword", "is required with `password`");
         }
-        let password = password?.zip(current_password?);
-        Ok(Self {
-            name: name?,
-            device_id: device_id?,
-            username: username?,
-            phone: phone?,
-            email: email?,
-            password: password
-                .map(|(password, current_password)| PasswordChange { password, current_password }),
-        })
     }
 }
 
@@ -346,26 +324,32 @@ pub async fn update(
         // Whether somebody has it already is what a registration would tell, too.
         rate_limit::count(&app.db, &app.config.limits, Limited::Registration(address)).await?;
     }
-    let rehashed = match &change.password {
-        Some(password) => Some(rehash(app, user, address, password.clone()).await?),
-        None => None,
+    let rehashed = match (&change.password, &change.current_password) {
+        (Some(new), Some(current)) => Some(rehash(app, user, address, current.clone(), new.clone()).await?),
+        _ => None,
     };
     app.db.transaction((user, change, rehashed.as_ref()), apply).await
 }
 
 /// Checks the present password and hashes the new one.
-async fn rehash(app: &App, user: &User, address: &str, change: PasswordChange) -> Result<Rehashed> {
+async fn rehash(
+    app: &App,
+    user: &User,
+    address: &str,
+    current: Password,
+    new: NewPassword,
+) -> Result<Rehashed> {
     let counted = Identifier::UserId(user.user_id.to_string()).counted();
     let limited = Limited::Login(&counted, address);
     rate_limit::count(&app.db, &app.config.limits, limited).await?;
     let verified: Option<String> =
         app.db.first("SELECT password_hash FROM users WHERE user_id = ?", (&user.user_id,)).await?;
     let verified = verified.ok_or(Error::Unauthenticated)?;
-    if !app.passwords.verify(change.current_password, Some(verified.clone())).await? {
+    if !app.passwords.verify(current, Some(verified.clone())).await? {
         return Err(Error::InvalidCredentials);
     }
     rate_limit::give_back(&app.db, &app.config.limits, limited).await?;
-    Ok(Rehashed { verified, new: app.passwords.hash(change.password).await? })
+    Ok(Rehashed { verified, new: app.passwords.hash(new).await? })
 }
 
 async fn apply(

@@ -6,11 +6,11 @@ use crate::sockets::connections::NO_MORE;
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Transaction, params};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::base::db::Db;
-use crate::base::fields::{Fields, Flag, Missing, Read};
+use crate::base::fields::{self, Request};
 use crate::base::ids::{ConnectionId, UserId};
 use crate::base::text::{line, text_type};
 use crate::base::time;
@@ -120,16 +120,14 @@ pub async fn authenticate(app: &App, access_token: &str) -> Result<User> {
 }
 
 /// A request for fresh tokens. No `Debug`, as for all that holds a secret.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Refresh {
     /// The refresh token, as it was given.
-    pub refresh_token: String,
+    pub refresh_token: GivenToken,
 }
 
-impl Read for Refresh {
-    fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        Ok(Self { refresh_token: fields.required::<GivenToken>("refreshToken")?.to_string() })
-    }
-}
+impl Request for Refresh {}
 
 text_type!(
     /// Whatever was sent as a refresh token; a wrong one finds nothing.
@@ -227,17 +225,15 @@ async fn rotate(transaction: &mut Transaction<'static>, (app, token): (&App, &st
 }
 
 /// A request to sign out.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Logout {
     /// All of the user's sessions, not only the one that asks.
+    #[serde(deserialize_with = "fields::flag")]
     pub everywhere: bool,
 }
 
-impl Read for Logout {
-    fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        Ok(Self { everywhere: fields.optional("everywhere")?.is_some_and(|Flag(everywhere)| everywhere) })
-    }
-}
+impl Request for Logout {}
 
 /// Ends the user's session, or all of them. Returns the sockets to close.
 ///

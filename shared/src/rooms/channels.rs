@@ -5,11 +5,11 @@ use crate::rooms::room::COLUMNS;
 use chrono::NaiveDateTime;
 use mysql_async::prelude::FromRow;
 use mysql_async::{Transaction, params};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::base::db::Db;
-use crate::base::fields::{Fields, Missing, Read, WholeNumber};
+use crate::base::fields::{self, Request, WholeNumber};
 use crate::base::ids::{ConnectionId, RoomId, UserId};
 use crate::base::page::{Page, Paged};
 use crate::base::rate_limit::{self, Limited};
@@ -68,17 +68,14 @@ pub async fn list(db: &Db, asker: &User, page: Page) -> Result<Paged<Listed>> {
 }
 
 /// A request to make a channel.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct NewChannel {
     /// What it is called.
     pub name: RoomName,
 }
 
-impl Read for NewChannel {
-    fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        Ok(Self { name: fields.required("name")? })
-    }
-}
+impl Request for NewChannel {}
 
 /// Makes a channel, whose creator is its owner and first member. `by` is the socket that asks, if one
 /// does.
@@ -109,32 +106,21 @@ async fn insert(
 }
 
 /// A channel to be announced, and to be made first when there is none.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Announcement {
     /// What a new channel is called.
     pub room_name: RoomName,
     /// Who is to hear of it, each once; nobody for the whole organization.
-    pub invited_users: Vec<UserId>,
+    #[serde(deserialize_with = "fields::or_default")]
+    pub invited_users: UserIds,
     /// A channel that is there; any other number is ignored, since ids are not for clients to choose.
     pub room_id: Option<RoomId>,
     /// The organization, which can only be one's own.
-    pub organization_id: Option<u64>,
+    pub organization_id: Option<WholeNumber>,
 }
 
-impl Read for Announcement {
-    fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        let room_name = fields.required("roomName");
-        let invited_users = fields.optional("invitedUsers");
-        let room_id = fields.optional("roomId");
-        let organization_id = fields.optional("organizationId");
-        Ok(Self {
-            room_name: room_name?,
-            invited_users: invited_users?.map(|UserIds(user_ids)| user_ids).unwrap_or_default(),
-            room_id: room_id?,
-            organization_id: organization_id?.map(|WholeNumber(id)| id),
-        })
-    }
-}
+impl Request for Announcement {}
 
 /// The channel of an announcement.
 #[derive(Debug)]
@@ -158,7 +144,7 @@ pub async fn find_or_create(
     announcement: &Announcement,
 ) -> Result<Announced> {
     let Announcement { room_name, invited_users, room_id, organization_id } = announcement;
-    if organization_id.is_some_and(|id| id != user.organization_id) {
+    if organization_id.is_some_and(|WholeNumber(id)| id != user.organization_id) {
         return Err(Error::NotFound(Thing::Organization));
     }
     let there = match *room_id {
@@ -171,10 +157,10 @@ pub async fn find_or_create(
         return Err(MAKERS);
     }
     // Users stay in their organization for good, so this need not stand in the transaction.
-    users::all_of(db, user.organization_id, invited_users).await?;
+    users::all_of(db, user.organization_id, &invited_users.0).await?;
     match there {
         Some(room) => {
-            let sockets = audience(db, by, RoomId(room.id), invited_users).await?;
+            let sockets = audience(db, by, RoomId(room.id), &invited_users.0).await?;
             Ok(Announced { room, sockets: Some(sockets) })
         }
         None => {
@@ -234,6 +220,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::base::fields::Fields;
 
     fn parse(announcement: Value) -> Result<Announcement> {
         Fields::parse(announcement)
@@ -244,7 +231,7 @@ mod tests {
         let announcement =
             parse(json!({"roomName": "Project Updates", "invitedUsers": [2, "3", "2"], "roomId": "2"}))
                 .unwrap();
-        let names: Vec<_> = announcement.invited_users.iter().map(UserId::as_str).collect();
+        let names: Vec<_> = announcement.invited_users.0.iter().map(UserId::as_str).collect();
         assert_eq!((names, announcement.room_id), (vec!["2", "3"], Some(RoomId(2))));
     }
 

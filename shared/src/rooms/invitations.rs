@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::app::App;
 use crate::base::db::{Db, stored_enum};
-use crate::base::fields::{self, Fields, Missing, Read, WholeNumber};
+use crate::base::fields::{self, Request, WholeNumber};
 use crate::base::ids::{RoomId, UserId};
 use crate::base::password::Password;
 use crate::base::time;
@@ -67,7 +67,8 @@ impl InviteToken {
 }
 
 /// A request to invite somebody.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct NewInvitation {
     pub room_id: RoomId,
@@ -75,14 +76,7 @@ pub struct NewInvitation {
     pub user_id: UserId,
 }
 
-impl Read for NewInvitation {
-    fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        let room_id = fields.required("roomId");
-        let password = fields.required("password");
-        let user_id = fields.required("userId");
-        Ok(Self { room_id: room_id?, password: password?, user_id: user_id? })
-    }
-}
+impl Request for NewInvitation {}
 
 /// An invitation just made: the one time that its token is shown, and so without `Debug`.
 #[derive(Serialize)]

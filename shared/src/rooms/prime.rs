@@ -1,7 +1,7 @@
 //! Prime rooms: six people, and a password at the entrance (contract section 2).
 
 use crate::app::App;
-use crate::base::fields::{Fields, Missing, Read};
+use crate::base::fields::Request;
 use crate::base::ids::RoomId;
 use crate::base::password::{NewPassword, Password};
 use crate::base::rate_limit::{self, Limited};
@@ -10,25 +10,21 @@ use crate::people::organizations;
 use crate::rooms::room::{self, NewRoom, Room, RoomKind, RoomName};
 use crate::{Error, Result};
 use mysql_async::Transaction;
+use serde::Deserialize;
 
 /// How many members a prime room holds, its creator included.
 pub const PRIME_CAPACITY: u32 = 6;
 
 /// A request to make a password room.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct NewPrimeRoom {
     pub name: Option<RoomName>,
     pub password: NewPassword,
 }
 
-impl Read for NewPrimeRoom {
-    fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        let name = fields.optional("name");
-        let password = fields.required("password");
-        Ok(Self { name: name?, password: password? })
-    }
-}
+impl Request for NewPrimeRoom {}
 
 /// Makes a password room, whose creator is its owner and first member.
 ///

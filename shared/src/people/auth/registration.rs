@@ -2,10 +2,10 @@
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::app::App;
-use crate::base::fields::{Fields, Flag, Missing, Read, WholeNumber};
+use crate::base::fields::{Flag, Request, WholeNumber};
 use crate::base::ids::UserId;
 use crate::base::password::NewPassword;
 use crate::base::rate_limit::{self, Limited};
@@ -23,8 +23,22 @@ use crate::{Error, Result};
 /// The most coins that a registration may claim.
 const MOST_CLAIMED: u64 = 1_000_000;
 
+/// The coins that a registration claims: 0 to 1,000,000.
+#[derive(Clone, Copy, Debug)]
+pub struct ClaimedCoins(i64);
+
+impl<'de> Deserialize<'de> for ClaimedCoins {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match WholeNumber::deserialize(deserializer)? {
+            WholeNumber(coins) if coins <= MOST_CLAIMED => Ok(Self(coins as i64)),
+            _ => Err(de::Error::custom(format!("must be 0 to {MOST_CLAIMED}"))),
+        }
+    }
+}
+
 /// A request to register.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct Registration {
     pub user_id: Option<UserId>,
@@ -34,45 +48,20 @@ pub struct Registration {
     pub email: Option<Email>,
     pub phone: Option<Phone>,
     pub password: NewPassword,
-    pub avail_coins: Option<u64>,
-    pub prime: Option<bool>,
+    pub avail_coins: Option<ClaimedCoins>,
+    pub is_prime: Option<Flag>,
+    pub is_prime_member: Option<Flag>,
     pub organization_name: Option<Name>,
     pub join_code: Option<JoinCode>,
     pub role: Option<Role>,
 }
 
-impl Read for Registration {
-    fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        let user_id = fields.optional("userId");
-        let device_id = fields.optional("deviceId");
-        let name = fields.optional("name");
-        let username = fields.optional("username");
-        let email = fields.optional("email");
-        let phone = fields.optional("phone");
-        let password = fields.required("password");
-        let avail_coins = fields.optional("availCoins").map(|coins| coins.map(|WholeNumber(coins)| coins));
-        if matches!(avail_coins, Ok(Some(coins)) if coins > MOST_CLAIMED) {
-            fields.wrong("availCoins", format!("must be 0 to {MOST_CLAIMED}"));
-        }
-        let prime = fields.optional("isPrime");
-        let prime_member = fields.optional("isPrimeMember");
-        let organization_name = fields.optional("organizationName");
-        let join_code = fields.optional("joinCode");
-        let role = fields.optional("role");
-        Ok(Self {
-            user_id: user_id?,
-            device_id: device_id?,
-            name: name?,
-            username: username?,
-            email: email?,
-            phone: phone?,
-            password: password?,
-            avail_coins: avail_coins?,
-            prime: prime?.or(prime_member?).map(|Flag(prime)| prime),
-            organization_name: organization_name?,
-            join_code: join_code?,
-            role: role?,
-        })
+impl Request for Registration {}
+
+impl Registration {
+    /// The prime flag that it claims, under either of its names.
+    fn prime(&self) -> Option<bool> {
+        self.is_prime.or(self.is_prime_member).map(|Flag(prime)| prime)
     }
 }
 
@@ -126,16 +115,16 @@ pub async fn register(app: &App, address: &str, registration: Registration) -> R
         }
     }
     let known_organization = known_organization.map(|known| known.id);
-    let claimed_coins = registration.avail_coins.map(|coins| coins as i64);
+    let claimed_coins = registration.avail_coins.map(|ClaimedCoins(coins)| coins);
     let (coins, prime) = match app.config.signup_grants {
         SignupGrants::Open => {
-            (claimed_coins.unwrap_or(app.config.starting_coins), registration.prime.unwrap_or(false))
+            (claimed_coins.unwrap_or(app.config.starting_coins), registration.prime().unwrap_or(false))
         }
         SignupGrants::Closed => {
             if claimed_coins.is_some_and(|coins| coins != app.config.starting_coins) {
                 warnings.push("availCoins was not given: the operator grants coins.");
             }
-            if registration.prime == Some(true) {
+            if registration.prime() == Some(true) {
                 warnings.push("isPrime was not given: the operator makes users prime.");
             }
             (app.config.starting_coins, false)

@@ -1,0 +1,222 @@
+//! The order of the code: which file may use which. ARCHITECTURE.md shows the same lists.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// The rooms of `shared/src`: each uses only those before it.
+const SHARED: &[&str] = &[
+    "error",
+    "config",
+    "base",
+    "app",
+    "sockets",
+    "people",
+    "rooms",
+    "messages",
+    "membership",
+    "uploads",
+    "events",
+    "sweep",
+];
+/// Those of `functions/src`.
+const FUNCTIONS: &[&str] = &[
+    "http",
+    "form",
+    "websocket",
+    "lambda",
+    "auth",
+    "people",
+    "friends",
+    "rooms",
+    "channels",
+    "groups",
+    "messages",
+    "chats",
+    "uploads",
+    "operations",
+];
+/// Those of `gateway/src`: the library, and after it the files of the binary `coterie`.
+const GATEWAY: &[&str] = &[
+    "limits",
+    "template",
+    "integration",
+    "connections",
+    "invoke",
+    "routes",
+    "cors",
+    "management",
+    "store",
+    "gateway",
+    "schedule",
+    "http",
+    "websocket",
+    "server",
+    "client",
+    "errors",
+    "operator",
+    "main",
+];
+
+/// The files of a crate, as module paths like `people::auth::login`, each with the modules that it uses.
+fn imports(krate: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(krate).join("src");
+    let mut files = BTreeMap::new();
+    read_folder(&root, &root, &mut files);
+    let modules: BTreeSet<&String> = files.keys().collect();
+    let uses = |file: &String, source: &String| {
+        let used = paths(file, source).into_iter();
+        used.filter_map(|path| module_of(&path, &modules)).filter(|used| used != file).collect()
+    };
+    files.iter().map(|(file, source)| (file.clone(), uses(file, source))).collect()
+}
+
+/// Reads every source file but `lib.rs` and the one-line binaries.
+fn read_folder(root: &Path, folder: &Path, files: &mut BTreeMap<String, String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path: PathBuf = entry.unwrap().path();
+        if path.is_dir() {
+            if path.file_name().unwrap() != "bin" {
+                read_folder(root, &path, files);
+            }
+            continue;
+        }
+        let name = path.strip_prefix(root).unwrap().with_extension("");
+        let module = name.iter().map(|part| part.to_str().unwrap()).collect::<Vec<_>>().join("::");
+        let module = module.trim_end_matches("::mod").to_owned();
+        if module != "lib" {
+            files.insert(module, code(&std::fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
+
+/// A source without its comments and its unit tests, which stand at its end.
+fn code(source: &str) -> String {
+    let source = source.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let lines = source.lines().map(|line| line.split("//").next().unwrap());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The paths of this crate that a source names, such as `people::users::Name` for `crate::people::users::Name`,
+/// with its `use` trees unfolded.
+fn paths(file: &str, source: &str) -> Vec<String> {
+    let parent = file.rsplit_once("::").map_or("", |(parent, _)| parent);
+    let mut paths = Vec::new();
+    for (keyword, base) in [("crate::", ""), ("super::", parent)] {
+        for (start, _) in source.match_indices(keyword) {
+            // `$crate` stands in macros, and names what is used where the macro is.
+            if source[..start].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$' || c == ':') {
+                continue;
+            }
+            unfold(base, &source[start + keyword.len()..], &mut paths);
+        }
+    }
+    paths
+}
+
+/// Unfolds what follows a prefix: `users::{self, Name}` becomes `users` and `users::Name`.
+fn unfold(prefix: &str, tree: &str, paths: &mut Vec<String>) {
+    let joined = |name: &str| match (prefix, name) {
+        (prefix, "self") => prefix.to_owned(),
+        ("", name) => name.to_owned(),
+        (prefix, name) => format!("{prefix}::{name}"),
+    };
+    if let Some(list) = tree.strip_prefix('{') {
+        let (mut depth, mut start) = (0, 0);
+        for (at, c) in list.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth > 0 => depth -= 1,
+                ',' | '}' if depth == 0 => {
+                    unfold(prefix, list[start..at].trim(), paths);
+                    start = at + 1;
+                    if c == '}' {
+                        return;
+                    }
+                }
+                _ => {}
+            }
+        }
+        return;
+    }
+    let end = tree.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(tree.len());
+    let (name, rest) = tree.split_at(end);
+    match rest.strip_prefix("::") {
+        Some(rest) if !name.is_empty() => unfold(&joined(name), rest, paths),
+        _ if !name.is_empty() => paths.push(joined(name)),
+        _ => {}
+    }
+}
+
+/// The module that a path leads to, or lies in.
+fn module_of(path: &str, modules: &BTreeSet<&String>) -> Option<String> {
+    // What lib.rs gives other names.
+    let path = match path {
+        "App" => "app",
+        "Error" | "Result" => "error",
+        path => path,
+    };
+    let ends = path.match_indices("::").map(|(at, _)| at).chain([path.len()]);
+    ends.map(|end| path[..end].to_owned()).filter(|part| modules.contains(part)).last()
+}
+
+/// What is wrong with a crate's order: files that use one of a later room, and files in a circle.
+fn faults(order: &[&str], imports: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+    let place = |file: &str| {
+        let room = file.split("::").next().unwrap();
+        order.iter().position(|&name| name == room).unwrap_or_else(|| panic!("{room} needs a place"))
+    };
+    let uses = imports.iter().flat_map(|(file, used)| used.iter().map(move |used| (file, used)));
+    let late = uses.filter(|(file, used)| place(file) < place(used));
+    let late = late.map(|(file, used)| format!("{file} uses {used}, which comes later"));
+    let circles = imports.keys().filter(|file| reaches(imports, file, file));
+    late.chain(circles.map(|file| format!("{file} is in a circle"))).collect()
+}
+
+/// Whether a way of imports leads from one file to another.
+fn reaches(imports: &BTreeMap<String, BTreeSet<String>>, from: &str, to: &str) -> bool {
+    let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
+    while let Some(file) = next.pop() {
+        for used in imports.get(file).into_iter().flatten() {
+            if used == to {
+                return true;
+            }
+            if seen.insert(used) {
+                next.push(used);
+            }
+        }
+    }
+    false
+}
+
+#[test]
+fn every_file_uses_only_what_comes_before_it_and_none_is_in_a_circle() {
+    for (krate, order) in [("shared", SHARED), ("functions", FUNCTIONS), ("gateway", GATEWAY)] {
+        let imports = imports(krate);
+        assert!(imports.values().any(|used| !used.is_empty()), "{krate}: no imports were read");
+        assert_eq!(faults(order, &imports), [""; 0], "{krate}");
+    }
+}
+
+#[test]
+fn an_import_that_is_turned_around_is_found() {
+    let mut shared = imports("shared");
+    assert!(shared["membership::members"].contains("messages::system"), "members write system messages");
+    shared.get_mut("messages::system").unwrap().insert("membership::members".to_owned());
+    let faults = faults(SHARED, &shared).join("\n");
+    assert!(faults.contains("messages::system uses membership::members, which comes later"), "{faults}");
+    assert!(faults.contains("membership::members is in a circle"), "{faults}");
+}
+
+#[test]
+fn lib_rs_and_architecture_md_list_the_rooms_in_their_order() {
+    let lib = include_str!("../shared/src/lib.rs");
+    let modules: Vec<_> = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")).collect();
+    let modules: Vec<_> = modules.iter().map(|name| name.trim_end_matches(';')).collect();
+    assert_eq!(modules, SHARED);
+    let architecture = include_str!("../ARCHITECTURE.md");
+    let places = SHARED.iter().map(|room| {
+        let row = [format!("| `{room}/` |"), format!("| `{room}.rs` |")];
+        row.iter().find_map(|row| architecture.find(row)).unwrap_or_else(|| panic!("{room} has no row"))
+    });
+    assert!(places.is_sorted(), "ARCHITECTURE.md lists the rooms in another order");
+}
