@@ -1,8 +1,9 @@
 //! Each Lambda binary by itself: started as Lambda starts it, it takes a recorded event from a runtime
 //! API on loopback and posts its answer there.
 
+use std::io::Read;
 use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -45,24 +46,67 @@ async fn every_binary_boots_and_answers_an_event() {
     for function in functions::catalogue().into_keys() {
         let (event, status) = expectation(function);
         let (runtime, mut answers) = runtime(event).await;
-        let _running = Running(
-            Command::new(binary(function))
-                .env_clear()
-                .envs(app.settings())
-                .env("WS_MANAGEMENT_ENDPOINT", &endpoint)
-                .env("AWS_LAMBDA_RUNTIME_API", runtime)
-                .env("AWS_LAMBDA_FUNCTION_NAME", function)
-                .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
-                .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-                .envs([("AWS_REGION", "us-east-1"), ("AWS_EC2_METADATA_DISABLED", "true")])
-                .envs(app.store_settings())
-                .spawn()
-                .unwrap_or_else(|error| panic!("{function}: {error}; scripts/test builds the binaries")),
-        );
-        let posted = timeout(Duration::from_secs(20), answers.recv()).await;
-        let (outcome, answer) = posted.unwrap_or_else(|_| panic!("{function} answers")).unwrap();
+        let _running = started(function, lambda(&app, function, &runtime, &endpoint));
+        let (outcome, answer) = answer(function, &mut answers).await;
         assert_eq!((outcome.as_str(), &answer["statusCode"]), ("response", &status), "{function}: {answer}");
     }
+}
+
+#[tokio::test]
+async fn an_error_of_ours_is_logged_once_with_the_function_and_the_id_of_the_request() {
+    let app = TestApp::start().await;
+    let endpoint = nobody_connected().await;
+    let http_id = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
+    for (function, event, request_id) in [
+        ("health", include_str!("events/http.json"), http_id),
+        // A socket's client sees the id that API Gateway gave the request.
+        ("disconnect", include_str!("events/disconnect.json"), "TX0NwEXDDoEF_sA="),
+        ("sweep", "{}", http_id),
+    ] {
+        let (runtime, mut answers) = runtime(event).await;
+        let mut command = lambda(&app, function, &runtime, &endpoint);
+        command.env("DATABASE_URL", "mysql://u@127.0.0.1:1/none").stdout(Stdio::piped());
+        let mut running = started(function, command);
+        answer(function, &mut answers).await;
+        let mut stdout = running.0.stdout.take().unwrap();
+        drop(running);
+        let mut log = String::new();
+        stdout.read_to_string(&mut log).unwrap();
+        let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+        let failures: Vec<Value> =
+            lines.filter(|line: &Value| line["message"] == "a request failed").collect();
+        let [failure] = failures.as_slice() else { panic!("one failure in {log}") };
+        assert_eq!(failure["code"], "database_unavailable", "{failure}");
+        let span = json!({ "name": "request", "function": function, "request_id": request_id });
+        assert_eq!(failure["span"], span, "{failure}");
+    }
+}
+
+/// The binary of a function, with the settings that it has in Lambda.
+fn lambda(app: &TestApp, function: &str, runtime: &str, management_endpoint: &str) -> Command {
+    let mut command = Command::new(binary(function));
+    command
+        .env_clear()
+        .envs(app.settings())
+        .env("WS_MANAGEMENT_ENDPOINT", management_endpoint)
+        .env("AWS_LAMBDA_RUNTIME_API", runtime)
+        .env("AWS_LAMBDA_FUNCTION_NAME", function)
+        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+        .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+        .envs([("AWS_REGION", "us-east-1"), ("AWS_EC2_METADATA_DISABLED", "true")])
+        .envs(app.store_settings());
+    command
+}
+
+fn started(function: &str, mut command: Command) -> Running {
+    let child = command.spawn();
+    Running(child.unwrap_or_else(|error| panic!("{function}: {error}; scripts/test builds the binaries")))
+}
+
+/// What a function posts to its runtime API.
+async fn answer(function: &str, answers: &mut mpsc::UnboundedReceiver<(String, Value)>) -> (String, Value) {
+    let posted = timeout(Duration::from_secs(20), answers.recv()).await;
+    posted.unwrap_or_else(|_| panic!("{function} answers")).unwrap()
 }
 
 /// What `coterie operator …` says, and whether it was done.

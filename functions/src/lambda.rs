@@ -16,9 +16,11 @@ use serde_json::value::{RawValue, to_raw_value};
 use shared::App;
 use shared::base::push::Push;
 use shared::config::Config;
+use tracing::Span;
+use tracing::field::Empty;
 
 use crate::http::{self, Request, Response};
-use crate::websocket::{Event, Reply};
+use crate::websocket::{self, Event, Reply};
 
 /// One Lambda function.
 #[derive(Clone)]
@@ -75,6 +77,7 @@ where
         Function::new(move |app: App, request: LambdaRequest, context: Context| {
             let handler = handler.clone();
             let request_id = context.request_id.clone();
+            name_request(&request_id);
             let service = service_fn(move |request| {
                 let (handler, app, request_id) = (handler.clone(), app.clone(), request_id.clone());
                 async move {
@@ -95,6 +98,7 @@ where
     fn into_function(self) -> Function {
         let handler = Arc::new(self);
         Function::new(move |app: App, event: Event, _| {
+            name_request(websocket::ids(&event).1);
             let handler = handler.clone();
             async move { Ok(handler.handle(&app, event).await) }
         })
@@ -110,12 +114,16 @@ where
         let handler = Arc::new(self);
         Function::new(move |app: App, event: serde_json::Value, context: Context| {
             let handler = handler.clone();
-            async move {
-                let answer = handler.handle(&app, event).await;
-                Ok(answer.inspect_err(|error| error.log(&context.request_id))?)
-            }
+            name_request(&context.request_id);
+            async move { Ok(handler.handle(&app, event).await.inspect_err(shared::Error::log)?) }
         })
     }
+}
+
+/// Adds the request's id to its span: the one that a client sees as `requestId`. For a WebSocket that is
+/// API Gateway's, not Lambda's.
+fn name_request(request_id: &str) {
+    Span::current().record("request_id", request_id);
 }
 
 impl Function {
@@ -136,10 +144,17 @@ impl Function {
         }))
     }
 
-    /// Runs the function once.
+    /// Runs the function once, in a span that gives each line of the log the function's name and the
+    /// request's id. The span has the highest level, so that a log of errors alone has it too.
     ///
     /// # Errors
     /// What Lambda would report as a function error: an event that is not of its kind.
+    #[tracing::instrument(
+        name = "request",
+        level = "error",
+        skip_all,
+        fields(function = context.env_config.function_name, request_id = Empty)
+    )]
     pub async fn call(
         &self,
         app: App,
@@ -156,6 +171,9 @@ impl Function {
     pub async fn run(self) -> Result<(), Error> {
         tracing_subscriber::fmt()
             .json()
+            .flatten_event(true)
+            // The innermost span alone: the runtime puts one of its own around each event, for what it logs.
+            .with_span_list(false)
             .with_env_filter(tracing_subscriber::EnvFilter::new("info"))
             // CloudWatch has its own time.
             .without_time()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use functions::lambda::Function;
 use futures_util::future::BoxFuture;
-use lambda_runtime::Context;
+use lambda_runtime::{Config, Context};
 use reqwest::header::CONTENT_TYPE;
 use serde_json::value::RawValue;
 use shared::App;
@@ -58,6 +58,7 @@ impl Functions for InProcess {
     fn invoke(&self, name: &str, request_id: &str, event: Box<RawValue>) -> Invocation {
         let mut context = Context::default();
         request_id.clone_into(&mut context.request_id);
+        context.env_config = Arc::new(Config { function_name: name.to_owned(), ..Config::default() });
         let (function, app, name) = (self.catalogue.get(name).cloned(), self.app.clone(), name.to_owned());
         Box::pin(async move {
             let Some(function) = function else {
@@ -157,6 +158,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, pipe};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use axum::Router;
@@ -164,7 +166,9 @@ mod tests {
     use axum::response::IntoResponse;
     use axum::routing::post;
     use serde_json::value::to_raw_value;
+    use shared::base::push::Push;
     use tokio::net::TcpListener;
+    use tracing::instrument::WithSubscriber;
 
     use super::*;
 
@@ -236,6 +240,29 @@ mod tests {
         let all = async { tokio::join!(futures_util::future::join_all(invocations), respond).0 };
         let responses = tokio::time::timeout(Duration::from_secs(20), all).await.expect("all respond");
         assert!(responses.iter().all(Result::is_ok));
+    }
+
+    #[tokio::test]
+    async fn an_error_in_this_process_is_logged_once_with_the_function_and_the_id_of_the_request() {
+        let secret = "s".repeat(32);
+        let settings = [
+            ("DATABASE_URL", "mysql://u@127.0.0.1:1/none"),
+            ("JWT_SECRET", &secret),
+            ("REFRESH_SECRET", &secret),
+        ];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let config = shared::config::Config::from(settings).unwrap();
+        let functions = InProcess::new(App::new(config, Push::management(None), 1));
+        let (mut log, writer) = pipe().unwrap();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::ERROR);
+        let subscriber = subscriber.with_writer(Mutex::new(writer)).finish();
+        let event = to_raw_value(&serde_json::json!({"requestContext": {"requestId": "an-id"}})).unwrap();
+        functions.invoke("disconnect", "an-id", event).with_subscriber(subscriber).await.unwrap();
+        let mut lines = String::new();
+        log.read_to_string(&mut lines).unwrap();
+        assert_eq!(lines.lines().count(), 1, "{lines}");
+        assert!(lines.contains(r#"request{function="disconnect" request_id="an-id"}: "#), "{lines}");
+        assert!(lines.contains("a request failed"), "{lines}");
     }
 
     #[tokio::test]

@@ -22,7 +22,7 @@ use gateway::template::{self, Template};
 use shared::App;
 use shared::base::migrations;
 use shared::base::push::Push;
-use shared::config::{Config, Keys, Secret};
+use shared::config::{Config, Keys};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
@@ -174,7 +174,7 @@ async fn serve_remote(
     if let Some((store_port, uploads)) = store {
         let key =
             |name| settings().remove(name).filter(|key| !key.is_empty()).ok_or(format!("{name} must be set"));
-        let keys = Keys { id: key("AWS_ACCESS_KEY_ID")?, secret: Secret::new(key("AWS_SECRET_ACCESS_KEY")?) };
+        let keys = Keys { id: key("AWS_ACCESS_KEY_ID")?, secret: key("AWS_SECRET_ACCESS_KEY")?.into() };
         let store = Store::new(&uploads, listen(store_port, "--store-port").await?, keys)?;
         let address = store.config().endpoint.unwrap_or_default();
         tracing::info!("they keep files with UPLOADS_BUCKET=uploads and S3_ENDPOINT={address}");

@@ -20,7 +20,8 @@ use s3s::dto::{
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3, S3Request, S3Response, S3Result};
 use s3s_fs::FileSystem;
-use shared::config::{self, Keys, Secret};
+use secrecy::ExposeSecret;
+use shared::config::{self, Keys};
 use tokio::net::TcpListener;
 use tokio::sync::RwLock;
 
@@ -52,7 +53,7 @@ impl Store {
         let root = folder.canonicalize().map_err(|error| cannot(&error))?;
         let files = FileSystem::new(&root).map_err(|error| cannot(&format!("{error:?}")))?;
         let mut builder = S3ServiceBuilder::new(Bucket { files, root, lock: RwLock::new(()) });
-        builder.set_auth(SimpleAuth::from_single(keys.id.clone(), keys.secret.as_str()));
+        builder.set_auth(SimpleAuth::from_single(keys.id.clone(), keys.secret.expose_secret()));
         let mut limits = S3Config::default();
         limits.post_object_max_file_size = FILE_BYTES;
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(limits))));
@@ -68,7 +69,7 @@ impl Store {
     /// Generates keys that only this process knows.
     pub fn random_keys() -> Keys {
         let random = || format!("{:032x}", rand::random::<u128>());
-        Keys { id: random(), secret: Secret::new(random()) }
+        Keys { id: random(), secret: random().into() }
     }
 
     /// The settings with which functions reach the store.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use mysql_async::{Opts, OptsBuilder};
+use secrecy::SecretString;
 
 use crate::Result;
 
@@ -25,11 +26,11 @@ pub struct Config {
     /// `DATABASE_URL`, or `DB_HOST DB_PORT DB_USER DB_PASSWORD DB_NAME`.
     pub database: Opts,
     /// `JWT_SECRET`: signs access tokens.
-    pub jwt_secret: Secret,
+    pub jwt_secret: SecretString,
     /// `JWT_SECRET_PREVIOUS`: still accepted while a secret is being rotated.
-    pub jwt_secret_previous: Option<Secret>,
+    pub jwt_secret_previous: Option<SecretString>,
     /// `REFRESH_SECRET`: keys the hashes of refresh tokens.
-    pub refresh_secret: Secret,
+    pub refresh_secret: SecretString,
     /// `BCRYPT_COST`: 4 to 31.
     pub bcrypt_cost: u32,
     /// `SIGNUP_GRANTS`.
@@ -68,7 +69,7 @@ pub struct Keys {
     /// The access key id.
     pub id: String,
     /// The secret access key.
-    pub secret: Secret,
+    pub secret: SecretString,
 }
 
 /// What a registration may claim (contract section 1).
@@ -78,33 +79,6 @@ pub enum SignupGrants {
     Open,
     /// Everybody starts with `STARTING_COINS` and not prime.
     Closed,
-}
-
-/// A secret, which no log shows.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// A secret that no setting holds.
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The secret as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The key's bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
 }
 
 /// The rate limits; none where a limit is turned off.
@@ -266,17 +240,17 @@ impl Settings {
         }
     }
 
-    fn secret(&mut self, name: &str) -> Secret {
+    fn secret(&mut self, name: &str) -> SecretString {
         match self.text(name) {
-            Some(secret) if secret.len() >= SECRET_BYTES => Secret(secret),
+            Some(secret) if secret.len() >= SECRET_BYTES => secret.into(),
             Some(secret) => {
                 let expected = format!(
                     "at least {SECRET_BYTES} bytes, or it could be guessed; it has {} (make one with `openssl rand -hex 32`)",
                     secret.len()
                 );
-                self.wrong(name, &expected, Secret(secret))
+                self.wrong(name, &expected, secret.into())
             }
-            None => self.wrong(name, "set (make one with `openssl rand -hex 32`)", Secret(String::new())),
+            None => self.wrong(name, "set (make one with `openssl rand -hex 32`)", String::new().into()),
         }
     }
 
@@ -350,6 +324,12 @@ mod tests {
             assert!(error.contains(name), "{name} in {error}");
         }
         assert!(!error.contains("your_jwt_secret") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn no_secret_stands_in_the_debug_text() {
+        let config = Config::from(settings(&[("JWT_SECRET_PREVIOUS", &"s".repeat(32))])).unwrap();
+        assert!(!format!("{config:?}").contains("sss"), "{config:?}");
     }
 
     #[test]

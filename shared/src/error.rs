@@ -265,14 +265,15 @@ impl Error {
         }
     }
 
-    /// Logs an error that is ours, once, at the edge. A client's mistake is not logged.
-    pub fn log(&self, request_id: &str) {
+    /// Logs an error that is ours, once, at the edge. A client's mistake is not logged. The request's span
+    /// adds its id and the function's name.
+    pub fn log(&self) {
         let cause: &dyn std::error::Error = match self {
             Self::Internal(cause) | Self::StoreUnavailable(cause) => cause.as_ref(),
             Self::DatabaseUnavailable(cause) => cause,
             _ => return,
         };
-        tracing::error!(request_id, code = self.status_and_code().1, cause, "a request failed");
+        tracing::error!(code = self.status_and_code().1, cause, "a request failed");
     }
 }
 

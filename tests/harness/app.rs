@@ -12,6 +12,7 @@ use gateway::template::{self, Template};
 use lambda_runtime::Context;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Opts, OptsBuilder, Params, Row};
+use secrecy::ExposeSecret;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use shared::App;
@@ -258,7 +259,7 @@ impl TestApp {
             ("UPLOADS_BUCKET", store.bucket.clone().unwrap()),
             ("S3_ENDPOINT", store.endpoint.clone().unwrap()),
             ("AWS_ACCESS_KEY_ID", keys.id.clone()),
-            ("AWS_SECRET_ACCESS_KEY", keys.secret.as_str().to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", keys.secret.expose_secret().to_owned()),
         ]
     }
 

@@ -30,14 +30,14 @@ async fn open(app: &App, event: &Event) -> Result<()> {
     if origin.is_some_and(|origin| !allowed.is_empty() && !allowed.iter().any(|one| one == origin)) {
         return Err(Error::OriginNotAllowed);
     }
-    let (connection_id, request_id) = ids(event);
+    let (connection_id, _) = ids(event);
     let user = user(app, event).await?;
     let surplus = connections::open(&app.db, &connection_id, &user, app.config.max_sockets).await?;
     app.tell(Notice::close(surplus)).await;
     // The socket is open, whether or not the user's friends can be told.
     match presence::appear(app, &user, &connection_id).await {
         Ok(notice) => app.tell(notice).await,
-        Err(error) => error.log(request_id),
+        Err(error) => error.log(),
     }
     Ok(())
 }

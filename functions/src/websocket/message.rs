@@ -33,7 +33,7 @@ pub async fn message(app: &App, event: Event) -> Reply {
     let handled = handle(app, &connection_id, frame).await;
     let is_unknown = matches!(handled, Err(Error::Unauthenticated));
     let Handled { outcome, notice } = handled.unwrap_or_else(|error| {
-        error.log(request_id);
+        error.log();
         Outcome::Error(error.problem(request_id)).into()
     });
     let answer = async {

@@ -42,7 +42,7 @@ impl Reply {
     }
 
     fn problem(error: &Error, request_id: &str) -> Self {
-        error.log(request_id);
+        error.log();
         Self {
             status_code: error.status_and_code().0,
             headers: HashMap::from([("Content-Type", "application/problem+json".to_owned())]),
@@ -51,8 +51,8 @@ impl Reply {
     }
 }
 
-/// Whose socket it is, and the id of the request for the log.
-fn ids(event: &Event) -> (ConnectionId, &str) {
+/// Whose socket it is, and the id of the request.
+pub(crate) fn ids(event: &Event) -> (ConnectionId, &str) {
     let context = &event.request_context;
     let connection_id = ConnectionId::new(context.connection_id.clone().unwrap_or_default());
     (connection_id, context.request_id.as_deref().unwrap_or_default())

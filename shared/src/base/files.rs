@@ -20,6 +20,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use chrono::{NaiveDateTime, Utc};
+use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -266,7 +267,7 @@ impl Connected {
             .timeout_config(timeouts.build())
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
         if let Some(keys) = &store.keys {
-            let own = Credentials::new(&keys.id, keys.secret.as_str(), None, None, "own");
+            let own = Credentials::new(&keys.id, keys.secret.expose_secret(), None, None, "own");
             loader = loader.credentials_provider(own).region(Region::new(OWN_REGION));
         }
         if let Some(endpoint) = &store.endpoint {

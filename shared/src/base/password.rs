@@ -1,8 +1,8 @@
 //! Passwords: bcrypt, off the async threads, at most one for each processor at a time.
 
-use std::fmt;
 use std::sync::Arc;
 
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, de};
 use tokio::sync::Semaphore;
 
@@ -15,18 +15,18 @@ const LONGEST: usize = 72;
 const SHORTEST: usize = 8;
 
 /// A password to be set: 8 to 72 bytes.
-#[derive(Clone)]
-pub struct NewPassword(String);
+#[derive(Clone, Debug)]
+pub struct NewPassword(SecretString);
 
 /// A password to be checked: anything that somebody may have typed.
-#[derive(Clone)]
-pub struct Password(String);
+#[derive(Clone, Debug)]
+pub struct Password(SecretString);
 
 impl<'de> Deserialize<'de> for NewPassword {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let password = text::line(fields::string(deserializer)?, 0..=LONGEST).unwrap_or_default();
         if (SHORTEST..=LONGEST).contains(&password.len()) {
-            Ok(Self(password))
+            Ok(Self(password.into()))
         } else {
             Err(de::Error::custom("must be 8 to 72 bytes of UTF-8 without control characters"))
         }
@@ -35,19 +35,7 @@ impl<'de> Deserialize<'de> for NewPassword {
 
 impl<'de> Deserialize<'de> for Password {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        fields::string(deserializer).map(Self)
-    }
-}
-
-impl fmt::Debug for NewPassword {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("NewPassword(…)")
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(…)")
+        fields::string(deserializer).map(|password| Self(password.into()))
     }
 }
 
@@ -73,7 +61,7 @@ impl Passwords {
     #[expect(clippy::disallowed_methods, reason = "this is the place")]
     pub async fn hash(&self, password: NewPassword) -> Result<String> {
         let cost = self.cost;
-        self.compute(move || bcrypt::hash(password.0, cost).map_err(Error::internal)).await
+        self.compute(move || bcrypt::hash(password.0.expose_secret(), cost).map_err(Error::internal)).await
     }
 
     /// Whether a password is the one that was hashed. Without a hash it takes the same time and
@@ -86,8 +74,8 @@ impl Passwords {
         let cost = self.cost;
         self.compute(move || match hash {
             // A longer one was never set, and bcrypt would look at its first 72 bytes only.
-            Some(hash) if password.0.len() <= LONGEST => {
-                bcrypt::verify(password.0, &hash).map_err(Error::internal)
+            Some(hash) if password.0.expose_secret().len() <= LONGEST => {
+                bcrypt::verify(password.0.expose_secret(), &hash).map_err(Error::internal)
             }
             _ => bcrypt::hash_with_salt("", cost, [0; 16]).map(|_| false).map_err(Error::internal),
         })
@@ -105,7 +93,8 @@ impl Passwords {
         match hash.parse::<bcrypt::HashParts>().map_err(Error::internal)?.get_cost() == cost {
             true => Ok(None),
             false => {
-                let renewed = move || bcrypt::hash(password.0, cost).map(Some).map_err(Error::internal);
+                let renewed =
+                    move || bcrypt::hash(password.0.expose_secret(), cost).map(Some).map_err(Error::internal);
                 self.compute(renewed).await
             }
         }
@@ -152,8 +141,8 @@ mod tests {
         let long = "x".repeat(72);
         let hash = passwords.hash(new(&long).unwrap()).await.unwrap();
         for (given, right) in [(long.clone(), true), (long[1..].to_owned(), false), (long + "y", false)] {
-            assert_eq!(passwords.verify(Password(given), Some(hash.clone())).await.unwrap(), right);
+            assert_eq!(passwords.verify(Password(given.into()), Some(hash.clone())).await.unwrap(), right);
         }
-        assert!(!passwords.verify(Password(String::new()), None).await.unwrap());
+        assert!(!passwords.verify(Password(String::new().into()), None).await.unwrap());
     }
 }

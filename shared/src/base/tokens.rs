@@ -4,7 +4,8 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde::{Deserialize, Serialize};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::base::ids::UserId;
 use crate::base::user::Role;
@@ -39,19 +40,29 @@ pub struct Claims {
     pub jti: String,
 }
 
+/// A token on its way to its owner, who is shown it once: it can be serialized, but `Debug` hides it.
+#[derive(Clone, Debug)]
+pub struct IssuedToken(SecretString);
+
+impl From<String> for IssuedToken {
+    fn from(token: String) -> Self {
+        Self(token.into())
+    }
+}
+
+impl Serialize for IssuedToken {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.expose_secret())
+    }
+}
+
 /// The keys that sign and check access tokens.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct AccessTokens {
     signing: EncodingKey,
     /// The present key, then the previous one during a rotation.
     accepted: Vec<DecodingKey>,
     validation: Validation,
-}
-
-impl std::fmt::Debug for AccessTokens {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AccessTokens(…)")
-    }
 }
 
 impl AccessTokens {
@@ -65,8 +76,10 @@ impl AccessTokens {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         let secrets = std::iter::once(&config.jwt_secret).chain(&config.jwt_secret_previous);
         Self {
-            signing: EncodingKey::from_secret(config.jwt_secret.as_bytes()),
-            accepted: secrets.map(|secret| DecodingKey::from_secret(secret.as_bytes())).collect(),
+            signing: EncodingKey::from_secret(config.jwt_secret.expose_secret().as_bytes()),
+            accepted: secrets
+                .map(|secret| DecodingKey::from_secret(secret.expose_secret().as_bytes()))
+                .collect(),
             validation,
         }
     }
@@ -81,7 +94,7 @@ impl AccessTokens {
         organization_id: u64,
         role: Role,
         session_id: &str,
-    ) -> Result<String> {
+    ) -> Result<IssuedToken> {
         let now = jsonwebtoken::get_current_timestamp();
         let claims = Claims {
             sub: user_id.to_string(),
@@ -94,7 +107,8 @@ impl AccessTokens {
             aud: AUDIENCE.to_owned(),
             jti: random_token::<16>(),
         };
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing).map_err(Error::internal)
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing);
+        token.map(IssuedToken::from).map_err(Error::internal)
     }
 
     /// What a token says, if one of our keys signed it and it has not expired.
@@ -111,19 +125,13 @@ impl AccessTokens {
 }
 
 /// The key under which refresh tokens are hashed.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct RefreshTokens(hmac::Key);
-
-impl std::fmt::Debug for RefreshTokens {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("RefreshTokens(…)")
-    }
-}
 
 impl RefreshTokens {
     /// The key of `REFRESH_SECRET`.
     pub fn new(config: &Config) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, config.refresh_secret.as_bytes()))
+        Self(hmac::Key::new(hmac::HMAC_SHA256, config.refresh_secret.expose_secret().as_bytes()))
     }
 
     /// What is stored of a token.

@@ -231,6 +231,6 @@ fn notice(event: &Event<'_>, sockets: Result<Vec<ConnectionId>>) -> Notice {
 
 /// The act is done; who misses the push catches up by the numbers, or finds it in a list.
 fn untold(error: &Error) -> Notice {
-    error.log("");
+    error.log();
     Notice::default()
 }

@@ -7,6 +7,7 @@ use strum::VariantNames;
 
 use crate::base::ids::{RoomId, UserId};
 use crate::base::time;
+use crate::base::tokens::IssuedToken;
 use crate::messages::message::{Message, MessageId, Reaction};
 use crate::people::friends::FriendRequest;
 use crate::rooms::invitations::InvitationId;
@@ -39,7 +40,7 @@ pub enum Event<'a> {
     },
     Invitation {
         invitation_id: InvitationId,
-        invite_token: &'a str,
+        invite_token: &'a IssuedToken,
         room: &'a Room,
         from: &'a str,
         #[serde(serialize_with = "time::serialize")]

@@ -3,7 +3,7 @@
 //! Who registers under a new name makes that organization and is its admin. Into one that exists one
 //! comes by its name, and while grants are closed by its join code too.
 
-use crate::base::tokens::random_token;
+use crate::base::tokens::{IssuedToken, random_token};
 use aws_lc_rs::digest;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
@@ -71,7 +71,7 @@ pub(crate) struct Entered {
     /// What the user is there.
     pub(crate) role: Role,
     /// The new organization's join code, for the one who made it.
-    pub(crate) join_code: Option<String>,
+    pub(crate) join_code: Option<IssuedToken>,
 }
 
 /// Lets a registration into `public`, into the organization that it names, or into a new one of that
@@ -155,11 +155,11 @@ async fn opens(
 ///
 /// # Errors
 /// [`Error::RoleRequired`] unless the user is its admin, [`Error::OrganizationOpen`] for `public`.
-pub async fn renew_join_code(db: &Db, admin: &User) -> Result<String> {
+pub async fn renew_join_code(db: &Db, admin: &User) -> Result<IssuedToken> {
     db.transaction(admin, renew).await
 }
 
-async fn renew(transaction: &mut Transaction<'static>, admin: &User) -> Result<String> {
+async fn renew(transaction: &mut Transaction<'static>, admin: &User) -> Result<IssuedToken> {
     if rank(transaction, admin).await?.0 != Role::Admin {
         return Err(users::ADMINS);
     }
@@ -169,7 +169,7 @@ async fn renew(transaction: &mut Transaction<'static>, admin: &User) -> Result<S
     give_code(transaction, admin.organization_id).await
 }
 
-async fn give_code(transaction: &mut Transaction<'static>, organization_id: u64) -> Result<String> {
+async fn give_code(transaction: &mut Transaction<'static>, organization_id: u64) -> Result<IssuedToken> {
     let code = random_token::<32>();
     transaction
         .exec_drop(
@@ -178,7 +178,7 @@ async fn give_code(transaction: &mut Transaction<'static>, organization_id: u64)
             params! { organization_id, "hash" => hash(&code), "now" => time::now() },
         )
         .await?;
-    Ok(code)
+    Ok(code.into())
 }
 
 fn hash(code: &str) -> Vec<u8> {

@@ -1,12 +1,12 @@
 //! Sessions: one for each device that signed in (contract section 3, "Sessions").
 
-use crate::base::tokens::LIFETIME;
-use crate::base::tokens::random_token;
+use crate::base::tokens::{IssuedToken, LIFETIME, random_token};
 use crate::sockets::connections::NO_MORE;
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Transaction, params};
-use serde::{Deserialize, Serialize};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::app::App;
 use crate::base::db::Db;
@@ -25,13 +25,13 @@ const DAYS: u32 = 7;
 const GRACE_SECONDS: u32 = 30;
 
 /// What a client gets when it signs in.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tokens {
     /// A JWT; see [`super::access_token`].
-    pub access_token: String,
+    pub access_token: IssuedToken,
     /// Opaque, 256 random bits; good for one refresh.
-    pub refresh_token: String,
+    pub refresh_token: IssuedToken,
     /// Seconds until the access token expires.
     pub expires_in: u64,
 }
@@ -67,7 +67,7 @@ pub async fn open(
         .await?;
     Ok(Tokens {
         access_token: app.access_tokens.issue(user_id, organization_id, role, &session_id)?,
-        refresh_token,
+        refresh_token: refresh_token.into(),
         expires_in: LIFETIME,
     })
 }
@@ -119,20 +119,20 @@ pub async fn authenticate(app: &App, access_token: &str) -> Result<User> {
     row.map(SignedIn::user).ok_or(Error::Unauthenticated)
 }
 
-/// A request for fresh tokens. No `Debug`, as for all that holds a secret.
-#[derive(Deserialize)]
+/// A request for fresh tokens.
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Refresh {
-    /// The refresh token, as it was given.
-    pub refresh_token: GivenToken,
+    /// The refresh token, as the client sent it: 1 to 1,024 characters. A wrong one finds nothing.
+    #[serde(deserialize_with = "refresh_token")]
+    pub refresh_token: SecretString,
 }
 
 impl Request for Refresh {}
 
-text_type!(
-    /// Whatever was sent as a refresh token; a wrong one finds nothing.
-    GivenToken, |token| line(token, 1..=1024)
-);
+fn refresh_token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+    line(fields::string(deserializer)?, 1..=1024).map(Into::into).map_err(de::Error::custom)
+}
 
 /// Exchanges a refresh token for its successor and a fresh access token.
 ///
@@ -144,10 +144,11 @@ text_type!(
 /// # Errors
 /// [`Error::Unauthenticated`] for a token that is unknown or of an ended session.
 pub async fn refresh(app: &App, request: &Refresh) -> Result<Rotation> {
-    app.db.transaction((app, request.refresh_token.as_str()), rotate).await
+    app.db.transaction((app, request.refresh_token.expose_secret()), rotate).await
 }
 
 /// What became of a refresh token.
+#[derive(Debug)]
 pub enum Rotation {
     /// It was exchanged for these.
     Refreshed(Tokens),
@@ -219,7 +220,7 @@ async fn rotate(transaction: &mut Transaction<'static>, (app, token): (&App, &st
     let user_id = UserId::stored(row.user_id);
     Ok(Rotation::Refreshed(Tokens {
         access_token: app.access_tokens.issue(&user_id, organization_id, role, &row.session_id)?,
-        refresh_token: successor,
+        refresh_token: successor.into(),
         expires_in: LIFETIME,
     }))
 }

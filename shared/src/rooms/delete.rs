@@ -87,7 +87,7 @@ const ERASURES: usize = 10;
 /// and all of it when this fails, since the room is gone either way.
 pub async fn erase(db: &Db, room_id: RoomId) {
     if let Err(error) = erase_some(db, room_id, ERASURES).await {
-        error.log("");
+        error.log();
     }
 }
 

@@ -1,12 +1,12 @@
 //! Invitations: a prime room's creator lets one prime user in without the password (contract section 2).
 
-use crate::base::tokens::random_token;
-use std::fmt;
+use crate::base::tokens::{IssuedToken, random_token};
 
 use aws_lc_rs::digest;
 use chrono::{NaiveDateTime, TimeDelta};
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Row, Transaction, Value, params};
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::app::App;
@@ -44,25 +44,19 @@ impl From<InvitationId> for Value {
 }
 
 /// What opens the room: 256 random bits, or anything that somebody may have sent instead.
-#[derive(Clone)]
-pub struct InviteToken(String);
+#[derive(Clone, Debug)]
+pub struct InviteToken(SecretString);
 
 impl<'de> Deserialize<'de> for InviteToken {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        fields::string(deserializer).map(Self)
-    }
-}
-
-impl fmt::Debug for InviteToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("InviteToken(…)")
+        fields::string(deserializer).map(|token| Self(token.into()))
     }
 }
 
 impl InviteToken {
     /// What is stored of it.
     pub(crate) fn hash(&self) -> Vec<u8> {
-        digest::digest(&digest::SHA256, self.0.as_bytes()).as_ref().to_vec()
+        digest::digest(&digest::SHA256, self.0.expose_secret().as_bytes()).as_ref().to_vec()
     }
 }
 
@@ -78,14 +72,14 @@ pub struct NewInvitation {
 
 impl Request for NewInvitation {}
 
-/// An invitation just made: the one time that its token is shown, and so without `Debug`.
-#[derive(Serialize)]
+/// An invitation just made: the one time that its token is shown.
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Invited {
     /// By this the inviter revokes it.
     pub invitation_id: InvitationId,
     /// By this the invitee joins.
-    pub invite_token: String,
+    pub invite_token: IssuedToken,
     /// 24 hours from now.
     #[serde(serialize_with = "time::serialize")]
     pub expires_at: NaiveDateTime,
@@ -128,7 +122,7 @@ pub async fn create(app: &App, inviter: &User, new: NewInvitation) -> Result<Inv
              LOCK IN SHARE MODE
              ON DUPLICATE KEY UPDATE invitation_id = LAST_INSERT_ID(invitations.invitation_id)",
             params! {
-                "token_hash" => InviteToken(invite_token.clone()).hash(),
+                "token_hash" => InviteToken(invite_token.as_str().into()).hash(),
                 now,
                 expires_at,
                 "room_id" => new.room_id,
@@ -140,6 +134,7 @@ pub async fn create(app: &App, inviter: &User, new: NewInvitation) -> Result<Inv
     match done.last_insert_id {
         Some(id) => {
             let invitation_id = InvitationId(id);
+            let invite_token = invite_token.into();
             Ok(Invited { invitation_id, invite_token, expires_at, room, invitee: new.user_id })
         }
         // Something changed while the password was being checked.

@@ -98,7 +98,7 @@ impl App {
             .collect();
         let gone: Vec<ConnectionId> = deliveries.filter_map(async |gone| gone).collect().await;
         if let Err(error) = connections::end_gone(&self.db, &gone).await {
-            error.log("");
+            error.log();
         }
     }
 

@@ -259,7 +259,7 @@ pub(crate) async fn give_up(db: &Db, upload_id: &UploadId) -> Result<bool> {
 /// Gives up an upload after its refusal, which is what the client is told.
 async fn give_up_refused(db: &Db, upload_id: &UploadId) {
     if let Err(error) = give_up(db, upload_id).await {
-        error.log("");
+        error.log();
     }
 }
 
@@ -425,7 +425,7 @@ async fn check_and_send(
     if sent.is_none()
         && let Err(error) = files::by(deadline, app.files.delete(&checked)).await
     {
-        error.log("");
+        error.log();
     }
     if !is_as_said {
         give_up_refused(&app.db, upload_id).await;

@@ -57,7 +57,7 @@ impl Read for Login {
 }
 
 /// What a login answers.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 pub struct LoggedIn {
     /// The user's own profile.
     pub user: OwnProfile,

@@ -11,6 +11,7 @@ use crate::base::password::NewPassword;
 use crate::base::rate_limit::{self, Limited};
 use crate::base::text::key;
 use crate::base::time;
+use crate::base::tokens::IssuedToken;
 use crate::base::user::Role;
 use crate::config::SignupGrants;
 use crate::people::coins;
@@ -66,7 +67,7 @@ impl Registration {
 }
 
 /// What a registration answers.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Registered {
     /// The new user's own profile.
     pub user: OwnProfile,
@@ -77,7 +78,7 @@ pub struct Registered {
     pub warnings: Vec<&'static str>,
     /// What lets others into the organization that was made by this, shown once.
     #[serde(rename = "joinCode", skip_serializing_if = "Option::is_none")]
-    pub join_code: Option<String>,
+    pub join_code: Option<IssuedToken>,
 }
 
 /// The row that a registration inserts; see the fields of [`Registration`].
@@ -155,7 +156,7 @@ pub async fn register(app: &App, address: &str, registration: Registration) -> R
 async fn insert(
     transaction: &mut Transaction<'static>,
     (app, new): (&App, &NewUser),
-) -> Result<(OwnProfile, Tokens, Option<String>)> {
+) -> Result<(OwnProfile, Tokens, Option<IssuedToken>)> {
     let registration = &new.registration;
     let Entered { organization_id, role, join_code } = organizations::enter(
         transaction,

@@ -1,7 +1,7 @@
 //! Tickets: a browser cannot send a header with a handshake, and a token in a URL ends up in logs;
 //! a ticket there is worthless a minute later, or once it was used (contract section 3).
 
-use crate::base::tokens::random_token;
+use crate::base::tokens::{IssuedToken, random_token};
 use crate::people::sessions::SIGNED_IN;
 use aws_lc_rs::digest;
 use mysql_async::Transaction;
@@ -18,11 +18,11 @@ use crate::{Error, Result};
 const LIFETIME: u32 = 60;
 
 /// A ticket, shown once.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ticket {
     /// 256 random bits.
-    pub ticket: String,
+    pub ticket: IssuedToken,
     /// In seconds.
     pub expires_in: u32,
 }
@@ -44,7 +44,7 @@ pub async fn create(app: &App, user: &User) -> Result<Ticket> {
             (hash(&ticket), &user.session_id),
         )
         .await?;
-    Ok(Ticket { ticket, expires_in: LIFETIME })
+    Ok(Ticket { ticket: ticket.into(), expires_in: LIFETIME })
 }
 
 /// The user of a ticket, which is used up by this.
