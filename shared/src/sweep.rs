@@ -87,12 +87,12 @@ async fn delete(db: &Db, table: &str, key: &str, condition: &str) -> Result<u64>
 
 /// Erases what is left of deleted rooms, the oldest first.
 async fn rooms(db: &Db) -> Result<u64> {
-    let deleted: Vec<u64> = db
+    let deleted: Vec<RoomId> = db
         .rows(&format!("SELECT id FROM rooms WHERE organization_id IS NULL ORDER BY id LIMIT {BATCHES}"), ())
         .await?;
     let mut erased = 0;
     for room_id in deleted {
-        erased += u64::from(delete::erase_some(db, RoomId(room_id), BATCHES).await?);
+        erased += u64::from(delete::erase_some(db, room_id, BATCHES).await?);
     }
     Ok(erased)
 }
@@ -101,7 +101,7 @@ async fn uploads(app: &App) -> Result<u64> {
     let mut erased = 0;
     for _ in 0..BATCHES {
         // A policy ends after fifteen minutes; a day later nothing more is posted.
-        let found: Vec<(String, bool, Option<u64>, Option<String>)> = app
+        let found: Vec<(UploadId, bool, Option<u64>, Option<String>)> = app
             .db
             .rows(
                 &format!(
@@ -117,7 +117,6 @@ async fn uploads(app: &App) -> Result<u64> {
             .await?;
         let is_last = found.len() < BATCH;
         let erasures = stream::iter(found).map(|(upload_id, is_nobodys, seq, object_key)| async move {
-            let upload_id = UploadId::stored(upload_id);
             match (is_nobodys, seq) {
                 (true, _) => erase::erase(app, &upload_id).await.map(|()| 1),
                 (false, None) => erase::discard(app, &upload_id).await.map(u64::from),

@@ -29,7 +29,7 @@ const SLACK_SECONDS: u64 = 70;
 pub async fn appear(app: &App, user: &User, connection_id: &ConnectionId) -> Result<Notice> {
     let shown = app.db.execute("INSERT IGNORE INTO presence (user_id) VALUES (?)", (&user.user_id,)).await?;
     let known_for = app.config.presence_hold.as_micros() as u64 + SLACK_SECONDS * 1_000_000;
-    let sockets: Vec<String> = app
+    let sockets = app
         .db
         .rows(
             &format!(
@@ -81,7 +81,7 @@ pub async fn disappear(app: &App, connection_id: &ConnectionId, closed: &Closed)
     if hidden.affected_rows == 0 || !closed.has_friends {
         return Ok(Notice::default());
     }
-    let sockets: Vec<String> = app
+    let sockets = app
         .db
         .rows(
             &format!(
@@ -95,9 +95,9 @@ pub async fn disappear(app: &App, connection_id: &ConnectionId, closed: &Closed)
     Ok(notice(&closed.user_id, false, sockets))
 }
 
-fn notice(user_id: &UserId, online: bool, sockets: Vec<String>) -> Notice {
+fn notice(user_id: &UserId, online: bool, sockets: Vec<ConnectionId>) -> Notice {
     let event = Event::Presence { user_id: user_id.as_str(), online };
-    Notice::new(&event, sockets.into_iter().map(ConnectionId::new))
+    Notice::new(&event, sockets)
 }
 
 impl App {

@@ -112,7 +112,7 @@ async fn room_with(
 /// The direct chat with somebody of the organization, if there is one.
 async fn room_of(app: &App, user: &User, other: &UserId) -> Result<Option<RoomId>> {
     let (lesser, greater) = pair(&user.user_id, other);
-    let found: Option<Option<u64>> = app
+    let found: Option<Option<RoomId>> = app
         .db
         .first(
             "SELECT d.room_id FROM users u
@@ -121,7 +121,7 @@ async fn room_of(app: &App, user: &User, other: &UserId) -> Result<Option<RoomId
             params! { lesser, greater, other, "organization_id" => user.organization_id },
         )
         .await?;
-    Ok(found.ok_or(Error::NotFound(Thing::User))?.map(RoomId))
+    found.ok_or(Error::NotFound(Thing::User))
 }
 
 /// How a direct chat begins.
@@ -160,7 +160,7 @@ async fn open(
 ) -> Result<Opened> {
     let (lesser, greater) = pair(&sender.user_id, other);
     organizations::share(transaction, sender.organization_id).await?;
-    let names: Vec<(String, String)> = transaction
+    let names: Vec<(UserId, String)> = transaction
         .exec(
             "SELECT user_id, name FROM users FORCE INDEX (PRIMARY)
              WHERE user_id IN (:lesser, :greater) ORDER BY user_id FOR UPDATE",
@@ -168,16 +168,16 @@ async fn open(
         )
         .await?;
     // The first read without a lock: its snapshot is younger than the locks.
-    let room_id: Option<u64> = transaction
+    let room_id: Option<RoomId> = transaction
         .exec_first(
             "SELECT room_id FROM direct_chats WHERE lesser_id = ? AND greater_id = ?",
             (lesser, greater),
         )
         .await?;
     if let Some(room_id) = room_id {
-        return Ok(Opened::Before(RoomId(room_id)));
+        return Ok(Opened::Before(room_id));
     }
-    let other_name = names.iter().find(|(user_id, _)| user_id == other.as_str()).map(|(_, name)| name);
+    let other_name = names.iter().find(|(user_id, _)| user_id == other).map(|(_, name)| name);
     let other_name = other_name.ok_or(Error::NotFound(Thing::User))?;
     let short = |name: &str| name.chars().take(NAME_LENGTH).collect::<String>();
     let new = NewRoom {
@@ -188,7 +188,7 @@ async fn open(
         creator: sender,
         others: &[other],
     };
-    let room_id = RoomId(room::insert(transaction, new).await?.id);
+    let room_id = room::insert(transaction, new).await?.id;
     transaction
         .exec_drop(
             "INSERT INTO direct_chats (lesser_id, greater_id, room_id) VALUES (?, ?, ?)",

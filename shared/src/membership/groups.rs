@@ -63,7 +63,7 @@ async fn insert(
     let mut params: Vec<Value> = vec![creator.organization_id.into(), (&creator.user_id).into()];
     params.extend(others.iter().map(|&user_id| Value::from(user_id)));
     let places = vec!["?"; params.len() - 1].join(", ");
-    let found: Vec<String> = transaction
+    let found: Vec<UserId> = transaction
         .exec(
             format!(
                 "SELECT u.user_id FROM organizations o

@@ -29,7 +29,7 @@ const PRICE: i64 = 150;
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct Member {
-    pub user_id: String,
+    pub user_id: UserId,
     pub name: String,
     pub role: RoomRole,
     pub online: bool,
@@ -100,7 +100,7 @@ enum Key<'a> {
 pub async fn join(app: &App, user: &User, by: Option<&ConnectionId>, entry: JoinRequest) -> Result<Joined> {
     user.must_be(entry.user_id.as_ref())?;
     let token_hash = entry.invite_token.as_ref().map(InviteToken::hash);
-    let door: Option<(u64, RoomKind, Option<String>, bool)> = app
+    let door: Option<(RoomId, RoomKind, Option<String>, bool)> = app
         .db
         .first(
             "SELECT r.id, r.kind, r.password_hash, m.user_id IS NOT NULL
@@ -123,7 +123,6 @@ pub async fn join(app: &App, user: &User, by: Option<&ConnectionId>, entry: Join
     let Some((room_id, kind @ (RoomKind::Prime | RoomKind::Channel), password_hash, is_member)) = door else {
         return Err(nowhere);
     };
-    let room_id = RoomId(room_id);
     let key = match &token_hash {
         Some(token_hash) => Key::Invitation(token_hash),
         None if is_member || kind == RoomKind::Channel => Key::Nothing,
@@ -144,7 +143,7 @@ pub async fn join(app: &App, user: &User, by: Option<&ConnectionId>, entry: Join
 struct Purse {
     prime: bool,
     avail_coins: i64,
-    free_room_id: Option<u64>,
+    free_room_id: Option<RoomId>,
     is_member: bool,
     has_paid: bool,
 }
@@ -193,10 +192,8 @@ async fn seat(
         return Err(Error::RoomFull { capacity: room.capacity });
     }
 
-    let costs_nothing = room.kind != RoomKind::Prime
-        || purse.prime
-        || purse.has_paid
-        || purse.free_room_id == Some(room_id.0);
+    let costs_nothing =
+        room.kind != RoomKind::Prime || purse.prime || purse.has_paid || purse.free_room_id == Some(room_id);
     let charged = match purse.free_room_id {
         _ if costs_nothing => 0,
         None => {
@@ -464,7 +461,7 @@ pub async fn list(db: &Db, asker: &User, room_id: RoomId) -> Result<Vec<Member>>
         return Err(Error::NotFound(Thing::Room));
     }
     let members: Vec<Member> = rows.into_iter().filter_map(MemberRow::member).collect();
-    if members.iter().any(|member| member.user_id == asker.user_id.as_str()) {
+    if members.iter().any(|member| member.user_id == asker.user_id) {
         Ok(members)
     } else {
         Err(Error::NotAMember)
@@ -474,7 +471,7 @@ pub async fn list(db: &Db, asker: &User, room_id: RoomId) -> Result<Vec<Member>>
 /// A room's row comes back alone, without a member, when everybody has left.
 #[derive(FromRow)]
 struct MemberRow {
-    user_id: Option<String>,
+    user_id: Option<UserId>,
     name: Option<String>,
     role: Option<RoomRole>,
     joined_at: Option<NaiveDateTime>,

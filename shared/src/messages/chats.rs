@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::base::db::Db;
+use crate::base::ids::{RoomId, UserId};
 use crate::base::page::{More, Page, Paged};
 use crate::base::user::User;
 use crate::messages::message::{self, Message, MessageRow};
@@ -17,7 +18,7 @@ use crate::rooms::room::{Room, RoomKind};
 #[serde(rename_all = "camelCase")]
 pub struct Chat {
     /// The room's id.
-    pub chat_id: u64,
+    pub chat_id: RoomId,
     /// The room.
     pub room: Room,
     /// The newest message, which may be a notice or a deleted one.
@@ -72,12 +73,12 @@ pub async fn list(db: &Db, user: &User, page: Page) -> Result<Paged<Chat>> {
 /// The room of a [`Chat`], whose names do not clash with its message's.
 #[derive(FromRow)]
 struct ChatRow {
-    id: u64,
+    id: RoomId,
     room_kind: RoomKind,
     room_name: String,
     capacity: u32,
     member_count: u32,
-    created_by: String,
+    created_by: UserId,
     organization_id: u64,
     last_seq: u64,
     room_created_at: NaiveDateTime,

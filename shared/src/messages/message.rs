@@ -1,6 +1,6 @@
 //! What a message is: its id, its shape and its row (contract section 2).
 
-use crate::base::db::stored_enum;
+use crate::base::db::text_column;
 use crate::base::fields;
 use crate::base::file_type::FileType;
 use crate::base::ids::{RoomId, UploadId, UserId};
@@ -12,6 +12,7 @@ use chrono::NaiveDateTime;
 use mysql_async::prelude::FromRow;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::collections::BTreeSet;
+use strum::{EnumString, IntoStaticStr};
 use unicode_segmentation::UnicodeSegmentation;
 
 /// The most bytes of a reaction.
@@ -80,8 +81,9 @@ text_type!(
 );
 
 /// What a message is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum MessageKind {
     /// Somebody's words.
     Text,
@@ -91,7 +93,7 @@ pub enum MessageKind {
     System,
 }
 
-stored_enum!(MessageKind { Text => "text", File => "file", System => "system" });
+text_column!(MessageKind);
 
 /// A message as clients see it.
 #[derive(Clone, Debug, Serialize)]
@@ -103,11 +105,11 @@ pub struct Message {
     pub seq: u64,
     pub updated_seq: u64,
     pub kind: MessageKind,
-    pub user_id: String,
+    pub user_id: UserId,
     pub name: String,
     pub content: String,
     pub is_encrypted: bool,
-    pub client_message_id: Option<String>,
+    pub client_message_id: Option<ClientMessageId>,
     pub reply_to: Option<MessageId>,
     pub attachment: Option<Attachment>,
     pub reactions: Vec<Given>,
@@ -220,15 +222,15 @@ pub(crate) fn columns(asker: &str) -> String {
 
 #[derive(FromRow)]
 pub(crate) struct MessageRow {
-    room_id: u64,
+    room_id: RoomId,
     seq: u64,
     updated_seq: u64,
     kind: MessageKind,
-    sender_id: String,
+    sender_id: UserId,
     name: String,
     content: String,
     is_encrypted: bool,
-    client_message_id: Option<String>,
+    client_message_id: Option<ClientMessageId>,
     reply_to_seq: Option<u64>,
     created_at: NaiveDateTime,
     edited_at: Option<NaiveDateTime>,
@@ -240,7 +242,7 @@ pub(crate) struct MessageRow {
 
 impl MessageRow {
     pub(crate) fn message(self) -> Message {
-        let room_id = RoomId(self.room_id);
+        let room_id = self.room_id;
         Message {
             message_id: MessageId { room_id, seq: self.seq },
             room_id,

@@ -149,7 +149,7 @@ async fn take_back(
         given.user_ids.retain(|user_id| *user_id != user.user_id);
         // Whoever came next is named now.
         if (given.user_ids.len() as u64) < given.count.min(NAMED as u64) {
-            let first: Vec<String> = transaction
+            given.user_ids = transaction
                 .exec(
                     format!(
                         "SELECT user_id FROM reactions WHERE room_id = ? AND seq = ? AND reaction = ?
@@ -158,7 +158,6 @@ async fn take_back(
                     (message.room_id, message.seq, reaction),
                 )
                 .await?;
-            given.user_ids = first.into_iter().map(UserId::stored).collect();
         }
     }
     message.reactions.retain(|given| given.count > 0);
@@ -171,7 +170,7 @@ async fn take_back(
 /// # Errors
 /// The database's.
 pub async fn as_seen(db: &Db, message: &Message) -> Result<Vec<(Message, Vec<ConnectionId>)>> {
-    let rows: Vec<(String, Option<String>)> = db
+    let rows: Vec<(ConnectionId, Option<String>)> = db
         .rows(
             &format!(
                 // Nothing that was given after this state of the message.
@@ -190,7 +189,7 @@ pub async fn as_seen(db: &Db, message: &Message) -> Result<Vec<(Message, Vec<Con
         .await?;
     let mut sockets: BTreeMap<BTreeSet<String>, Vec<ConnectionId>> = BTreeMap::new();
     for (connection_id, own) in rows {
-        sockets.entry(read_own(own.as_deref())).or_default().push(ConnectionId::new(connection_id));
+        sockets.entry(read_own(own.as_deref())).or_default().push(connection_id);
     }
     let seen = sockets.into_iter().map(|(own, sockets)| {
         let mut message = message.clone();

@@ -61,7 +61,7 @@ async fn change(
     if message.deleted {
         return Err(Error::NotFound(Thing::Message));
     }
-    if message.user_id != user.user_id.as_str() {
+    if message.user_id != user.user_id {
         return Err(Error::NotSender);
     }
     if message.content == edit.content.as_str() {
@@ -102,7 +102,7 @@ async fn empty(
         (RoomRole::Member, Role::Admin | Role::Moderator) => room.kind == RoomKind::Channel,
         (RoomRole::Member, Role::User) => false,
     };
-    if !keeps_order && message.user_id != user.user_id.as_str() {
+    if !keeps_order && message.user_id != user.user_id {
         return Err(Error::RoomRoleRequired(match room.kind {
             RoomKind::Channel => {
                 "owner and moderators, the organization's moderators and admins, and the message's sender"

@@ -318,7 +318,7 @@ pub(crate) async fn stored_message(
         name,
         content: draft.content.to_string(),
         is_encrypted: draft.is_encrypted,
-        client_message_id: draft.client_message_id.as_ref().map(ToString::to_string),
+        client_message_id: draft.client_message_id.clone(),
         reply_to: draft.reply_to,
         attachment: None,
         reactions: Vec::new(),
@@ -331,13 +331,13 @@ pub(crate) async fn stored_message(
 
 /// Who sent a message just stored, by id and name, and the sockets of the room's members.
 pub(crate) struct SenderAndSockets {
-    pub(crate) user_id: String,
+    pub(crate) user_id: UserId,
     pub(crate) name: String,
     pub(crate) sockets: Vec<ConnectionId>,
 }
 
 pub(crate) async fn sender_and_sockets(db: &Db, room_id: RoomId, seq: u64) -> Result<SenderAndSockets> {
-    let rows: Vec<(String, String, Option<String>)> = db
+    let rows: Vec<(UserId, String, Option<ConnectionId>)> = db
         .rows(
             "SELECT u.user_id, u.name, c.connection_id
              FROM messages x JOIN users u ON u.user_id = x.sender_id
@@ -348,8 +348,7 @@ pub(crate) async fn sender_and_sockets(db: &Db, room_id: RoomId, seq: u64) -> Re
         )
         .await?;
     let (user_id, name, _) = rows.first().cloned().ok_or(Error::NotFound(Thing::Room))?;
-    let sockets =
-        rows.into_iter().filter_map(|(_, _, connection_id)| connection_id.map(ConnectionId::new)).collect();
+    let sockets = rows.into_iter().filter_map(|(.., socket)| socket).collect();
     Ok(SenderAndSockets { user_id, name, sockets })
 }
 
@@ -362,7 +361,7 @@ async fn why_refused(db: &Db, sender: Sender<'_>, draft: &Draft) -> Result<(User
             "connections a WHERE a.connection_id = :sender AND a.expires_at > UTC_TIMESTAMP(3)"
         }
     };
-    let found: Option<(String, bool, bool)> = db
+    let found: Option<(UserId, bool, bool)> = db
         .first(
             format!(
                 "SELECT u.user_id, r.id IS NOT NULL, m.user_id IS NOT NULL
@@ -376,7 +375,6 @@ async fn why_refused(db: &Db, sender: Sender<'_>, draft: &Draft) -> Result<(User
         )
         .await?;
     let (user_id, room_is_there, is_member) = found.ok_or(Error::Unauthenticated)?;
-    let user_id = UserId::stored(user_id);
     let reason = match &draft.user_id {
         Some(given) if *given != user_id => Some(Error::IdentityMismatch),
         _ if !room_is_there => Some(Error::NotFound(Thing::Room)),

@@ -138,7 +138,7 @@ pub(crate) async fn grant(
     grant: &Grant,
 ) -> Result<bool> {
     let delta = grant.delta.coins();
-    let before: Option<(i64, String)> = transaction
+    let before: Option<(i64, GrantReason)> = transaction
         .exec_first(
             "SELECT l.delta, l.reason FROM coin_grants g JOIN coin_ledger l ON l.id = g.ledger_id
              WHERE g.user_id = ? AND g.idempotency_key = ?",
@@ -146,7 +146,7 @@ pub(crate) async fn grant(
         )
         .await?;
     match before {
-        Some((coins, reason)) if (coins, reason.as_str()) == (delta, grant.reason.as_str()) => {
+        Some((coins, reason)) if (coins, &reason) == (delta, &grant.reason) => {
             return Ok(false);
         }
         Some(_) => return Err(Error::IdempotencyKeyReused),
@@ -185,7 +185,7 @@ pub struct LedgerEntry {
     pub balance_after: i64,
     pub reason: String,
     /// The room that was paid for.
-    pub room_id: Option<u64>,
+    pub room_id: Option<RoomId>,
     #[serde(serialize_with = "time::serialize")]
     pub created_at: NaiveDateTime,
 }

@@ -5,9 +5,10 @@ use crate::people::users::taken;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Params, Transaction, params};
 use serde::Serialize;
+use strum::{EnumString, IntoStaticStr};
 
 use crate::app::App;
-use crate::base::db::{Db, stored_enum};
+use crate::base::db::{Db, text_column};
 use crate::base::fields::{Fields, Missing, Read};
 use crate::base::ids::{ConnectionId, UserId};
 use crate::base::page::{More, Page, Paged};
@@ -21,8 +22,9 @@ use crate::people::users::{DeviceId, Email, Identifier, Name, Phone, Username};
 use crate::{Error, Result};
 
 /// What there is between the asker and somebody else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "camelCase")]
+#[strum(serialize_all = "camelCase")]
 pub enum Friendship {
     /// Nothing, or a request that was rejected.
     None,
@@ -34,16 +36,14 @@ pub enum Friendship {
     Friends,
 }
 
-stored_enum!(Friendship {
-    None => "none", RequestSent => "requestSent", RequestReceived => "requestReceived", Friends => "friends",
-});
+text_column!(Friendship);
 
 /// A profile as everybody of the organization sees it.
 #[derive(Debug, Serialize, FromRow)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct Profile {
-    pub user_id: String,
+    pub user_id: UserId,
     pub username: Option<String>,
     pub name: String,
     pub role: Role,
@@ -110,7 +110,7 @@ fn one_profile(asker: &UserId, user_id: &UserId, organization_id: u64) -> (Strin
 
 #[derive(FromRow)]
 struct ProfileRow {
-    user_id: String,
+    user_id: UserId,
     username: Option<String>,
     name: String,
     role: Role,
@@ -128,7 +128,7 @@ struct ProfileRow {
 impl ProfileRow {
     /// As the asker may see it.
     fn seen_by(self, asker: &UserId) -> SeenProfile {
-        let is_own = self.user_id == asker.as_str();
+        let is_own = self.user_id == *asker;
         let own = self.own();
         if is_own { SeenProfile::Own(Box::new(own)) } else { SeenProfile::Public(own.public) }
     }

@@ -80,7 +80,7 @@ pub(crate) const SIGNED_IN: &str =
 #[derive(FromRow)]
 pub(crate) struct SignedIn {
     session_id: String,
-    user_id: String,
+    user_id: UserId,
     organization_id: u64,
     name: String,
     role: Role,
@@ -90,7 +90,7 @@ pub(crate) struct SignedIn {
 impl SignedIn {
     pub(crate) fn user(self) -> User {
         User {
-            user_id: UserId::stored(self.user_id),
+            user_id: self.user_id,
             organization_id: self.organization_id,
             name: self.name,
             role: self.role,
@@ -160,7 +160,7 @@ pub enum Rotation {
 #[derive(FromRow)]
 struct TokenRow {
     session_id: String,
-    user_id: String,
+    user_id: UserId,
     is_rotated: bool,
     is_recent: bool,
 }
@@ -218,9 +218,8 @@ async fn rotate(transaction: &mut Transaction<'static>, (app, token): (&App, &st
             )
             .await?;
     }
-    let user_id = UserId::stored(row.user_id);
     Ok(Rotation::Refreshed(Tokens {
-        access_token: app.access_tokens.issue(&user_id, organization_id, role, &row.session_id)?,
+        access_token: app.access_tokens.issue(&row.user_id, organization_id, role, &row.session_id)?,
         refresh_token: successor,
         expires_in: LIFETIME,
     }))
@@ -354,11 +353,11 @@ pub(crate) async fn revoke(
         )
         .await?;
     let open = format!("{those} AND expires_at > UTC_TIMESTAMP(3)");
-    let sockets: Vec<String> = transaction
+    let sockets = transaction
         .exec(format!("SELECT connection_id FROM connections WHERE {open} FOR UPDATE"), params.clone())
         .await?;
     transaction
         .exec_drop(format!("UPDATE connections SET expires_at = {NO_MORE} WHERE {open}"), params)
         .await?;
-    Ok(sockets.into_iter().map(ConnectionId::new).collect())
+    Ok(sockets)
 }

@@ -32,7 +32,7 @@ const MAKERS: Error = Error::RoleRequired("the organization's admins and moderat
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct Listed {
-    pub id: u64,
+    pub id: RoomId,
     pub name: String,
     #[serde(serialize_with = "time::serialize")]
     pub created_at: NaiveDateTime,
@@ -166,7 +166,7 @@ pub async fn find_or_create(
         None => None,
     };
     // Asked again where it counts.
-    let is_creator = there.as_ref().is_some_and(|room| room.created_by == user.user_id.as_str());
+    let is_creator = there.as_ref().is_some_and(|room| room.created_by == user.user_id);
     if !is_creator && !user.role.makes_channels() {
         return Err(MAKERS);
     }
@@ -174,7 +174,7 @@ pub async fn find_or_create(
     users::all_of(db, user.organization_id, invited_users).await?;
     match there {
         Some(room) => {
-            let sockets = audience(db, by, RoomId(room.id), invited_users).await?;
+            let sockets = audience(db, by, room.id, invited_users).await?;
             Ok(Announced { room, sockets: Some(sockets) })
         }
         None => {
@@ -218,14 +218,12 @@ async fn audience(
     params.extend(invited.iter().map(mysql_async::Value::from));
     params.extend(makers());
     params.push(by.into());
-    let rows: Vec<(Option<bool>, Option<String>)> = db.rows(&sql, params).await?;
+    let rows: Vec<(Option<bool>, Option<ConnectionId>)> = db.rows(&sql, params).await?;
     match rows.first() {
         None => Err(Error::Unauthenticated),
         Some((None, _)) => Err(Error::NotFound(Thing::Room)),
         Some((Some(false), _)) => Err(MAKERS),
-        Some((Some(true), _)) => {
-            Ok(rows.into_iter().filter_map(|(_, id)| id.map(ConnectionId::new)).collect())
-        }
+        Some((Some(true), _)) => Ok(rows.into_iter().filter_map(|(_, socket)| socket).collect()),
     }
 }
 

@@ -69,13 +69,12 @@ async fn close_channel(
 /// # Errors
 /// The database's.
 pub(crate) async fn close(transaction: &mut Transaction<'static>, room_id: RoomId) -> Result<Vec<UserId>> {
-    let members: Vec<String> =
-        transaction.exec("SELECT user_id FROM room_members WHERE room_id = ?", (room_id,)).await?;
+    let members = transaction.exec("SELECT user_id FROM room_members WHERE room_id = ?", (room_id,)).await?;
     transaction.exec_drop("DELETE FROM room_members WHERE room_id = ?", (room_id,)).await?;
     transaction
         .exec_drop("UPDATE rooms SET organization_id = NULL, member_count = 0 WHERE id = ?", (room_id,))
         .await?;
-    Ok(members.into_iter().map(UserId::stored).collect())
+    Ok(members)
 }
 
 /// How many messages one statement erases: few enough to hold no lock for long.

@@ -5,13 +5,14 @@ use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Transaction, Value, params};
 use serde::Serialize;
 
-use crate::base::db::stored_enum;
+use crate::base::db::text_column;
 use crate::base::ids::{RoomId, UserId};
 use crate::base::text::{name, text_type};
 use crate::base::time;
 use crate::base::user::User;
 use crate::error::Thing;
 use crate::{Error, Result};
+use strum::{EnumString, IntoStaticStr};
 
 text_type!(
     /// A room's name: 1 to 100 characters.
@@ -19,8 +20,9 @@ text_type!(
 );
 
 /// The door by which one gets in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum RoomKind {
     /// Made by a prime user, entered by its password: 6 members.
     Prime,
@@ -32,11 +34,12 @@ pub enum RoomKind {
     Direct,
 }
 
-stored_enum!(RoomKind { Prime => "prime", Channel => "channel", Group => "group", Direct => "direct" });
+text_column!(RoomKind);
 
 /// A role in a room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum RoomRole {
     /// One in every room that has members.
     Owner,
@@ -46,19 +49,19 @@ pub enum RoomRole {
     Member,
 }
 
-stored_enum!(RoomRole { Owner => "owner", Moderator => "moderator", Member => "member" });
+text_column!(RoomRole);
 
 /// A room as clients see it.
 #[derive(Clone, Debug, Serialize, FromRow)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct Room {
-    pub id: u64,
+    pub id: RoomId,
     pub kind: RoomKind,
     pub name: String,
     pub capacity: u32,
     pub member_count: u32,
-    pub created_by: String,
+    pub created_by: UserId,
     pub organization_id: u64,
     pub last_seq: u64,
     #[serde(serialize_with = "time::serialize")]
@@ -129,7 +132,8 @@ pub(crate) async fn insert(transaction: &mut Transaction<'static>, new: NewRoom<
             },
         )
         .await?;
-    let room_id = transaction.last_insert_id().ok_or_else(|| Error::internal("a new room has no id"))?;
+    let room_id = transaction.last_insert_id().map(RoomId);
+    let room_id = room_id.ok_or_else(|| Error::internal("a new room has no id"))?;
     let others = others.iter().map(|&user_id| (user_id, RoomRole::Member));
     let members = std::iter::once((&creator.user_id, RoomRole::Owner)).chain(others);
     let params: Vec<Value> = members
@@ -150,7 +154,7 @@ pub(crate) async fn insert(transaction: &mut Transaction<'static>, new: NewRoom<
         name: name.to_owned(),
         capacity,
         member_count,
-        created_by: creator.user_id.to_string(),
+        created_by: creator.user_id.clone(),
         organization_id: creator.organization_id,
         last_seq: 0,
         created_at: now,

@@ -62,7 +62,7 @@ async fn insert(
         return Err(Error::Unauthenticated);
     }
     let Some(most) = most else { return Ok(Vec::new()) };
-    let surplus: Vec<String> = transaction
+    let surplus: Vec<ConnectionId> = transaction
         .exec(
             "SELECT connection_id FROM connections
              WHERE user_id = ? AND connection_id <> ? AND expires_at > UTC_TIMESTAMP(3)
@@ -80,7 +80,7 @@ async fn insert(
             )
             .await?;
     }
-    Ok(surplus.into_iter().map(ConnectionId::new).collect())
+    Ok(surplus)
 }
 
 /// Holds, until the transaction ends, that the socket which asked for it is still a known one: its
@@ -127,7 +127,7 @@ pub async fn close(db: &Db, connection_id: &ConnectionId) -> Result<Option<Close
         (connection_id,),
     )
     .await?;
-    let row: Option<(String, bool, bool)> = db
+    let row: Option<(UserId, bool, bool)> = db
         .first(
             "SELECT c.user_id,
                 EXISTS (SELECT 1 FROM connections o
@@ -139,11 +139,7 @@ pub async fn close(db: &Db, connection_id: &ConnectionId) -> Result<Option<Close
             (connection_id,),
         )
         .await?;
-    Ok(row.map(|(user_id, is_online, has_friends)| Closed {
-        user_id: UserId::stored(user_id),
-        is_online,
-        has_friends,
-    }))
+    Ok(row.map(|(user_id, is_online, has_friends)| Closed { user_id, is_online, has_friends }))
 }
 
 /// Forgets a socket that has closed.
@@ -179,7 +175,7 @@ pub async fn end_gone(db: &Db, gone: &[ConnectionId]) -> Result<()> {
 /// # Errors
 /// [`Error::Unauthenticated`] when the service does not know the socket.
 pub async fn user(db: &Db, connection_id: &ConnectionId) -> Result<User> {
-    let row: Option<(String, u64, String, Role, bool, String)> = db
+    let row: Option<(UserId, u64, String, Role, bool, String)> = db
         .first(
             "SELECT u.user_id, u.organization_id, u.name, u.role, u.prime, c.session_id
              FROM connections c JOIN users u ON u.user_id = c.user_id
@@ -188,7 +184,7 @@ pub async fn user(db: &Db, connection_id: &ConnectionId) -> Result<User> {
         )
         .await?;
     let (user_id, organization_id, name, role, prime, session_id) = row.ok_or(Error::Unauthenticated)?;
-    Ok(User { user_id: UserId::stored(user_id), organization_id, name, role, prime, session_id })
+    Ok(User { user_id, organization_id, name, role, prime, session_id })
 }
 
 /// The sockets of these users.
@@ -204,8 +200,7 @@ pub async fn of_users(db: &Db, user_ids: &[&UserId]) -> Result<Vec<ConnectionId>
         "SELECT connection_id FROM connections WHERE user_id IN ({places}) AND expires_at > UTC_TIMESTAMP(3)"
     );
     let params: Vec<mysql_async::Value> = user_ids.iter().map(|&user_id| user_id.into()).collect();
-    let ids: Vec<String> = db.rows(&sql, params).await?;
-    Ok(ids.into_iter().map(ConnectionId::new).collect())
+    db.rows(&sql, params).await
 }
 
 /// The sockets of a room's members, and of one more user who has just left it.
@@ -213,16 +208,14 @@ pub async fn of_users(db: &Db, user_ids: &[&UserId]) -> Result<Vec<ConnectionId>
 /// # Errors
 /// The database's.
 pub async fn of_room(db: &Db, room_id: RoomId, and_of: Option<&UserId>) -> Result<Vec<ConnectionId>> {
-    let ids: Vec<String> = db
-        .rows(
-            "SELECT c.connection_id FROM room_members m JOIN connections c ON c.user_id = m.user_id
-             WHERE m.room_id = :room_id AND c.expires_at > UTC_TIMESTAMP(3)
-             UNION SELECT c.connection_id FROM connections c
-             WHERE c.user_id = :and_of AND c.expires_at > UTC_TIMESTAMP(3)",
-            params! { room_id, and_of },
-        )
-        .await?;
-    Ok(ids.into_iter().map(ConnectionId::new).collect())
+    db.rows(
+        "SELECT c.connection_id FROM room_members m JOIN connections c ON c.user_id = m.user_id
+         WHERE m.room_id = :room_id AND c.expires_at > UTC_TIMESTAMP(3)
+         UNION SELECT c.connection_id FROM connections c
+         WHERE c.user_id = :and_of AND c.expires_at > UTC_TIMESTAMP(3)",
+        params! { room_id, and_of },
+    )
+    .await
 }
 
 /// The sockets of an organization's users.
@@ -230,14 +223,12 @@ pub async fn of_room(db: &Db, room_id: RoomId, and_of: Option<&UserId>) -> Resul
 /// # Errors
 /// The database's.
 pub async fn of_organization(db: &Db, organization_id: u64) -> Result<Vec<ConnectionId>> {
-    let ids: Vec<String> = db
-        .rows(
-            "SELECT c.connection_id FROM users u JOIN connections c ON c.user_id = u.user_id
-             WHERE u.organization_id = ? AND c.expires_at > UTC_TIMESTAMP(3)",
-            (organization_id,),
-        )
-        .await?;
-    Ok(ids.into_iter().map(ConnectionId::new).collect())
+    db.rows(
+        "SELECT c.connection_id FROM users u JOIN connections c ON c.user_id = u.user_id
+         WHERE u.organization_id = ? AND c.expires_at > UTC_TIMESTAMP(3)",
+        (organization_id,),
+    )
+    .await
 }
 
 /// Who hears what only small rooms are told.
@@ -256,7 +247,7 @@ pub struct SmallRoomAudience {
 /// # Errors
 /// [`Error::Unauthenticated`], [`Error::NotFound`], [`Error::NotAMember`].
 pub async fn of_small_room(db: &Db, by: &ConnectionId, room_id: RoomId) -> Result<SmallRoomAudience> {
-    let rows: Vec<(Option<u64>, Option<u64>, Option<String>)> = db
+    let rows: Vec<(Option<RoomId>, Option<u64>, Option<ConnectionId>)> = db
         .rows(
             "SELECT r.id, me.read_seq, o.connection_id
              FROM connections c STRAIGHT_JOIN users u ON u.user_id = c.user_id
@@ -272,7 +263,6 @@ pub async fn of_small_room(db: &Db, by: &ConnectionId, room_id: RoomId) -> Resul
     let (room, read_seq, _) = rows.first().ok_or(Error::Unauthenticated)?;
     room.ok_or(Error::NotFound(Thing::Room))?;
     let read_seq = read_seq.ok_or(Error::NotAMember)?;
-    let sockets =
-        rows.into_iter().filter_map(|(.., connection_id)| connection_id.map(ConnectionId::new)).collect();
+    let sockets = rows.into_iter().filter_map(|(.., socket)| socket).collect();
     Ok(SmallRoomAudience { read_seq, sockets })
 }

@@ -50,8 +50,11 @@ pub(crate) async fn erase_strays(app: &App) -> Result<()> {
         let ids = keys.iter().map(|key| key.strip_prefix(POSTED).unwrap_or_default());
         let places = vec!["?"; keys.len()].join(", ");
         let sql = format!("SELECT upload_id FROM uploads WHERE upload_id IN ({places})");
-        let known: Vec<String> = app.db.rows(&sql, ids.clone().map(Value::from).collect::<Vec<_>>()).await?;
-        for (key, _) in keys.iter().zip(ids).filter(|(_, id)| !known.iter().any(|known| known == id)) {
+        let known: Vec<UploadId> =
+            app.db.rows(&sql, ids.clone().map(Value::from).collect::<Vec<_>>()).await?;
+        for (key, _) in
+            keys.iter().zip(ids).filter(|(_, id)| !known.iter().any(|known| known.as_str() == *id))
+        {
             app.files.delete(key).await?;
         }
     }

@@ -60,7 +60,7 @@ pub struct Upload<'a> {
 impl<'a> Upload<'a> {
     /// The file of a message. None once the message has been deleted.
     pub fn of(message: &'a Message) -> Option<Self> {
-        message.attachment.as_ref().map(|attachment| Self { attachment, sender: &message.user_id })
+        message.attachment.as_ref().map(|attachment| Self { attachment, sender: message.user_id.as_str() })
     }
 }
 
@@ -336,7 +336,7 @@ async fn why_refused(db: &Db, sender: &User, room_id: RoomId) -> Result<Error> {
 
 #[derive(FromRow)]
 struct Pending {
-    room_id: u64,
+    room_id: RoomId,
     seq: Option<u64>,
     file_name: String,
     #[mysql(rename = "type")]
@@ -378,7 +378,7 @@ pub async fn complete(
     upload_id: &UploadId,
 ) -> Result<Sent> {
     let upload = find(&app.db, sender, upload_id).await?;
-    let room_id = RoomId(upload.room_id);
+    let room_id = upload.room_id;
     if let Some(seq) = upload.seq {
         return message(&app.db, room_id, seq).await.map(Sent::before);
     }
@@ -445,7 +445,7 @@ async fn send_copy(
 ) -> Result<Option<Sent>> {
     let reserved = Reserved {
         upload_id,
-        room_id: RoomId(upload.room_id),
+        room_id: upload.room_id,
         sender,
         object_key: None,
         file_name: &upload.file_name,
@@ -565,7 +565,7 @@ async fn stored_message(db: &Db, sending: Sending<'_>, (seq, now): (u64, NaiveDa
         name,
         content: reserved.caption.to_owned(),
         is_encrypted: false,
-        client_message_id: again.map(|again| again.id.to_string()),
+        client_message_id: again.map(|again| again.id.clone()),
         reply_to: None,
         attachment: Some(Attachment::new(
             reserved.upload_id.clone(),
