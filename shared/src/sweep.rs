@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::app::App;
-use crate::base::db::Db;
+use crate::base::db::{Db, places};
 use crate::base::ids::{RoomId, UploadId};
 use crate::base::rate_limit;
 use crate::rooms::delete;
@@ -75,7 +75,7 @@ async fn delete(db: &Db, table: &str, key: &str, condition: &str) -> Result<u64>
         if keys.is_empty() {
             break;
         }
-        let (found, places) = (keys.len(), vec!["?"; keys.len()].join(", "));
+        let (found, places) = (keys.len(), places(keys.len()));
         let sql = format!("DELETE FROM {table} WHERE {key} IN ({places}) AND {condition}");
         deleted += db.execute(&sql, keys).await?.affected_rows;
         if found < BATCH {

@@ -296,6 +296,16 @@ pub fn duplicate_key(error: &mysql_async::Error) -> Option<&str> {
     }
 }
 
+/// The places of a list of so many values: `?, ?, ?`.
+pub(crate) fn places(count: usize) -> String {
+    rows("?", count)
+}
+
+/// The places of so many rows, each of which is `row`: `(?, ?), (?, ?)`.
+pub(crate) fn rows(row: &str, count: usize) -> String {
+    vec![row; count].join(", ")
+}
+
 fn timed_out() -> Error {
     Error::DatabaseUnavailable(mysql_async::Error::Io(
         std::io::Error::from(std::io::ErrorKind::TimedOut).into(),

@@ -15,6 +15,12 @@ text_type!(
     }
 );
 
+/// Two users as the columns `lesser_id` and `greater_id` have them, whoever is named first: both servers and
+/// Rust compare byte by byte.
+pub(crate) fn pair<'a>(one: &'a UserId, other: &'a UserId) -> (&'a UserId, &'a UserId) {
+    if one < other { (one, other) } else { (other, one) }
+}
+
 /// Declares the type of an id that the database counts up. It reads from a JSON integer, or from a string of one.
 macro_rules! number_type {
     ($(#[$doc:meta])* $name:ident) => {

@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::Utc;
 use mysql_async::params;
 
-use crate::base::db::Db;
+use crate::base::db::{Db, rows};
 use crate::base::ids::{RoomId, UserId};
+use crate::base::sha256::sha256;
 use crate::config::{Limit, Limits};
 use crate::error::Standing;
 use crate::{Error, Result};
@@ -92,7 +92,7 @@ impl Limited<'_> {
 }
 
 fn hash(text: &str) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, text.as_bytes()))
+    BASE64_URL_SAFE_NO_PAD.encode(sha256(&[text.as_bytes()]))
 }
 
 /// The numbers by which a `tally` is counted up at this moment.
@@ -183,7 +183,7 @@ pub(crate) async fn forget_ended(db: &Db, batch: usize, batches: usize) -> Resul
         if ended.is_empty() {
             break;
         }
-        let places = vec!["(?, ?)"; ended.len()].join(", ");
+        let places = rows("(?, ?)", ended.len());
         let mut params: Vec<mysql_async::Value> =
             ended.iter().flat_map(|(name, subject)| [name.into(), subject.into()]).collect();
         // Asked again, since a window may have opened meanwhile.

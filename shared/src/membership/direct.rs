@@ -6,7 +6,7 @@ use mysql_async::{Transaction, params};
 
 use crate::app::App;
 use crate::base::fields::{Fields, Missing, Read};
-use crate::base::ids::{RoomId, UserId};
+use crate::base::ids::{RoomId, UserId, pair};
 use crate::base::rate_limit::{self, Limited};
 use crate::base::user::User;
 use crate::error::Thing;
@@ -200,11 +200,6 @@ async fn open(
         Some((seq, now)) => Ok(Opened::Now(draft, seq, now)),
         None => Err(Error::internal("a direct chat refused its first message")),
     }
-}
-
-/// The key of two users, whoever asks.
-fn pair<'a>(one: &'a UserId, other: &'a UserId) -> (&'a UserId, &'a UserId) {
-    if one < other { (one, other) } else { (other, one) }
 }
 
 #[cfg(test)]

@@ -215,15 +215,10 @@ async fn seat(
         invitations::use_up(transaction, invitation).await?;
     }
     // Who enters an empty room owns it: every room with members has an owner.
-    let role = if room.member_count == 0 { "owner" } else { "member" };
+    let role = if room.member_count == 0 { RoomRole::Owner } else { RoomRole::Member };
     let seq = system::note(transaction, &mut room, &user.user_id, MembershipChange::Joined).await?;
-    transaction
-        .exec_drop(
-            "INSERT INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq)
-             VALUES (:room_id, :user_id, :role, :seq, :now, :seq)",
-            params! { room_id, "user_id" => &user.user_id, role, seq, "now" => room.updated_at },
-        )
-        .await?;
+    let member = [(&user.user_id, role)];
+    room::insert_members(transaction, room_id, seq, room.updated_at, member).await?;
     Ok(Joined {
         room,
         charged,

@@ -1,7 +1,6 @@
 //! Messages: sending, and the numbers that order them (contract section 2).
 
 use crate::messages::message::columns;
-use aws_lc_rs::digest;
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Row, Transaction, params};
@@ -11,6 +10,7 @@ use crate::base::db::{Db, duplicate_key};
 use crate::base::fields::{Fields, Flag, Missing, Read};
 use crate::base::ids::{ConnectionId, RoomId, UserId};
 use crate::base::rate_limit::{self, Count, Limited};
+use crate::base::sha256::sha256;
 use crate::base::time;
 use crate::base::user::User;
 use crate::config::Limit;
@@ -65,12 +65,13 @@ impl Draft {
     /// What must be the same when a `clientMessageId` comes again. Each part is led by its length
     /// or has a fixed one, so that no two drafts make the same text.
     fn body_hash(&self) -> Vec<u8> {
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(&(self.content.as_str().len() as u64).to_be_bytes());
-        context.update(self.content.as_str().as_bytes());
-        context.update(&[u8::from(self.is_encrypted)]);
-        context.update(&self.reply_to.map_or(0, |reply_to| reply_to.seq).to_be_bytes());
-        context.finish().as_ref().to_vec()
+        let content = self.content.as_str().as_bytes();
+        sha256(&[
+            &(content.len() as u64).to_be_bytes(),
+            content,
+            &[u8::from(self.is_encrypted)],
+            &self.reply_to.map_or(0, |reply_to| reply_to.seq).to_be_bytes(),
+        ])
     }
 }
 

@@ -8,7 +8,7 @@ use mysql_async::{Params, Transaction, TxOpts, Value};
 use serde::Serialize;
 use serde_json::Map;
 
-use crate::base::db::Db;
+use crate::base::db::{Db, places};
 use crate::base::fields::{Fields, Missing, Read, WholeNumber};
 use crate::base::ids::RoomId;
 use crate::base::user::User;
@@ -103,7 +103,7 @@ async fn read(
     if cursors.is_empty() {
         return Ok(Changes { rooms });
     }
-    let places = vec!["?"; cursors.len()].join(", ");
+    let places = places(cursors.len());
     let mut params: Vec<Value> = vec![(&asker.user_id).into()];
     params.extend(cursors.keys().map(|&room_id| Value::from(room_id)));
     let mine: Vec<(u64, u64)> = transaction

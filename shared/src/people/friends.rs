@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::base::db::{Db, text_column};
 use crate::base::fields::{Fields, Missing, Read};
-use crate::base::ids::{UserId, number_type};
+use crate::base::ids::{UserId, number_type, pair};
 use crate::base::time;
 use crate::base::user::User;
 use crate::error::Thing;
@@ -155,11 +155,6 @@ async fn request(
         status: FriendRequestStatus::Pending,
         created_at,
     })
-}
-
-/// As the columns `lesser_id` and `greater_id` have them: both compare byte by byte.
-fn pair<'a>(one: &'a UserId, other: &'a UserId) -> (&'a UserId, &'a UserId) {
-    if one < other { (one, other) } else { (other, one) }
 }
 
 async fn set(

@@ -8,7 +8,7 @@ use mysql_async::{Transaction, params};
 use serde::Serialize;
 
 use crate::app::App;
-use crate::base::db::Db;
+use crate::base::db::{Db, places};
 use crate::base::fields::{Fields, Missing, Read, WholeNumber};
 use crate::base::ids::{ConnectionId, RoomId, UserId};
 use crate::base::page::{Page, Paged};
@@ -198,7 +198,6 @@ async fn audience(
     room_id: RoomId,
     invited: &[UserId],
 ) -> Result<Vec<ConnectionId>> {
-    let places = |count| vec!["?"; count].join(", ");
     let may = format!("(u.role IN ({}) OR r.created_by = u.user_id)", places(Role::CHANNEL_MAKERS.len()));
     let hears = match invited {
         [] => String::new(),

@@ -4,7 +4,6 @@ use crate::base::tokens::random_token;
 use std::fmt;
 use strum::{EnumString, IntoStaticStr};
 
-use aws_lc_rs::digest;
 use chrono::{NaiveDateTime, TimeDelta};
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Row, Transaction, params};
@@ -15,6 +14,7 @@ use crate::base::db::{Db, text_column};
 use crate::base::fields::{self, Fields, Missing, Read};
 use crate::base::ids::{RoomId, UserId, number_type};
 use crate::base::password::Password;
+use crate::base::sha256::sha256;
 use crate::base::time;
 use crate::base::user::User;
 use crate::error::Thing;
@@ -51,7 +51,7 @@ impl fmt::Debug for InviteToken {
 impl InviteToken {
     /// What is stored of it.
     pub(crate) fn hash(&self) -> Vec<u8> {
-        digest::digest(&digest::SHA256, self.0.as_bytes()).as_ref().to_vec()
+        sha256(&[self.0.as_bytes()])
     }
 }
 

@@ -5,7 +5,7 @@ use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Transaction, Value, params};
 use serde::Serialize;
 
-use crate::base::db::text_column;
+use crate::base::db::{rows, text_column};
 use crate::base::ids::{RoomId, UserId};
 use crate::base::text::{name, text_type};
 use crate::base::time;
@@ -134,20 +134,9 @@ pub(crate) async fn insert(transaction: &mut Transaction<'static>, new: NewRoom<
         .await?;
     let room_id = transaction.last_insert_id().map(RoomId);
     let room_id = room_id.ok_or_else(|| Error::internal("a new room has no id"))?;
-    let others = others.iter().map(|&user_id| (user_id, RoomRole::Member));
-    let members = std::iter::once((&creator.user_id, RoomRole::Owner)).chain(others);
-    let params: Vec<Value> = members
-        .flat_map(|(user_id, role)| [room_id.into(), user_id.into(), role.into(), now.into()])
-        .collect();
-    let rows = vec!["(?, ?, ?, 0, ?, 0)"; member_count as usize].join(", ");
-    transaction
-        .exec_drop(
-            format!(
-                "INSERT INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq) VALUES {rows}"
-            ),
-            params,
-        )
-        .await?;
+    let owner = std::iter::once((&creator.user_id, RoomRole::Owner));
+    let members = owner.chain(others.iter().map(|&user_id| (user_id, RoomRole::Member)));
+    insert_members(transaction, room_id, 0, now, members).await?;
     Ok(Room {
         id: room_id,
         kind,
@@ -160,6 +149,30 @@ pub(crate) async fn insert(transaction: &mut Transaction<'static>, new: NewRoom<
         created_at: now,
         updated_at: now,
     })
+}
+
+/// Inserts members of a room who come in at this number and time, and have read all before it.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn insert_members(
+    transaction: &mut Transaction<'static>,
+    room_id: RoomId,
+    seq: u64,
+    joined_at: NaiveDateTime,
+    members: impl IntoIterator<Item = (&UserId, RoomRole)>,
+) -> Result<()> {
+    let members: Vec<[Value; 6]> = members
+        .into_iter()
+        .map(|(user_id, role)| {
+            [room_id.into(), user_id.into(), role.into(), seq.into(), joined_at.into(), seq.into()]
+        })
+        .collect();
+    let sql = format!(
+        "INSERT INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq) VALUES {}",
+        rows("(?, ?, ?, ?, ?, ?)", members.len())
+    );
+    Ok(transaction.exec_drop(sql, members.concat()).await?)
 }
 
 /// Takes the next number of a room that the caller has locked, for a change of one of its messages.

@@ -6,7 +6,7 @@
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
 
-use crate::base::db::Db;
+use crate::base::db::{Db, places};
 use crate::base::ids::{ConnectionId, RoomId, UserId};
 use crate::base::time;
 use crate::base::user::{Role, User};
@@ -71,7 +71,7 @@ async fn insert(
         )
         .await?;
     if !surplus.is_empty() {
-        let places = vec!["?"; surplus.len()].join(", ");
+        let places = places(surplus.len());
         let ids: Vec<mysql_async::Value> = surplus.iter().map(Into::into).collect();
         transaction
             .exec_drop(
@@ -160,7 +160,7 @@ pub async fn end_gone(db: &Db, gone: &[ConnectionId]) -> Result<()> {
     if gone.is_empty() {
         return Ok(());
     }
-    let places = vec!["?"; gone.len()].join(", ");
+    let places = places(gone.len());
     let sql = format!(
         "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) WHERE connection_id IN ({places})
          AND connected_at < UTC_TIMESTAMP(3) - INTERVAL {HANDSHAKE_SECONDS} SECOND
@@ -195,7 +195,7 @@ pub async fn of_users(db: &Db, user_ids: &[&UserId]) -> Result<Vec<ConnectionId>
     if user_ids.is_empty() {
         return Ok(Vec::new());
     }
-    let places = vec!["?"; user_ids.len()].join(", ");
+    let places = places(user_ids.len());
     let sql = format!(
         "SELECT connection_id FROM connections WHERE user_id IN ({places}) AND expires_at > UTC_TIMESTAMP(3)"
     );

@@ -9,7 +9,6 @@ use crate::base::tokens::random_token;
 use crate::messages::message::columns;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use bytes::Bytes;
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
@@ -25,6 +24,7 @@ use crate::base::file_type::{FileType, GivenName, disposition};
 use crate::base::files::{self, Form, HEAD_BYTES, TAIL_BYTES};
 use crate::base::ids::{ConnectionId, RoomId, UploadId};
 use crate::base::rate_limit::{self, Limited};
+use crate::base::sha256::sha256;
 use crate::base::text::{lines, text_type};
 use crate::base::time;
 use crate::base::user::User;
@@ -198,12 +198,12 @@ pub async fn upload(app: &App, sender: &User, new: NewUpload, file: NewFile) -> 
         return Err(Error::UnsupportedMediaType);
     }
     let file_name = file_type.name(file.name.as_ref());
-    let sha256 = digest::digest(&digest::SHA256, &file.bytes);
+    let file_hash = sha256(&[&file.bytes]);
     let caption = new.caption.as_ref().map(Caption::as_str).unwrap_or_default();
     let again = new
         .client_message_id
         .as_ref()
-        .map(|id| Repeatable { id, hash: body_hash(caption, &file_name, sha256.as_ref()) });
+        .map(|id| Repeatable { id, hash: body_hash(caption, &file_name, &file_hash) });
     if let Some(again) = &again
         && let Some(message) = again.sent_before(&app.db, sender, new.room_id).await?
     {
@@ -221,7 +221,7 @@ pub async fn upload(app: &App, sender: &User, new: NewUpload, file: NewFile) -> 
         file_name: &file_name,
         file_type,
         size,
-        sha256: Some(sha256.as_ref()),
+        sha256: Some(&file_hash),
         caption,
     };
     reserve(&app.db, reserved).await?;
@@ -483,14 +483,18 @@ impl Repeatable<'_> {
 
 /// What must be the same when a `clientMessageId` comes again. The mark at its beginning is no length
 /// of a text message's content.
-fn body_hash(caption: &str, file_name: &str, sha256: &[u8]) -> Vec<u8> {
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(b"a file: ");
-    for part in [caption.as_bytes(), file_name.as_bytes(), sha256] {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part);
-    }
-    context.finish().as_ref().to_vec()
+fn body_hash(caption: &str, file_name: &str, file_hash: &[u8]) -> Vec<u8> {
+    let length = |part: &[u8]| (part.len() as u64).to_be_bytes();
+    let (caption, file_name) = (caption.as_bytes(), file_name.as_bytes());
+    sha256(&[
+        b"a file: ",
+        &length(caption),
+        caption,
+        &length(file_name),
+        file_name,
+        &length(file_hash),
+        file_hash,
+    ])
 }
 
 /// Takes the room's next number for a file that has none yet, if its sender may, and stores its
