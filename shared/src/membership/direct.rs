@@ -1,6 +1,5 @@
 //! Direct chats: the one room of two users (contract section 2).
 
-use chrono::NaiveDateTime;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
 
@@ -10,7 +9,7 @@ use crate::base::ids::{RoomId, UserId, pair};
 use crate::base::rate_limit::{self, Limited};
 use crate::base::user::User;
 use crate::error::Thing;
-use crate::messages::send::{self, Draft, Sender, Sent, Words};
+use crate::messages::send::{self, Draft, Sender, Sent, Stored, Words};
 use crate::people::organizations;
 use crate::rooms::room::{self, NewRoom, RoomKind};
 use crate::{Error, Result};
@@ -136,8 +135,8 @@ async fn begin(app: &App, sender: &User, other: &UserId, words: &Words) -> Resul
     let (limits, limited) = (&app.config.limits, Limited::Message(&sender.user_id));
     rate_limit::count(&app.db, limits, limited).await?;
     match app.db.transaction((sender, other, words), open).await? {
-        Opened::Now(draft, seq, now) => {
-            Ok(Begun::Now(Box::new(send::stored_message(&app.db, &draft, seq, now).await?)))
+        Opened::Now(draft, stored) => {
+            Ok(Begun::Now(Box::new(send::stored_message(&app.db, &draft, stored).await?)))
         }
         Opened::Before(room_id) => {
             // It is now sent, and counted, as any other.
@@ -148,7 +147,7 @@ async fn begin(app: &App, sender: &User, other: &UserId, words: &Words) -> Resul
 }
 
 enum Opened {
-    Now(Draft, u64, NaiveDateTime),
+    Now(Draft, Stored),
     Before(RoomId),
 }
 
@@ -196,8 +195,9 @@ async fn open(
         )
         .await?;
     let draft = Draft::of(room_id, words.clone());
+    // It was counted before the transaction began.
     match send::store(transaction, (Sender::User(sender), &draft, None)).await? {
-        Some((seq, now)) => Ok(Opened::Now(draft, seq, now)),
+        Some(stored) => Ok(Opened::Now(draft, stored)),
         None => Err(Error::internal("a direct chat refused its first message")),
     }
 }

@@ -13,7 +13,7 @@ use crate::base::fields::{Fields, Flag, Missing, Read};
 use crate::base::ids::{ConnectionId, UserId};
 use crate::base::user::User;
 use crate::error::Thing;
-use crate::messages::message::{Given, Message, MessageId, NamedMessage, OWN, Reaction, hex, read_own};
+use crate::messages::message::{Given, Message, MessageId, NamedMessage, Reaction, hex, read_own};
 use crate::messages::revise::{self, Found, Revised};
 use crate::rooms::room;
 use crate::{Error, Result};
@@ -151,11 +151,9 @@ async fn take_back(
         if (given.user_ids.len() as u64) < given.count.min(NAMED as u64) {
             given.user_ids = transaction
                 .exec(
-                    format!(
-                        "SELECT user_id FROM reactions WHERE room_id = ? AND seq = ? AND reaction = ?
-                         ORDER BY given_seq LIMIT {NAMED}"
-                    ),
-                    (message.room_id, message.seq, reaction),
+                    "SELECT user_id FROM reactions WHERE room_id = ? AND seq = ? AND reaction = ?
+                     ORDER BY given_seq LIMIT ?",
+                    (message.room_id, message.seq, reaction, NAMED),
                 )
                 .await?;
         }
@@ -172,14 +170,13 @@ async fn take_back(
 pub async fn as_seen(db: &Db, message: &Message) -> Result<Vec<(Message, Vec<ConnectionId>)>> {
     let rows: Vec<(ConnectionId, Option<String>)> = db
         .rows(
-            &format!(
-                // Nothing that was given after this state of the message.
-                "SELECT c.connection_id, (SELECT {OWN} FROM reactions g
-                    WHERE g.room_id = m.room_id AND g.seq = :seq AND g.user_id = m.user_id
-                      AND g.given_seq <= :updated_seq)
-                 FROM room_members m JOIN connections c ON c.user_id = m.user_id
-                 WHERE m.room_id = :room_id AND c.expires_at > UTC_TIMESTAMP(3)"
-            ),
+            // Nothing that was given after this state of the message.
+            "SELECT c.connection_id,
+                    (SELECT JSON_ARRAYAGG(HEX(g.reaction)) FROM reactions g
+                     WHERE g.room_id = m.room_id AND g.seq = :seq AND g.user_id = m.user_id
+                       AND g.given_seq <= :updated_seq)
+             FROM room_members m JOIN connections c ON c.user_id = m.user_id
+             WHERE m.room_id = :room_id AND c.expires_at > UTC_TIMESTAMP(3)",
             params! {
                 "room_id" => message.room_id,
                 "seq" => message.seq,

@@ -1,6 +1,6 @@
 //! Catching up: every message that changed after a client's cursors (contract section 2).
 
-use crate::messages::message::columns;
+use crate::messages::message::message_columns;
 use std::collections::BTreeMap;
 
 use mysql_async::prelude::Queryable;
@@ -134,14 +134,18 @@ async fn read(
     let ranges = vec!["(x.room_id = ? AND x.updated_seq > ?)"; behind.len()].join(" OR ");
     let mut params: Vec<Value> = vec![(&asker.user_id).into()];
     params.extend(behind.iter().flat_map(|&(room_id, cursor)| [Value::from(room_id), cursor.into()]));
+    params.push((MOST_MESSAGES + 1).into());
     let found: Vec<MessageRow> = transaction
         .exec(
             format!(
-                "SELECT {} FROM messages x FORCE INDEX (messages_updated_seq)
-                 JOIN users u ON u.user_id = x.sender_id
-                 WHERE {ranges} ORDER BY x.room_id, x.updated_seq LIMIT {}",
-                columns("?"),
-                MOST_MESSAGES + 1
+                concat!(
+                    "SELECT ",
+                    message_columns!("?"),
+                    " FROM messages x FORCE INDEX (messages_updated_seq)
+                     JOIN users u ON u.user_id = x.sender_id
+                     WHERE {ranges} ORDER BY x.room_id, x.updated_seq LIMIT ?"
+                ),
+                ranges = ranges
             ),
             Params::Positional(params),
         )

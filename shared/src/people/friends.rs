@@ -17,9 +17,13 @@ use crate::{Error, Result};
 use strum::{EnumString, IntoStaticStr};
 
 /// The ids of a user's friends, as `friend_id`; `:user_id` is the user.
-pub(crate) const FRIENDS: &str =
-    "SELECT to_id AS friend_id FROM friend_requests WHERE from_id = :user_id AND status = 'accepted'
-     UNION ALL SELECT from_id FROM friend_requests WHERE to_id = :user_id AND status = 'accepted'";
+macro_rules! friends {
+    () => {
+        "SELECT to_id AS friend_id FROM friend_requests WHERE from_id = :user_id AND status = 'accepted'
+         UNION ALL SELECT from_id FROM friend_requests WHERE to_id = :user_id AND status = 'accepted'"
+    };
+}
+pub(crate) use friends;
 
 const COLUMNS: &str = "id, from_id, to_id, status, created_at";
 

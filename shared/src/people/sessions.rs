@@ -2,7 +2,7 @@
 
 use crate::base::tokens::LIFETIME;
 use crate::base::tokens::random_token;
-use crate::sockets::connections::NO_MORE;
+use crate::sockets::connections;
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Transaction, params};
@@ -52,11 +52,9 @@ pub async fn open(
     let now = time::now();
     transaction
         .exec_drop(
-            format!(
-                "INSERT INTO sessions (session_id, user_id, device_id, created_at, expires_at)
-                 VALUES (:session_id, :user_id, :device_id, :now, UTC_TIMESTAMP(3) + INTERVAL {DAYS} DAY)"
-            ),
-            params! { "session_id" => &session_id, user_id, device_id, now },
+            "INSERT INTO sessions (session_id, user_id, device_id, created_at, expires_at)
+             VALUES (:session_id, :user_id, :device_id, :now, UTC_TIMESTAMP(3) + INTERVAL :days DAY)",
+            params! { "session_id" => &session_id, user_id, device_id, now, "days" => DAYS },
         )
         .await?;
     transaction
@@ -170,13 +168,11 @@ async fn rotate(transaction: &mut Transaction<'static>, (app, token): (&App, &st
     // The session's row is locked too, so that all exchanges and the end of one session queue up.
     let row: Option<TokenRow> = transaction
         .exec_first(
-            format!(
-                "SELECT s.session_id, s.user_id, t.rotated_at IS NOT NULL AS is_rotated,
-                        COALESCE(t.rotated_at > UTC_TIMESTAMP(3) - INTERVAL {GRACE_SECONDS} SECOND, FALSE) AS is_recent
-                 FROM refresh_tokens t JOIN sessions s ON s.session_id = t.session_id
-                 WHERE t.token_hash = ? AND s.revoked_at IS NULL AND s.expires_at > UTC_TIMESTAMP(3) FOR UPDATE"
-            ),
-            (&hash,),
+            "SELECT s.session_id, s.user_id, t.rotated_at IS NOT NULL AS is_rotated,
+                    COALESCE(t.rotated_at > UTC_TIMESTAMP(3) - INTERVAL ? SECOND, FALSE) AS is_recent
+             FROM refresh_tokens t JOIN sessions s ON s.session_id = t.session_id
+             WHERE t.token_hash = ? AND s.revoked_at IS NULL AND s.expires_at > UTC_TIMESTAMP(3) FOR UPDATE",
+            (GRACE_SECONDS, &hash),
         )
         .await?;
     let row = row.ok_or(Error::Unauthenticated)?;
@@ -213,8 +209,8 @@ async fn rotate(transaction: &mut Transaction<'static>, (app, token): (&App, &st
             .await?;
         transaction
             .exec_drop(
-                format!("UPDATE sessions SET expires_at = UTC_TIMESTAMP(3) + INTERVAL {DAYS} DAY WHERE session_id = ?"),
-                (&row.session_id,),
+                "UPDATE sessions SET expires_at = UTC_TIMESTAMP(3) + INTERVAL ? DAY WHERE session_id = ?",
+                (DAYS, &row.session_id),
             )
             .await?;
     }
@@ -348,16 +344,18 @@ pub(crate) async fn revoke(
     };
     transaction
         .exec_drop(
-            format!("UPDATE sessions SET revoked_at = UTC_TIMESTAMP(3) WHERE {those} AND revoked_at IS NULL"),
+            format!("UPDATE sessions SET revoked_at = UTC_TIMESTAMP(3) WHERE revoked_at IS NULL AND {those}"),
             params.clone(),
         )
         .await?;
-    let open = format!("{those} AND expires_at > UTC_TIMESTAMP(3)");
-    let sockets = transaction
-        .exec(format!("SELECT connection_id FROM connections WHERE {open} FOR UPDATE"), params.clone())
+    let sockets: Vec<ConnectionId> = transaction
+        .exec(
+            format!(
+                "SELECT connection_id FROM connections WHERE expires_at > UTC_TIMESTAMP(3) AND {those} FOR UPDATE"
+            ),
+            params,
+        )
         .await?;
-    transaction
-        .exec_drop(format!("UPDATE connections SET expires_at = {NO_MORE} WHERE {open}"), params)
-        .await?;
+    connections::end(transaction, &sockets).await?;
     Ok(sockets)
 }

@@ -55,16 +55,17 @@ pub async fn count_listing(app: &App, asker: &User) -> Result<Option<Standing>> 
 /// # Errors
 /// The database's.
 pub async fn list(db: &Db, asker: &User, page: Page) -> Result<Paged<Listed>> {
-    Paged::read::<Listed>(
-        db,
-        "id, name, created_at, updated_at, organization_id",
-        // Named, since MySQL would rather read and sort them all where most rooms are of one organization.
-        "FROM rooms FORCE INDEX (rooms_newest) WHERE organization_id = :organization_id AND kind = 'channel'",
-        &["created_at DESC", "id DESC"],
-        params! { "organization_id" => asker.organization_id },
-        page,
-    )
-    .await
+    // The index is named, since MySQL would rather read and sort them all where most rooms are of one organization.
+    let sql = "
+        SELECT counted.total, listed.*
+        FROM (SELECT COUNT(*) AS total FROM rooms FORCE INDEX (rooms_newest)
+              WHERE organization_id = :organization_id AND kind = 'channel') counted
+        LEFT JOIN (SELECT id, name, created_at, updated_at, organization_id, 1 AS is_row
+                   FROM rooms FORCE INDEX (rooms_newest)
+                   WHERE organization_id = :organization_id AND kind = 'channel'
+                   ORDER BY created_at DESC, id DESC LIMIT :page_size OFFSET :page_offset) listed ON TRUE
+        ORDER BY listed.created_at DESC, listed.id DESC";
+    Paged::read(db, sql, params! { "organization_id" => asker.organization_id }, page).await
 }
 
 /// A request to make a channel.
@@ -190,6 +191,17 @@ async fn find(db: &Db, user: &User, room_id: RoomId) -> Result<Option<Room>> {
     db.first(&sql, (room_id, user.organization_id)).await
 }
 
+/// Whether the user of a socket may tell of a room, and if so the sockets of its organization's users. No row: the
+/// socket is not open. A condition on the users `i` may follow.
+const ORGANIZATION: &str = "
+    SELECT a.may, o.connection_id
+    FROM (SELECT r.organization_id, u.role IN (?, ?) OR r.created_by = u.user_id AS may
+          FROM connections c STRAIGHT_JOIN users u ON u.user_id = c.user_id
+          LEFT JOIN rooms r ON r.id = ? AND r.organization_id = u.organization_id
+          WHERE c.connection_id = ? AND c.expires_at > UTC_TIMESTAMP(3)) a
+    LEFT JOIN (users i JOIN connections o ON o.user_id = i.user_id AND o.expires_at > UTC_TIMESTAMP(3))
+      ON i.organization_id = a.organization_id AND a.may";
+
 /// The sockets of those who hear of a channel that is there: the invited, or with none the whole
 /// organization. It is the last that is asked before they are told, and it asks for the right to tell them too.
 async fn audience(
@@ -198,25 +210,13 @@ async fn audience(
     room_id: RoomId,
     invited: &[UserId],
 ) -> Result<Vec<ConnectionId>> {
-    let may = format!("(u.role IN ({}) OR r.created_by = u.user_id)", places(Role::CHANNEL_MAKERS.len()));
-    let hears = match invited {
-        [] => String::new(),
-        invited => format!("AND i.user_id IN ({})", places(invited.len())),
+    let sql = match invited {
+        [] => ORGANIZATION.to_owned(),
+        invited => format!("{ORGANIZATION} AND i.user_id IN ({})", places(invited.len())),
     };
-    let sql = format!(
-        "SELECT {may} AS may, o.connection_id
-         FROM connections c STRAIGHT_JOIN users u ON u.user_id = c.user_id
-         LEFT JOIN rooms r ON r.id = ? AND r.organization_id = u.organization_id
-         LEFT JOIN (users i JOIN connections o ON o.user_id = i.user_id AND o.expires_at > UTC_TIMESTAMP(3))
-           ON i.organization_id = r.organization_id {hears} AND {may}
-         WHERE c.connection_id = ? AND c.expires_at > UTC_TIMESTAMP(3)"
-    );
-    let makers = || Role::CHANNEL_MAKERS.map(Into::into);
-    let mut params: Vec<mysql_async::Value> = makers().to_vec();
-    params.push(room_id.into());
+    let mut params: Vec<mysql_async::Value> = Role::CHANNEL_MAKERS.map(Into::into).to_vec();
+    params.extend([room_id.into(), by.into()]);
     params.extend(invited.iter().map(mysql_async::Value::from));
-    params.extend(makers());
-    params.push(by.into());
     let rows: Vec<(Option<bool>, Option<ConnectionId>)> = db.rows(&sql, params).await?;
     match rows.first() {
         None => Err(Error::Unauthenticated),

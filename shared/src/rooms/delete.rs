@@ -78,7 +78,7 @@ pub(crate) async fn close(transaction: &mut Transaction<'static>, room_id: RoomI
 }
 
 /// How many messages one statement erases: few enough to hold no lock for long.
-const ERASED_AT_ONCE: usize = 2000;
+const ERASED_AT_ONCE: u64 = 2000;
 /// How many such statements the request makes that has deleted the room.
 const ERASURES: usize = 10;
 
@@ -96,9 +96,9 @@ pub async fn erase(db: &Db, room_id: RoomId) {
 /// # Errors
 /// The database's.
 pub(crate) async fn erase_some(db: &Db, room_id: RoomId, statements: usize) -> Result<bool> {
-    let messages = format!("DELETE FROM messages WHERE room_id = ? ORDER BY seq LIMIT {ERASED_AT_ONCE}");
+    let messages = "DELETE FROM messages WHERE room_id = ? ORDER BY seq LIMIT ?";
     for _ in 0..statements {
-        if db.execute(&messages, (room_id,)).await?.affected_rows < ERASED_AT_ONCE as u64 {
+        if db.execute(messages, (room_id, ERASED_AT_ONCE)).await?.affected_rows < ERASED_AT_ONCE {
             // Its invitations go with it, by their foreign key.
             db.execute("DELETE FROM rooms WHERE id = ? AND organization_id IS NULL", (room_id,)).await?;
             return Ok(true);

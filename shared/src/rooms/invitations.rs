@@ -230,18 +230,16 @@ pub struct Invitation {
 /// The database's.
 pub async fn list(db: &Db, asker: &User) -> Result<Vec<Invitation>> {
     db.rows(
-        &format!(
-            "SELECT i.invitation_id, i.room_id, r.name AS room_name, i.inviter_id AS `from`, i.invitee_id AS `to`,
-                    CASE WHEN i.used_at IS NOT NULL THEN 'used' WHEN i.revoked_at IS NOT NULL THEN 'revoked'
-                         WHEN i.expires_at <= UTC_TIMESTAMP(3) THEN 'expired' ELSE 'pending' END AS status,
-                    i.created_at, i.expires_at
-             FROM ((SELECT * FROM invitations WHERE inviter_id = :asker ORDER BY invitation_id DESC LIMIT {MOST})
-                   UNION
-                   (SELECT * FROM invitations WHERE invitee_id = :asker ORDER BY invitation_id DESC LIMIT {MOST})) i
-             JOIN rooms r ON r.id = i.room_id AND r.organization_id IS NOT NULL
-             ORDER BY i.invitation_id DESC"
-        ),
-        params! { "asker" => &asker.user_id },
+        "SELECT i.invitation_id, i.room_id, r.name AS room_name, i.inviter_id AS `from`, i.invitee_id AS `to`,
+                CASE WHEN i.used_at IS NOT NULL THEN 'used' WHEN i.revoked_at IS NOT NULL THEN 'revoked'
+                     WHEN i.expires_at <= UTC_TIMESTAMP(3) THEN 'expired' ELSE 'pending' END AS status,
+                i.created_at, i.expires_at
+         FROM ((SELECT * FROM invitations WHERE inviter_id = :asker ORDER BY invitation_id DESC LIMIT :most)
+               UNION
+               (SELECT * FROM invitations WHERE invitee_id = :asker ORDER BY invitation_id DESC LIMIT :most)) i
+         JOIN rooms r ON r.id = i.room_id AND r.organization_id IS NOT NULL
+         ORDER BY i.invitation_id DESC",
+        params! { "asker" => &asker.user_id, "most" => MOST },
     )
     .await
 }

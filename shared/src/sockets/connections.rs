@@ -15,9 +15,6 @@ use crate::{Error, Result};
 
 /// API Gateway ends a connection after two hours (WebSocket API quotas).
 const HOURS: u32 = 2;
-/// What becomes `expires_at` of a socket that may not go on. `UTC_TIMESTAMP` is the time at which a statement
-/// began, before it waited for its locks; so this lies before all that can still be waiting.
-pub(crate) const NO_MORE: &str = "UTC_TIMESTAMP(3) - INTERVAL 1 MINUTE";
 /// A post may overtake the handshake and find nobody; a row younger than this stays all the same,
 /// or an open socket would be deaf for good.
 const HANDSHAKE_SECONDS: u32 = 60;
@@ -49,13 +46,16 @@ async fn insert(
     // The session's row stays locked until the commit: whoever revokes it ends this socket too.
     transaction
         .exec_drop(
-            format!(
-                "INSERT INTO connections (connection_id, user_id, session_id, connected_at, expires_at)
-                 SELECT :connection_id, user_id, session_id, :now,
-                        LEAST(UTC_TIMESTAMP(3) + INTERVAL {HOURS} HOUR, expires_at)
-                 FROM sessions WHERE session_id = :session_id AND revoked_at IS NULL LOCK IN SHARE MODE"
-            ),
-            params! { connection_id, "session_id" => &user.session_id, "now" => time::now() },
+            "INSERT INTO connections (connection_id, user_id, session_id, connected_at, expires_at)
+             SELECT :connection_id, user_id, session_id, :now,
+                    LEAST(UTC_TIMESTAMP(3) + INTERVAL :hours HOUR, expires_at)
+             FROM sessions WHERE session_id = :session_id AND revoked_at IS NULL LOCK IN SHARE MODE",
+            params! {
+                connection_id,
+                "session_id" => &user.session_id,
+                "now" => time::now(),
+                "hours" => HOURS,
+            },
         )
         .await?;
     if transaction.affected_rows() == 0 {
@@ -70,17 +70,25 @@ async fn insert(
             (&user.user_id, connection_id, most - 1),
         )
         .await?;
-    if !surplus.is_empty() {
-        let places = places(surplus.len());
-        let ids: Vec<mysql_async::Value> = surplus.iter().map(Into::into).collect();
-        transaction
-            .exec_drop(
-                format!("UPDATE connections SET expires_at = {NO_MORE} WHERE connection_id IN ({places})"),
-                ids,
-            )
-            .await?;
-    }
+    end(transaction, &surplus).await?;
     Ok(surplus)
+}
+
+/// Ends sockets that may not go on, though they are open. `UTC_TIMESTAMP` is the time at which a statement began,
+/// before it waited for its locks; a minute earlier lies before all that can still be waiting.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn end(transaction: &mut Transaction<'static>, sockets: &[ConnectionId]) -> Result<()> {
+    if sockets.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) - INTERVAL 1 MINUTE WHERE connection_id IN ({})",
+        places(sockets.len())
+    );
+    let ids: Vec<mysql_async::Value> = sockets.iter().map(Into::into).collect();
+    Ok(transaction.exec_drop(sql, ids).await?)
 }
 
 /// Holds, until the transaction ends, that the socket which asked for it is still a known one: its
@@ -151,7 +159,7 @@ pub async fn forget(db: &Db, connection_id: &ConnectionId) -> Result<()> {
 }
 
 /// Ends the sockets that a post found gone, unless their handshake may still be under way. Their rows
-/// stay for `$disconnect`, which may be on its way. Not [`NO_MORE`]: its session goes on, so what it asked for
+/// stay for `$disconnect`, which may be on its way. Not as by [`end`]: its session goes on, so what it asked for
 /// before it closed may be done, and a reconnect is silent for as long as after any other close.
 ///
 /// # Errors
@@ -163,11 +171,12 @@ pub async fn end_gone(db: &Db, gone: &[ConnectionId]) -> Result<()> {
     let places = places(gone.len());
     let sql = format!(
         "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) WHERE connection_id IN ({places})
-         AND connected_at < UTC_TIMESTAMP(3) - INTERVAL {HANDSHAKE_SECONDS} SECOND
+         AND connected_at < UTC_TIMESTAMP(3) - INTERVAL ? SECOND
          AND expires_at > UTC_TIMESTAMP(3)"
     );
-    let ids: Vec<mysql_async::Value> = gone.iter().map(Into::into).collect();
-    db.execute(&sql, ids).await.map(drop)
+    let mut params: Vec<mysql_async::Value> = gone.iter().map(Into::into).collect();
+    params.push(HANDSHAKE_SECONDS.into());
+    db.execute(&sql, params).await.map(drop)
 }
 
 /// The user whose socket this is, as the database knows them now.

@@ -6,7 +6,7 @@
 //! before the bytes, and the message after them.
 
 use crate::base::tokens::random_token;
-use crate::messages::message::columns;
+use crate::messages::message::message_columns;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,7 +30,7 @@ use crate::base::time;
 use crate::base::user::User;
 use crate::error::Thing;
 use crate::messages::message::{Attachment, ClientMessageId, Message, MessageId, MessageKind, MessageRow};
-use crate::messages::send::{self, SenderAndSockets, Sent};
+use crate::messages::send::{self, SenderAndSockets, Sent, Stored};
 use crate::sockets::connections;
 use crate::{Error, Result};
 
@@ -498,11 +498,8 @@ fn body_hash(caption: &str, file_name: &str, file_hash: &[u8]) -> Vec<u8> {
 }
 
 /// Takes the room's next number for a file that has none yet, if its sender may, and stores its
-/// message; answers the number and the time. None: the sender may not, or it has one.
-async fn send(
-    transaction: &mut Transaction<'static>,
-    sending: Sending<'_>,
-) -> Result<Option<(u64, NaiveDateTime)>> {
+/// message. None: the sender may not, or it has one.
+async fn send(transaction: &mut Transaction<'static>, sending: Sending<'_>) -> Result<Option<Stored>> {
     let Sending { reserved, by, object_key, again } = sending;
     let now = time::now();
     // The room first, as in `messages`.
@@ -550,11 +547,12 @@ async fn send(
             (seq, object_key, reserved.upload_id),
         )
         .await?;
-    Ok(Some((seq, now)))
+    Ok(Some(Stored { seq, created_at: now }))
 }
 
 /// A message just sent, and the sockets of the room's members.
-async fn stored_message(db: &Db, sending: Sending<'_>, (seq, now): (u64, NaiveDateTime)) -> Result<Sent> {
+async fn stored_message(db: &Db, sending: Sending<'_>, stored: Stored) -> Result<Sent> {
+    let Stored { seq, created_at } = stored;
     let Sending { reserved, again, .. } = sending;
     let SenderAndSockets { user_id, name, sockets } =
         send::sender_and_sockets(db, reserved.room_id, seq).await?;
@@ -578,7 +576,7 @@ async fn stored_message(db: &Db, sending: Sending<'_>, (seq, now): (u64, NaiveDa
             reserved.size,
         )),
         reactions: Vec::new(),
-        created_at: now,
+        created_at,
         edited_at: None,
         deleted: false,
     };
@@ -588,10 +586,10 @@ async fn stored_message(db: &Db, sending: Sending<'_>, (seq, now): (u64, NaiveDa
 async fn message(db: &Db, room_id: RoomId, seq: u64) -> Result<Message> {
     let row: Option<MessageRow> = db
         .first(
-            &format!(
-                "SELECT {} FROM messages x JOIN users u ON u.user_id = x.sender_id
-                 WHERE x.room_id = ? AND x.seq = ?",
-                columns("x.sender_id")
+            concat!(
+                "SELECT ",
+                message_columns!("x.sender_id"),
+                " FROM messages x JOIN users u ON u.user_id = x.sender_id WHERE x.room_id = ? AND x.seq = ?"
             ),
             (room_id, seq),
         )

@@ -36,12 +36,10 @@ pub async fn create(app: &App, user: &User) -> Result<Ticket> {
     let ticket = random_token::<32>();
     app.db
         .execute(
-            &format!(
-                "INSERT INTO tickets (ticket_hash, session_id, expires_at)
-                 VALUES (?, ?, UTC_TIMESTAMP(3) + INTERVAL {LIFETIME} SECOND)
-                 ON DUPLICATE KEY UPDATE expires_at = expires_at"
-            ),
-            (sha256(&[ticket.as_bytes()]), &user.session_id),
+            "INSERT INTO tickets (ticket_hash, session_id, expires_at)
+             VALUES (?, ?, UTC_TIMESTAMP(3) + INTERVAL ? SECOND)
+             ON DUPLICATE KEY UPDATE expires_at = expires_at",
+            (sha256(&[ticket.as_bytes()]), &user.session_id, LIFETIME),
         )
         .await?;
     Ok(Ticket { ticket, expires_in: LIFETIME })
