@@ -2,12 +2,12 @@
 //! it did not get to before.
 
 use futures_util::{StreamExt, stream};
-use mysql_async::Value;
+use mysql_async::{Value, params};
 use serde::Serialize;
 
 use crate::Result;
 use crate::app::App;
-use crate::base::db::Db;
+use crate::base::db::{Db, places};
 use crate::base::ids::{RoomId, UploadId};
 use crate::base::rate_limit;
 use crate::rooms::delete;
@@ -44,39 +44,57 @@ pub struct Swept {
 /// The database's or the store's, after what could be erased without it.
 pub async fn sweep(app: &App) -> Result<Swept> {
     let db = &app.db;
-    // `$disconnect` may be a little late, and needs the row.
-    let connections =
-        delete(db, "connections", "connection_id", "connected_at < UTC_TIMESTAMP(3) - INTERVAL 130 MINUTE")
-            .await?;
-    let tickets = delete(db, "tickets", "ticket_hash", "expires_at < UTC_TIMESTAMP(3)").await?;
-    let invitations = delete(db, "invitations", "invitation_id", "expires_at < UTC_TIMESTAMP(3)").await?;
-    // A socket's row must not go with its session before the socket has closed.
-    let sessions = delete(
-        db,
-        "sessions",
-        "session_id",
-        "expires_at < UTC_TIMESTAMP(3)
-         AND NOT EXISTS (SELECT 1 FROM connections c WHERE c.session_id = sessions.session_id)",
-    )
-    .await?;
+    let connections = delete(db, CONNECTIONS).await?;
+    let tickets = delete(db, TICKETS).await?;
+    let invitations = delete(db, INVITATIONS).await?;
+    let sessions = delete(db, SESSIONS).await?;
     let rate_limits = rate_limit::forget_ended(db, BATCH, BATCHES).await?;
     let rooms = rooms(db).await?;
     let uploads = uploads(app).await?;
     Ok(Swept { connections, tickets, invitations, sessions, rate_limits, rooms, uploads })
 }
 
-/// Deletes the rows for which `condition` holds, batch by batch. They are looked for without a lock:
-/// a `DELETE` by the condition itself would lock every row that it reads.
-async fn delete(db: &Db, table: &str, key: &str, condition: &str) -> Result<u64> {
+/// Rows that have run out.
+#[derive(Clone, Copy)]
+struct Expired {
+    /// Finds the keys of at most so many.
+    find: &'static str,
+    /// Deletes those of a list of keys that have still run out; the list follows.
+    delete: &'static str,
+}
+
+/// `$disconnect` may be a little late, and needs the row.
+const CONNECTIONS: Expired = Expired {
+    find: "SELECT connection_id FROM connections WHERE connected_at < UTC_TIMESTAMP(3) - INTERVAL 130 MINUTE LIMIT ?",
+    delete: "DELETE FROM connections WHERE connected_at < UTC_TIMESTAMP(3) - INTERVAL 130 MINUTE AND connection_id IN",
+};
+const TICKETS: Expired = Expired {
+    find: "SELECT ticket_hash FROM tickets WHERE expires_at < UTC_TIMESTAMP(3) LIMIT ?",
+    delete: "DELETE FROM tickets WHERE expires_at < UTC_TIMESTAMP(3) AND ticket_hash IN",
+};
+const INVITATIONS: Expired = Expired {
+    find: "SELECT invitation_id FROM invitations WHERE expires_at < UTC_TIMESTAMP(3) LIMIT ?",
+    delete: "DELETE FROM invitations WHERE expires_at < UTC_TIMESTAMP(3) AND invitation_id IN",
+};
+/// A socket's row must not go with its session before the socket has closed.
+const SESSIONS: Expired = Expired {
+    find: "SELECT session_id FROM sessions WHERE expires_at < UTC_TIMESTAMP(3)
+           AND NOT EXISTS (SELECT 1 FROM connections c WHERE c.session_id = sessions.session_id) LIMIT ?",
+    delete: "DELETE FROM sessions WHERE expires_at < UTC_TIMESTAMP(3)
+             AND NOT EXISTS (SELECT 1 FROM connections c WHERE c.session_id = sessions.session_id) AND session_id IN",
+};
+
+/// Deletes rows that have run out, batch by batch. They are looked for without a lock: a `DELETE` by the
+/// condition itself would lock every row that it reads.
+async fn delete(db: &Db, expired: Expired) -> Result<u64> {
     let mut deleted = 0;
     for _ in 0..BATCHES {
-        let select = format!("SELECT {key} FROM {table} WHERE {condition} LIMIT {BATCH}");
-        let keys: Vec<Value> = db.rows(&select, ()).await?;
+        let keys: Vec<Value> = db.rows(expired.find, (BATCH,)).await?;
         if keys.is_empty() {
             break;
         }
-        let (found, places) = (keys.len(), vec!["?"; keys.len()].join(", "));
-        let sql = format!("DELETE FROM {table} WHERE {key} IN ({places}) AND {condition}");
+        let found = keys.len();
+        let sql = format!("{} ({})", expired.delete, places(found));
         deleted += db.execute(&sql, keys).await?.affected_rows;
         if found < BATCH {
             break;
@@ -87,12 +105,11 @@ async fn delete(db: &Db, table: &str, key: &str, condition: &str) -> Result<u64>
 
 /// Erases what is left of deleted rooms, the oldest first.
 async fn rooms(db: &Db) -> Result<u64> {
-    let deleted: Vec<u64> = db
-        .rows(&format!("SELECT id FROM rooms WHERE organization_id IS NULL ORDER BY id LIMIT {BATCHES}"), ())
-        .await?;
+    let deleted: Vec<RoomId> =
+        db.rows("SELECT id FROM rooms WHERE organization_id IS NULL ORDER BY id LIMIT ?", (BATCHES,)).await?;
     let mut erased = 0;
     for room_id in deleted {
-        erased += u64::from(delete::erase_some(db, RoomId(room_id), BATCHES).await?);
+        erased += u64::from(delete::erase_some(db, room_id, BATCHES).await?);
     }
     Ok(erased)
 }
@@ -101,23 +118,20 @@ async fn uploads(app: &App) -> Result<u64> {
     let mut erased = 0;
     for _ in 0..BATCHES {
         // A policy ends after fifteen minutes; a day later nothing more is posted.
-        let found: Vec<(String, bool, Option<u64>, Option<String>)> = app
+        let found: Vec<(UploadId, bool, Option<u64>, Option<String>)> = app
             .db
             .rows(
-                &format!(
-                    "(SELECT upload_id, room_id IS NULL, seq, object_key FROM uploads
-                      WHERE room_id IS NULL LIMIT {BATCH})
-                     UNION ALL
-                     (SELECT upload_id, FALSE, seq, object_key FROM uploads
-                      WHERE swept = FALSE AND created_at < UTC_TIMESTAMP(3) - INTERVAL 1 DAY
-                        AND room_id IS NOT NULL LIMIT {BATCH})"
-                ),
-                (),
+                "(SELECT upload_id, room_id IS NULL, seq, object_key FROM uploads
+                  WHERE room_id IS NULL LIMIT :batch)
+                 UNION ALL
+                 (SELECT upload_id, FALSE, seq, object_key FROM uploads
+                  WHERE swept = FALSE AND created_at < UTC_TIMESTAMP(3) - INTERVAL 1 DAY
+                    AND room_id IS NOT NULL LIMIT :batch)",
+                params! { "batch" => BATCH },
             )
             .await?;
         let is_last = found.len() < BATCH;
         let erasures = stream::iter(found).map(|(upload_id, is_nobodys, seq, object_key)| async move {
-            let upload_id = UploadId::stored(upload_id);
             match (is_nobodys, seq) {
                 (true, _) => erase::erase(app, &upload_id).await.map(|()| 1),
                 (false, None) => erase::discard(app, &upload_id).await.map(u64::from),

@@ -257,25 +257,22 @@ impl From<mysql_async::Error> for Error {
     }
 }
 
-/// Makes an enum that of an `ENUM` column, whose texts are the variants in lower case.
-macro_rules! stored_enum {
-    ($name:ident { $($variant:ident => $text:literal),+ $(,)? }) => {
+/// Lets a column of texts hold an enum, each variant by the name that `strum` gives it. (The `FromValue` that
+/// `mysql_async` derives would add a public type without documentation to every module.)
+macro_rules! text_column {
+    ($name:ident) => {
         impl TryFrom<mysql_async::Value> for $name {
             type Error = mysql_async::FromValueError;
 
-            fn try_from(value: mysql_async::Value) -> Result<Self, Self::Error> {
-                match &value {
-                    $(mysql_async::Value::Bytes(text) if text == $text.as_bytes() => Ok(Self::$variant),)+
-                    _ => Err(mysql_async::FromValueError(value)),
-                }
+            fn try_from(value: mysql_async::Value) -> std::result::Result<Self, Self::Error> {
+                let text: String = mysql_async::from_value_opt(value)?;
+                text.parse().map_err(|_| mysql_async::FromValueError(text.into()))
             }
         }
 
         impl From<$name> for mysql_async::Value {
             fn from(value: $name) -> Self {
-                match value {
-                    $($name::$variant => $text.into(),)+
-                }
+                <&'static str>::from(value).into()
             }
         }
 
@@ -284,7 +281,7 @@ macro_rules! stored_enum {
         }
     };
 }
-pub(crate) use stored_enum;
+pub(crate) use text_column;
 
 /// The unique key that a statement would have violated: `PRIMARY`, `users_email`.
 pub fn duplicate_key(error: &mysql_async::Error) -> Option<&str> {
@@ -297,6 +294,16 @@ pub fn duplicate_key(error: &mysql_async::Error) -> Option<&str> {
         }
         _ => None,
     }
+}
+
+/// The places of a list of so many values: `?, ?, ?`.
+pub(crate) fn places(count: usize) -> String {
+    rows("?", count)
+}
+
+/// The places of so many rows, each of which is `row`: `(?, ?), (?, ?)`.
+pub(crate) fn rows(row: &str, count: usize) -> String {
+    vec![row; count].join(", ")
 }
 
 fn timed_out() -> Error {

@@ -3,8 +3,9 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
-use crate::base::db::stored_enum;
+use crate::base::db::text_column;
 use crate::base::text::text_type;
+use strum::{EnumString, IntoStaticStr};
 
 /// The most characters of a file's name before its extension.
 const NAME_CHARACTERS: usize = 200;
@@ -18,20 +19,23 @@ text_type!(
 );
 
 /// What a file may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, EnumString, IntoStaticStr)]
 pub enum FileType {
     /// A PDF document.
     #[serde(rename = "application/pdf")]
+    #[strum(serialize = "application/pdf")]
     Pdf,
     /// A JPEG image.
     #[serde(rename = "image/jpeg")]
+    #[strum(serialize = "image/jpeg")]
     Jpeg,
     /// A PNG image.
     #[serde(rename = "image/png")]
+    #[strum(serialize = "image/png")]
     Png,
 }
 
-stored_enum!(FileType { Pdf => "application/pdf", Jpeg => "image/jpeg", Png => "image/png" });
+text_column!(FileType);
 
 /// What files of other kinds begin with, or pages and archives hold, in lower case: with one of these
 /// near its beginning a file is two things at once.

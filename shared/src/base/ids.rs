@@ -1,10 +1,5 @@
 //! The ids that several folders need.
 
-use mysql_async::Value;
-use serde::{Deserialize, Deserializer, Serialize};
-
-use crate::Result;
-use crate::base::fields::WholeNumber;
 use crate::base::text::{line, text_type};
 
 text_type!(
@@ -20,22 +15,52 @@ text_type!(
     }
 );
 
-/// A room's id; `roomId`, `chatId` and `groupId` are the same numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct RoomId(pub u64);
-
-impl<'de> Deserialize<'de> for RoomId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        WholeNumber::deserialize(deserializer).map(|WholeNumber(id)| Self(id))
-    }
+/// Two users as the columns `lesser_id` and `greater_id` have them, whoever is named first: both servers and
+/// Rust compare byte by byte.
+pub(crate) fn pair<'a>(one: &'a UserId, other: &'a UserId) -> (&'a UserId, &'a UserId) {
+    if one < other { (one, other) } else { (other, one) }
 }
 
-impl From<RoomId> for Value {
-    fn from(id: RoomId) -> Self {
-        id.0.into()
-    }
+/// Declares the type of an id that the database counts up. It reads from a JSON integer, or from a string of one.
+macro_rules! number_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+        #[serde(transparent)]
+        pub struct $name(pub u64);
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+                let number = $crate::base::fields::WholeNumber::deserialize(deserializer)?;
+                Ok(Self(number.0))
+            }
+        }
+
+        impl From<$name> for mysql_async::Value {
+            fn from(id: $name) -> Self {
+                id.0.into()
+            }
+        }
+
+        impl TryFrom<mysql_async::Value> for $name {
+            type Error = mysql_async::FromValueError;
+
+            fn try_from(value: mysql_async::Value) -> std::result::Result<Self, Self::Error> {
+                mysql_async::from_value_opt(value).map(Self)
+            }
+        }
+
+        impl mysql_async::prelude::FromValue for $name {
+            type Intermediate = Self;
+        }
+    };
 }
+pub(crate) use number_type;
+
+number_type!(
+    /// A room's id; `roomId`, `chatId` and `groupId` are the same numbers.
+    RoomId
+);
 
 text_type!(
     /// API Gateway's id of a socket.

@@ -12,6 +12,7 @@ pub mod page;
 pub mod password;
 pub mod push;
 pub mod rate_limit;
+pub(crate) mod sha256;
 pub mod text;
 pub mod time;
 pub mod tokens;

@@ -53,82 +53,35 @@ pub struct Paged<T> {
     pub data: Vec<T>,
 }
 
-/// What is looked up for the rows of one page alone, and not for all that are counted: what it costs does
-/// not grow with the list.
-#[derive(Clone, Copy, Debug)]
-pub struct More<'a> {
-    /// Columns, each after a comma; the row's own are `listed.…`.
-    pub columns: &'a str,
-    /// `LEFT JOIN`s to `listed` that find one row each, or none.
-    pub joins: &'a str,
-}
-
-impl<T> Paged<T> {
-    /// The page of the rows that `from` names (a `FROM … WHERE …`), and how many these are on all
-    /// pages, both by one statement: `total` and the rows are of one moment. `columns` must name each
-    /// column once, and be no more than the tables have, since they are read for the rows of the pages
-    /// before too; `order` must be a total one, of these columns.
+impl<T: FromRow> Paged<T> {
+    /// The rows of a page, and how many there are on all pages, both by one statement, so that they are of one
+    /// moment. It reads:
+    ///
+    /// ```sql
+    /// SELECT counted.total, listed.*, … FROM (SELECT COUNT(*) AS total FROM …) counted
+    /// LEFT JOIN (SELECT …, 1 AS is_row FROM … ORDER BY … LIMIT :page_size OFFSET :page_offset) listed ON TRUE
+    /// … ORDER BY …
+    /// ```
+    ///
+    /// What `listed` selects is read for the rows of the pages before too, so it names no more than the tables have;
+    /// more about each row of the page is found by a `LEFT JOIN` behind it. The order is a total one. It is said
+    /// twice, since a derived table has none of its own: where an index can serve it, so that the rows of this page
+    /// are read and no other, and for these few.
     ///
     /// # Errors
     /// The database's.
-    pub async fn read<R>(
-        db: &Db,
-        columns: &str,
-        from: &str,
-        order: &[&str],
-        params: Params,
-        page: Page,
-    ) -> Result<Self>
-    where
-        R: FromRow,
-        T: From<R>,
-    {
-        Self::read_with(db, columns, from, order, More { columns: "", joins: "" }, params, page).await
-    }
-
-    /// As [`Paged::read`], with more about each row of the page.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn read_with<R>(
-        db: &Db,
-        columns: &str,
-        from: &str,
-        order: &[&str],
-        more: More<'_>,
-        params: Params,
-        page: Page,
-    ) -> Result<Self>
-    where
-        R: FromRow,
-        T: From<R>,
-    {
-        let More { columns: more_columns, joins } = more;
+    pub(crate) async fn read(db: &Db, sql: &str, params: Params, page: Page) -> Result<Self> {
         let Params::Named(mut params) = params else {
             return Err(Error::internal("a paged statement names its parameters"));
         };
         params.insert(b"page_size".to_vec(), page.size.into());
         params.insert(b"page_offset".to_vec(), (page.number - 1).saturating_mul(page.size).into());
-        // A derived table has no order of its own, so it is said twice: where an index can serve it, so that
-        // the rows of this page are read and no other, and for these few.
-        let of_page: Vec<String> = order.iter().map(|column| format!("listed.{column}")).collect();
-        let (order, of_page) = (order.join(", "), of_page.join(", "));
-        let rows: Vec<Row> = db
-            .rows(
-                &format!(
-                    "SELECT counted.total, listed.* {more_columns} FROM (SELECT COUNT(*) AS total {from}) counted
-                     LEFT JOIN (SELECT {columns}, 1 AS is_row {from}
-                                ORDER BY {order} LIMIT :page_size OFFSET :page_offset) listed ON TRUE
-                     {joins} ORDER BY {of_page}"
-                ),
-                Params::Named(params),
-            )
-            .await?;
+        let rows: Vec<Row> = db.rows(sql, Params::Named(params)).await?;
         let total = rows.first().and_then(|row| row.get("total")).unwrap_or(0);
         // A page after the last one still comes with the total, in a row without anything else.
         let is_row = |row: &Row| row.get::<Value, _>("is_row") != Some(Value::NULL);
         let data = rows.into_iter().filter(is_row);
-        let data = data.map(|row| R::from_row_opt(row).map(T::from).map_err(Error::internal));
+        let data = data.map(|row| T::from_row_opt(row).map_err(Error::internal));
         Ok(Self {
             total,
             pages: total.div_ceil(page.size),

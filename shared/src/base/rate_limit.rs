@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::Utc;
 use mysql_async::params;
 
-use crate::base::db::Db;
+use crate::base::db::{Db, rows};
 use crate::base::ids::{RoomId, UserId};
+use crate::base::sha256::sha256;
 use crate::config::{Limit, Limits};
 use crate::error::Standing;
 use crate::{Error, Result};
@@ -92,13 +92,14 @@ impl Limited<'_> {
 }
 
 fn hash(text: &str) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, text.as_bytes()))
+    BASE64_URL_SAFE_NO_PAD.encode(sha256(&[text.as_bytes()]))
 }
 
 /// The numbers by which a `tally` is counted up at this moment.
 ///
-/// A statement that does more than to count joins `rate_limits l` as the last of its tables, asks for a
-/// [`Self::PLACE`] and takes it by [`Self::UP`]; where it finds none, [`standing`] says why.
+/// A statement that does more than to count joins `rate_limits l` as the last of its tables. There is a place where
+/// `l.tally < :closed OR (l.tally & :most) < :count`, and `l.tally = IF(l.tally < :closed, :fresh, l.tally + 1)`
+/// takes it, in a window that opens or is open; where there is none, [`standing`] says why.
 pub(crate) struct Count {
     /// A tally below this one is of a window that has ended.
     pub(crate) closed: u64,
@@ -108,11 +109,6 @@ pub(crate) struct Count {
 }
 
 impl Count {
-    /// Whether the window has ended or has a place left, of `:count` that there are.
-    pub(crate) const PLACE: &str = "(l.tally < :closed OR (l.tally & :most) < :count)";
-    /// Counts one, in a window that opens or is open.
-    pub(crate) const UP: &str = "l.tally = IF(l.tally < :closed, :fresh, l.tally + 1)";
-
     pub(crate) fn now(limit: Limit) -> Self {
         let now = Utc::now().timestamp_millis() as u64;
         let window = limit.window.as_millis() as u64;
@@ -178,12 +174,12 @@ pub(crate) async fn forget_ended(db: &Db, batch: usize, batches: usize) -> Resul
     let open = (Utc::now().timestamp_millis() as u64) << COUNT_BITS;
     let mut forgotten = 0;
     for _ in 0..batches {
-        let select = format!("SELECT name, subject FROM rate_limits WHERE tally < ? LIMIT {batch}");
-        let ended: Vec<(String, String)> = db.rows(&select, (open,)).await?;
+        let select = "SELECT name, subject FROM rate_limits WHERE tally < ? LIMIT ?";
+        let ended: Vec<(String, String)> = db.rows(select, (open, batch)).await?;
         if ended.is_empty() {
             break;
         }
-        let places = vec!["(?, ?)"; ended.len()].join(", ");
+        let places = rows("(?, ?)", ended.len());
         let mut params: Vec<mysql_async::Value> =
             ended.iter().flat_map(|(name, subject)| [name.into(), subject.into()]).collect();
         // Asked again, since a window may have opened meanwhile.
@@ -206,10 +202,8 @@ pub async fn give_back(db: &Db, limits: &Limits, limited: Limited<'_>) -> Result
     if limited.limit(limits).is_none() {
         return Ok(());
     }
-    let sql = format!(
-        "UPDATE rate_limits SET tally = tally - 1 WHERE name = ? AND subject = ? AND tally & {MOST} > 0"
-    );
-    db.execute(&sql, (limited.name(), limited.subject())).await.map(drop)
+    let sql = "UPDATE rate_limits SET tally = tally - 1 WHERE name = ? AND subject = ? AND tally & ? > 0";
+    db.execute(sql, (limited.name(), limited.subject(), MOST)).await.map(drop)
 }
 
 #[cfg(test)]

@@ -107,7 +107,8 @@ fn of_length(text: String, length: RangeInclusive<usize>) -> Result<String, Stri
 }
 
 /// Declares a type that holds a text which passed a check: whoever has one need not check again.
-/// It reads from a JSON string, or (`id`) from a JSON string or integer.
+/// It reads from a JSON string, or (`id`) from a JSON string or integer; from a row it comes unchecked, since it
+/// was checked before it was stored.
 macro_rules! text_type {
     ($(#[$doc:meta])* $name:ident, $check:expr) => {
         $crate::base::text::text_type!(@type $(#[$doc])* $name, $check, $crate::base::fields::string);
@@ -127,8 +128,8 @@ macro_rules! text_type {
                 &self.0
             }
 
-            /// One that was checked before it was stored.
-            #[allow(dead_code, reason = "not every text is read back")]
+            /// One that needs no check: it was made here, or checked before it was stored.
+            #[allow(dead_code, reason = "few are made without a check")]
             pub(crate) fn stored(text: String) -> Self {
                 Self(text)
             }
@@ -155,10 +156,22 @@ macro_rules! text_type {
             }
         }
 
-        impl From<&$name> for mysql_async::Value {
-            fn from(text: &$name) -> Self {
-                text.0.as_str().into()
+        impl From<$name> for mysql_async::Value {
+            fn from(text: $name) -> Self {
+                text.0.into()
             }
+        }
+
+        impl TryFrom<mysql_async::Value> for $name {
+            type Error = mysql_async::FromValueError;
+
+            fn try_from(value: mysql_async::Value) -> std::result::Result<Self, Self::Error> {
+                mysql_async::from_value_opt(value).map(Self)
+            }
+        }
+
+        impl mysql_async::prelude::FromValue for $name {
+            type Intermediate = Self;
         }
     };
 }

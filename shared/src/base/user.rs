@@ -3,13 +3,15 @@
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
-use crate::base::db::stored_enum;
+use crate::base::db::text_column;
 use crate::base::ids::UserId;
 use crate::{Error, Result};
+use strum::{EnumString, IntoStaticStr};
 
 /// A role in the organization.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Role {
     /// May everything in the organization.
     Admin,
@@ -18,6 +20,8 @@ pub enum Role {
     /// What everybody starts as.
     User,
 }
+
+text_column!(Role);
 
 impl Role {
     /// Those that may make channels, and announce those of others.
@@ -28,8 +32,6 @@ impl Role {
         Self::CHANNEL_MAKERS.contains(&self)
     }
 }
-
-stored_enum!(Role { Admin => "admin", Moderator => "moderator", User => "user" });
 
 impl<'de> Deserialize<'de> for Role {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

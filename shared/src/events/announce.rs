@@ -83,7 +83,7 @@ pub async fn deleted(app: &App, revised: &Revised, by: Option<&ConnectionId>) ->
 /// Somebody joined; nothing to tell when they were in the room already.
 pub async fn joined(app: &App, user: &User, joined: &Joined, by: Option<&ConnectionId>) -> Notice {
     let Some(seq) = joined.seq else { return Notice::default() };
-    let room_id = RoomId(joined.room.id);
+    let room_id = joined.room.id;
     let event = Event::UserJoined { room_id, seq, user_id: user.user_id.as_str(), name: &user.name };
     to_room(app, room_id, &event, None).await.except(by)
 }
@@ -97,14 +97,14 @@ pub async fn left(app: &App, user: &User, room_id: RoomId, seq: u64, by: Option<
 
 /// A group was made, for all whom it was made with.
 pub async fn group_created(app: &App, group: &Room, by: Option<&ConnectionId>) -> Notice {
-    to_room(app, RoomId(group.id), &Event::GroupCreated { group }, None).await.except(by)
+    to_room(app, group.id, &Event::GroupCreated { group }, None).await.except(by)
 }
 
 /// Somebody was added to a group, and gets to know it before the join; nothing to tell when they were in
 /// it already.
 pub async fn added(app: &App, added: &Added, user_id: &UserId) -> Notice {
     let Added { group, joined: Some((seq, name)) } = added else { return Notice::default() };
-    let room_id = RoomId(group.id);
+    let room_id = group.id;
     let event = Event::UserJoined { room_id, seq: *seq, user_id: user_id.as_str(), name };
     let addition = to_users(app, &[user_id], &Event::AddedToGroup { group }).await;
     addition.then(to_room(app, room_id, &event, None).await)
@@ -161,7 +161,7 @@ pub fn channel(
     by: Option<&ConnectionId>,
 ) -> Notice {
     let event = Event::NewChatRoom {
-        room_id: RoomId(room.id),
+        room_id: room.id,
         room_name: &room.name,
         organization_id: room.organization_id,
         invited_users,

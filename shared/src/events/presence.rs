@@ -1,7 +1,7 @@
 //! Presence: a user's friends are told when the first socket opens and when the last one has closed
 //! (contract section 4). A row of `presence` says that they have been told of the first.
 
-use crate::people::friends::FRIENDS;
+use crate::people::friends::friends;
 use std::time::Duration;
 
 use mysql_async::params;
@@ -15,7 +15,7 @@ use crate::sockets::connections::Closed;
 use crate::sockets::tell::Notice;
 
 /// How much longer than the hold a `$disconnect` may take, in seconds; one that takes longer has died. A
-/// socket that was ended before it closed has expired a minute before (`connections::NO_MORE`).
+/// socket that was ended before it closed has expired a minute before (`connections::end`).
 const SLACK_SECONDS: u64 = 70;
 
 /// A user's socket has opened, and its row is stored: tells their friends, if they know of no other.
@@ -29,11 +29,13 @@ const SLACK_SECONDS: u64 = 70;
 pub async fn appear(app: &App, user: &User, connection_id: &ConnectionId) -> Result<Notice> {
     let shown = app.db.execute("INSERT IGNORE INTO presence (user_id) VALUES (?)", (&user.user_id,)).await?;
     let known_for = app.config.presence_hold.as_micros() as u64 + SLACK_SECONDS * 1_000_000;
-    let sockets: Vec<String> = app
+    let sockets = app
         .db
         .rows(
-            &format!(
-                "SELECT c.connection_id FROM ({FRIENDS}) f JOIN connections c ON c.user_id = f.friend_id
+            concat!(
+                "SELECT c.connection_id FROM (",
+                friends!(),
+                ") f JOIN connections c ON c.user_id = f.friend_id
                  WHERE c.expires_at > UTC_TIMESTAMP(3)
                    AND (:is_new OR NOT EXISTS (
                             SELECT 1 FROM connections o
@@ -81,11 +83,13 @@ pub async fn disappear(app: &App, connection_id: &ConnectionId, closed: &Closed)
     if hidden.affected_rows == 0 || !closed.has_friends {
         return Ok(Notice::default());
     }
-    let sockets: Vec<String> = app
+    let sockets = app
         .db
         .rows(
-            &format!(
-                "SELECT c.connection_id FROM ({FRIENDS}) f JOIN connections c ON c.user_id = f.friend_id
+            concat!(
+                "SELECT c.connection_id FROM (",
+                friends!(),
+                ") f JOIN connections c ON c.user_id = f.friend_id
                  WHERE c.expires_at > UTC_TIMESTAMP(3)
                    AND NOT EXISTS (SELECT 1 FROM presence WHERE user_id = :user_id)"
             ),
@@ -95,9 +99,9 @@ pub async fn disappear(app: &App, connection_id: &ConnectionId, closed: &Closed)
     Ok(notice(&closed.user_id, false, sockets))
 }
 
-fn notice(user_id: &UserId, online: bool, sockets: Vec<String>) -> Notice {
+fn notice(user_id: &UserId, online: bool, sockets: Vec<ConnectionId>) -> Notice {
     let event = Event::Presence { user_id: user_id.as_str(), online };
-    Notice::new(&event, sockets.into_iter().map(ConnectionId::new))
+    Notice::new(&event, sockets)
 }
 
 impl App {

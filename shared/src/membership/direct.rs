@@ -1,16 +1,15 @@
 //! Direct chats: the one room of two users (contract section 2).
 
-use chrono::NaiveDateTime;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
 
 use crate::app::App;
 use crate::base::fields::{Fields, Missing, Read};
-use crate::base::ids::{RoomId, UserId};
+use crate::base::ids::{RoomId, UserId, pair};
 use crate::base::rate_limit::{self, Limited};
 use crate::base::user::User;
 use crate::error::Thing;
-use crate::messages::send::{self, Draft, Sender, Sent, Words};
+use crate::messages::send::{self, Draft, Sender, Sent, Stored, Words};
 use crate::people::organizations;
 use crate::rooms::room::{self, NewRoom, RoomKind};
 use crate::{Error, Result};
@@ -112,7 +111,7 @@ async fn room_with(
 /// The direct chat with somebody of the organization, if there is one.
 async fn room_of(app: &App, user: &User, other: &UserId) -> Result<Option<RoomId>> {
     let (lesser, greater) = pair(&user.user_id, other);
-    let found: Option<Option<u64>> = app
+    let found: Option<Option<RoomId>> = app
         .db
         .first(
             "SELECT d.room_id FROM users u
@@ -121,7 +120,7 @@ async fn room_of(app: &App, user: &User, other: &UserId) -> Result<Option<RoomId
             params! { lesser, greater, other, "organization_id" => user.organization_id },
         )
         .await?;
-    Ok(found.ok_or(Error::NotFound(Thing::User))?.map(RoomId))
+    found.ok_or(Error::NotFound(Thing::User))
 }
 
 /// How a direct chat begins.
@@ -136,8 +135,8 @@ async fn begin(app: &App, sender: &User, other: &UserId, words: &Words) -> Resul
     let (limits, limited) = (&app.config.limits, Limited::Message(&sender.user_id));
     rate_limit::count(&app.db, limits, limited).await?;
     match app.db.transaction((sender, other, words), open).await? {
-        Opened::Now(draft, seq, now) => {
-            Ok(Begun::Now(Box::new(send::stored_message(&app.db, &draft, seq, now).await?)))
+        Opened::Now(draft, stored) => {
+            Ok(Begun::Now(Box::new(send::stored_message(&app.db, &draft, stored).await?)))
         }
         Opened::Before(room_id) => {
             // It is now sent, and counted, as any other.
@@ -148,7 +147,7 @@ async fn begin(app: &App, sender: &User, other: &UserId, words: &Words) -> Resul
 }
 
 enum Opened {
-    Now(Draft, u64, NaiveDateTime),
+    Now(Draft, Stored),
     Before(RoomId),
 }
 
@@ -160,7 +159,7 @@ async fn open(
 ) -> Result<Opened> {
     let (lesser, greater) = pair(&sender.user_id, other);
     organizations::share(transaction, sender.organization_id).await?;
-    let names: Vec<(String, String)> = transaction
+    let names: Vec<(UserId, String)> = transaction
         .exec(
             "SELECT user_id, name FROM users FORCE INDEX (PRIMARY)
              WHERE user_id IN (:lesser, :greater) ORDER BY user_id FOR UPDATE",
@@ -168,16 +167,16 @@ async fn open(
         )
         .await?;
     // The first read without a lock: its snapshot is younger than the locks.
-    let room_id: Option<u64> = transaction
+    let room_id: Option<RoomId> = transaction
         .exec_first(
             "SELECT room_id FROM direct_chats WHERE lesser_id = ? AND greater_id = ?",
             (lesser, greater),
         )
         .await?;
     if let Some(room_id) = room_id {
-        return Ok(Opened::Before(RoomId(room_id)));
+        return Ok(Opened::Before(room_id));
     }
-    let other_name = names.iter().find(|(user_id, _)| user_id == other.as_str()).map(|(_, name)| name);
+    let other_name = names.iter().find(|(user_id, _)| user_id == other).map(|(_, name)| name);
     let other_name = other_name.ok_or(Error::NotFound(Thing::User))?;
     let short = |name: &str| name.chars().take(NAME_LENGTH).collect::<String>();
     let new = NewRoom {
@@ -188,7 +187,7 @@ async fn open(
         creator: sender,
         others: &[other],
     };
-    let room_id = RoomId(room::insert(transaction, new).await?.id);
+    let room_id = room::insert(transaction, new).await?.id;
     transaction
         .exec_drop(
             "INSERT INTO direct_chats (lesser_id, greater_id, room_id) VALUES (?, ?, ?)",
@@ -196,15 +195,11 @@ async fn open(
         )
         .await?;
     let draft = Draft::of(room_id, words.clone());
+    // It was counted before the transaction began.
     match send::store(transaction, (Sender::User(sender), &draft, None)).await? {
-        Some((seq, now)) => Ok(Opened::Now(draft, seq, now)),
+        Some(stored) => Ok(Opened::Now(draft, stored)),
         None => Err(Error::internal("a direct chat refused its first message")),
     }
-}
-
-/// The key of two users, whoever asks.
-fn pair<'a>(one: &'a UserId, other: &'a UserId) -> (&'a UserId, &'a UserId) {
-    if one < other { (one, other) } else { (other, one) }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Params, Row, Transaction, Value, params};
 use serde::Deserialize;
 
-use crate::base::db::Db;
+use crate::base::db::{Db, places};
 use crate::base::fields::{Fields, Missing, Read, Request};
 use crate::base::ids::{ConnectionId, RoomId, UserId};
 use crate::base::user::User;
@@ -63,8 +63,8 @@ async fn insert(
 ) -> Result<Room> {
     let mut params: Vec<Value> = vec![creator.organization_id.into(), (&creator.user_id).into()];
     params.extend(others.iter().map(|&user_id| Value::from(user_id)));
-    let places = vec!["?"; params.len() - 1].join(", ");
-    let found: Vec<String> = transaction
+    let places = places(params.len() - 1);
+    let found: Vec<UserId> = transaction
         .exec(
             format!(
                 "SELECT u.user_id FROM organizations o
@@ -187,13 +187,8 @@ async fn seat(
         return Err(Error::RoomFull { capacity: group.capacity });
     }
     let seq = system::note(transaction, &mut group, added, MembershipChange::Joined).await?;
-    transaction
-        .exec_drop(
-            "INSERT INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq)
-             VALUES (:group_id, :added, 'member', :seq, :now, :seq)",
-            params! { group_id, added, seq, "now" => group.updated_at },
-        )
-        .await?;
+    let member = [(added, RoomRole::Member)];
+    room::insert_members(transaction, group_id, seq, group.updated_at, member).await?;
     Ok(Added { group, joined: Some((seq, name)) })
 }
 

@@ -29,7 +29,7 @@ const PRICE: i64 = 150;
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct Member {
-    pub user_id: String,
+    pub user_id: UserId,
     pub name: String,
     pub role: RoomRole,
     pub online: bool,
@@ -96,7 +96,7 @@ enum Key<'a> {
 pub async fn join(app: &App, user: &User, by: Option<&ConnectionId>, entry: JoinRequest) -> Result<Joined> {
     user.must_be(entry.user_id.as_ref())?;
     let token_hash = entry.invite_token.as_ref().map(InviteToken::hash);
-    let door: Option<(u64, RoomKind, Option<String>, bool)> = app
+    let door: Option<(RoomId, RoomKind, Option<String>, bool)> = app
         .db
         .first(
             "SELECT r.id, r.kind, r.password_hash, m.user_id IS NOT NULL
@@ -119,7 +119,6 @@ pub async fn join(app: &App, user: &User, by: Option<&ConnectionId>, entry: Join
     let Some((room_id, kind @ (RoomKind::Prime | RoomKind::Channel), password_hash, is_member)) = door else {
         return Err(nowhere);
     };
-    let room_id = RoomId(room_id);
     let key = match &token_hash {
         Some(token_hash) => Key::Invitation(token_hash),
         None if is_member || kind == RoomKind::Channel => Key::Nothing,
@@ -140,7 +139,7 @@ pub async fn join(app: &App, user: &User, by: Option<&ConnectionId>, entry: Join
 struct Purse {
     prime: bool,
     avail_coins: i64,
-    free_room_id: Option<u64>,
+    free_room_id: Option<RoomId>,
     is_member: bool,
     has_paid: bool,
 }
@@ -189,10 +188,8 @@ async fn seat(
         return Err(Error::RoomFull { capacity: room.capacity });
     }
 
-    let costs_nothing = room.kind != RoomKind::Prime
-        || purse.prime
-        || purse.has_paid
-        || purse.free_room_id == Some(room_id.0);
+    let costs_nothing =
+        room.kind != RoomKind::Prime || purse.prime || purse.has_paid || purse.free_room_id == Some(room_id);
     let charged = match purse.free_room_id {
         _ if costs_nothing => 0,
         None => {
@@ -214,15 +211,10 @@ async fn seat(
         invitations::use_up(transaction, invitation).await?;
     }
     // Who enters an empty room owns it: every room with members has an owner.
-    let role = if room.member_count == 0 { "owner" } else { "member" };
+    let role = if room.member_count == 0 { RoomRole::Owner } else { RoomRole::Member };
     let seq = system::note(transaction, &mut room, &user.user_id, MembershipChange::Joined).await?;
-    transaction
-        .exec_drop(
-            "INSERT INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq)
-             VALUES (:room_id, :user_id, :role, :seq, :now, :seq)",
-            params! { room_id, "user_id" => &user.user_id, role, seq, "now" => room.updated_at },
-        )
-        .await?;
+    let member = [(&user.user_id, role)];
+    room::insert_members(transaction, room_id, seq, room.updated_at, member).await?;
     Ok(Joined {
         room,
         charged,
@@ -457,7 +449,7 @@ pub async fn list(db: &Db, asker: &User, room_id: RoomId) -> Result<Vec<Member>>
         return Err(Error::NotFound(Thing::Room));
     }
     let members: Vec<Member> = rows.into_iter().filter_map(MemberRow::member).collect();
-    if members.iter().any(|member| member.user_id == asker.user_id.as_str()) {
+    if members.iter().any(|member| member.user_id == asker.user_id) {
         Ok(members)
     } else {
         Err(Error::NotAMember)
@@ -467,7 +459,7 @@ pub async fn list(db: &Db, asker: &User, room_id: RoomId) -> Result<Vec<Member>>
 /// A room's row comes back alone, without a member, when everybody has left.
 #[derive(FromRow)]
 struct MemberRow {
-    user_id: Option<String>,
+    user_id: Option<UserId>,
     name: Option<String>,
     role: Option<RoomRole>,
     joined_at: Option<NaiveDateTime>,

@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::base::db::Db;
-use crate::base::page::{More, Page, Paged};
+use crate::base::ids::{RoomId, UserId};
+use crate::base::page::{Page, Paged};
 use crate::base::user::User;
-use crate::messages::message::{self, Message, MessageRow};
+use crate::messages::message::{Message, MessageRow, message_columns};
 use crate::rooms::room::{Room, RoomKind};
 
 /// A room as one of its members has it in a list.
@@ -17,7 +18,7 @@ use crate::rooms::room::{Room, RoomKind};
 #[serde(rename_all = "camelCase")]
 pub struct Chat {
     /// The room's id.
-    pub chat_id: u64,
+    pub chat_id: RoomId,
     /// The room.
     pub room: Room,
     /// The newest message, which may be a notice or a deleted one.
@@ -32,52 +33,55 @@ pub struct Chat {
 /// So many numbers of a room are looked at for what is unread, the newest.
 const MOST_UNREAD: u32 = 100_000;
 
+/// The rooms of a user, each with its newest message and with how many are unread.
+///
+/// The newest message is the last row of the room's range of the primary key: without naming the index and the whole
+/// of its order, both servers would sort the room.
+///
+/// What is unread is counted over the numbers from the last back to the read position, each of which is looked up by
+/// the primary key: with `seq > read_seq`, a range of its own for each room, both servers would read the whole room.
+/// Of too many numbers the text would be longer than `max_allowed_packet`, and NULL.
+const CHATS: &str = concat!(
+    "SELECT counted.total, listed.*, ",
+    message_columns!(":user_id"),
+    ",
+        (SELECT COUNT(*)
+         FROM JSON_TABLE(CONCAT('[0', REPEAT(',0', LEAST(GREATEST(listed.last_seq, listed.read_seq) - listed.read_seq, :most_unread)), ']'),
+                         '$[*]' COLUMNS (place FOR ORDINALITY)) number
+         STRAIGHT_JOIN messages n ON n.room_id = listed.id AND n.seq = listed.last_seq + 2 - number.place
+         WHERE n.sender_id <> :user_id AND n.kind <> 'system' AND n.deleted_at IS NULL) AS unread
+     FROM (SELECT COUNT(*) AS total
+           FROM room_members m STRAIGHT_JOIN rooms r ON r.id = m.room_id WHERE m.user_id = :user_id) counted
+     LEFT JOIN (SELECT r.id, r.kind AS room_kind, r.name AS room_name, r.capacity, r.member_count, r.created_by,
+                       r.organization_id, r.last_seq, r.created_at AS room_created_at, r.updated_at, m.read_seq,
+                       1 AS is_row
+                FROM room_members m STRAIGHT_JOIN rooms r ON r.id = m.room_id WHERE m.user_id = :user_id
+                ORDER BY updated_at DESC, id DESC LIMIT :page_size OFFSET :page_offset) listed ON TRUE
+     LEFT JOIN messages x ON x.room_id = listed.id AND x.seq =
+         (SELECT newest.seq FROM messages newest FORCE INDEX (PRIMARY)
+          WHERE newest.room_id = listed.id ORDER BY newest.room_id DESC, newest.seq DESC LIMIT 1)
+     LEFT JOIN users u ON u.user_id = x.sender_id
+     ORDER BY listed.updated_at DESC, listed.id DESC"
+);
+
 /// A page of the rooms that a user is in, where something happened last first.
 ///
 /// # Errors
 /// The database's.
 pub async fn list(db: &Db, user: &User, page: Page) -> Result<Paged<Chat>> {
-    // Of each room the last row of its range of the primary key. Without naming the index and the whole of
-    // its order, both servers would sort the room.
-    let joins = "
-        LEFT JOIN messages x ON x.room_id = listed.id AND x.seq =
-            (SELECT newest.seq FROM messages newest FORCE INDEX (PRIMARY)
-             WHERE newest.room_id = listed.id ORDER BY newest.room_id DESC, newest.seq DESC LIMIT 1)
-        LEFT JOIN users u ON u.user_id = x.sender_id";
-    // The numbers from the last back to the read position, of which each is looked up by the primary key: with
-    // `seq > read_seq`, a range of its own for each room, both servers would read the whole room. Of too many
-    // the text would be longer than `max_allowed_packet`, and NULL.
-    let columns = format!(
-        ", {},
-        (SELECT COUNT(*)
-         FROM JSON_TABLE(CONCAT('[0', REPEAT(',0', LEAST(GREATEST(listed.last_seq, listed.read_seq) - listed.read_seq, {MOST_UNREAD})), ']'),
-                         '$[*]' COLUMNS (place FOR ORDINALITY)) number
-         STRAIGHT_JOIN messages n ON n.room_id = listed.id AND n.seq = listed.last_seq + 2 - number.place
-         WHERE n.sender_id <> :user_id AND n.kind <> 'system' AND n.deleted_at IS NULL) AS unread",
-        message::columns(":user_id")
-    );
-    Paged::read_with::<Chat>(
-        db,
-        "r.id, r.kind AS room_kind, r.name AS room_name, r.capacity, r.member_count, r.created_by,
-         r.organization_id, r.last_seq, r.created_at AS room_created_at, r.updated_at, m.read_seq",
-        "FROM room_members m STRAIGHT_JOIN rooms r ON r.id = m.room_id WHERE m.user_id = :user_id",
-        &["updated_at DESC", "id DESC"],
-        More { columns: &columns, joins },
-        params! { "user_id" => &user.user_id },
-        page,
-    )
-    .await
+    let params = params! { "user_id" => &user.user_id, "most_unread" => MOST_UNREAD };
+    Paged::read(db, CHATS, params, page).await
 }
 
 /// The room of a [`Chat`], whose names do not clash with its message's.
 #[derive(FromRow)]
 struct ChatRow {
-    id: u64,
+    id: RoomId,
     room_kind: RoomKind,
     room_name: String,
     capacity: u32,
     member_count: u32,
-    created_by: String,
+    created_by: UserId,
     organization_id: u64,
     last_seq: u64,
     room_created_at: NaiveDateTime,

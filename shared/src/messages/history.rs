@@ -1,6 +1,6 @@
 //! A room's history, page by page (contract sections 2 and 3, `get-chat`).
 
-use crate::messages::message::columns;
+use crate::messages::message::message_columns;
 use mysql_async::prelude::FromRow;
 use mysql_async::{Row, params};
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -53,6 +53,31 @@ pub struct History {
     pub last_seq: u64,
 }
 
+/// The page that begins at one end of a range. The room's row comes in any case, so that one statement decides
+/// whether the asker may, and reads.
+macro_rules! page {
+    ($direction:literal) => {
+        concat!(
+            "SELECT r.last_seq, m.user_id IS NOT NULL AS is_member, ",
+            message_columns!("m.user_id"),
+            " FROM rooms r
+             LEFT JOIN room_members m ON m.room_id = r.id AND m.user_id = :user_id
+             LEFT JOIN (SELECT * FROM messages
+                        WHERE room_id = :room_id AND seq > :after AND seq < :before
+                        ORDER BY seq ",
+            $direction,
+            " LIMIT :limit) x ON m.user_id IS NOT NULL
+             LEFT JOIN users u ON u.user_id = x.sender_id
+             WHERE r.id = :room_id AND r.organization_id = :organization_id
+               AND (:only IS NULL OR r.kind = :only)
+             ORDER BY x.seq ",
+            $direction
+        )
+    };
+}
+const OLDEST_FIRST: &str = page!("ASC");
+const NEWEST_FIRST: &str = page!("DESC");
+
 /// A page of the history of a room, of the one kind that the door knows, for its members, who see it from
 /// its beginning.
 ///
@@ -66,24 +91,9 @@ pub async fn read(
     page: &HistoryRange,
 ) -> Result<History> {
     let ascending = page.after.is_some();
-    let direction = if ascending { "ASC" } else { "DESC" };
-    // One statement decides whether the asker may, and reads: the room's row comes back in any case.
     let rows: Vec<Row> = db
         .rows(
-            format!(
-                "SELECT r.last_seq, m.user_id IS NOT NULL AS is_member, {}
-                 FROM rooms r
-                 LEFT JOIN room_members m ON m.room_id = r.id AND m.user_id = :user_id
-                 LEFT JOIN (SELECT * FROM messages
-                            WHERE room_id = :room_id AND seq > :after AND seq < :before
-                            ORDER BY seq {direction} LIMIT :limit) x ON m.user_id IS NOT NULL
-                 LEFT JOIN users u ON u.user_id = x.sender_id
-                 WHERE r.id = :room_id AND r.organization_id = :organization_id
-                   AND (:only IS NULL OR r.kind = :only)
-                 ORDER BY x.seq {direction}",
-                columns("m.user_id")
-            )
-            .as_str(),
+            if ascending { OLDEST_FIRST } else { NEWEST_FIRST },
             params! {
                 room_id,
                 only,

@@ -1,6 +1,6 @@
 //! What a message is: its id, its shape and its row (contract section 2).
 
-use crate::base::db::stored_enum;
+use crate::base::db::text_column;
 use crate::base::fields;
 use crate::base::file_type::FileType;
 use crate::base::ids::{RoomId, UploadId, UserId};
@@ -12,6 +12,7 @@ use chrono::NaiveDateTime;
 use mysql_async::prelude::FromRow;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::collections::BTreeSet;
+use strum::{EnumString, IntoStaticStr};
 use unicode_segmentation::UnicodeSegmentation;
 
 /// The most bytes of a reaction.
@@ -80,8 +81,9 @@ text_type!(
 );
 
 /// What a message is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum MessageKind {
     /// Somebody's words.
     Text,
@@ -91,7 +93,7 @@ pub enum MessageKind {
     System,
 }
 
-stored_enum!(MessageKind { Text => "text", File => "file", System => "system" });
+text_column!(MessageKind);
 
 /// A message as clients see it.
 #[derive(Clone, Debug, Serialize)]
@@ -103,11 +105,11 @@ pub struct Message {
     pub seq: u64,
     pub updated_seq: u64,
     pub kind: MessageKind,
-    pub user_id: String,
+    pub user_id: UserId,
     pub name: String,
     pub content: String,
     pub is_encrypted: bool,
-    pub client_message_id: Option<String>,
+    pub client_message_id: Option<ClientMessageId>,
     pub reply_to: Option<MessageId>,
     pub attachment: Option<Attachment>,
     pub reactions: Vec<Given>,
@@ -132,7 +134,7 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// The file of a message, from the column that [`columns`] selects.
+    /// The file of a message, from the column that `message_columns!` selects.
     pub(crate) fn stored(column: &str) -> Option<Self> {
         let (upload_id, file_name, file_type, size) = serde_json::from_str(column).ok()?;
         Some(Self::new(UploadId::stored(upload_id), file_name, file_type, size))
@@ -169,19 +171,8 @@ pub struct Given {
     pub user_ids: Vec<UserId>,
 }
 
-/// The SQL of those reactions to `messages x` that are of `asker`, an expression for a `userId`: a JSON
-/// array, or NULL.
-fn own_reactions(asker: &str) -> String {
-    format!(
-        "IF(x.reactions IS NULL, NULL, (SELECT {OWN} FROM reactions g
-            WHERE g.room_id = x.room_id AND g.seq = x.seq AND g.user_id = {asker}))"
-    )
-}
-
-/// All `reactions g` of a row as one JSON array. As hexadecimal digits, which both servers give alike.
-pub(crate) const OWN: &str = "JSON_ARRAYAGG(HEX(g.reaction))";
-
-/// The reactions to a message from what is stored with it, and from [`own_reactions`] for the asker's own.
+/// The reactions to a message from what is stored with it, and from the asker's own in hexadecimal digits, which
+/// both servers give alike.
 pub(crate) fn stored_reactions(all: Option<&str>, own: Option<&str>) -> Vec<Given> {
     let all: Vec<(String, u64, Vec<String>)> =
         all.and_then(|all| serde_json::from_str(all).ok()).unwrap_or_default();
@@ -204,31 +195,38 @@ pub(crate) fn hex(reaction: &str) -> String {
     reaction.bytes().map(|byte| format!("{byte:02X}")).collect()
 }
 
-/// The columns of a [`MessageRow`], from `messages x` and its sender `users u`. `asker` is SQL for the
+/// The columns of a [`MessageRow`], from `messages x` and its sender `users u`. `$asker` is SQL for the
 /// `userId` of whoever sees it.
-pub(crate) fn columns(asker: &str) -> String {
-    let own_reactions = own_reactions(asker);
-    format!(
-        "x.room_id, x.seq, x.updated_seq, x.kind, x.sender_id, u.name, x.content, x.is_encrypted,
-        x.client_message_id, x.reply_to_seq, x.created_at, x.edited_at, x.deleted_at,
-        IF(x.kind = 'file' AND x.deleted_at IS NULL,
-           (SELECT JSON_ARRAY(f.upload_id, f.file_name, f.type, f.size) FROM uploads f
-            WHERE f.room_id = x.room_id AND f.seq = x.seq), NULL) AS attachment,
-        x.reactions, {own_reactions} AS own_reactions"
-    )
+macro_rules! message_columns {
+    ($asker:literal) => {
+        concat!(
+            "x.room_id, x.seq, x.updated_seq, x.kind, x.sender_id, u.name, x.content, x.is_encrypted,
+             x.client_message_id, x.reply_to_seq, x.created_at, x.edited_at, x.deleted_at,
+             IF(x.kind = 'file' AND x.deleted_at IS NULL,
+                (SELECT JSON_ARRAY(f.upload_id, f.file_name, f.type, f.size) FROM uploads f
+                 WHERE f.room_id = x.room_id AND f.seq = x.seq), NULL) AS attachment,
+             x.reactions,
+             IF(x.reactions IS NULL, NULL,
+                (SELECT JSON_ARRAYAGG(HEX(g.reaction)) FROM reactions g
+                 WHERE g.room_id = x.room_id AND g.seq = x.seq AND g.user_id = ",
+            $asker,
+            ")) AS own_reactions"
+        )
+    };
 }
+pub(crate) use message_columns;
 
 #[derive(FromRow)]
 pub(crate) struct MessageRow {
-    room_id: u64,
+    room_id: RoomId,
     seq: u64,
     updated_seq: u64,
     kind: MessageKind,
-    sender_id: String,
+    sender_id: UserId,
     name: String,
     content: String,
     is_encrypted: bool,
-    client_message_id: Option<String>,
+    client_message_id: Option<ClientMessageId>,
     reply_to_seq: Option<u64>,
     created_at: NaiveDateTime,
     edited_at: Option<NaiveDateTime>,
@@ -240,7 +238,7 @@ pub(crate) struct MessageRow {
 
 impl MessageRow {
     pub(crate) fn message(self) -> Message {
-        let room_id = RoomId(self.room_id);
+        let room_id = self.room_id;
         Message {
             message_id: MessageId { room_id, seq: self.seq },
             room_id,

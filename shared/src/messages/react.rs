@@ -14,7 +14,7 @@ use crate::base::fields::{self, Request};
 use crate::base::ids::{ConnectionId, UserId};
 use crate::base::user::User;
 use crate::error::Thing;
-use crate::messages::message::{Given, Message, MessageId, NamedMessage, OWN, Reaction, hex, read_own};
+use crate::messages::message::{Given, Message, MessageId, NamedMessage, Reaction, hex, read_own};
 use crate::messages::revise::{self, Found, Revised};
 use crate::rooms::room;
 use crate::{Error, Result};
@@ -139,16 +139,13 @@ async fn take_back(
         given.user_ids.retain(|user_id| *user_id != user.user_id);
         // Whoever came next is named now.
         if (given.user_ids.len() as u64) < given.count.min(NAMED as u64) {
-            let first: Vec<String> = transaction
+            given.user_ids = transaction
                 .exec(
-                    format!(
-                        "SELECT user_id FROM reactions WHERE room_id = ? AND seq = ? AND reaction = ?
-                         ORDER BY given_seq LIMIT {NAMED}"
-                    ),
-                    (message.room_id, message.seq, reaction),
+                    "SELECT user_id FROM reactions WHERE room_id = ? AND seq = ? AND reaction = ?
+                     ORDER BY given_seq LIMIT ?",
+                    (message.room_id, message.seq, reaction, NAMED),
                 )
                 .await?;
-            given.user_ids = first.into_iter().map(UserId::stored).collect();
         }
     }
     message.reactions.retain(|given| given.count > 0);
@@ -161,16 +158,15 @@ async fn take_back(
 /// # Errors
 /// The database's.
 pub async fn as_seen(db: &Db, message: &Message) -> Result<Vec<(Message, Vec<ConnectionId>)>> {
-    let rows: Vec<(String, Option<String>)> = db
+    let rows: Vec<(ConnectionId, Option<String>)> = db
         .rows(
-            &format!(
-                // Nothing that was given after this state of the message.
-                "SELECT c.connection_id, (SELECT {OWN} FROM reactions g
-                    WHERE g.room_id = m.room_id AND g.seq = :seq AND g.user_id = m.user_id
-                      AND g.given_seq <= :updated_seq)
-                 FROM room_members m JOIN connections c ON c.user_id = m.user_id
-                 WHERE m.room_id = :room_id AND c.expires_at > UTC_TIMESTAMP(3)"
-            ),
+            // Nothing that was given after this state of the message.
+            "SELECT c.connection_id,
+                    (SELECT JSON_ARRAYAGG(HEX(g.reaction)) FROM reactions g
+                     WHERE g.room_id = m.room_id AND g.seq = :seq AND g.user_id = m.user_id
+                       AND g.given_seq <= :updated_seq)
+             FROM room_members m JOIN connections c ON c.user_id = m.user_id
+             WHERE m.room_id = :room_id AND c.expires_at > UTC_TIMESTAMP(3)",
             params! {
                 "room_id" => message.room_id,
                 "seq" => message.seq,
@@ -180,7 +176,7 @@ pub async fn as_seen(db: &Db, message: &Message) -> Result<Vec<(Message, Vec<Con
         .await?;
     let mut sockets: BTreeMap<BTreeSet<String>, Vec<ConnectionId>> = BTreeMap::new();
     for (connection_id, own) in rows {
-        sockets.entry(read_own(own.as_deref())).or_default().push(ConnectionId::new(connection_id));
+        sockets.entry(read_own(own.as_deref())).or_default().push(connection_id);
     }
     let seen = sockets.into_iter().map(|(own, sockets)| {
         let mut message = message.clone();

@@ -1,6 +1,6 @@
 //! Revisions: editing a message and deleting it (contract sections 2 and 3).
 
-use crate::messages::message::columns;
+use crate::messages::message::message_columns;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Row, Transaction, params};
 use serde::Deserialize;
@@ -59,7 +59,7 @@ async fn change(
     if message.deleted {
         return Err(Error::NotFound(Thing::Message));
     }
-    if message.user_id != user.user_id.as_str() {
+    if message.user_id != user.user_id {
         return Err(Error::NotSender);
     }
     if message.content == edit.content.as_str() {
@@ -100,7 +100,7 @@ async fn empty(
         (RoomRole::Member, Role::Admin | Role::Moderator) => room.kind == RoomKind::Channel,
         (RoomRole::Member, Role::User) => false,
     };
-    if !keeps_order && message.user_id != user.user_id.as_str() {
+    if !keeps_order && message.user_id != user.user_id {
         return Err(Error::RoomRoleRequired(match room.kind {
             RoomKind::Channel => {
                 "owner and moderators, the organization's moderators and admins, and the message's sender"
@@ -156,13 +156,13 @@ pub(crate) async fn find(
     // The transaction's first look without a lock, so it sees all that was done before the lock was had.
     let row: Option<Row> = transaction
         .exec_first(
-            format!(
-                "SELECT m.role AS room_role, a.role, x.seq IS NOT NULL AS is_there, {}
-                 FROM room_members m JOIN users a ON a.user_id = m.user_id
+            concat!(
+                "SELECT m.role AS room_role, a.role, x.seq IS NOT NULL AS is_there, ",
+                message_columns!("m.user_id"),
+                " FROM room_members m JOIN users a ON a.user_id = m.user_id
                  LEFT JOIN (messages x JOIN users u ON u.user_id = x.sender_id)
                         ON x.room_id = m.room_id AND x.seq = :seq
-                 WHERE m.room_id = :room_id AND m.user_id = :user_id",
-                columns("m.user_id")
+                 WHERE m.room_id = :room_id AND m.user_id = :user_id"
             ),
             params! {
                 "seq" => message_id.seq,

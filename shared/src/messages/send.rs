@@ -1,7 +1,6 @@
 //! Messages: sending, and the numbers that order them (contract section 2).
 
-use crate::messages::message::columns;
-use aws_lc_rs::digest;
+use crate::messages::message::message_columns;
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Row, Transaction, params};
@@ -11,6 +10,7 @@ use crate::base::db::{Db, duplicate_key};
 use crate::base::fields::{Fields, Flag, Missing, Read};
 use crate::base::ids::{ConnectionId, RoomId, UserId};
 use crate::base::rate_limit::{self, Count, Limited};
+use crate::base::sha256::sha256;
 use crate::base::time;
 use crate::base::user::User;
 use crate::config::Limit;
@@ -65,12 +65,13 @@ impl Draft {
     /// What must be the same when a `clientMessageId` comes again. Each part is led by its length
     /// or has a fixed one, so that no two drafts make the same text.
     fn body_hash(&self) -> Vec<u8> {
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(&(self.content.as_str().len() as u64).to_be_bytes());
-        context.update(self.content.as_str().as_bytes());
-        context.update(&[u8::from(self.is_encrypted)]);
-        context.update(&self.reply_to.map_or(0, |reply_to| reply_to.seq).to_be_bytes());
-        context.finish().as_ref().to_vec()
+        let content = self.content.as_str().as_bytes();
+        sha256(&[
+            &(content.len() as u64).to_be_bytes(),
+            content,
+            &[u8::from(self.is_encrypted)],
+            &self.reply_to.map_or(0, |reply_to| reply_to.seq).to_be_bytes(),
+        ])
     }
 }
 
@@ -168,7 +169,7 @@ pub async fn send(app: &App, sender: Sender<'_>, draft: &Draft) -> Result<Sent> 
     let (db, limits) = (&app.db, &app.config.limits);
     for _ in 0..ATTEMPTS {
         let (user_id, refusal) = match db.transaction((sender, draft, limits.message), store).await {
-            Ok(Some((seq, now))) => return stored_message(db, draft, seq, now).await,
+            Ok(Some(stored)) => return stored_message(db, draft, stored).await,
             Ok(None) => why_refused(db, sender, draft).await?,
             // Found after the number was taken, so the transaction was rolled back.
             Err(error @ (Error::ClientMessageIdReused | Error::InvalidRequest(_))) => {
@@ -196,48 +197,97 @@ pub async fn send(app: &App, sender: Sender<'_>, draft: &Draft) -> Result<Sent> 
     Err(Error::internal("a send found no place and no reason why"))
 }
 
-/// Takes the room's next number, if the sender may, counts the send, and stores the message. None:
-/// refused.
+/// Takes a room's next number for a signed-in user, if they may, and counts the send.
+///
+/// The room comes first: the statement locks every row that it joins, in this order, and with another row first it
+/// would deadlock with joins. The window comes last, for who has its lock waits for no other room. Where nothing is
+/// limited `:window` is NULL: no window is joined nor locked, and none is full. `LAST_INSERT_ID(…)` carries the
+/// number out.
+const TAKE_NUMBER_FOR_USER: &str = "
+    UPDATE rooms r
+    STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = :sender
+    LEFT JOIN rate_limits l ON l.name = :window AND l.subject = m.user_id
+    SET r.last_seq = LAST_INSERT_ID(r.last_seq + 1), r.updated_at = :now,
+        l.tally = IF(l.tally < :closed, :fresh, l.tally + 1)
+    WHERE r.id = :room_id AND (:only IS NULL OR r.kind = :only)
+      AND (:user_id IS NULL OR m.user_id = :user_id)
+      AND (:window IS NULL OR l.tally < :closed OR (l.tally & :most) < :count)";
+
+/// As [`TAKE_NUMBER_FOR_USER`], for whoever an open socket belongs to.
+const TAKE_NUMBER_FOR_SOCKET: &str = "
+    UPDATE rooms r
+    STRAIGHT_JOIN connections c ON c.connection_id = :sender AND c.expires_at > UTC_TIMESTAMP(3)
+    STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = c.user_id
+    LEFT JOIN rate_limits l ON l.name = :window AND l.subject = m.user_id
+    SET r.last_seq = LAST_INSERT_ID(r.last_seq + 1), r.updated_at = :now,
+        l.tally = IF(l.tally < :closed, :fresh, l.tally + 1)
+    WHERE r.id = :room_id AND (:only IS NULL OR r.kind = :only)
+      AND (:user_id IS NULL OR m.user_id = :user_id)
+      AND (:window IS NULL OR l.tally < :closed OR (l.tally & :most) < :count)";
+
+/// Stores a signed-in user's message under its number, unless it replies to what is not there.
+const INSERT_FOR_USER: &str = "
+    INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, is_encrypted,
+                          client_message_id, body_hash, reply_to_seq, created_at)
+    SELECT :room_id, :seq, :seq, 'text', u.user_id, :content, :is_encrypted,
+           :client_message_id, :body_hash, :reply_to_seq, :now
+    FROM users u
+    WHERE u.user_id = :sender AND (:reply_to_seq IS NULL OR EXISTS
+        (SELECT 1 FROM messages p WHERE p.room_id = :room_id AND p.seq = :reply_to_seq))";
+
+/// As [`INSERT_FOR_USER`], for whoever a socket belongs to, which the number's statement has locked.
+const INSERT_FOR_SOCKET: &str = "
+    INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, is_encrypted,
+                          client_message_id, body_hash, reply_to_seq, created_at)
+    SELECT :room_id, :seq, :seq, 'text', c.user_id, :content, :is_encrypted,
+           :client_message_id, :body_hash, :reply_to_seq, :now
+    FROM connections c
+    WHERE c.connection_id = :sender AND (:reply_to_seq IS NULL OR EXISTS
+        (SELECT 1 FROM messages p WHERE p.room_id = :room_id AND p.seq = :reply_to_seq))";
+
+/// Where and when a message was stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stored {
+    pub(crate) seq: u64,
+    pub(crate) created_at: NaiveDateTime,
+}
+
+/// Takes the room's next number, if the sender may, counts the send where there is a limit, and stores the
+/// message. None: refused.
 pub(crate) async fn store(
     transaction: &mut Transaction<'static>,
     (sender, draft, limit): (Sender<'_>, &Draft, Option<Limit>),
-) -> Result<Option<(u64, NaiveDateTime)>> {
-    let now = time::now();
-    let (socket, user_id, author) = match sender {
-        Sender::User(_) => ("", ":sender", "users WHERE user_id = :sender"),
-        Sender::Socket(_) => (
-            "STRAIGHT_JOIN connections c ON c.connection_id = :sender AND c.expires_at > UTC_TIMESTAMP(3)",
-            "c.user_id",
-            "connections WHERE connection_id = :sender",
-        ),
+) -> Result<Option<Stored>> {
+    let created_at = time::now();
+    let Some(seq) = take_number(transaction, sender, draft, limit, created_at).await? else {
+        return Ok(None);
     };
-    let (window, place, up) = match limit {
-        Some(_) => (
-            "STRAIGHT_JOIN rate_limits l ON l.name = 'message' AND l.subject = m.user_id",
-            format!("AND {}", Count::PLACE),
-            format!(", {}", Count::UP),
-        ),
-        None => ("", String::new(), String::new()),
+    insert(transaction, sender, draft, seq, created_at).await?;
+    Ok(Some(Stored { seq, created_at }))
+}
+
+async fn take_number(
+    transaction: &mut Transaction<'static>,
+    sender: Sender<'_>,
+    draft: &Draft,
+    limit: Option<Limit>,
+    now: NaiveDateTime,
+) -> Result<Option<u64>> {
+    let sql = match sender {
+        Sender::User(_) => TAKE_NUMBER_FOR_USER,
+        Sender::Socket(_) => TAKE_NUMBER_FOR_SOCKET,
     };
     let count = limit.map(Count::now);
-    // The room comes first: the statement locks every row that it joins, in this order, and with
-    // another row first it would deadlock with joins. The window comes last, for who has its lock waits
-    // for no other room. LAST_INSERT_ID(…) carries the number out.
     transaction
         .exec_drop(
-            format!(
-                "UPDATE rooms r {socket}
-                 STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = {user_id} {window}
-                 SET r.last_seq = LAST_INSERT_ID(r.last_seq + 1), r.updated_at = :now {up}
-                 WHERE r.id = :room_id AND (:only IS NULL OR r.kind = :only)
-                   AND (:user_id IS NULL OR m.user_id = :user_id) {place}"
-            ),
+            sql,
             params! {
                 "sender" => sender.key(),
                 "room_id" => draft.room_id,
                 "only" => draft.only,
                 now,
                 "user_id" => draft.user_id.as_ref(),
+                "window" => limit.map(|_| "message"),
                 "closed" => count.as_ref().map(|count| count.closed),
                 "fresh" => count.as_ref().map(|count| count.fresh),
                 "most" => rate_limit::MOST,
@@ -245,20 +295,23 @@ pub(crate) async fn store(
             },
         )
         .await?;
-    let Some(seq) = transaction.last_insert_id() else {
-        return Ok(None);
-    };
+    Ok(transaction.last_insert_id())
+}
 
-    let stored = transaction
+async fn insert(
+    transaction: &mut Transaction<'static>,
+    sender: Sender<'_>,
+    draft: &Draft,
+    seq: u64,
+    now: NaiveDateTime,
+) -> Result<()> {
+    let sql = match sender {
+        Sender::User(_) => INSERT_FOR_USER,
+        Sender::Socket(_) => INSERT_FOR_SOCKET,
+    };
+    let inserted = transaction
         .exec_drop(
-            format!(
-                "INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, is_encrypted,
-                                       client_message_id, body_hash, reply_to_seq, created_at)
-                 SELECT :room_id, :seq, :seq, 'text', user_id, :content, :is_encrypted,
-                        :client_message_id, :body_hash, :reply_to_seq, :now
-                 FROM {author} AND (:reply_to_seq IS NULL OR EXISTS
-                     (SELECT 1 FROM messages p WHERE p.room_id = :room_id AND p.seq = :reply_to_seq))"
-            ),
+            sql,
             params! {
                 "sender" => sender.key(),
                 "room_id" => draft.room_id,
@@ -272,7 +325,7 @@ pub(crate) async fn store(
             },
         )
         .await;
-    match stored {
+    match inserted {
         Err(error) if duplicate_key(&error) == Some("messages_client_message_id") => {
             Err(Error::ClientMessageIdReused)
         }
@@ -280,7 +333,7 @@ pub(crate) async fn store(
         Ok(()) if transaction.affected_rows() == 0 => {
             Err(Error::invalid("replyTo", "names no message of this room"))
         }
-        Ok(()) => Ok(Some((seq, now))),
+        Ok(()) => Ok(()),
     }
 }
 
@@ -301,12 +354,8 @@ impl Sender<'_> {
 }
 
 /// A message just stored, with its sender's name, and the sockets of the room's members.
-pub(crate) async fn stored_message(
-    db: &Db,
-    draft: &Draft,
-    seq: u64,
-    created_at: NaiveDateTime,
-) -> Result<Sent> {
+pub(crate) async fn stored_message(db: &Db, draft: &Draft, stored: Stored) -> Result<Sent> {
+    let Stored { seq, created_at } = stored;
     let SenderAndSockets { user_id, name, sockets } = sender_and_sockets(db, draft.room_id, seq).await?;
     let message = Message {
         message_id: MessageId { room_id: draft.room_id, seq },
@@ -318,7 +367,7 @@ pub(crate) async fn stored_message(
         name,
         content: draft.content.to_string(),
         is_encrypted: draft.is_encrypted,
-        client_message_id: draft.client_message_id.as_ref().map(ToString::to_string),
+        client_message_id: draft.client_message_id.clone(),
         reply_to: draft.reply_to,
         attachment: None,
         reactions: Vec::new(),
@@ -331,13 +380,13 @@ pub(crate) async fn stored_message(
 
 /// Who sent a message just stored, by id and name, and the sockets of the room's members.
 pub(crate) struct SenderAndSockets {
-    pub(crate) user_id: String,
+    pub(crate) user_id: UserId,
     pub(crate) name: String,
     pub(crate) sockets: Vec<ConnectionId>,
 }
 
 pub(crate) async fn sender_and_sockets(db: &Db, room_id: RoomId, seq: u64) -> Result<SenderAndSockets> {
-    let rows: Vec<(String, String, Option<String>)> = db
+    let rows: Vec<(UserId, String, Option<ConnectionId>)> = db
         .rows(
             "SELECT u.user_id, u.name, c.connection_id
              FROM messages x JOIN users u ON u.user_id = x.sender_id
@@ -348,35 +397,30 @@ pub(crate) async fn sender_and_sockets(db: &Db, room_id: RoomId, seq: u64) -> Re
         )
         .await?;
     let (user_id, name, _) = rows.first().cloned().ok_or(Error::NotFound(Thing::Room))?;
-    let sockets =
-        rows.into_iter().filter_map(|(_, _, connection_id)| connection_id.map(ConnectionId::new)).collect();
+    let sockets = rows.into_iter().filter_map(|(.., socket)| socket).collect();
     Ok(SenderAndSockets { user_id, name, sockets })
 }
 
 /// Who was refused when [`store`] matched no row, and why, found after the fact, since it is needed so
 /// seldom. No reason: it was the limit.
 async fn why_refused(db: &Db, sender: Sender<'_>, draft: &Draft) -> Result<(UserId, Option<Error>)> {
-    let actor = match sender {
-        Sender::User(_) => "users a WHERE a.user_id = :sender",
-        Sender::Socket(_) => {
-            "connections a WHERE a.connection_id = :sender AND a.expires_at > UTC_TIMESTAMP(3)"
-        }
+    let (user_id, socket) = match sender {
+        Sender::User(user) => (Some(&user.user_id), None),
+        Sender::Socket(socket) => (None, Some(socket)),
     };
-    let found: Option<(String, bool, bool)> = db
+    let found: Option<(UserId, bool, bool)> = db
         .first(
-            format!(
-                "SELECT u.user_id, r.id IS NOT NULL, m.user_id IS NOT NULL
-                 FROM users u LEFT JOIN rooms r ON r.organization_id = u.organization_id AND r.id = :room_id
-                                                AND (:only IS NULL OR r.kind = :only)
-                 LEFT JOIN room_members m ON m.room_id = r.id AND m.user_id = u.user_id
-                 WHERE u.user_id = (SELECT a.user_id FROM {actor})"
-            )
-            .as_str(),
-            params! { "room_id" => draft.room_id, "only" => draft.only, "sender" => sender.key() },
+            "SELECT u.user_id, r.id IS NOT NULL, m.user_id IS NOT NULL
+             FROM users u LEFT JOIN rooms r ON r.organization_id = u.organization_id AND r.id = :room_id
+                                            AND (:only IS NULL OR r.kind = :only)
+             LEFT JOIN room_members m ON m.room_id = r.id AND m.user_id = u.user_id
+             WHERE u.user_id = COALESCE(:user_id,
+                 (SELECT c.user_id FROM connections c
+                  WHERE c.connection_id = :socket AND c.expires_at > UTC_TIMESTAMP(3)))",
+            params! { "room_id" => draft.room_id, "only" => draft.only, user_id, socket },
         )
         .await?;
     let (user_id, room_is_there, is_member) = found.ok_or(Error::Unauthenticated)?;
-    let user_id = UserId::stored(user_id);
     let reason = match &draft.user_id {
         Some(given) if *given != user_id => Some(Error::IdentityMismatch),
         _ if !room_is_there => Some(Error::NotFound(Thing::Room)),
@@ -399,11 +443,13 @@ pub(crate) async fn sent_before(
 ) -> Result<Option<Message>> {
     let row: Option<Row> = db
         .first(
-            &format!(
-                "SELECT {}, x.body_hash = ? AS is_same FROM messages x JOIN users u ON u.user_id = x.sender_id
+            concat!(
+                "SELECT ",
+                message_columns!("x.sender_id"),
+                ", x.body_hash = ? AS is_same
+                 FROM messages x JOIN users u ON u.user_id = x.sender_id
                  JOIN room_members m ON m.room_id = x.room_id AND m.user_id = x.sender_id
-                 WHERE x.room_id = ? AND x.sender_id = ? AND x.client_message_id = ?",
-                columns("x.sender_id")
+                 WHERE x.room_id = ? AND x.sender_id = ? AND x.client_message_id = ?"
             ),
             (body_hash, room_id, user_id, id),
         )

@@ -1,6 +1,6 @@
 //! Catching up: every message that changed after a client's cursors (contract section 2).
 
-use crate::messages::message::columns;
+use crate::messages::message::message_columns;
 use std::collections::BTreeMap;
 
 use mysql_async::prelude::Queryable;
@@ -8,7 +8,7 @@ use mysql_async::{Params, Transaction, TxOpts, Value};
 use serde::Serialize;
 use serde_json::Map;
 
-use crate::base::db::Db;
+use crate::base::db::{Db, places};
 use crate::base::fields::{Fields, Missing, Read, WholeNumber};
 use crate::base::ids::RoomId;
 use crate::base::user::User;
@@ -103,7 +103,7 @@ async fn read(
     if cursors.is_empty() {
         return Ok(Changes { rooms });
     }
-    let places = vec!["?"; cursors.len()].join(", ");
+    let places = places(cursors.len());
     let mut params: Vec<Value> = vec![(&asker.user_id).into()];
     params.extend(cursors.keys().map(|&room_id| Value::from(room_id)));
     let mine: Vec<(u64, u64)> = transaction
@@ -134,14 +134,18 @@ async fn read(
     let ranges = vec!["(x.room_id = ? AND x.updated_seq > ?)"; behind.len()].join(" OR ");
     let mut params: Vec<Value> = vec![(&asker.user_id).into()];
     params.extend(behind.iter().flat_map(|&(room_id, cursor)| [Value::from(room_id), cursor.into()]));
+    params.push((MOST_MESSAGES + 1).into());
     let found: Vec<MessageRow> = transaction
         .exec(
             format!(
-                "SELECT {} FROM messages x FORCE INDEX (messages_updated_seq)
-                 JOIN users u ON u.user_id = x.sender_id
-                 WHERE {ranges} ORDER BY x.room_id, x.updated_seq LIMIT {}",
-                columns("?"),
-                MOST_MESSAGES + 1
+                concat!(
+                    "SELECT ",
+                    message_columns!("?"),
+                    " FROM messages x FORCE INDEX (messages_updated_seq)
+                     JOIN users u ON u.user_id = x.sender_id
+                     WHERE {ranges} ORDER BY x.room_id, x.updated_seq LIMIT ?"
+                ),
+                ranges = ranges
             ),
             Params::Positional(params),
         )

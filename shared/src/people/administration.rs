@@ -46,7 +46,7 @@ pub async fn update(app: &App, asker: &User, user_id: &UserId, change: &UserChan
 
 #[derive(FromRow)]
 struct Row {
-    user_id: String,
+    user_id: UserId,
     organization_id: u64,
     role: Role,
     avail_coins: i64,
@@ -69,7 +69,7 @@ async fn apply(
         .await?;
     let of = |user_id: &UserId| {
         let here = |row: &&Row| row.organization_id == asker.organization_id;
-        rows.iter().filter(here).find(|row| row.user_id == user_id.as_str())
+        rows.iter().filter(here).find(|row| row.user_id == *user_id)
     };
     if of(&asker.user_id).is_none_or(|admin| admin.role != Role::Admin) {
         return Err(users::ADMINS);

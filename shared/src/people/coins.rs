@@ -132,7 +132,7 @@ pub(crate) async fn grant(
     grant: &Grant,
 ) -> Result<bool> {
     let delta = grant.delta.coins();
-    let before: Option<(i64, String)> = transaction
+    let before: Option<(i64, GrantReason)> = transaction
         .exec_first(
             "SELECT l.delta, l.reason FROM coin_grants g JOIN coin_ledger l ON l.id = g.ledger_id
              WHERE g.user_id = ? AND g.idempotency_key = ?",
@@ -140,7 +140,7 @@ pub(crate) async fn grant(
         )
         .await?;
     match before {
-        Some((coins, reason)) if (coins, reason.as_str()) == (delta, grant.reason.as_str()) => {
+        Some((coins, reason)) if (coins, &reason) == (delta, &grant.reason) => {
             return Ok(false);
         }
         Some(_) => return Err(Error::IdempotencyKeyReused),
@@ -179,7 +179,7 @@ pub struct LedgerEntry {
     pub balance_after: i64,
     pub reason: String,
     /// The room that was paid for.
-    pub room_id: Option<u64>,
+    pub room_id: Option<RoomId>,
     #[serde(serialize_with = "time::serialize")]
     pub created_at: NaiveDateTime,
 }
@@ -189,13 +189,12 @@ pub struct LedgerEntry {
 /// # Errors
 /// The database's.
 pub async fn list(db: &Db, user: &User, page: Page) -> Result<Paged<LedgerEntry>> {
-    Paged::read::<LedgerEntry>(
-        db,
-        "l.id, l.delta, l.balance_after, l.reason, l.room_id, l.created_at",
-        "FROM coin_ledger l WHERE l.user_id = :user_id",
-        &["id DESC"],
-        params! { "user_id" => &user.user_id },
-        page,
-    )
-    .await
+    let sql = "
+        SELECT counted.total, listed.*
+        FROM (SELECT COUNT(*) AS total FROM coin_ledger l WHERE l.user_id = :user_id) counted
+        LEFT JOIN (SELECT l.id, l.delta, l.balance_after, l.reason, l.room_id, l.created_at, 1 AS is_row
+                   FROM coin_ledger l WHERE l.user_id = :user_id
+                   ORDER BY id DESC LIMIT :page_size OFFSET :page_offset) listed ON TRUE
+        ORDER BY listed.id DESC";
+    Paged::read(db, sql, params! { "user_id" => &user.user_id }, page).await
 }

@@ -7,24 +7,30 @@ use mysql_async::{IsolationLevel, Transaction, TxOpts, params};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::base::db::{Db, stored_enum};
-use crate::base::fields::{Fields, Missing, Read, Request, WholeNumber};
-use crate::base::ids::UserId;
+use crate::base::db::{Db, text_column};
+use crate::base::fields::{Fields, Missing, Read, Request};
+use crate::base::ids::{UserId, number_type, pair};
 use crate::base::time;
 use crate::base::user::User;
 use crate::error::Thing;
 use crate::{Error, Result};
+use strum::{EnumString, IntoStaticStr};
 
 /// The ids of a user's friends, as `friend_id`; `:user_id` is the user.
-pub(crate) const FRIENDS: &str =
-    "SELECT to_id AS friend_id FROM friend_requests WHERE from_id = :user_id AND status = 'accepted'
-     UNION ALL SELECT from_id FROM friend_requests WHERE to_id = :user_id AND status = 'accepted'";
+macro_rules! friends {
+    () => {
+        "SELECT to_id AS friend_id FROM friend_requests WHERE from_id = :user_id AND status = 'accepted'
+         UNION ALL SELECT from_id FROM friend_requests WHERE to_id = :user_id AND status = 'accepted'"
+    };
+}
+pub(crate) use friends;
 
 const COLUMNS: &str = "id, from_id, to_id, status, created_at";
 
 /// Where a request stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum FriendRequestStatus {
     /// It waits for its answer.
     Pending,
@@ -34,40 +40,21 @@ pub enum FriendRequestStatus {
     Rejected,
 }
 
-stored_enum!(FriendRequestStatus { Pending => "pending", Accepted => "accepted", Rejected => "rejected" });
+text_column!(FriendRequestStatus);
 
 /// A friend request as clients see it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, FromRow)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct FriendRequest {
-    pub id: u64,
+    pub id: FriendRequestId,
+    #[mysql(rename = "from_id")]
     pub from: UserId,
+    #[mysql(rename = "to_id")]
     pub to: UserId,
     pub status: FriendRequestStatus,
     #[serde(serialize_with = "time::serialize")]
     pub created_at: NaiveDateTime,
-}
-
-#[derive(FromRow)]
-struct RequestRow {
-    id: u64,
-    from_id: String,
-    to_id: String,
-    status: FriendRequestStatus,
-    created_at: NaiveDateTime,
-}
-
-impl From<RequestRow> for FriendRequest {
-    fn from(row: RequestRow) -> Self {
-        Self {
-            id: row.id,
-            from: UserId::stored(row.from_id),
-            to: UserId::stored(row.to_id),
-            status: row.status,
-            created_at: row.created_at,
-        }
-    }
 }
 
 /// Whom somebody asks.
@@ -123,17 +110,17 @@ async fn request(
 ) -> Result<FriendRequest> {
     let (lesser, greater) = pair(&user.user_id, other);
     // By that key, since another one's order would be another order of locks.
-    let here: Vec<String> = transaction
+    let here: Vec<UserId> = transaction
         .exec(
             "SELECT user_id FROM users FORCE INDEX (PRIMARY)
              WHERE user_id IN (?, ?) AND organization_id = ? ORDER BY user_id FOR UPDATE",
             (lesser, greater, user.organization_id),
         )
         .await?;
-    if !here.iter().any(|user_id| user_id == other.as_str()) {
+    if !here.contains(other) {
         return Err(Error::NotFound(Thing::User));
     }
-    let before: Option<RequestRow> = transaction
+    let before: Option<FriendRequest> = transaction
         .exec_first(
             format!(
                 "SELECT {COLUMNS} FROM friend_requests WHERE lesser_id = ? AND greater_id = ? FOR UPDATE"
@@ -141,7 +128,7 @@ async fn request(
             (lesser, greater),
         )
         .await?;
-    match before.map(FriendRequest::from) {
+    match before {
         Some(request) if request.status == FriendRequestStatus::Accepted => {
             return Err(Error::AlreadyFriends);
         }
@@ -163,7 +150,8 @@ async fn request(
             (&user.user_id, other, created_at),
         )
         .await?;
-    let id = transaction.last_insert_id().ok_or_else(|| Error::internal("the request has no id"))?;
+    let id = transaction.last_insert_id().map(FriendRequestId);
+    let id = id.ok_or_else(|| Error::internal("the request has no id"))?;
     Ok(FriendRequest {
         id,
         from: user.user_id.clone(),
@@ -171,11 +159,6 @@ async fn request(
         status: FriendRequestStatus::Pending,
         created_at,
     })
-}
-
-/// As the columns `lesser_id` and `greater_id` have them: both compare byte by byte.
-fn pair<'a>(one: &'a UserId, other: &'a UserId) -> (&'a UserId, &'a UserId) {
-    if one < other { (one, other) } else { (other, one) }
 }
 
 async fn set(
@@ -192,15 +175,10 @@ async fn set(
     Ok(FriendRequest { status, ..request })
 }
 
-/// Which request is answered.
-#[derive(Clone, Copy, Debug)]
-pub struct FriendRequestId(pub u64);
-
-impl<'de> Deserialize<'de> for FriendRequestId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        WholeNumber::deserialize(deserializer).map(|WholeNumber(id)| Self(id))
-    }
-}
+number_type!(
+    /// A friend request's id.
+    FriendRequestId
+);
 
 /// An answer to a request.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -250,15 +228,15 @@ pub async fn answer(
 
 async fn decide(
     transaction: &mut Transaction<'static>,
-    (user, FriendRequestId(id), AnswerStatus(status)): (&User, FriendRequestId, AnswerStatus),
+    (user, id, AnswerStatus(status)): (&User, FriendRequestId, AnswerStatus),
 ) -> Result<Answered> {
-    let row: Option<RequestRow> = transaction
+    let row: Option<FriendRequest> = transaction
         .exec_first(
             format!("SELECT {COLUMNS} FROM friend_requests WHERE id = ? AND to_id = ? FOR UPDATE"),
             (id, &user.user_id),
         )
         .await?;
-    let request = FriendRequest::from(row.ok_or(Error::NotFound(Thing::FriendRequest))?);
+    let request = row.ok_or(Error::NotFound(Thing::FriendRequest))?;
     if request.status == status {
         return Ok(Answered { request, changed: false });
     }
@@ -273,15 +251,13 @@ async fn decide(
 /// # Errors
 /// The database's.
 pub async fn requests(db: &Db, user: &User) -> Result<Vec<FriendRequest>> {
-    let rows: Vec<RequestRow> = db
-        .rows(
-            &format!(
-                "SELECT {COLUMNS} FROM friend_requests WHERE from_id = :user_id OR to_id = :user_id ORDER BY id DESC"
-            ),
-            params! { "user_id" => &user.user_id },
-        )
-        .await?;
-    Ok(rows.into_iter().map(FriendRequest::from).collect())
+    db.rows(
+        &format!(
+            "SELECT {COLUMNS} FROM friend_requests WHERE from_id = :user_id OR to_id = :user_id ORDER BY id DESC"
+        ),
+        params! { "user_id" => &user.user_id },
+    )
+    .await
 }
 
 /// Ends a friendship, by either of the two.

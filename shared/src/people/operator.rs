@@ -84,7 +84,7 @@ impl Read for Command {
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// The user.
-    pub user_id: String,
+    pub user_id: UserId,
     /// The user's organization.
     pub organization: Organization,
     /// The role in it.

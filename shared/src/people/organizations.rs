@@ -4,11 +4,11 @@
 //! comes by its name, and while grants are closed by its join code too.
 
 use crate::base::tokens::{IssuedToken, random_token};
-use aws_lc_rs::digest;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
 
 use crate::base::db::Db;
+use crate::base::sha256::sha256;
 use crate::base::text::{key, line, text_type};
 use crate::base::time;
 use crate::base::user::{Role, User};
@@ -182,7 +182,7 @@ async fn give_code(transaction: &mut Transaction<'static>, organization_id: u64)
 }
 
 fn hash(code: &str) -> Vec<u8> {
-    digest::digest(&digest::SHA256, code.as_bytes()).as_ref().to_vec()
+    sha256(&[code.as_bytes()])
 }
 
 /// Holds, until the transaction ends, what a user is in the organization, whatever they were when the request

@@ -1,28 +1,29 @@
 //! Profiles: what is seen of a user, and what users change of their own (contract section 3).
 
-use crate::people::friends::FRIENDS;
-use crate::people::users::taken;
-use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Params, Transaction, params};
-use serde::{Deserialize, Serialize};
-
 use crate::app::App;
-use crate::base::db::{Db, stored_enum};
+use crate::base::db::{Db, text_column};
 use crate::base::fields::{Fields, Missing, Read, Request};
 use crate::base::ids::{ConnectionId, UserId};
-use crate::base::page::{More, Page, Paged};
+use crate::base::page::{Page, Paged};
 use crate::base::password::{NewPassword, Password};
 use crate::base::rate_limit::{self, Limited};
 use crate::base::text::{key, line, text_type};
 use crate::base::user::{Role, User};
 use crate::error::Thing;
+use crate::people::friends::friends;
 use crate::people::sessions::{self, Which};
+use crate::people::users::taken;
 use crate::people::users::{DeviceId, Email, Identifier, Name, Phone, Username};
 use crate::{Error, Result};
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Transaction, params};
+use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 
 /// What there is between the asker and somebody else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "camelCase")]
+#[strum(serialize_all = "camelCase")]
 pub enum Friendship {
     /// Nothing, or a request that was rejected.
     None,
@@ -34,16 +35,14 @@ pub enum Friendship {
     Friends,
 }
 
-stored_enum!(Friendship {
-    None => "none", RequestSent => "requestSent", RequestReceived => "requestReceived", Friends => "friends",
-});
+text_column!(Friendship);
 
 /// A profile as everybody of the organization sees it.
 #[derive(Debug, Serialize, FromRow)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct Profile {
-    pub user_id: String,
+    pub user_id: UserId,
     pub username: Option<String>,
     pub name: String,
     pub role: Role,
@@ -87,30 +86,32 @@ pub enum SeenProfile {
 }
 
 /// The columns of a [`Profile`] of the user `u`, as `:asker` sees it.
-pub(crate) const COLUMNS: &str = "u.user_id, u.username, u.name, u.role, u.prime,
-    EXISTS (SELECT 1 FROM connections c
-            WHERE c.user_id = u.user_id AND c.expires_at > UTC_TIMESTAMP(3)) AS online,
-    IF(u.user_id = :asker, NULL, COALESCE(
-        (SELECT CASE f.status WHEN 'accepted' THEN 'friends'
-                              WHEN 'pending' THEN IF(f.from_id = :asker, 'requestSent', 'requestReceived') END
-         FROM friend_requests f
-         WHERE f.lesser_id = LEAST(u.user_id, :asker) AND f.greater_id = GREATEST(u.user_id, :asker)),
-        'none')) AS friendship";
+macro_rules! profile_columns {
+    () => {
+        "u.user_id, u.username, u.name, u.role, u.prime,
+         EXISTS (SELECT 1 FROM connections c
+                 WHERE c.user_id = u.user_id AND c.expires_at > UTC_TIMESTAMP(3)) AS online,
+         IF(u.user_id = :asker, NULL, COALESCE(
+             (SELECT CASE f.status WHEN 'accepted' THEN 'friends'
+                                   WHEN 'pending' THEN IF(f.from_id = :asker, 'requestSent', 'requestReceived') END
+              FROM friend_requests f
+              WHERE f.lesser_id = LEAST(u.user_id, :asker) AND f.greater_id = GREATEST(u.user_id, :asker)),
+             'none')) AS friendship"
+    };
+}
 
 /// The profile of one user of an organization, with all that [`OwnProfile`] needs.
-fn one_profile(asker: &UserId, user_id: &UserId, organization_id: u64) -> (String, Params) {
-    let sql = format!(
-        "SELECT {COLUMNS}, u.email, u.phone, u.device_id, u.avail_coins,
-                o.id AS organization_id, o.name AS organization_name
-         FROM users u JOIN organizations o ON o.id = u.organization_id
-         WHERE u.user_id = :user_id AND u.organization_id = :organization_id"
-    );
-    (sql, params! { asker, user_id, organization_id })
-}
+const ONE_PROFILE: &str = concat!(
+    "SELECT ",
+    profile_columns!(),
+    ", u.email, u.phone, u.device_id, u.avail_coins, o.id AS organization_id, o.name AS organization_name
+     FROM users u JOIN organizations o ON o.id = u.organization_id
+     WHERE u.user_id = :user_id AND u.organization_id = :organization_id"
+);
 
 #[derive(FromRow)]
 struct ProfileRow {
-    user_id: String,
+    user_id: UserId,
     username: Option<String>,
     name: String,
     role: Role,
@@ -128,7 +129,7 @@ struct ProfileRow {
 impl ProfileRow {
     /// As the asker may see it.
     fn seen_by(self, asker: &UserId) -> SeenProfile {
-        let is_own = self.user_id == asker.as_str();
+        let is_own = self.user_id == *asker;
         let own = self.own();
         if is_own { SeenProfile::Own(Box::new(own)) } else { SeenProfile::Public(own.public) }
     }
@@ -162,8 +163,8 @@ pub(crate) async fn own(
     user_id: &UserId,
     organization_id: u64,
 ) -> Result<OwnProfile> {
-    let (sql, params) = one_profile(user_id, user_id, organization_id);
-    let row: Option<ProfileRow> = transaction.exec_first(sql, params).await?;
+    let params = params! { "asker" => user_id, user_id, organization_id };
+    let row: Option<ProfileRow> = transaction.exec_first(ONE_PROFILE, params).await?;
     row.map(ProfileRow::own).ok_or(Error::NotFound(Thing::User))
 }
 
@@ -176,8 +177,8 @@ pub(crate) async fn seen(
     asker: &User,
     user_id: &UserId,
 ) -> Result<SeenProfile> {
-    let (sql, params) = one_profile(&asker.user_id, user_id, asker.organization_id);
-    let row: Option<ProfileRow> = transaction.exec_first(sql, params).await?;
+    let params = params! { "asker" => &asker.user_id, user_id, "organization_id" => asker.organization_id };
+    let row: Option<ProfileRow> = transaction.exec_first(ONE_PROFILE, params).await?;
     row.map(|row| row.seen_by(&asker.user_id)).ok_or(Error::NotFound(Thing::User))
 }
 
@@ -186,8 +187,8 @@ pub(crate) async fn seen(
 /// # Errors
 /// [`Error::NotFound`] for an unknown user and one of another organization alike.
 pub async fn read(db: &Db, asker: &User, user_id: &UserId) -> Result<SeenProfile> {
-    let (sql, params) = one_profile(&asker.user_id, user_id, asker.organization_id);
-    let row: Option<ProfileRow> = db.first(&sql, params).await?;
+    let params = params! { "asker" => &asker.user_id, user_id, "organization_id" => asker.organization_id };
+    let row: Option<ProfileRow> = db.first(ONE_PROFILE, params).await?;
     row.map(|row| row.seen_by(&asker.user_id)).ok_or(Error::NotFound(Thing::User))
 }
 
@@ -241,32 +242,44 @@ fn pattern(text: &str) -> String {
     pattern + "%"
 }
 
+/// A page of the users of an organization. Who is online and whose friend is looked up for these alone.
+macro_rules! page {
+    ($and_matching:literal) => {
+        concat!(
+            "SELECT counted.total, listed.*, ",
+            profile_columns!(),
+            " FROM (SELECT COUNT(*) AS total FROM users u WHERE u.organization_id = :organization_id ",
+            $and_matching,
+            ") counted
+             LEFT JOIN (SELECT u.user_id AS listed_id, 1 AS is_row
+                        FROM users u WHERE u.organization_id = :organization_id ",
+            $and_matching,
+            " ORDER BY listed_id LIMIT :page_size OFFSET :page_offset) listed ON TRUE
+             LEFT JOIN users u ON u.user_id = listed.listed_id
+             ORDER BY listed.listed_id"
+        )
+    };
+}
+const ALL: &str = page!("");
+const MATCHING: &str = page!(
+    "AND (u.user_id LIKE :pattern ESCAPE '!' OR u.username_key LIKE :key_pattern ESCAPE '!'
+          OR LOWER(u.name) LIKE LOWER(:pattern COLLATE utf8mb4_bin) ESCAPE '!')"
+);
+
 /// A page of the users of the asker's organization, by userId. A username and a name begin with the
 /// prefix without regard to case, a userId byte for byte.
 ///
 /// # Errors
 /// The database's.
 pub async fn list(db: &Db, asker: &User, search: &Search) -> Result<Paged<Profile>> {
-    let pattern = search.prefix.as_ref().map(Prefix::pattern);
-    let matching = match &pattern {
-        Some(_) => {
-            "AND (u.user_id LIKE :pattern ESCAPE '!' OR u.username_key LIKE :key_pattern ESCAPE '!'
-                  OR LOWER(u.name) LIKE LOWER(:pattern COLLATE utf8mb4_bin) ESCAPE '!')"
-        }
-        None => "",
-    };
-    let from = format!("FROM users u WHERE u.organization_id = :organization_id {matching}");
+    let sql = if search.prefix.is_some() { MATCHING } else { ALL };
     let params = params! {
         "asker" => &asker.user_id,
         "organization_id" => asker.organization_id,
+        "pattern" => search.prefix.as_ref().map(Prefix::pattern),
         "key_pattern" => search.prefix.as_ref().map(Prefix::key_pattern),
-        pattern,
     };
-    // Who is online and whose friend is looked up for the users of one page.
-    let columns = format!(", {COLUMNS}");
-    let more = More { columns: &columns, joins: "LEFT JOIN users u ON u.user_id = listed.listed_id" };
-    let (id, order) = ("u.user_id AS listed_id", &["listed_id"]);
-    Paged::read_with::<Profile>(db, id, &from, order, more, params, search.page).await
+    Paged::read(db, sql, params, search.page).await
 }
 
 /// A request to change the own profile; what is absent stays.
@@ -398,9 +411,12 @@ async fn apply(
 /// The database's.
 pub async fn friends(db: &Db, user: &User) -> Result<Vec<Profile>> {
     db.rows(
-        &format!(
-            "SELECT {COLUMNS} FROM ({FRIENDS}) f JOIN users u ON u.user_id = f.friend_id
-             ORDER BY u.user_id"
+        concat!(
+            "SELECT ",
+            profile_columns!(),
+            " FROM (",
+            friends!(),
+            ") f JOIN users u ON u.user_id = f.friend_id ORDER BY u.user_id"
         ),
         params! { "user_id" => &user.user_id, "asker" => &user.user_id },
     )

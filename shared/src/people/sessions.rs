@@ -1,7 +1,7 @@
 //! Sessions: one for each device that signed in (contract section 3, "Sessions").
 
 use crate::base::tokens::{IssuedToken, LIFETIME, random_token};
-use crate::sockets::connections::NO_MORE;
+use crate::sockets::connections;
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Transaction, params};
@@ -52,11 +52,9 @@ pub async fn open(
     let now = time::now();
     transaction
         .exec_drop(
-            format!(
-                "INSERT INTO sessions (session_id, user_id, device_id, created_at, expires_at)
-                 VALUES (:session_id, :user_id, :device_id, :now, UTC_TIMESTAMP(3) + INTERVAL {DAYS} DAY)"
-            ),
-            params! { "session_id" => &session_id, user_id, device_id, now },
+            "INSERT INTO sessions (session_id, user_id, device_id, created_at, expires_at)
+             VALUES (:session_id, :user_id, :device_id, :now, UTC_TIMESTAMP(3) + INTERVAL :days DAY)",
+            params! { "session_id" => &session_id, user_id, device_id, now, "days" => DAYS },
         )
         .await?;
     transaction
@@ -80,7 +78,7 @@ pub(crate) const SIGNED_IN: &str =
 #[derive(FromRow)]
 pub(crate) struct SignedIn {
     session_id: String,
-    user_id: String,
+    user_id: UserId,
     organization_id: u64,
     name: String,
     role: Role,
@@ -90,7 +88,7 @@ pub(crate) struct SignedIn {
 impl SignedIn {
     pub(crate) fn user(self) -> User {
         User {
-            user_id: UserId::stored(self.user_id),
+            user_id: self.user_id,
             organization_id: self.organization_id,
             name: self.name,
             role: self.role,
@@ -159,7 +157,7 @@ pub enum Rotation {
 #[derive(FromRow)]
 struct TokenRow {
     session_id: String,
-    user_id: String,
+    user_id: UserId,
     is_rotated: bool,
     is_recent: bool,
 }
@@ -169,13 +167,11 @@ async fn rotate(transaction: &mut Transaction<'static>, (app, token): (&App, &st
     // The session's row is locked too, so that all exchanges and the end of one session queue up.
     let row: Option<TokenRow> = transaction
         .exec_first(
-            format!(
-                "SELECT s.session_id, s.user_id, t.rotated_at IS NOT NULL AS is_rotated,
-                        COALESCE(t.rotated_at > UTC_TIMESTAMP(3) - INTERVAL {GRACE_SECONDS} SECOND, FALSE) AS is_recent
-                 FROM refresh_tokens t JOIN sessions s ON s.session_id = t.session_id
-                 WHERE t.token_hash = ? AND s.revoked_at IS NULL AND s.expires_at > UTC_TIMESTAMP(3) FOR UPDATE"
-            ),
-            (&hash,),
+            "SELECT s.session_id, s.user_id, t.rotated_at IS NOT NULL AS is_rotated,
+                    COALESCE(t.rotated_at > UTC_TIMESTAMP(3) - INTERVAL ? SECOND, FALSE) AS is_recent
+             FROM refresh_tokens t JOIN sessions s ON s.session_id = t.session_id
+             WHERE t.token_hash = ? AND s.revoked_at IS NULL AND s.expires_at > UTC_TIMESTAMP(3) FOR UPDATE",
+            (GRACE_SECONDS, &hash),
         )
         .await?;
     let row = row.ok_or(Error::Unauthenticated)?;
@@ -212,14 +208,13 @@ async fn rotate(transaction: &mut Transaction<'static>, (app, token): (&App, &st
             .await?;
         transaction
             .exec_drop(
-                format!("UPDATE sessions SET expires_at = UTC_TIMESTAMP(3) + INTERVAL {DAYS} DAY WHERE session_id = ?"),
-                (&row.session_id,),
+                "UPDATE sessions SET expires_at = UTC_TIMESTAMP(3) + INTERVAL ? DAY WHERE session_id = ?",
+                (DAYS, &row.session_id),
             )
             .await?;
     }
-    let user_id = UserId::stored(row.user_id);
     Ok(Rotation::Refreshed(Tokens {
-        access_token: app.access_tokens.issue(&user_id, organization_id, role, &row.session_id)?,
+        access_token: app.access_tokens.issue(&row.user_id, organization_id, role, &row.session_id)?,
         refresh_token: successor.into(),
         expires_in: LIFETIME,
     }))
@@ -346,16 +341,18 @@ pub(crate) async fn revoke(
     };
     transaction
         .exec_drop(
-            format!("UPDATE sessions SET revoked_at = UTC_TIMESTAMP(3) WHERE {those} AND revoked_at IS NULL"),
+            format!("UPDATE sessions SET revoked_at = UTC_TIMESTAMP(3) WHERE revoked_at IS NULL AND {those}"),
             params.clone(),
         )
         .await?;
-    let open = format!("{those} AND expires_at > UTC_TIMESTAMP(3)");
-    let sockets: Vec<String> = transaction
-        .exec(format!("SELECT connection_id FROM connections WHERE {open} FOR UPDATE"), params.clone())
+    let sockets: Vec<ConnectionId> = transaction
+        .exec(
+            format!(
+                "SELECT connection_id FROM connections WHERE expires_at > UTC_TIMESTAMP(3) AND {those} FOR UPDATE"
+            ),
+            params,
+        )
         .await?;
-    transaction
-        .exec_drop(format!("UPDATE connections SET expires_at = {NO_MORE} WHERE {open}"), params)
-        .await?;
-    Ok(sockets.into_iter().map(ConnectionId::new).collect())
+    connections::end(transaction, &sockets).await?;
+    Ok(sockets)
 }

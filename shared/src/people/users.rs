@@ -8,7 +8,7 @@ use mysql_async::prelude::Queryable;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
-use crate::base::db::{Db, duplicate_key};
+use crate::base::db::{Db, duplicate_key, places};
 use crate::base::ids::UserId;
 use crate::base::text::{key, line, name, text_type};
 use crate::base::user::User;
@@ -150,7 +150,7 @@ pub(crate) async fn all_of(db: &Db, organization_id: u64, user_ids: &[UserId]) -
     if user_ids.is_empty() {
         return Ok(());
     }
-    let places = vec!["?"; user_ids.len()].join(", ");
+    let places = places(user_ids.len());
     let mut params: Vec<mysql_async::Value> = user_ids.iter().map(Into::into).collect();
     params.push(organization_id.into());
     let sql = format!("SELECT COUNT(*) FROM users WHERE user_id IN ({places}) AND organization_id = ?");

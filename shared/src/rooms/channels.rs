@@ -8,7 +8,7 @@ use mysql_async::{Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::base::db::Db;
+use crate::base::db::{Db, places};
 use crate::base::fields::{self, Request, WholeNumber};
 use crate::base::ids::{ConnectionId, RoomId, UserId};
 use crate::base::page::{Page, Paged};
@@ -32,7 +32,7 @@ const MAKERS: Error = Error::RoleRequired("the organization's admins and moderat
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct Listed {
-    pub id: u64,
+    pub id: RoomId,
     pub name: String,
     #[serde(serialize_with = "time::serialize")]
     pub created_at: NaiveDateTime,
@@ -55,16 +55,17 @@ pub async fn count_listing(app: &App, asker: &User) -> Result<Option<Standing>> 
 /// # Errors
 /// The database's.
 pub async fn list(db: &Db, asker: &User, page: Page) -> Result<Paged<Listed>> {
-    Paged::read::<Listed>(
-        db,
-        "id, name, created_at, updated_at, organization_id",
-        // Named, since MySQL would rather read and sort them all where most rooms are of one organization.
-        "FROM rooms FORCE INDEX (rooms_newest) WHERE organization_id = :organization_id AND kind = 'channel'",
-        &["created_at DESC", "id DESC"],
-        params! { "organization_id" => asker.organization_id },
-        page,
-    )
-    .await
+    // The index is named, since MySQL would rather read and sort them all where most rooms are of one organization.
+    let sql = "
+        SELECT counted.total, listed.*
+        FROM (SELECT COUNT(*) AS total FROM rooms FORCE INDEX (rooms_newest)
+              WHERE organization_id = :organization_id AND kind = 'channel') counted
+        LEFT JOIN (SELECT id, name, created_at, updated_at, organization_id, 1 AS is_row
+                   FROM rooms FORCE INDEX (rooms_newest)
+                   WHERE organization_id = :organization_id AND kind = 'channel'
+                   ORDER BY created_at DESC, id DESC LIMIT :page_size OFFSET :page_offset) listed ON TRUE
+        ORDER BY listed.created_at DESC, listed.id DESC";
+    Paged::read(db, sql, params! { "organization_id" => asker.organization_id }, page).await
 }
 
 /// A request to make a channel.
@@ -152,7 +153,7 @@ pub async fn find_or_create(
         None => None,
     };
     // Asked again where it counts.
-    let is_creator = there.as_ref().is_some_and(|room| room.created_by == user.user_id.as_str());
+    let is_creator = there.as_ref().is_some_and(|room| room.created_by == user.user_id);
     if !is_creator && !user.role.makes_channels() {
         return Err(MAKERS);
     }
@@ -160,7 +161,7 @@ pub async fn find_or_create(
     users::all_of(db, user.organization_id, &invited_users.0).await?;
     match there {
         Some(room) => {
-            let sockets = audience(db, by, RoomId(room.id), &invited_users.0).await?;
+            let sockets = audience(db, by, room.id, &invited_users.0).await?;
             Ok(Announced { room, sockets: Some(sockets) })
         }
         None => {
@@ -176,6 +177,17 @@ async fn find(db: &Db, user: &User, room_id: RoomId) -> Result<Option<Room>> {
     db.first(&sql, (room_id, user.organization_id)).await
 }
 
+/// Whether the user of a socket may tell of a room, and if so the sockets of its organization's users. No row: the
+/// socket is not open. A condition on the users `i` may follow.
+const ORGANIZATION: &str = "
+    SELECT a.may, o.connection_id
+    FROM (SELECT r.organization_id, u.role IN (?, ?) OR r.created_by = u.user_id AS may
+          FROM connections c STRAIGHT_JOIN users u ON u.user_id = c.user_id
+          LEFT JOIN rooms r ON r.id = ? AND r.organization_id = u.organization_id
+          WHERE c.connection_id = ? AND c.expires_at > UTC_TIMESTAMP(3)) a
+    LEFT JOIN (users i JOIN connections o ON o.user_id = i.user_id AND o.expires_at > UTC_TIMESTAMP(3))
+      ON i.organization_id = a.organization_id AND a.may";
+
 /// The sockets of those who hear of a channel that is there: the invited, or with none the whole
 /// organization. It is the last that is asked before they are told, and it asks for the right to tell them too.
 async fn audience(
@@ -184,34 +196,19 @@ async fn audience(
     room_id: RoomId,
     invited: &[UserId],
 ) -> Result<Vec<ConnectionId>> {
-    let places = |count| vec!["?"; count].join(", ");
-    let may = format!("(u.role IN ({}) OR r.created_by = u.user_id)", places(Role::CHANNEL_MAKERS.len()));
-    let hears = match invited {
-        [] => String::new(),
-        invited => format!("AND i.user_id IN ({})", places(invited.len())),
+    let sql = match invited {
+        [] => ORGANIZATION.to_owned(),
+        invited => format!("{ORGANIZATION} AND i.user_id IN ({})", places(invited.len())),
     };
-    let sql = format!(
-        "SELECT {may} AS may, o.connection_id
-         FROM connections c STRAIGHT_JOIN users u ON u.user_id = c.user_id
-         LEFT JOIN rooms r ON r.id = ? AND r.organization_id = u.organization_id
-         LEFT JOIN (users i JOIN connections o ON o.user_id = i.user_id AND o.expires_at > UTC_TIMESTAMP(3))
-           ON i.organization_id = r.organization_id {hears} AND {may}
-         WHERE c.connection_id = ? AND c.expires_at > UTC_TIMESTAMP(3)"
-    );
-    let makers = || Role::CHANNEL_MAKERS.map(Into::into);
-    let mut params: Vec<mysql_async::Value> = makers().to_vec();
-    params.push(room_id.into());
+    let mut params: Vec<mysql_async::Value> = Role::CHANNEL_MAKERS.map(Into::into).to_vec();
+    params.extend([room_id.into(), by.into()]);
     params.extend(invited.iter().map(mysql_async::Value::from));
-    params.extend(makers());
-    params.push(by.into());
-    let rows: Vec<(Option<bool>, Option<String>)> = db.rows(&sql, params).await?;
+    let rows: Vec<(Option<bool>, Option<ConnectionId>)> = db.rows(&sql, params).await?;
     match rows.first() {
         None => Err(Error::Unauthenticated),
         Some((None, _)) => Err(Error::NotFound(Thing::Room)),
         Some((Some(false), _)) => Err(MAKERS),
-        Some((Some(true), _)) => {
-            Ok(rows.into_iter().filter_map(|(_, id)| id.map(ConnectionId::new)).collect())
-        }
+        Some((Some(true), _)) => Ok(rows.into_iter().filter_map(|(_, socket)| socket).collect()),
     }
 }
 

@@ -69,17 +69,16 @@ async fn close_channel(
 /// # Errors
 /// The database's.
 pub(crate) async fn close(transaction: &mut Transaction<'static>, room_id: RoomId) -> Result<Vec<UserId>> {
-    let members: Vec<String> =
-        transaction.exec("SELECT user_id FROM room_members WHERE room_id = ?", (room_id,)).await?;
+    let members = transaction.exec("SELECT user_id FROM room_members WHERE room_id = ?", (room_id,)).await?;
     transaction.exec_drop("DELETE FROM room_members WHERE room_id = ?", (room_id,)).await?;
     transaction
         .exec_drop("UPDATE rooms SET organization_id = NULL, member_count = 0 WHERE id = ?", (room_id,))
         .await?;
-    Ok(members.into_iter().map(UserId::stored).collect())
+    Ok(members)
 }
 
 /// How many messages one statement erases: few enough to hold no lock for long.
-const ERASED_AT_ONCE: usize = 2000;
+const ERASED_AT_ONCE: u64 = 2000;
 /// How many such statements the request makes that has deleted the room.
 const ERASURES: usize = 10;
 
@@ -97,9 +96,9 @@ pub async fn erase(db: &Db, room_id: RoomId) {
 /// # Errors
 /// The database's.
 pub(crate) async fn erase_some(db: &Db, room_id: RoomId, statements: usize) -> Result<bool> {
-    let messages = format!("DELETE FROM messages WHERE room_id = ? ORDER BY seq LIMIT {ERASED_AT_ONCE}");
+    let messages = "DELETE FROM messages WHERE room_id = ? ORDER BY seq LIMIT ?";
     for _ in 0..statements {
-        if db.execute(&messages, (room_id,)).await?.affected_rows < ERASED_AT_ONCE as u64 {
+        if db.execute(messages, (room_id, ERASED_AT_ONCE)).await?.affected_rows < ERASED_AT_ONCE {
             // Its invitations go with it, by their foreign key.
             db.execute("DELETE FROM rooms WHERE id = ? AND organization_id IS NULL", (room_id,)).await?;
             return Ok(true);

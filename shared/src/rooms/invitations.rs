@@ -1,47 +1,35 @@
 //! Invitations: a prime room's creator lets one prime user in without the password (contract section 2).
 
 use crate::base::tokens::{IssuedToken, random_token};
-
-use aws_lc_rs::digest;
-use chrono::{NaiveDateTime, TimeDelta};
-use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Row, Transaction, Value, params};
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer, Serialize};
+use strum::{EnumString, IntoStaticStr};
 
 use crate::app::App;
-use crate::base::db::{Db, stored_enum};
-use crate::base::fields::{self, Request, WholeNumber};
-use crate::base::ids::{RoomId, UserId};
+use crate::base::db::{Db, text_column};
+use crate::base::fields::{self, Request};
+use crate::base::ids::{RoomId, UserId, number_type};
 use crate::base::password::Password;
+use crate::base::sha256::sha256;
 use crate::base::time;
 use crate::base::user::User;
 use crate::error::Thing;
 use crate::rooms::prime;
 use crate::rooms::room::{self, Room};
 use crate::{Error, Result};
+use chrono::{NaiveDateTime, TimeDelta};
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Row, Transaction, params};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// How long an invitation is good for.
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
 /// The most invitations of one list.
 const MOST: u32 = 500;
 
-/// An invitation's id, which is no secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct InvitationId(pub u64);
-
-impl<'de> Deserialize<'de> for InvitationId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        WholeNumber::deserialize(deserializer).map(|WholeNumber(id)| Self(id))
-    }
-}
-
-impl From<InvitationId> for Value {
-    fn from(id: InvitationId) -> Self {
-        id.0.into()
-    }
-}
+number_type!(
+    /// An invitation's id, which is no secret.
+    InvitationId
+);
 
 /// What opens the room: 256 random bits, or anything that somebody may have sent instead.
 #[derive(Clone, Debug)]
@@ -56,7 +44,7 @@ impl<'de> Deserialize<'de> for InviteToken {
 impl InviteToken {
     /// What is stored of it.
     pub(crate) fn hash(&self) -> Vec<u8> {
-        digest::digest(&digest::SHA256, self.0.expose_secret().as_bytes()).as_ref().to_vec()
+        sha256(&[self.0.expose_secret().as_bytes()])
     }
 }
 
@@ -179,7 +167,7 @@ async fn allowed(db: &Db, inviter: &User, room_id: RoomId, invitee: &UserId) -> 
     let password_hash = row.get("password_hash").unwrap_or_default();
     let room = Room::from_row_opt(row).map_err(Error::internal)?;
     match invitee_is_prime {
-        _ if room.created_by != inviter.user_id.as_str() => Err(Error::NotRoomCreator),
+        _ if room.created_by != inviter.user_id => Err(Error::NotRoomCreator),
         _ if !inviter_is_member => Err(Error::NotAMember),
         _ if *invitee == inviter.user_id => Err(Error::invalid("userId", "is yourself")),
         None => Err(Error::NotFound(Thing::User)),
@@ -190,8 +178,9 @@ async fn allowed(db: &Db, inviter: &User, room_id: RoomId, invitee: &UserId) -> 
 }
 
 /// What has become of an invitation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum InvitationStatus {
     /// It may be used.
     Pending,
@@ -203,18 +192,18 @@ pub enum InvitationStatus {
     Expired,
 }
 
-stored_enum!(InvitationStatus { Pending => "pending", Used => "used", Revoked => "revoked", Expired => "expired" });
+text_column!(InvitationStatus);
 
 /// An invitation as its inviter and its invitee see it: without its token.
 #[derive(Debug, Serialize, FromRow)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct Invitation {
-    pub invitation_id: u64,
-    pub room_id: u64,
+    pub invitation_id: InvitationId,
+    pub room_id: RoomId,
     pub room_name: String,
-    pub from: String,
-    pub to: String,
+    pub from: UserId,
+    pub to: UserId,
     pub status: InvitationStatus,
     #[serde(serialize_with = "time::serialize")]
     pub created_at: NaiveDateTime,
@@ -229,18 +218,16 @@ pub struct Invitation {
 /// The database's.
 pub async fn list(db: &Db, asker: &User) -> Result<Vec<Invitation>> {
     db.rows(
-        &format!(
-            "SELECT i.invitation_id, i.room_id, r.name AS room_name, i.inviter_id AS `from`, i.invitee_id AS `to`,
-                    CASE WHEN i.used_at IS NOT NULL THEN 'used' WHEN i.revoked_at IS NOT NULL THEN 'revoked'
-                         WHEN i.expires_at <= UTC_TIMESTAMP(3) THEN 'expired' ELSE 'pending' END AS status,
-                    i.created_at, i.expires_at
-             FROM ((SELECT * FROM invitations WHERE inviter_id = :asker ORDER BY invitation_id DESC LIMIT {MOST})
-                   UNION
-                   (SELECT * FROM invitations WHERE invitee_id = :asker ORDER BY invitation_id DESC LIMIT {MOST})) i
-             JOIN rooms r ON r.id = i.room_id AND r.organization_id IS NOT NULL
-             ORDER BY i.invitation_id DESC"
-        ),
-        params! { "asker" => &asker.user_id },
+        "SELECT i.invitation_id, i.room_id, r.name AS room_name, i.inviter_id AS `from`, i.invitee_id AS `to`,
+                CASE WHEN i.used_at IS NOT NULL THEN 'used' WHEN i.revoked_at IS NOT NULL THEN 'revoked'
+                     WHEN i.expires_at <= UTC_TIMESTAMP(3) THEN 'expired' ELSE 'pending' END AS status,
+                i.created_at, i.expires_at
+         FROM ((SELECT * FROM invitations WHERE inviter_id = :asker ORDER BY invitation_id DESC LIMIT :most)
+               UNION
+               (SELECT * FROM invitations WHERE invitee_id = :asker ORDER BY invitation_id DESC LIMIT :most)) i
+         JOIN rooms r ON r.id = i.room_id AND r.organization_id IS NOT NULL
+         ORDER BY i.invitation_id DESC",
+        params! { "asker" => &asker.user_id, "most" => MOST },
     )
     .await
 }
@@ -273,7 +260,7 @@ pub(crate) async fn lock(
     room_id: RoomId,
     invitee: &UserId,
 ) -> Result<InvitationId> {
-    let id: Option<u64> = transaction
+    let id: Option<InvitationId> = transaction
         .exec_first(
             "SELECT invitation_id FROM invitations
              WHERE token_hash = ? AND room_id = ? AND invitee_id = ?
@@ -281,7 +268,7 @@ pub(crate) async fn lock(
             (token_hash, room_id, invitee),
         )
         .await?;
-    id.map(InvitationId).ok_or(Error::InvitationInvalid)
+    id.ok_or(Error::InvitationInvalid)
 }
 
 /// Uses up an invitation that the caller has locked, in the transaction that seats its invitee.

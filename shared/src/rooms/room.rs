@@ -5,13 +5,14 @@ use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Transaction, Value, params};
 use serde::Serialize;
 
-use crate::base::db::stored_enum;
+use crate::base::db::{rows, text_column};
 use crate::base::ids::{RoomId, UserId};
 use crate::base::text::{name, text_type};
 use crate::base::time;
 use crate::base::user::User;
 use crate::error::Thing;
 use crate::{Error, Result};
+use strum::{EnumString, IntoStaticStr};
 
 text_type!(
     /// A room's name: 1 to 100 characters.
@@ -19,8 +20,9 @@ text_type!(
 );
 
 /// The door by which one gets in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum RoomKind {
     /// Made by a prime user, entered by its password: 6 members.
     Prime,
@@ -32,11 +34,12 @@ pub enum RoomKind {
     Direct,
 }
 
-stored_enum!(RoomKind { Prime => "prime", Channel => "channel", Group => "group", Direct => "direct" });
+text_column!(RoomKind);
 
 /// A role in a room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum RoomRole {
     /// One in every room that has members.
     Owner,
@@ -46,19 +49,19 @@ pub enum RoomRole {
     Member,
 }
 
-stored_enum!(RoomRole { Owner => "owner", Moderator => "moderator", Member => "member" });
+text_column!(RoomRole);
 
 /// A room as clients see it.
 #[derive(Clone, Debug, Serialize, FromRow)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct Room {
-    pub id: u64,
+    pub id: RoomId,
     pub kind: RoomKind,
     pub name: String,
     pub capacity: u32,
     pub member_count: u32,
-    pub created_by: String,
+    pub created_by: UserId,
     pub organization_id: u64,
     pub last_seq: u64,
     #[serde(serialize_with = "time::serialize")]
@@ -129,33 +132,47 @@ pub(crate) async fn insert(transaction: &mut Transaction<'static>, new: NewRoom<
             },
         )
         .await?;
-    let room_id = transaction.last_insert_id().ok_or_else(|| Error::internal("a new room has no id"))?;
-    let others = others.iter().map(|&user_id| (user_id, RoomRole::Member));
-    let members = std::iter::once((&creator.user_id, RoomRole::Owner)).chain(others);
-    let params: Vec<Value> = members
-        .flat_map(|(user_id, role)| [room_id.into(), user_id.into(), role.into(), now.into()])
-        .collect();
-    let rows = vec!["(?, ?, ?, 0, ?, 0)"; member_count as usize].join(", ");
-    transaction
-        .exec_drop(
-            format!(
-                "INSERT INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq) VALUES {rows}"
-            ),
-            params,
-        )
-        .await?;
+    let room_id = transaction.last_insert_id().map(RoomId);
+    let room_id = room_id.ok_or_else(|| Error::internal("a new room has no id"))?;
+    let owner = std::iter::once((&creator.user_id, RoomRole::Owner));
+    let members = owner.chain(others.iter().map(|&user_id| (user_id, RoomRole::Member)));
+    insert_members(transaction, room_id, 0, now, members).await?;
     Ok(Room {
         id: room_id,
         kind,
         name: name.to_owned(),
         capacity,
         member_count,
-        created_by: creator.user_id.to_string(),
+        created_by: creator.user_id.clone(),
         organization_id: creator.organization_id,
         last_seq: 0,
         created_at: now,
         updated_at: now,
     })
+}
+
+/// Inserts members of a room who come in at this number and time, and have read all before it.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn insert_members(
+    transaction: &mut Transaction<'static>,
+    room_id: RoomId,
+    seq: u64,
+    joined_at: NaiveDateTime,
+    members: impl IntoIterator<Item = (&UserId, RoomRole)>,
+) -> Result<()> {
+    let members: Vec<[Value; 6]> = members
+        .into_iter()
+        .map(|(user_id, role)| {
+            [room_id.into(), user_id.into(), role.into(), seq.into(), joined_at.into(), seq.into()]
+        })
+        .collect();
+    let sql = format!(
+        "INSERT INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq) VALUES {}",
+        rows("(?, ?, ?, ?, ?, ?)", members.len())
+    );
+    Ok(transaction.exec_drop(sql, members.concat()).await?)
 }
 
 /// Takes the next number of a room that the caller has locked, for a change of one of its messages.

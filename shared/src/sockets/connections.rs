@@ -6,7 +6,7 @@
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
 
-use crate::base::db::Db;
+use crate::base::db::{Db, places};
 use crate::base::ids::{ConnectionId, RoomId, UserId};
 use crate::base::time;
 use crate::base::user::{Role, User};
@@ -15,9 +15,6 @@ use crate::{Error, Result};
 
 /// API Gateway ends a connection after two hours (WebSocket API quotas).
 const HOURS: u32 = 2;
-/// What becomes `expires_at` of a socket that may not go on. `UTC_TIMESTAMP` is the time at which a statement
-/// began, before it waited for its locks; so this lies before all that can still be waiting.
-pub(crate) const NO_MORE: &str = "UTC_TIMESTAMP(3) - INTERVAL 1 MINUTE";
 /// A post may overtake the handshake and find nobody; a row younger than this stays all the same,
 /// or an open socket would be deaf for good.
 const HANDSHAKE_SECONDS: u32 = 60;
@@ -49,20 +46,23 @@ async fn insert(
     // The session's row stays locked until the commit: whoever revokes it ends this socket too.
     transaction
         .exec_drop(
-            format!(
-                "INSERT INTO connections (connection_id, user_id, session_id, connected_at, expires_at)
-                 SELECT :connection_id, user_id, session_id, :now,
-                        LEAST(UTC_TIMESTAMP(3) + INTERVAL {HOURS} HOUR, expires_at)
-                 FROM sessions WHERE session_id = :session_id AND revoked_at IS NULL LOCK IN SHARE MODE"
-            ),
-            params! { connection_id, "session_id" => &user.session_id, "now" => time::now() },
+            "INSERT INTO connections (connection_id, user_id, session_id, connected_at, expires_at)
+             SELECT :connection_id, user_id, session_id, :now,
+                    LEAST(UTC_TIMESTAMP(3) + INTERVAL :hours HOUR, expires_at)
+             FROM sessions WHERE session_id = :session_id AND revoked_at IS NULL LOCK IN SHARE MODE",
+            params! {
+                connection_id,
+                "session_id" => &user.session_id,
+                "now" => time::now(),
+                "hours" => HOURS,
+            },
         )
         .await?;
     if transaction.affected_rows() == 0 {
         return Err(Error::Unauthenticated);
     }
     let Some(most) = most else { return Ok(Vec::new()) };
-    let surplus: Vec<String> = transaction
+    let surplus: Vec<ConnectionId> = transaction
         .exec(
             "SELECT connection_id FROM connections
              WHERE user_id = ? AND connection_id <> ? AND expires_at > UTC_TIMESTAMP(3)
@@ -70,17 +70,25 @@ async fn insert(
             (&user.user_id, connection_id, most - 1),
         )
         .await?;
-    if !surplus.is_empty() {
-        let places = vec!["?"; surplus.len()].join(", ");
-        let ids: Vec<mysql_async::Value> = surplus.iter().map(Into::into).collect();
-        transaction
-            .exec_drop(
-                format!("UPDATE connections SET expires_at = {NO_MORE} WHERE connection_id IN ({places})"),
-                ids,
-            )
-            .await?;
+    end(transaction, &surplus).await?;
+    Ok(surplus)
+}
+
+/// Ends sockets that may not go on, though they are open. `UTC_TIMESTAMP` is the time at which a statement began,
+/// before it waited for its locks; a minute earlier lies before all that can still be waiting.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn end(transaction: &mut Transaction<'static>, sockets: &[ConnectionId]) -> Result<()> {
+    if sockets.is_empty() {
+        return Ok(());
     }
-    Ok(surplus.into_iter().map(ConnectionId::new).collect())
+    let sql = format!(
+        "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) - INTERVAL 1 MINUTE WHERE connection_id IN ({})",
+        places(sockets.len())
+    );
+    let ids: Vec<mysql_async::Value> = sockets.iter().map(Into::into).collect();
+    Ok(transaction.exec_drop(sql, ids).await?)
 }
 
 /// Holds, until the transaction ends, that the socket which asked for it is still a known one: its
@@ -127,7 +135,7 @@ pub async fn close(db: &Db, connection_id: &ConnectionId) -> Result<Option<Close
         (connection_id,),
     )
     .await?;
-    let row: Option<(String, bool, bool)> = db
+    let row: Option<(UserId, bool, bool)> = db
         .first(
             "SELECT c.user_id,
                 EXISTS (SELECT 1 FROM connections o
@@ -139,11 +147,7 @@ pub async fn close(db: &Db, connection_id: &ConnectionId) -> Result<Option<Close
             (connection_id,),
         )
         .await?;
-    Ok(row.map(|(user_id, is_online, has_friends)| Closed {
-        user_id: UserId::stored(user_id),
-        is_online,
-        has_friends,
-    }))
+    Ok(row.map(|(user_id, is_online, has_friends)| Closed { user_id, is_online, has_friends }))
 }
 
 /// Forgets a socket that has closed.
@@ -155,7 +159,7 @@ pub async fn forget(db: &Db, connection_id: &ConnectionId) -> Result<()> {
 }
 
 /// Ends the sockets that a post found gone, unless their handshake may still be under way. Their rows
-/// stay for `$disconnect`, which may be on its way. Not [`NO_MORE`]: its session goes on, so what it asked for
+/// stay for `$disconnect`, which may be on its way. Not as by [`end`]: its session goes on, so what it asked for
 /// before it closed may be done, and a reconnect is silent for as long as after any other close.
 ///
 /// # Errors
@@ -164,14 +168,15 @@ pub async fn end_gone(db: &Db, gone: &[ConnectionId]) -> Result<()> {
     if gone.is_empty() {
         return Ok(());
     }
-    let places = vec!["?"; gone.len()].join(", ");
+    let places = places(gone.len());
     let sql = format!(
         "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) WHERE connection_id IN ({places})
-         AND connected_at < UTC_TIMESTAMP(3) - INTERVAL {HANDSHAKE_SECONDS} SECOND
+         AND connected_at < UTC_TIMESTAMP(3) - INTERVAL ? SECOND
          AND expires_at > UTC_TIMESTAMP(3)"
     );
-    let ids: Vec<mysql_async::Value> = gone.iter().map(Into::into).collect();
-    db.execute(&sql, ids).await.map(drop)
+    let mut params: Vec<mysql_async::Value> = gone.iter().map(Into::into).collect();
+    params.push(HANDSHAKE_SECONDS.into());
+    db.execute(&sql, params).await.map(drop)
 }
 
 /// The user whose socket this is, as the database knows them now.
@@ -179,7 +184,7 @@ pub async fn end_gone(db: &Db, gone: &[ConnectionId]) -> Result<()> {
 /// # Errors
 /// [`Error::Unauthenticated`] when the service does not know the socket.
 pub async fn user(db: &Db, connection_id: &ConnectionId) -> Result<User> {
-    let row: Option<(String, u64, String, Role, bool, String)> = db
+    let row: Option<(UserId, u64, String, Role, bool, String)> = db
         .first(
             "SELECT u.user_id, u.organization_id, u.name, u.role, u.prime, c.session_id
              FROM connections c JOIN users u ON u.user_id = c.user_id
@@ -188,7 +193,7 @@ pub async fn user(db: &Db, connection_id: &ConnectionId) -> Result<User> {
         )
         .await?;
     let (user_id, organization_id, name, role, prime, session_id) = row.ok_or(Error::Unauthenticated)?;
-    Ok(User { user_id: UserId::stored(user_id), organization_id, name, role, prime, session_id })
+    Ok(User { user_id, organization_id, name, role, prime, session_id })
 }
 
 /// The sockets of these users.
@@ -199,13 +204,12 @@ pub async fn of_users(db: &Db, user_ids: &[&UserId]) -> Result<Vec<ConnectionId>
     if user_ids.is_empty() {
         return Ok(Vec::new());
     }
-    let places = vec!["?"; user_ids.len()].join(", ");
+    let places = places(user_ids.len());
     let sql = format!(
         "SELECT connection_id FROM connections WHERE user_id IN ({places}) AND expires_at > UTC_TIMESTAMP(3)"
     );
     let params: Vec<mysql_async::Value> = user_ids.iter().map(|&user_id| user_id.into()).collect();
-    let ids: Vec<String> = db.rows(&sql, params).await?;
-    Ok(ids.into_iter().map(ConnectionId::new).collect())
+    db.rows(&sql, params).await
 }
 
 /// The sockets of a room's members, and of one more user who has just left it.
@@ -213,16 +217,14 @@ pub async fn of_users(db: &Db, user_ids: &[&UserId]) -> Result<Vec<ConnectionId>
 /// # Errors
 /// The database's.
 pub async fn of_room(db: &Db, room_id: RoomId, and_of: Option<&UserId>) -> Result<Vec<ConnectionId>> {
-    let ids: Vec<String> = db
-        .rows(
-            "SELECT c.connection_id FROM room_members m JOIN connections c ON c.user_id = m.user_id
-             WHERE m.room_id = :room_id AND c.expires_at > UTC_TIMESTAMP(3)
-             UNION SELECT c.connection_id FROM connections c
-             WHERE c.user_id = :and_of AND c.expires_at > UTC_TIMESTAMP(3)",
-            params! { room_id, and_of },
-        )
-        .await?;
-    Ok(ids.into_iter().map(ConnectionId::new).collect())
+    db.rows(
+        "SELECT c.connection_id FROM room_members m JOIN connections c ON c.user_id = m.user_id
+         WHERE m.room_id = :room_id AND c.expires_at > UTC_TIMESTAMP(3)
+         UNION SELECT c.connection_id FROM connections c
+         WHERE c.user_id = :and_of AND c.expires_at > UTC_TIMESTAMP(3)",
+        params! { room_id, and_of },
+    )
+    .await
 }
 
 /// The sockets of an organization's users.
@@ -230,14 +232,12 @@ pub async fn of_room(db: &Db, room_id: RoomId, and_of: Option<&UserId>) -> Resul
 /// # Errors
 /// The database's.
 pub async fn of_organization(db: &Db, organization_id: u64) -> Result<Vec<ConnectionId>> {
-    let ids: Vec<String> = db
-        .rows(
-            "SELECT c.connection_id FROM users u JOIN connections c ON c.user_id = u.user_id
-             WHERE u.organization_id = ? AND c.expires_at > UTC_TIMESTAMP(3)",
-            (organization_id,),
-        )
-        .await?;
-    Ok(ids.into_iter().map(ConnectionId::new).collect())
+    db.rows(
+        "SELECT c.connection_id FROM users u JOIN connections c ON c.user_id = u.user_id
+         WHERE u.organization_id = ? AND c.expires_at > UTC_TIMESTAMP(3)",
+        (organization_id,),
+    )
+    .await
 }
 
 /// Who hears what only small rooms are told.
@@ -256,7 +256,7 @@ pub struct SmallRoomAudience {
 /// # Errors
 /// [`Error::Unauthenticated`], [`Error::NotFound`], [`Error::NotAMember`].
 pub async fn of_small_room(db: &Db, by: &ConnectionId, room_id: RoomId) -> Result<SmallRoomAudience> {
-    let rows: Vec<(Option<u64>, Option<u64>, Option<String>)> = db
+    let rows: Vec<(Option<RoomId>, Option<u64>, Option<ConnectionId>)> = db
         .rows(
             "SELECT r.id, me.read_seq, o.connection_id
              FROM connections c STRAIGHT_JOIN users u ON u.user_id = c.user_id
@@ -272,7 +272,6 @@ pub async fn of_small_room(db: &Db, by: &ConnectionId, room_id: RoomId) -> Resul
     let (room, read_seq, _) = rows.first().ok_or(Error::Unauthenticated)?;
     room.ok_or(Error::NotFound(Thing::Room))?;
     let read_seq = read_seq.ok_or(Error::NotAMember)?;
-    let sockets =
-        rows.into_iter().filter_map(|(.., connection_id)| connection_id.map(ConnectionId::new)).collect();
+    let sockets = rows.into_iter().filter_map(|(.., socket)| socket).collect();
     Ok(SmallRoomAudience { read_seq, sockets })
 }

@@ -8,6 +8,7 @@ use mysql_async::Value;
 
 use crate::Result;
 use crate::app::App;
+use crate::base::db::places;
 use crate::base::ids::UploadId;
 
 /// How long ago it was posted what has no row and will have none.
@@ -48,10 +49,13 @@ pub(crate) async fn erase_strays(app: &App) -> Result<()> {
     let posted = app.files.keys_older_than(POSTED, STRAY_AGE).await?;
     for keys in posted.chunks(500) {
         let ids = keys.iter().map(|key| key.strip_prefix(POSTED).unwrap_or_default());
-        let places = vec!["?"; keys.len()].join(", ");
+        let places = places(keys.len());
         let sql = format!("SELECT upload_id FROM uploads WHERE upload_id IN ({places})");
-        let known: Vec<String> = app.db.rows(&sql, ids.clone().map(Value::from).collect::<Vec<_>>()).await?;
-        for (key, _) in keys.iter().zip(ids).filter(|(_, id)| !known.iter().any(|known| known == id)) {
+        let known: Vec<UploadId> =
+            app.db.rows(&sql, ids.clone().map(Value::from).collect::<Vec<_>>()).await?;
+        for (key, _) in
+            keys.iter().zip(ids).filter(|(_, id)| !known.iter().any(|known| known.as_str() == *id))
+        {
             app.files.delete(key).await?;
         }
     }

@@ -6,10 +6,9 @@
 //! before the bytes, and the message after them.
 
 use crate::base::tokens::random_token;
-use crate::messages::message::columns;
+use crate::messages::message::message_columns;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use bytes::Bytes;
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
@@ -25,12 +24,13 @@ use crate::base::file_type::{FileType, GivenName, disposition};
 use crate::base::files::{self, Form, HEAD_BYTES, TAIL_BYTES};
 use crate::base::ids::{ConnectionId, RoomId, UploadId};
 use crate::base::rate_limit::{self, Limited};
+use crate::base::sha256::sha256;
 use crate::base::text::{lines, text_type};
 use crate::base::time;
 use crate::base::user::User;
 use crate::error::Thing;
 use crate::messages::message::{Attachment, ClientMessageId, Message, MessageId, MessageKind, MessageRow};
-use crate::messages::send::{self, SenderAndSockets, Sent};
+use crate::messages::send::{self, SenderAndSockets, Sent, Stored};
 use crate::sockets::connections;
 use crate::{Error, Result};
 
@@ -60,7 +60,7 @@ pub struct Upload<'a> {
 impl<'a> Upload<'a> {
     /// The file of a message. None once the message has been deleted.
     pub fn of(message: &'a Message) -> Option<Self> {
-        message.attachment.as_ref().map(|attachment| Self { attachment, sender: &message.user_id })
+        message.attachment.as_ref().map(|attachment| Self { attachment, sender: message.user_id.as_str() })
     }
 }
 
@@ -198,12 +198,12 @@ pub async fn upload(app: &App, sender: &User, new: NewUpload, file: NewFile) -> 
         return Err(Error::UnsupportedMediaType);
     }
     let file_name = file_type.name(file.name.as_ref());
-    let sha256 = digest::digest(&digest::SHA256, &file.bytes);
+    let file_hash = sha256(&[&file.bytes]);
     let caption = new.caption.as_ref().map(Caption::as_str).unwrap_or_default();
     let again = new
         .client_message_id
         .as_ref()
-        .map(|id| Repeatable { id, hash: body_hash(caption, &file_name, sha256.as_ref()) });
+        .map(|id| Repeatable { id, hash: body_hash(caption, &file_name, &file_hash) });
     if let Some(again) = &again
         && let Some(message) = again.sent_before(&app.db, sender, new.room_id).await?
     {
@@ -221,7 +221,7 @@ pub async fn upload(app: &App, sender: &User, new: NewUpload, file: NewFile) -> 
         file_name: &file_name,
         file_type,
         size,
-        sha256: Some(sha256.as_ref()),
+        sha256: Some(&file_hash),
         caption,
     };
     reserve(&app.db, reserved).await?;
@@ -336,7 +336,7 @@ async fn why_refused(db: &Db, sender: &User, room_id: RoomId) -> Result<Error> {
 
 #[derive(FromRow)]
 struct Pending {
-    room_id: u64,
+    room_id: RoomId,
     seq: Option<u64>,
     file_name: String,
     #[mysql(rename = "type")]
@@ -378,7 +378,7 @@ pub async fn complete(
     upload_id: &UploadId,
 ) -> Result<Sent> {
     let upload = find(&app.db, sender, upload_id).await?;
-    let room_id = RoomId(upload.room_id);
+    let room_id = upload.room_id;
     if let Some(seq) = upload.seq {
         return message(&app.db, room_id, seq).await.map(Sent::before);
     }
@@ -445,7 +445,7 @@ async fn send_copy(
 ) -> Result<Option<Sent>> {
     let reserved = Reserved {
         upload_id,
-        room_id: RoomId(upload.room_id),
+        room_id: upload.room_id,
         sender,
         object_key: None,
         file_name: &upload.file_name,
@@ -483,22 +483,23 @@ impl Repeatable<'_> {
 
 /// What must be the same when a `clientMessageId` comes again. The mark at its beginning is no length
 /// of a text message's content.
-fn body_hash(caption: &str, file_name: &str, sha256: &[u8]) -> Vec<u8> {
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(b"a file: ");
-    for part in [caption.as_bytes(), file_name.as_bytes(), sha256] {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part);
-    }
-    context.finish().as_ref().to_vec()
+fn body_hash(caption: &str, file_name: &str, file_hash: &[u8]) -> Vec<u8> {
+    let length = |part: &[u8]| (part.len() as u64).to_be_bytes();
+    let (caption, file_name) = (caption.as_bytes(), file_name.as_bytes());
+    sha256(&[
+        b"a file: ",
+        &length(caption),
+        caption,
+        &length(file_name),
+        file_name,
+        &length(file_hash),
+        file_hash,
+    ])
 }
 
 /// Takes the room's next number for a file that has none yet, if its sender may, and stores its
-/// message; answers the number and the time. None: the sender may not, or it has one.
-async fn send(
-    transaction: &mut Transaction<'static>,
-    sending: Sending<'_>,
-) -> Result<Option<(u64, NaiveDateTime)>> {
+/// message. None: the sender may not, or it has one.
+async fn send(transaction: &mut Transaction<'static>, sending: Sending<'_>) -> Result<Option<Stored>> {
     let Sending { reserved, by, object_key, again } = sending;
     let now = time::now();
     // The room first, as in `messages`.
@@ -546,11 +547,12 @@ async fn send(
             (seq, object_key, reserved.upload_id),
         )
         .await?;
-    Ok(Some((seq, now)))
+    Ok(Some(Stored { seq, created_at: now }))
 }
 
 /// A message just sent, and the sockets of the room's members.
-async fn stored_message(db: &Db, sending: Sending<'_>, (seq, now): (u64, NaiveDateTime)) -> Result<Sent> {
+async fn stored_message(db: &Db, sending: Sending<'_>, stored: Stored) -> Result<Sent> {
+    let Stored { seq, created_at } = stored;
     let Sending { reserved, again, .. } = sending;
     let SenderAndSockets { user_id, name, sockets } =
         send::sender_and_sockets(db, reserved.room_id, seq).await?;
@@ -565,7 +567,7 @@ async fn stored_message(db: &Db, sending: Sending<'_>, (seq, now): (u64, NaiveDa
         name,
         content: reserved.caption.to_owned(),
         is_encrypted: false,
-        client_message_id: again.map(|again| again.id.to_string()),
+        client_message_id: again.map(|again| again.id.clone()),
         reply_to: None,
         attachment: Some(Attachment::new(
             reserved.upload_id.clone(),
@@ -574,7 +576,7 @@ async fn stored_message(db: &Db, sending: Sending<'_>, (seq, now): (u64, NaiveDa
             reserved.size,
         )),
         reactions: Vec::new(),
-        created_at: now,
+        created_at,
         edited_at: None,
         deleted: false,
     };
@@ -584,10 +586,10 @@ async fn stored_message(db: &Db, sending: Sending<'_>, (seq, now): (u64, NaiveDa
 async fn message(db: &Db, room_id: RoomId, seq: u64) -> Result<Message> {
     let row: Option<MessageRow> = db
         .first(
-            &format!(
-                "SELECT {} FROM messages x JOIN users u ON u.user_id = x.sender_id
-                 WHERE x.room_id = ? AND x.seq = ?",
-                columns("x.sender_id")
+            concat!(
+                "SELECT ",
+                message_columns!("x.sender_id"),
+                " FROM messages x JOIN users u ON u.user_id = x.sender_id WHERE x.room_id = ? AND x.seq = ?"
             ),
             (room_id, seq),
         )

@@ -85,7 +85,7 @@ pub async fn login(app: &App, address: &str, login: Login) -> Result<LoggedIn> {
     };
     let phone = Phone::try_from(phone.to_owned()).map_or(String::new(), |phone| phone.to_string());
     let email_key = key(email);
-    let found: Vec<(String, String)> = app
+    let found: Vec<(UserId, String)> = app
         .db
         .rows(
             "SELECT user_id, password_hash FROM users
@@ -113,14 +113,14 @@ pub async fn login(app: &App, address: &str, login: Login) -> Result<LoggedIn> {
 async fn whose(
     app: &App,
     password: &Password,
-    found: Vec<(String, String)>,
+    found: Vec<(UserId, String)>,
 ) -> Result<Option<(UserId, String)>> {
     if found.is_empty() {
         app.passwords.verify(password.clone(), None).await?;
     }
     for (user_id, hash) in found {
         if app.passwords.verify(password.clone(), Some(hash.clone())).await? {
-            return Ok(Some((UserId::stored(user_id), hash)));
+            return Ok(Some((user_id, hash)));
         }
     }
     Ok(None)

@@ -3,13 +3,13 @@
 
 use crate::base::tokens::{IssuedToken, random_token};
 use crate::people::sessions::SIGNED_IN;
-use aws_lc_rs::digest;
 use mysql_async::Transaction;
 use mysql_async::prelude::Queryable;
 use serde::Serialize;
 
 use crate::app::App;
 use crate::base::rate_limit::{self, Limited};
+use crate::base::sha256::sha256;
 use crate::base::user::User;
 use crate::people::sessions;
 use crate::{Error, Result};
@@ -36,12 +36,10 @@ pub async fn create(app: &App, user: &User) -> Result<Ticket> {
     let ticket = random_token::<32>();
     app.db
         .execute(
-            &format!(
-                "INSERT INTO tickets (ticket_hash, session_id, expires_at)
-                 VALUES (?, ?, UTC_TIMESTAMP(3) + INTERVAL {LIFETIME} SECOND)
-                 ON DUPLICATE KEY UPDATE expires_at = expires_at"
-            ),
-            (hash(&ticket), &user.session_id),
+            "INSERT INTO tickets (ticket_hash, session_id, expires_at)
+             VALUES (?, ?, UTC_TIMESTAMP(3) + INTERVAL ? SECOND)
+             ON DUPLICATE KEY UPDATE expires_at = expires_at",
+            (sha256(&[ticket.as_bytes()]), &user.session_id, LIFETIME),
         )
         .await?;
     Ok(Ticket { ticket: ticket.into(), expires_in: LIFETIME })
@@ -52,7 +50,7 @@ pub async fn create(app: &App, user: &User) -> Result<Ticket> {
 /// # Errors
 /// [`Error::Unauthenticated`] when it is unknown, used or expired, or its session has ended.
 pub async fn redeem(app: &App, ticket: &str) -> Result<User> {
-    app.db.transaction(hash(ticket).as_slice(), take).await
+    app.db.transaction(sha256(&[ticket.as_bytes()]).as_slice(), take).await
 }
 
 async fn take(transaction: &mut Transaction<'static>, hash: &[u8]) -> Result<User> {
@@ -72,8 +70,4 @@ async fn take(transaction: &mut Transaction<'static>, hash: &[u8]) -> Result<Use
         Some(row) if transaction.affected_rows() == 1 => Ok(row.user()),
         _ => Err(Error::Unauthenticated),
     }
-}
-
-fn hash(ticket: &str) -> Vec<u8> {
-    digest::digest(&digest::SHA256, ticket.as_bytes()).as_ref().to_vec()
 }
