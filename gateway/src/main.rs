@@ -1,6 +1,7 @@
 //! `coterie`: the chat service on one machine.
 
 mod client;
+mod dev;
 mod operator;
 
 use std::collections::BTreeMap;
@@ -21,8 +22,11 @@ use shared::config::{Config, Keys, Secret};
 use shared::push::Push;
 use shared::{App, migrations};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+/// The file of settings, in the current folder.
+const ENV_FILE: &str = ".env";
 /// How many of the database's connections one process uses (MySQL allows 151 by default).
 const DATABASE_CONNECTIONS: usize = 32;
 
@@ -61,6 +65,8 @@ enum Command {
         #[arg(long, value_name = "FOLDER", default_value = ".local/uploads")]
         uploads: PathBuf,
     },
+    /// Serve for trying things out: what is missing of secrets and of the schema is made first.
+    Dev(dev::Options),
     /// Bring the database's schema up to date.
     Migrate,
     /// Make admins, and give coins and the prime flag, which only the operator may.
@@ -84,7 +90,10 @@ fn default_url() -> String {
 }
 
 fn port() -> String {
-    settings().remove("PORT").filter(|port| !port.is_empty()).unwrap_or_else(|| "3000".to_owned())
+    settings(Path::new(ENV_FILE))
+        .remove("PORT")
+        .filter(|port| !port.is_empty())
+        .unwrap_or_else(|| "3000".to_owned())
 }
 
 #[tokio::main]
@@ -97,94 +106,115 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    let done = match Cli::parse().command {
-        Command::Serve { template, invoke: None, uploads, .. } => serve(template, &uploads).await,
-        Command::Serve { template, invoke: Some(endpoint), management_port, store_port, uploads } => {
-            let store = store_port.map(|port| (port, uploads));
-            serve_remote(template, &endpoint, management_port, store).await
-        }
-        Command::Migrate => migrate().await,
-        Command::Operator { command } => match config() {
-            Ok(config) => operator::run(config, command).await,
-            Err(error) => Err(error),
-        },
-        Command::Connect { url, token } => client::connect(url.trim_end_matches('/'), &token).await,
-    };
-    match done {
+    let command = Cli::parse().command;
+    // `coterie dev` speaks as the scripts do.
+    let name = if matches!(command, Command::Dev(_)) { "\nerror" } else { "coterie" };
+    match run(command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("coterie: {error}");
+            eprintln!("{name}: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// The environment, and `.env` for what it leaves open.
-fn settings() -> BTreeMap<String, String> {
-    let from_file = dotenvy::dotenv_iter().into_iter().flatten().flatten();
+async fn run(command: Command) -> Result<(), String> {
+    match command {
+        Command::Serve { template, invoke: None, uploads, .. } => {
+            let config = config()?;
+            let listener = listen(config.port, "PORT").await?;
+            serve(config, listener, template, &uploads).await
+        }
+        Command::Serve { template, invoke: Some(endpoint), management_port, store_port, uploads } => {
+            let management = listen(management_port, "--management-port").await?;
+            let store = match store_port {
+                Some(port) => Some(remote_store(port, &uploads).await?),
+                None => None,
+            };
+            // The functions have the settings; of them only PORT is this process's.
+            let port = port().parse().map_err(|_| "PORT must be a port, 0 to 65535".to_owned())?;
+            let listener = listen(port, "PORT").await?;
+            serve_remote(listener, template, &endpoint, management, store, stopped()?).await
+        }
+        Command::Dev(options) => dev::run(options).await,
+        Command::Migrate => migrate(&config()?).await,
+        Command::Operator { command } => operator::run(config()?, command).await,
+        Command::Connect { url, token } => client::connect(url.trim_end_matches('/'), &token).await,
+    }
+}
+
+/// The environment, and the file for what it leaves open.
+fn settings(file: &Path) -> BTreeMap<String, String> {
+    let from_file = dotenvy::from_path_iter(file).into_iter().flatten().flatten();
     from_file.chain(std::env::vars()).collect()
 }
 
 fn config() -> Result<Config, String> {
-    Config::from(settings()).map_err(|error| error.to_string())
+    Config::from(settings(Path::new(ENV_FILE))).map_err(|error| error.to_string())
 }
 
-/// The functions in this process.
-async fn serve(template: Option<PathBuf>, uploads: &Path) -> Result<(), String> {
-    let mut config = config()?;
+/// Serves with the functions in this process.
+async fn serve(
+    mut config: Config,
+    listener: TcpListener,
+    template: Option<PathBuf>,
+    uploads: &Path,
+) -> Result<(), String> {
     if config.store.bucket.is_none() {
         let store = Store::new(uploads, listen(0, "PORT").await?, Store::random_keys())?;
         config.store = store.config();
         tokio::spawn(store.serve());
     }
-    let port = config.port;
     let connections = Arc::new(Connections::default());
     let app = App::new(config, Push::Local(connections.clone()), DATABASE_CONNECTIONS);
     let (database, ending) = (app.db.clone(), app.clone());
     database.ping().await.map_err(unreachable_database)?;
     let gateway = gateway(template, Arc::new(InProcess::new(app)), connections)?;
-    let listener = listen(port, "PORT").await?;
+    let stopped = stopped()?;
     announce(&listener)?;
     let stop = async move {
-        stopped().await;
+        stopped.await;
         ending.end_pauses();
     };
     gateway.serve(listener, stop).await.map_err(|error| error.to_string())?;
     database.disconnect().await.map_err(|error| error.to_string())
 }
 
-/// The functions behind a Lambda Invoke endpoint, which have the settings; of them only PORT is
-/// this process's.
+/// Serves with the functions behind a Lambda Invoke endpoint.
 async fn serve_remote(
+    listener: TcpListener,
     template: Option<PathBuf>,
     endpoint: &str,
-    management_port: u16,
-    store: Option<(u16, PathBuf)>,
+    management: TcpListener,
+    store: Option<Store>,
+    stopped: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), String> {
-    let port = port().parse().map_err(|_| "PORT must be a port, 0 to 65535".to_owned())?;
     let connections = Arc::new(Connections::default());
     let functions = Remote::new(endpoint).map_err(|error| format!("--invoke {error}"))?;
     let gateway = gateway(template, Arc::new(functions), connections.clone())?;
-    let management = listen(management_port, "--management-port").await?;
     let address = management.local_addr().map_err(|error| error.to_string())?;
     tracing::info!("functions behind {endpoint}; they push with WS_MANAGEMENT_ENDPOINT=http://{address}");
-    if let Some((store_port, uploads)) = store {
-        let key =
-            |name| settings().remove(name).filter(|key| !key.is_empty()).ok_or(format!("{name} must be set"));
-        let keys = Keys { id: key("AWS_ACCESS_KEY_ID")?, secret: Secret::new(key("AWS_SECRET_ACCESS_KEY")?) };
-        let store = Store::new(&uploads, listen(store_port, "--store-port").await?, keys)?;
+    if let Some(store) = store {
         let address = store.config().endpoint.unwrap_or_default();
         tracing::info!("they keep files with UPLOADS_BUCKET=uploads and S3_ENDPOINT={address}");
         tokio::spawn(store.serve());
     }
-    let listener = listen(port, "PORT").await?;
     announce(&listener)?;
     // The management API goes last: sockets that are being closed may still be posted to.
     let served = tokio::select! {
-        served = gateway.serve(listener, stopped()) => served,
+        served = gateway.serve(listener, stopped) => served,
         served = management::serve(connections, management) => served,
     };
     served.map_err(|error| error.to_string())
+}
+
+/// The store of files for functions that know its keys from the same settings.
+async fn remote_store(port: u16, uploads: &Path) -> Result<Store, String> {
+    let mut settings = settings(Path::new(ENV_FILE));
+    let mut key =
+        |name| settings.remove(name).filter(|key| !key.is_empty()).ok_or(format!("{name} must be set"));
+    let keys = Keys { id: key("AWS_ACCESS_KEY_ID")?, secret: Secret::new(key("AWS_SECRET_ACCESS_KEY")?) };
+    Store::new(uploads, listen(port, "--store-port").await?, keys)
 }
 
 fn gateway(
@@ -217,8 +247,8 @@ fn announce(listener: &TcpListener) -> Result<(), String> {
     Ok(())
 }
 
-async fn migrate() -> Result<(), String> {
-    let applied = migrations::migrate(&config()?.database).await.map_err(unreachable_database)?;
+async fn migrate(config: &Config) -> Result<(), String> {
+    let applied = migrations::migrate(&config.database).await.map_err(unreachable_database)?;
     for migration in &applied {
         println!("applied {migration}");
     }
@@ -241,15 +271,15 @@ fn unreachable_database(error: shared::Error) -> String {
     }
 }
 
-/// Ctrl-C, or the TERM of a service manager.
-async fn stopped() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        _ = tokio::signal::ctrl_c().await;
-        return;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
+/// Is done at Ctrl-C, or at the TERM of a service manager, which from this call on end nothing by
+/// themselves.
+fn stopped() -> Result<impl Future<Output = ()> + Send + 'static, String> {
+    let catch = |kind| signal(kind).map_err(|error| format!("cannot wait for signals: {error}"));
+    let (mut interrupt, mut terminate) = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }
