@@ -168,7 +168,7 @@ async fn the_operator_is_served_at_a_terminal() {
 }
 
 /// Where cargo has put a binary: beside the folder of the tests' own.
-fn binary(name: &str) -> PathBuf {
+pub fn binary(name: &str) -> PathBuf {
     std::env::current_exe().unwrap().parent().unwrap().with_file_name(name)
 }
 

@@ -8,6 +8,7 @@ mod binaries;
 mod catalogue;
 mod channels;
 mod chats;
+mod dev;
 mod errors;
 mod groups;
 mod harness;

@@ -1,33 +1,21 @@
 //! `coterie`: the chat service on one machine.
 
 mod client;
+mod dev;
 mod errors;
 mod operator;
+mod serve;
+mod settings;
 
-use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use errors::unreachable_database;
-use gateway::Gateway;
-use gateway::connections::Connections;
-use gateway::invoke::{Functions, InProcess, Remote};
-use gateway::limits::Limits;
-use gateway::management;
-use gateway::store::Store;
-use gateway::template::{self, Template};
-use shared::App;
-use shared::base::migrations;
-use shared::base::push::Push;
-use shared::config::{Config, Keys};
-use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
-/// How many database connections the process uses (by default MySQL allows 151).
-const DATABASE_CONNECTIONS: usize = 32;
+use crate::serve::{listen, migrate, remote_store, serve, serve_remote, stopped};
+use crate::settings::{config, port};
 
 /// Runs the chat service on this machine, with the same functions and routes as in AWS.
 ///
@@ -64,6 +52,8 @@ enum Command {
         #[arg(long, value_name = "FOLDER", default_value = ".local/uploads")]
         uploads: PathBuf,
     },
+    /// Make the missing secrets and the schema, then serve. `scripts/dev` runs this.
+    Dev(dev::Options),
     /// Bring the database's schema up to date.
     Migrate,
     /// Appoint admins, and grant coins and the prime flag.
@@ -86,10 +76,6 @@ fn default_url() -> String {
     format!("ws://localhost:{}", port())
 }
 
-fn port() -> String {
-    settings().remove("PORT").filter(|port| !port.is_empty()).unwrap_or_else(|| "3000".to_owned())
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
     tracing_subscriber::fmt()
@@ -100,146 +86,39 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    let done = match Cli::parse().command {
-        Command::Serve { template, invoke: None, uploads, .. } => serve(template, &uploads).await,
-        Command::Serve { template, invoke: Some(endpoint), management_port, store_port, uploads } => {
-            let store = store_port.map(|port| (port, uploads));
-            serve_remote(template, &endpoint, management_port, store).await
-        }
-        Command::Migrate => migrate().await,
-        Command::Operator { command } => match config() {
-            Ok(config) => operator::run(config, command).await,
-            Err(error) => Err(error),
-        },
-        Command::Connect { url, token } => client::connect(url.trim_end_matches('/'), &token).await,
-    };
-    match done {
+    let command = Cli::parse().command;
+    // `coterie dev` reports errors as the scripts do.
+    let name = if matches!(command, Command::Dev(_)) { "\nerror" } else { "coterie" };
+    match run(command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("coterie: {error}");
+            eprintln!("{name}: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// The variables of `.env`, and those of the environment, which take precedence.
-fn settings() -> BTreeMap<String, String> {
-    let from_file = dotenvy::dotenv_iter().into_iter().flatten().flatten();
-    from_file.chain(std::env::vars()).collect()
-}
-
-fn config() -> Result<Config, String> {
-    Config::from(settings()).map_err(|error| error.to_string())
-}
-
-/// Serves with the functions in this process.
-async fn serve(template: Option<PathBuf>, uploads: &Path) -> Result<(), String> {
-    let mut config = config()?;
-    if config.store.bucket.is_none() {
-        let store = Store::new(uploads, listen(0, "PORT").await?, Store::random_keys())?;
-        config.store = store.config();
-        tokio::spawn(store.serve());
-    }
-    let port = config.port;
-    let connections = Arc::new(Connections::default());
-    let app = App::new(config, Push::Local(connections.clone()), DATABASE_CONNECTIONS);
-    let (database, ending) = (app.db.clone(), app.clone());
-    database.ping().await.map_err(unreachable_database)?;
-    let gateway = gateway(template, Arc::new(InProcess::new(app)), connections)?;
-    let listener = listen(port, "PORT").await?;
-    announce(&listener)?;
-    let stop = async move {
-        stopped().await;
-        ending.end_pauses();
-    };
-    gateway.serve(listener, stop).await.map_err(|error| error.to_string())?;
-    database.disconnect().await.map_err(|error| error.to_string())
-}
-
-/// Serves with the functions behind a Lambda Invoke endpoint. The functions have their own settings, so
-/// this process needs only PORT.
-async fn serve_remote(
-    template: Option<PathBuf>,
-    endpoint: &str,
-    management_port: u16,
-    store: Option<(u16, PathBuf)>,
-) -> Result<(), String> {
-    let port = port().parse().map_err(|_| "PORT must be a port, 0 to 65535".to_owned())?;
-    let connections = Arc::new(Connections::default());
-    let functions = Remote::new(endpoint).map_err(|error| format!("--invoke {error}"))?;
-    let gateway = gateway(template, Arc::new(functions), connections.clone())?;
-    let management = listen(management_port, "--management-port").await?;
-    let address = management.local_addr().map_err(|error| error.to_string())?;
-    tracing::info!("functions behind {endpoint}; they push with WS_MANAGEMENT_ENDPOINT=http://{address}");
-    if let Some((store_port, uploads)) = store {
-        let key =
-            |name| settings().remove(name).filter(|key| !key.is_empty()).ok_or(format!("{name} must be set"));
-        let keys = Keys { id: key("AWS_ACCESS_KEY_ID")?, secret: key("AWS_SECRET_ACCESS_KEY")?.into() };
-        let store = Store::new(&uploads, listen(store_port, "--store-port").await?, keys)?;
-        let address = store.config().endpoint.unwrap_or_default();
-        tracing::info!("they keep files with UPLOADS_BUCKET=uploads and S3_ENDPOINT={address}");
-        tokio::spawn(store.serve());
-    }
-    let listener = listen(port, "PORT").await?;
-    announce(&listener)?;
-    // The management API stops last, so that functions can post to sockets that are closing.
-    let served = tokio::select! {
-        served = gateway.serve(listener, stopped()) => served,
-        served = management::serve(connections, management) => served,
-    };
-    served.map_err(|error| error.to_string())
-}
-
-fn gateway(
-    template: Option<PathBuf>,
-    functions: Arc<dyn Functions>,
-    connections: Arc<Connections>,
-) -> Result<Gateway, String> {
-    let yaml = match &template {
-        Some(path) => std::fs::read_to_string(path)
-            .map_err(|error| format!("cannot read {}: {error}", path.display()))?,
-        None => template::BUILT_IN.to_owned(),
-    };
-    let template = Template::parse(&yaml).map_err(|error| error.to_string())?;
-    Gateway::new(template, functions, connections, Limits::default()).map_err(|error| error.to_string())
-}
-
-/// Listens on loopback only, because this is a development server whose grants may be open.
-async fn listen(port: u16, setting: &str) -> Result<TcpListener, String> {
-    TcpListener::bind(("127.0.0.1", port)).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            format!("port {port} is in use: choose another, like {setting}={}", port.saturating_add(1))
+async fn run(command: Command) -> Result<(), String> {
+    match command {
+        Command::Serve { template, invoke: None, uploads, .. } => {
+            let config = config()?;
+            let listener = listen(config.port, "PORT").await?;
+            serve(config, listener, template, &uploads).await
         }
-        _ => format!("cannot listen on port {port}: {error}"),
-    })
-}
-
-fn announce(listener: &TcpListener) -> Result<(), String> {
-    let port = listener.local_addr().map_err(|error| error.to_string())?.port();
-    tracing::info!("serving http://localhost:{port} and ws://localhost:{port}");
-    Ok(())
-}
-
-async fn migrate() -> Result<(), String> {
-    let applied = migrations::migrate(&config()?.database).await.map_err(unreachable_database)?;
-    for migration in &applied {
-        println!("applied {migration}");
-    }
-    if applied.is_empty() {
-        println!("nothing to apply: the schema is up to date");
-    }
-    Ok(())
-}
-
-/// Completes on Ctrl-C or on the SIGTERM of a service manager.
-async fn stopped() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        _ = tokio::signal::ctrl_c().await;
-        return;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
+        Command::Serve { template, invoke: Some(endpoint), management_port, store_port, uploads } => {
+            let management = listen(management_port, "--management-port").await?;
+            let store = match store_port {
+                Some(port) => Some(remote_store(port, &uploads).await?),
+                None => None,
+            };
+            // The functions have the settings; of them only PORT is this process's.
+            let port = port().parse().map_err(|_| "PORT must be a port, 0 to 65535".to_owned())?;
+            let listener = listen(port, "PORT").await?;
+            serve_remote(listener, template, &endpoint, management, store, stopped()?).await
+        }
+        Command::Dev(options) => dev::run(options).await,
+        Command::Migrate => migrate(&config()?).await,
+        Command::Operator { command } => operator::run(config()?, command).await,
+        Command::Connect { url, token } => client::connect(url.trim_end_matches('/'), &token).await,
     }
 }
