@@ -39,7 +39,7 @@ fn expectation(function: &str) -> (&'static str, Value) {
 }
 
 #[tokio::test]
-async fn every_binary_boots_and_answers_an_event() {
+async fn every_binary_starts_and_responds_to_an_event() {
     let app = TestApp::start().await;
     app.user("ann").await;
     let endpoint = nobody_connected().await;
@@ -53,7 +53,7 @@ async fn every_binary_boots_and_answers_an_event() {
 }
 
 #[tokio::test]
-async fn an_error_of_ours_is_logged_once_with_the_function_and_the_id_of_the_request() {
+async fn a_server_error_is_logged_once_with_the_function_and_the_request_id() {
     let app = TestApp::start().await;
     let endpoint = nobody_connected().await;
     let http_id = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
@@ -125,7 +125,7 @@ fn operator(app: &TestApp, arguments: &[&str]) -> (bool, String) {
 }
 
 #[tokio::test]
-async fn the_operator_is_served_at_a_terminal() {
+async fn the_operator_commands_work_on_the_command_line() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     for (arguments, done, said) in [

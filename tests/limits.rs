@@ -59,7 +59,7 @@ async fn register(app: &TestApp) -> Answer {
 }
 
 #[tokio::test]
-async fn of_fifty_registrations_at_once_an_address_gets_its_number() {
+async fn fifty_concurrent_registrations_from_one_address_are_limited_exactly() {
     let app = TestApp::with(&[("REGISTER_LIMIT", "7/600")]).await;
     assert_eq!(passed(join_all((0..CROWD).map(|_| register(&app))).await, 201), 7);
     assert_eq!(app.rows::<u64>("SELECT COUNT(*) FROM users").await, [7]);
@@ -68,7 +68,7 @@ async fn of_fifty_registrations_at_once_an_address_gets_its_number() {
 }
 
 #[tokio::test]
-async fn of_fifty_wrong_passwords_at_once_the_same_number_is_looked_at_for_known_and_unknown_alike() {
+async fn fifty_concurrent_wrong_passwords_are_limited_alike_for_known_and_unknown_users() {
     let app = TestApp::with(&[("PASSWORD_LIMIT", "7/600")]).await;
     let ann = app.user("ann").await;
     for identifier in [ann.user_id.as_str(), "nobody"] {
@@ -83,7 +83,7 @@ async fn of_fifty_wrong_passwords_at_once_the_same_number_is_looked_at_for_known
 }
 
 #[tokio::test]
-async fn a_right_password_is_given_back_and_only_wrong_ones_count() {
+async fn only_wrong_passwords_count() {
     let app = TestApp::with(&[("PASSWORD_LIMIT", "3/600")]).await;
     let ann = app.user("ann").await;
     for wrong in 0..3 {
@@ -97,7 +97,7 @@ async fn a_right_password_is_given_back_and_only_wrong_ones_count() {
 }
 
 #[tokio::test]
-async fn the_ways_to_write_an_identifier_are_counted_together_and_other_identifiers_apart() {
+async fn all_spellings_of_an_identifier_share_a_count_and_other_identifiers_do_not() {
     let app = TestApp::with(&[("PASSWORD_LIMIT", "3/600")]).await;
     app.register(json!({"userId": "ann", "email": "ann@example.com", "password": "correct horse"})).await;
     for email in ["ann@example.com", "ANN@example.com", "\u{ff21}nn@Example.Com"] {
@@ -109,7 +109,7 @@ async fn the_ways_to_write_an_identifier_are_counted_together_and_other_identifi
 }
 
 #[tokio::test]
-async fn of_fifty_tickets_at_once_a_user_gets_the_number_of_the_limit() {
+async fn fifty_concurrent_ticket_requests_of_one_user_are_limited_exactly() {
     let app = TestApp::with(&[("TICKET_LIMIT", "7/60")]).await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     assert_eq!(passed(join_all((0..CROWD).map(|_| ticket(&ann))).await, 201), 7);
@@ -119,7 +119,7 @@ async fn of_fifty_tickets_at_once_a_user_gets_the_number_of_the_limit() {
 }
 
 #[tokio::test]
-async fn of_fifty_messages_at_once_by_rest_and_frame_into_two_rooms_the_number_of_the_limit_is_stored() {
+async fn fifty_concurrent_messages_by_rest_and_frame_to_two_rooms_are_limited_exactly() {
     let app = TestApp::with(&[("MESSAGE_LIMIT", "20/600")]).await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     let rooms = [ann.opens_a_room().await, ann.opens_a_room().await];
@@ -146,7 +146,7 @@ async fn of_fifty_messages_at_once_by_rest_and_frame_into_two_rooms_the_number_o
 }
 
 #[tokio::test]
-async fn a_users_messages_are_counted_apart_from_everybody_elses() {
+async fn each_users_messages_are_counted_separately() {
     let app = TestApp::with(&[("MESSAGE_LIMIT", "2/600")]).await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     let room = ann.opens_a_room().await;
@@ -160,7 +160,7 @@ async fn a_users_messages_are_counted_apart_from_everybody_elses() {
 }
 
 #[tokio::test]
-async fn sends_that_are_refused_or_repeated_count_too() {
+async fn refused_and_repeated_sends_count_too() {
     let app = TestApp::with(&[("MESSAGE_LIMIT", "8/600")]).await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     let (room, bobs) = (ann.opens_a_room().await, bob.opens_a_room().await);
@@ -186,7 +186,7 @@ async fn sends_that_are_refused_or_repeated_count_too() {
 }
 
 #[tokio::test]
-async fn first_messages_to_people_count_as_all_others_and_refused_ones_too() {
+async fn first_direct_messages_count_even_if_they_are_refused() {
     let app = TestApp::with(&[("MESSAGE_LIMIT", "2/600")]).await;
     let mut people = Vec::new();
     for name in ["ann", "bob", "cat", "dan", "eve"] {
@@ -219,7 +219,7 @@ async fn first_messages_to_people_count_as_all_others_and_refused_ones_too() {
 }
 
 #[tokio::test]
-async fn of_fifty_frames_at_once_a_user_gets_the_number_of_the_limit_on_all_sockets_together() {
+async fn fifty_concurrent_frames_on_all_sockets_of_a_user_are_limited_exactly() {
     let app = TestApp::with(&[("FRAME_LIMIT", "20/600")]).await;
     let ann = app.user("ann").await;
     let mut sockets = [ann.connect().await, ann.connect().await];
@@ -236,7 +236,7 @@ async fn of_fifty_frames_at_once_a_user_gets_the_number_of_the_limit_on_all_sock
 }
 
 #[tokio::test]
-async fn a_malformed_frame_counts_like_any_other_and_a_send_does_not() {
+async fn malformed_frames_count_towards_the_frame_limit_and_sends_do_not() {
     let app = TestApp::with(&[("FRAME_LIMIT", "9/600"), ("MESSAGE_LIMIT", "12/600")]).await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
@@ -273,7 +273,7 @@ async fn a_malformed_frame_counts_like_any_other_and_a_send_does_not() {
 }
 
 #[tokio::test]
-async fn a_socket_that_the_service_does_not_know_is_told_so_whatever_it_has_used_up() {
+async fn an_unknown_socket_gets_unauthenticated_even_over_its_limits() {
     let app = TestApp::with(&[("FRAME_LIMIT", "1/600"), ("MESSAGE_LIMIT", "1/600")]).await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -295,7 +295,7 @@ async fn a_socket_that_the_service_does_not_know_is_told_so_whatever_it_has_used
 }
 
 #[tokio::test]
-async fn a_refusal_tells_the_limit_and_when_to_come_back_in_headers_and_body_and_on_sockets() {
+async fn refusals_say_when_to_retry_in_headers_bodies_and_frames() {
     let settings = [
         ("REGISTER_LIMIT", "2/500"),
         ("PASSWORD_LIMIT", "2/500"),
@@ -366,7 +366,7 @@ async fn zero_turns_a_limit_off() {
 }
 
 #[tokio::test]
-async fn a_window_opens_with_its_first_and_ends_for_all_at_once() {
+async fn a_window_starts_with_its_first_request_and_later_ones_do_not_extend_it() {
     let app = TestApp::with(&[("MESSAGE_LIMIT", "2/600"), ("FRAME_LIMIT", "2/600")]).await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -386,7 +386,7 @@ async fn a_window_opens_with_its_first_and_ends_for_all_at_once() {
 }
 
 #[tokio::test]
-async fn one_user_who_sends_into_many_rooms_at_once_amid_joins_and_leaves_meets_no_deadlock() {
+async fn concurrent_sends_to_many_rooms_amid_joins_and_leaves_meet_no_deadlock() {
     let app = TestApp::with(&[("MESSAGE_LIMIT", "1000/600")]).await;
     let ann = app.prime("ann").await;
     let rooms = join_all((0..4).map(|_| ann.opens_a_room())).await;

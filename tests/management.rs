@@ -112,7 +112,7 @@ fn named<T>(status: u16, name: &str) -> Result<T, (u16, Option<String>)> {
 }
 
 #[tokio::test]
-async fn what_is_posted_reaches_the_socket_as_text_and_the_largest_message_still_does() {
+async fn a_post_reaches_the_socket_as_text_up_to_the_largest_message() {
     let mut served = Served::start().await;
     let (mut socket, id) = served.connect().await;
     assert!(id.ends_with('='), "{id}");
@@ -124,7 +124,7 @@ async fn what_is_posted_reaches_the_socket_as_text_and_the_largest_message_still
 }
 
 #[tokio::test]
-async fn a_connection_can_be_looked_at() {
+async fn get_connection_returns_the_details_of_a_connection() {
     let mut served = Served::start().await;
     let mut request = served.url.as_str().into_client_request().unwrap();
     request.headers_mut().insert("user-agent", "tests".parse().unwrap());
@@ -141,7 +141,7 @@ async fn a_connection_can_be_looked_at() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_deleted_closes_and_is_gone_at_once() {
+async fn a_deleted_connection_closes_and_is_gone_at_once() {
     let mut served = Served::start().await;
     let (mut socket, id) = served.connect().await;
     let http = reqwest::Client::new();
@@ -157,7 +157,7 @@ async fn a_connection_that_is_deleted_closes_and_is_gone_at_once() {
 }
 
 #[tokio::test]
-async fn nobody_is_reached_behind_an_id_that_is_unknown() {
+async fn an_unknown_connection_id_is_gone() {
     let served = Served::start().await;
     let id = "TXzPWdnOjoECGjA=";
     assert_eq!(served.post(id, "anybody?".into()).await, named(410, "GoneException"));
@@ -168,7 +168,7 @@ async fn nobody_is_reached_behind_an_id_that_is_unknown() {
 }
 
 #[tokio::test]
-async fn a_connection_is_gone_until_its_connect_has_been_answered() {
+async fn a_connection_is_gone_until_its_connect_function_has_returned() {
     let mut served = Served::with_door(0).await;
     let url = served.url.clone();
     let connecting = tokio::spawn(async move { connect_async(url).await.unwrap().0 });
@@ -181,7 +181,7 @@ async fn a_connection_is_gone_until_its_connect_has_been_answered() {
 }
 
 #[tokio::test]
-async fn a_socket_that_does_not_read_is_over_its_limit_when_its_queue_is_full() {
+async fn posts_to_a_socket_that_does_not_read_are_refused_when_its_queue_is_full() {
     let mut served = Served::start().await;
     let (_socket, id) = served.connect().await;
     // The queue, and what the system's buffers of the two ends hold.
@@ -196,7 +196,7 @@ async fn a_socket_that_does_not_read_is_over_its_limit_when_its_queue_is_full() 
 }
 
 #[tokio::test]
-async fn the_port_has_nothing_else() {
+async fn the_management_port_serves_nothing_else() {
     let served = Served::start().await;
     let answer = reqwest::get(format!("{}/health", served.management_url)).await.unwrap();
     assert_eq!(

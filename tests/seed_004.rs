@@ -103,7 +103,7 @@ async fn all_join([one, two, three]: &mut [Socket; 3]) {
 }
 
 #[tokio::test]
-async fn join_a_chat_room_by_the_message_of_the_section_on_testing_with_its_numbers() {
+async fn the_join_message_of_the_section_on_testing_works_with_ids_as_numbers() {
     let (app, [mut one, ..]) = people_and_room_1().await;
     let mut socket = app.of("Acme SN Corp", "123").await.connect().await;
     // "Send the following JSON message to join a room"
@@ -167,7 +167,7 @@ async fn task_02_login_by_email_gives_a_short_access_token_and_a_long_refresh_to
 }
 
 #[tokio::test]
-async fn task_03_a_refresh_token_is_exchanged_and_the_seeds_own_is_nobodys() {
+async fn task_03_a_refresh_token_is_exchanged_and_the_seeds_example_token_is_refused() {
     let app = TestApp::start().await;
     let manoj = Person::new(&app, &post(&app, "/api/auth/register", REGISTRATION).await.created());
     let body = r#"{
@@ -259,7 +259,7 @@ async fn task_06_two_users_chat_one_to_one_in_real_time() {
 }
 
 #[tokio::test]
-async fn task_07_a_message_of_one_is_visible_to_all_who_joined_the_room() {
+async fn task_07_a_message_is_visible_to_everybody_who_joined_the_room() {
     let (_app, mut sockets) = people_and_room_1().await;
     all_join(&mut sockets).await;
     let [one, two, three] = &mut sockets;
@@ -285,7 +285,7 @@ async fn task_07_a_message_of_one_is_visible_to_all_who_joined_the_room() {
 }
 
 #[tokio::test]
-async fn task_08_all_are_told_when_a_user_joins_or_leaves() {
+async fn task_08_members_are_notified_when_a_user_joins_or_leaves() {
     let (_app, mut sockets) = people_and_room_1().await;
     let leave = r#"{
 "event": "leaveRoom",
@@ -309,7 +309,7 @@ async fn task_08_all_are_told_when_a_user_joins_or_leaves() {
 }
 
 #[tokio::test]
-async fn task_09_a_new_chat_room_is_told_to_the_invited_users() {
+async fn task_09_a_new_chat_room_is_announced_to_the_invited_users() {
     let (app, [mut one, mut two, mut three]) = people_and_room_1().await;
     let mut four = app.of("Acme SN Corp", "4").await.connect().await;
     let frame = r#"{
@@ -338,7 +338,7 @@ async fn task_09_a_new_chat_room_is_told_to_the_invited_users() {
 }
 
 #[tokio::test]
-async fn task_10_typing_of_one_is_visible_to_the_others_in_the_room() {
+async fn task_10_typing_is_visible_to_the_other_users_in_the_room() {
     let (_app, mut sockets) = people_and_room_1().await;
     all_join(&mut sockets).await;
     let [one, two, three] = &mut sockets;
@@ -360,7 +360,7 @@ async fn task_10_typing_of_one_is_visible_to_the_others_in_the_room() {
 }
 
 #[tokio::test]
-async fn task_11_a_reaction_of_one_is_visible_to_the_others_in_the_room() {
+async fn task_11_a_reaction_is_visible_to_the_other_users_in_the_room() {
     let (_app, mut sockets) = people_and_room_1().await;
     all_join(&mut sockets).await;
     let [one, two, three] = &mut sockets;
@@ -407,7 +407,7 @@ async fn task_12_each_user_is_linked_to_an_organization() {
 }
 
 #[tokio::test]
-async fn task_13_chat_rooms_come_in_pages_of_ten() {
+async fn task_13_chat_rooms_are_listed_in_pages_of_ten() {
     let (_app, [one, ..]) = people().await;
     for _ in 0..8 {
         one.makes_a_channel("z y").await;
@@ -448,7 +448,7 @@ async fn task_14_the_list_of_chat_rooms_is_rate_limited() {
 }
 
 #[tokio::test]
-async fn task_15_what_is_often_asked_for_has_an_index() {
+async fn task_15_frequent_queries_use_an_index() {
     let app = TestApp::start().await;
     let expected = [
         ("users", "organization_id"),

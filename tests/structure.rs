@@ -189,7 +189,7 @@ fn reaches(imports: &BTreeMap<String, BTreeSet<String>>, from: &str, to: &str) -
 }
 
 #[test]
-fn every_file_uses_only_what_comes_before_it_and_none_is_in_a_circle() {
+fn every_file_imports_only_from_earlier_folders_and_no_imports_form_a_circle() {
     for (krate, order) in [("shared", SHARED), ("functions", FUNCTIONS), ("gateway", GATEWAY)] {
         let imports = imports(krate);
         assert!(imports.values().any(|used| !used.is_empty()), "{krate}: no imports were read");
@@ -198,7 +198,7 @@ fn every_file_uses_only_what_comes_before_it_and_none_is_in_a_circle() {
 }
 
 #[test]
-fn an_import_that_is_turned_around_is_found() {
+fn a_reversed_import_is_found() {
     let mut shared = imports("shared");
     assert!(shared["membership::members"].contains("messages::system"), "members write system messages");
     shared.get_mut("messages::system").unwrap().insert("membership::members".to_owned());
@@ -208,7 +208,7 @@ fn an_import_that_is_turned_around_is_found() {
 }
 
 #[test]
-fn lib_rs_and_architecture_md_list_the_rooms_in_their_order() {
+fn lib_rs_and_architecture_md_list_the_folders_in_their_order() {
     let lib = include_str!("../shared/src/lib.rs");
     let modules: Vec<_> = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")).collect();
     let modules: Vec<_> = modules.iter().map(|name| name.trim_end_matches(';')).collect();

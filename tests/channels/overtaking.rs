@@ -34,7 +34,7 @@ async fn meanwhile<T>(
 }
 
 #[tokio::test]
-async fn who_is_demoted_while_they_wait_makes_no_channel() {
+async fn a_moderator_who_is_demoted_while_waiting_cannot_create_a_channel() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     let made = ann.post("/api/chat", json!({"name": "General"}));
@@ -43,7 +43,7 @@ async fn who_is_demoted_while_they_wait_makes_no_channel() {
 }
 
 #[tokio::test]
-async fn who_is_no_longer_prime_when_their_turn_comes_makes_no_prime_room() {
+async fn a_user_who_loses_prime_while_waiting_cannot_create_a_prime_room() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let made = ann.post("/api/chatrooms", json!({"password": "open sesame"}));
@@ -52,7 +52,7 @@ async fn who_is_no_longer_prime_when_their_turn_comes_makes_no_prime_room() {
 }
 
 #[tokio::test]
-async fn a_socket_whose_session_ends_while_it_waits_makes_no_channel() {
+async fn a_socket_whose_session_ends_while_it_waits_cannot_create_a_channel() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
     let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
@@ -68,7 +68,7 @@ async fn a_socket_whose_session_ends_while_it_waits_makes_no_channel() {
 }
 
 #[tokio::test]
-async fn who_is_demoted_while_they_wait_deletes_no_channel() {
+async fn an_admin_who_is_demoted_while_waiting_cannot_delete_a_channel() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     let channel = ann.makes_a_channel("General").await;
@@ -85,7 +85,7 @@ async fn who_is_demoted_while_they_wait_deletes_no_channel() {
 }
 
 #[tokio::test]
-async fn a_read_position_that_waits_while_its_session_ends_is_not_moved() {
+async fn a_read_position_does_not_move_if_the_session_ends_while_it_waits() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     let channel = ann.makes_a_channel("General").await;
@@ -119,7 +119,7 @@ async fn overtaken(app: &TestApp, bob: &Person, frames: &[(&str, Value)], change
 }
 
 #[tokio::test]
-async fn a_logout_that_is_answered_while_typing_is_counted_leaves_none() {
+async fn no_typing_is_pushed_after_a_logout_during_its_rate_limit_check() {
     let app = TestApp::start().await;
     let (_, mut anns, bob, channel) = a_channel_of_bobs(&app).await;
     let mut bobs = bob.connect().await;
@@ -158,7 +158,7 @@ async fn a_channel_of_bobs(app: &TestApp) -> (Person, Socket, Person, u64) {
 }
 
 #[tokio::test]
-async fn a_logout_that_is_answered_first_leaves_no_typing_and_no_announcement() {
+async fn no_typing_or_announcement_is_pushed_after_a_logout() {
     let app = TestApp::start().await;
     let (ann, mut anns, bob, channel) = a_channel_of_bobs(&app).await;
     let frames = [
@@ -172,7 +172,7 @@ async fn a_logout_that_is_answered_first_leaves_no_typing_and_no_announcement() 
 }
 
 #[tokio::test]
-async fn a_demotion_that_is_answered_first_leaves_no_announcement_of_anothers_channel() {
+async fn nobody_announces_the_channel_of_another_after_their_demotion() {
     let app = TestApp::start().await;
     let (ann, mut anns, bob, _) = a_channel_of_bobs(&app).await;
     let of_ann = ann.makes_a_channel("Ann's").await;
@@ -183,7 +183,7 @@ async fn a_demotion_that_is_answered_first_leaves_no_announcement_of_anothers_ch
 }
 
 #[tokio::test]
-async fn a_member_who_is_gone_just_before_is_not_shown_as_typing() {
+async fn a_member_who_has_just_left_is_not_shown_as_typing() {
     let app = TestApp::start().await;
     let (_, mut anns, bob, channel) = a_channel_of_bobs(&app).await;
     let leave = format!("DELETE FROM room_members WHERE room_id = {channel} AND user_id = ?");
@@ -194,7 +194,7 @@ async fn a_member_who_is_gone_just_before_is_not_shown_as_typing() {
 /// A change of a role takes the organization's row and then the user's. Whoever makes a room waits for the first
 /// and holds nothing meanwhile, or the two would wait for each other.
 #[tokio::test]
-async fn whoever_waits_to_make_a_room_does_not_hold_up_a_change_of_their_role() {
+async fn waiting_to_create_a_room_does_not_block_a_change_of_the_creators_role() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
     let own = ann.get("/api/profile/me").await.ok()["organization"]["id"].clone();

@@ -23,7 +23,7 @@ async fn position(app: &TestApp, room: u64, person: &Person) -> u64 {
 }
 
 #[tokio::test]
-async fn a_read_position_moves_forward_and_the_members_other_sockets_are_told() {
+async fn a_read_position_moves_forward_and_is_pushed_to_all_other_sockets_of_the_members() {
     let app = TestApp::start().await;
     let (ann, bob, room) = a_talk(&app).await;
     let (mut anns, mut bobs, mut bobs_other) =
@@ -49,7 +49,7 @@ async fn a_read_position_moves_forward_and_the_members_other_sockets_are_told() 
 }
 
 #[tokio::test]
-async fn a_read_position_never_goes_back_and_what_moves_nothing_is_not_told() {
+async fn a_read_position_never_goes_back_and_is_pushed_only_when_it_moves() {
     let app = TestApp::start().await;
     let (ann, bob, room) = a_talk(&app).await;
     let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
@@ -63,7 +63,7 @@ async fn a_read_position_never_goes_back_and_what_moves_nothing_is_not_told() {
 }
 
 #[tokio::test]
-async fn a_read_position_never_passes_the_last_number() {
+async fn a_read_position_never_passes_the_last_sequence_number() {
     let app = TestApp::start().await;
     let (ann, bob, room) = a_talk(&app).await;
     let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
@@ -78,7 +78,7 @@ async fn a_read_position_never_passes_the_last_number() {
 }
 
 #[tokio::test]
-async fn without_a_ref_reading_is_not_answered() {
+async fn a_read_message_frame_without_a_ref_gets_no_answer() {
     let app = TestApp::start().await;
     let (ann, bob, room) = a_talk(&app).await;
     let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
@@ -90,7 +90,7 @@ async fn without_a_ref_reading_is_not_answered() {
 }
 
 #[tokio::test]
-async fn only_members_read_and_only_in_their_own_name() {
+async fn only_members_can_move_a_read_position_and_only_their_own() {
     let app = TestApp::start().await;
     let (ann, bob, room) = a_talk(&app).await;
     let (eve, zoe) = (app.user("eve").await, app.foreigner("zoe").await);
@@ -111,7 +111,7 @@ async fn only_members_read_and_only_in_their_own_name() {
 }
 
 #[tokio::test]
-async fn a_position_that_is_none_is_refused_by_its_fields() {
+async fn an_invalid_position_is_refused_and_its_fields_are_reported() {
     let app = TestApp::start().await;
     let (_, bob, room) = a_talk(&app).await;
     let mut bobs = bob.connect().await;
@@ -134,7 +134,7 @@ async fn a_position_that_is_none_is_refused_by_its_fields() {
 }
 
 #[tokio::test]
-async fn reading_is_told_in_rooms_of_at_most_fifty_members_and_stored_in_all() {
+async fn read_positions_are_stored_in_every_room_and_pushed_in_rooms_of_up_to_fifty_members() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
     let channel = ann.makes_a_channel("General").await;
@@ -155,7 +155,7 @@ async fn reading_is_told_in_rooms_of_at_most_fifty_members_and_stored_in_all() {
 }
 
 #[tokio::test]
-async fn positions_sent_at_once_end_at_the_furthest() {
+async fn concurrent_read_positions_end_at_the_furthest() {
     let app = TestApp::start().await;
     let (ann, bob, room) = a_talk(&app).await;
     for number in 6..=30 {

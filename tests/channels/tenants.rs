@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn a_foreign_channel_is_not_there_by_any_door() {
+async fn no_route_or_event_finds_a_channel_of_another_organization() {
     let app = TestApp::start().await;
     let (ann, zoe) = (app.of("Acme", "ann").await, app.of("Bell", "zoe").await);
     let channel = ann.makes_a_channel("Secret plans").await;
@@ -28,7 +28,7 @@ async fn a_foreign_channel_is_not_there_by_any_door() {
 }
 
 #[tokio::test]
-async fn an_announcement_reaches_nobody_elsewhere_and_names_no_foreign_channel() {
+async fn an_announcement_neither_reaches_nor_names_anything_of_another_organization() {
     let app = TestApp::start().await;
     let (ann, zoe) = (app.of("Acme", "ann").await, app.of("Bell", "zoe").await);
     let channel = ann.makes_a_channel("Secret plans").await;
@@ -49,7 +49,7 @@ async fn an_announcement_reaches_nobody_elsewhere_and_names_no_foreign_channel()
 }
 
 #[tokio::test]
-async fn an_admin_is_one_of_the_own_organization_alone() {
+async fn an_admin_has_no_rights_in_another_organization() {
     let app = TestApp::start().await;
     let (ann, _zoe, yan) =
         (app.of("Acme", "ann").await, app.of("Bell", "zoe").await, app.of("Bell", "yan").await);

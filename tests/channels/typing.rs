@@ -17,7 +17,7 @@ async fn says_without_ref(socket: &mut Socket, event: &str, data: serde_json::Va
 }
 
 #[tokio::test]
-async fn typing_and_its_end_are_told_to_the_other_sockets_of_the_members() {
+async fn typing_and_stop_typing_are_pushed_to_all_other_sockets_of_the_members() {
     let app = TestApp::start().await;
     let (ann, bob, room) = a_pair(&app).await;
     let eve = app.user("eve").await;
@@ -37,7 +37,7 @@ async fn typing_and_its_end_are_told_to_the_other_sockets_of_the_members() {
 }
 
 #[tokio::test]
-async fn without_a_ref_nothing_is_answered_whatever_comes_of_it() {
+async fn without_a_ref_there_is_no_answer_even_to_a_refused_frame() {
     let app = TestApp::start().await;
     let (ann, bob, room) = a_pair(&app).await;
     let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
@@ -61,7 +61,7 @@ async fn without_a_ref_nothing_is_answered_whatever_comes_of_it() {
 }
 
 #[tokio::test]
-async fn an_unknown_socket_is_told_so_even_without_a_ref() {
+async fn an_unknown_socket_gets_an_error_even_without_a_ref() {
     let app = TestApp::start().await;
     let (ann, _, room) = a_pair(&app).await;
     let mut socket = ann.connect().await;
@@ -72,7 +72,7 @@ async fn an_unknown_socket_is_told_so_even_without_a_ref() {
 }
 
 #[tokio::test]
-async fn only_members_type_and_only_in_their_own_name() {
+async fn only_members_can_send_typing_and_only_in_their_own_name() {
     let app = TestApp::start().await;
     let (ann, bob, room) = a_pair(&app).await;
     let (eve, zoe) = (app.user("eve").await, app.foreigner("zoe").await);
@@ -90,7 +90,7 @@ async fn only_members_type_and_only_in_their_own_name() {
 }
 
 #[tokio::test]
-async fn a_room_hears_one_typing_of_a_user_in_two_seconds_and_the_rest_is_dropped_silently() {
+async fn a_room_receives_one_typing_per_user_in_two_seconds_and_the_rest_is_dropped() {
     let app = TestApp::start().await;
     let (ann, bob, room) = a_pair(&app).await;
     let other_room = ann.opens_a_room().await;
@@ -130,7 +130,7 @@ async fn a_room_hears_one_typing_of_a_user_in_two_seconds_and_the_rest_is_droppe
 }
 
 #[tokio::test]
-async fn of_ten_typings_at_once_one_is_told() {
+async fn one_of_ten_concurrent_typings_is_pushed() {
     let app = TestApp::start().await;
     let (ann, bob, room) = a_pair(&app).await;
     let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
@@ -149,7 +149,7 @@ async fn of_ten_typings_at_once_one_is_told() {
 }
 
 #[tokio::test]
-async fn typing_is_told_in_rooms_of_at_most_fifty_members() {
+async fn typing_is_pushed_only_in_rooms_of_up_to_fifty_members() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
     let channel = ann.makes_a_channel("General").await;
@@ -172,7 +172,7 @@ async fn typing_is_told_in_rooms_of_at_most_fifty_members() {
 }
 
 #[tokio::test]
-async fn typing_takes_no_number_and_never_touches_the_messages() {
+async fn typing_takes_no_sequence_number_and_does_not_use_the_messages_table() {
     let app = TestApp::start().await;
     let (ann, bob, room) = a_pair(&app).await;
     let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn pages_go_both_ways_without_gap_or_repeat_while_messages_arrive() {
+async fn pages_have_no_gap_or_repeat_in_either_direction_while_messages_arrive() {
     const COUNT: u64 = 80;
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);

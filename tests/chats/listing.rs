@@ -26,7 +26,7 @@ async fn chats(person: &Person) -> Vec<(u64, Option<u64>, u64)> {
 }
 
 #[tokio::test]
-async fn rooms_of_every_kind_are_listed_where_something_happened_last_first() {
+async fn rooms_of_every_kind_are_listed_with_the_last_active_first() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     assert_eq!(bob.get("/chats").await.ok(), json!({"total": 0, "pages": 0, "currentPage": 1, "data": []}));
@@ -52,7 +52,7 @@ async fn rooms_of_every_kind_are_listed_where_something_happened_last_first() {
 }
 
 #[tokio::test]
-async fn unread_are_the_messages_of_others_after_the_read_position_neither_notices_nor_deleted() {
+async fn unread_counts_messages_of_others_after_the_read_position_but_no_notices_or_deleted_ones() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.prime("ann").await, app.user("bob").await, app.user("eve").await);
     let room = ann.opens_a_room().await;
@@ -85,7 +85,7 @@ async fn unread_are_the_messages_of_others_after_the_read_position_neither_notic
 }
 
 #[tokio::test]
-async fn the_last_message_may_be_a_deleted_one_and_a_later_change_of_an_older_one_is_no_message() {
+async fn the_last_message_is_by_seq_even_if_it_is_deleted_or_an_older_one_changed_later() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.groups(&[&bob]).await;
@@ -107,7 +107,7 @@ async fn the_last_message_may_be_a_deleted_one_and_a_later_change_of_an_older_on
 }
 
 #[tokio::test]
-async fn a_room_that_one_left_and_those_of_others_are_not_listed() {
+async fn rooms_that_the_user_left_or_never_joined_are_not_listed() {
     let app = TestApp::start().await;
     let (ann, bob, zoe) = (app.prime("ann").await, app.user("bob").await, app.foreigner("zoe").await);
     let (group, foreign) = (ann.groups(&[&bob]).await, zoe.opens_a_room().await);
@@ -119,7 +119,7 @@ async fn a_room_that_one_left_and_those_of_others_are_not_listed() {
 }
 
 #[tokio::test]
-async fn three_hundred_rooms_come_page_by_page_without_gap_or_repeat() {
+async fn the_pages_of_three_hundred_rooms_have_no_gap_or_repeat() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     // In groups of three of one time, so that their ids decide.
@@ -175,7 +175,7 @@ async fn three_hundred_rooms_come_page_by_page_without_gap_or_repeat() {
 }
 
 #[tokio::test]
-async fn order_last_message_and_unread_are_of_one_moment_while_messages_arrive() {
+async fn order_last_message_and_unread_count_agree_while_messages_arrive() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let mut groups = Vec::new();
@@ -215,7 +215,7 @@ async fn order_last_message_and_unread_are_of_one_moment_while_messages_arrive()
 }
 
 #[tokio::test]
-async fn of_a_room_with_millions_of_changes_the_newest_are_counted() {
+async fn in_a_room_with_millions_of_changes_only_the_newest_count_as_unread() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;

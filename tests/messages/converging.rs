@@ -177,7 +177,7 @@ async fn history(person: &Person, room: u64) -> (View, u64) {
 }
 
 #[tokio::test]
-async fn after_any_random_run_the_numbers_have_no_gap_and_every_cursor_leads_to_the_same_room() {
+async fn after_random_actions_the_numbers_have_no_gap_and_every_cursor_syncs_to_the_same_room() {
     let seed = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);

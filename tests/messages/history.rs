@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn a_member_sees_the_whole_history_also_from_before_joining() {
+async fn a_member_sees_the_whole_history_even_from_before_they_joined() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
@@ -22,7 +22,7 @@ async fn a_member_sees_the_whole_history_also_from_before_joining() {
 }
 
 #[tokio::test]
-async fn pages_go_both_ways_without_gap_or_repeat() {
+async fn pages_have_no_gap_or_repeat_in_either_direction() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -108,7 +108,7 @@ async fn a_page_of_files_with_long_names_stays_below_2_mb() {
 }
 
 #[tokio::test]
-async fn history_is_for_members_of_the_room() {
+async fn only_members_of_the_room_can_read_its_history() {
     let app = TestApp::start().await;
     let (ann, bob, zoe) = (app.prime("ann").await, app.user("bob").await, app.foreigner("zoe").await);
     let path = format!("/chats/{}", ann.opens_a_room().await);
@@ -119,7 +119,7 @@ async fn history_is_for_members_of_the_room() {
 }
 
 #[tokio::test]
-async fn wrong_parameters_of_a_page_are_named() {
+async fn invalid_parameters_of_a_page_are_reported() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;

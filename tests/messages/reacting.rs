@@ -83,7 +83,7 @@ async fn rows(app: &TestApp, message: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn a_reaction_takes_the_next_number_and_is_told_to_all_other_sockets() {
+async fn a_reaction_takes_the_next_sequence_number_and_is_pushed_to_all_other_sockets() {
     let app = TestApp::start().await;
     let (ann, bob, eve, room, message) = room_of_three(&app).await;
     let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
@@ -110,7 +110,7 @@ async fn a_reaction_takes_the_next_number_and_is_told_to_all_other_sockets() {
 }
 
 #[tokio::test]
-async fn a_reaction_that_is_taken_back_is_gone_and_takes_a_number_too() {
+async fn removing_a_reaction_takes_a_sequence_number_too() {
     let app = TestApp::start().await;
     let (ann, bob, eve, room, message) = room_of_three(&app).await;
     for person in [&ann, &bob] {
@@ -133,7 +133,7 @@ async fn a_reaction_that_is_taken_back_is_gone_and_takes_a_number_too() {
 }
 
 #[tokio::test]
-async fn what_changes_nothing_takes_no_number_and_tells_nobody() {
+async fn a_reaction_that_changes_nothing_takes_no_sequence_number_and_is_not_pushed() {
     let app = TestApp::start().await;
     let (ann, bob, eve, room, message) = room_of_three(&app).await;
     let mut bobs = bob.connect().await;
@@ -152,7 +152,7 @@ async fn what_changes_nothing_takes_no_number_and_tells_nobody() {
 }
 
 #[tokio::test]
-async fn every_message_that_is_read_has_its_reactions_and_says_which_are_the_askers_own() {
+async fn every_message_is_read_with_its_reactions_and_marks_the_readers_own() {
     let app = TestApp::start().await;
     let (people, group, _) = crowd(&app, 3).await;
     let [ann, bob, eve] = people.as_slice() else { panic!() };
@@ -193,7 +193,7 @@ async fn every_message_that_is_read_has_its_reactions_and_says_which_are_the_ask
 }
 
 #[tokio::test]
-async fn an_edit_tells_everybody_which_reactions_are_their_own() {
+async fn the_push_of_an_edit_marks_each_receivers_own_reactions() {
     let app = TestApp::start().await;
     let (ann, bob, eve, _, message) = room_of_three(&app).await;
     reacts(&ann, react(&message, "👍")).await;
@@ -213,7 +213,7 @@ async fn an_edit_tells_everybody_which_reactions_are_their_own() {
 }
 
 #[tokio::test]
-async fn what_was_given_first_comes_first() {
+async fn reactions_are_listed_in_the_order_they_were_first_given() {
     let app = TestApp::start().await;
     let (ann, bob, eve, _, message) = room_of_three(&app).await;
     for (person, reaction) in [(&eve, "z"), (&ann, "🎉"), (&bob, "a"), (&bob, "z"), (&ann, "a")] {
@@ -240,7 +240,7 @@ async fn what_was_given_first_comes_first() {
 }
 
 #[tokio::test]
-async fn all_are_counted_and_the_first_ten_are_named() {
+async fn everybody_who_reacted_is_counted_and_the_first_ten_are_named() {
     let app = TestApp::start().await;
     let (people, _, message) = crowd(&app, 13).await;
     for person in &people {
@@ -294,7 +294,7 @@ async fn reactions_compare_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_reaction_is_one_character_as_people_see_it_of_at_most_32_bytes() {
+async fn a_reaction_is_one_visible_character_of_at_most_32_bytes() {
     let app = TestApp::start().await;
     let (_, bob, _, room, message) = room_of_three(&app).await;
     let mut bobs = bob.connect().await;
@@ -316,7 +316,7 @@ async fn a_reaction_is_one_character_as_people_see_it_of_at_most_32_bytes() {
 }
 
 #[tokio::test]
-async fn every_wrong_field_is_named_at_once() {
+async fn all_invalid_fields_are_reported_together() {
     let app = TestApp::start().await;
     let mut socket = app.user("ann").await.connect().await;
     let all = json!({"messageId": {}, "reaction": "ok", "remove": 1, "userId": []});
@@ -332,7 +332,7 @@ async fn every_wrong_field_is_named_at_once() {
 }
 
 #[tokio::test]
-async fn a_message_takes_twenty_different_reactions() {
+async fn a_message_has_at_most_twenty_different_reactions() {
     let app = TestApp::start().await;
     let (ann, bob, _, room, message) = room_of_three(&app).await;
     let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
@@ -360,7 +360,7 @@ async fn a_message_takes_twenty_different_reactions() {
 }
 
 #[tokio::test]
-async fn who_reacts_is_who_the_socket_belongs_to() {
+async fn nobody_can_react_in_the_name_of_another_user() {
     let app = TestApp::start().await;
     let (ann, bob, _, room, message) = room_of_three(&app).await;
     let mut bobs = bob.connect().await;
@@ -372,7 +372,7 @@ async fn who_reacts_is_who_the_socket_belongs_to() {
 }
 
 #[tokio::test]
-async fn who_is_not_in_the_room_reacts_to_nothing_and_learns_nothing() {
+async fn non_members_cannot_react_and_learn_nothing_about_the_message() {
     let app = TestApp::start().await;
     let (ann, bob, _, room, message) = room_of_three(&app).await;
     let (max, zoe) = (app.prime("max").await, app.foreigner("zoe").await);
@@ -406,7 +406,7 @@ async fn who_is_not_in_the_room_reacts_to_nothing_and_learns_nothing() {
 }
 
 #[tokio::test]
-async fn nobody_reacts_to_a_notice() {
+async fn nobody_can_react_to_a_notice() {
     let app = TestApp::start().await;
     let (ann, _, _, room, _) = room_of_three(&app).await;
     let problem = ann
@@ -419,7 +419,7 @@ async fn nobody_reacts_to_a_notice() {
 }
 
 #[tokio::test]
-async fn a_deleted_message_has_no_reactions_and_takes_none() {
+async fn a_deleted_message_has_no_reactions_and_accepts_none() {
     let app = TestApp::start().await;
     let (ann, bob, eve, room, message) = room_of_three(&app).await;
     let other = said(&bob, room, "another").await;
@@ -441,7 +441,7 @@ async fn a_deleted_message_has_no_reactions_and_takes_none() {
 }
 
 #[tokio::test]
-async fn with_a_room_go_its_reactions() {
+async fn deleting_a_room_deletes_its_reactions() {
     let app = TestApp::start().await;
     let (ann, bob, _, room, message) = room_of_three(&app).await;
     let kept_room = ann.opens_a_room().await;
@@ -455,7 +455,7 @@ async fn with_a_room_go_its_reactions() {
 }
 
 #[tokio::test]
-async fn people_react_in_direct_chats_too() {
+async fn users_can_react_in_direct_chats_too() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let sent = ann.writes_to(&bob, "hello").await.created();
@@ -467,7 +467,7 @@ async fn people_react_in_direct_chats_too() {
 }
 
 #[tokio::test]
-async fn a_reaction_is_nothing_unread_and_moves_no_read_position() {
+async fn a_reaction_does_not_change_the_unread_count_or_the_read_position() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let sent = ann.writes_to(&bob, "hello").await.created();
@@ -479,7 +479,7 @@ async fn a_reaction_is_nothing_unread_and_moves_no_read_position() {
 }
 
 #[tokio::test]
-async fn a_socket_whose_session_has_ended_reacts_to_nothing() {
+async fn a_socket_whose_session_has_ended_cannot_react() {
     let app = TestApp::start().await;
     let (ann, bob, _, room, message) = room_of_three(&app).await;
     let mut socket = bob.connect().await;
@@ -490,7 +490,7 @@ async fn a_socket_whose_session_has_ended_reacts_to_nothing() {
 }
 
 #[tokio::test]
-async fn answers_stay_below_their_sizes_however_much_people_react() {
+async fn pages_and_frames_stay_within_their_sizes_however_many_reactions_there_are() {
     let app = TestApp::start().await;
     let (ann, _, _, room, _) = room_of_three(&app).await;
     let user_ids: Vec<String> = (0..10).map(|number| format!("{number}{}", "x".repeat(63))).collect();
@@ -537,7 +537,7 @@ fn numbers(answers: &[Value]) -> BTreeSet<u64> {
 }
 
 #[tokio::test]
-async fn thirty_people_who_react_at_once_are_all_counted() {
+async fn thirty_concurrent_reactions_are_all_counted() {
     let app = TestApp::start().await;
     let (people, group, message) = crowd(&app, 31).await;
     let mut ear = people[30].connect().await;
@@ -575,7 +575,7 @@ async fn thirty_people_who_react_at_once_are_all_counted() {
 }
 
 #[tokio::test]
-async fn one_who_reacts_many_times_at_once_is_counted_once() {
+async fn a_user_who_reacts_eight_times_concurrently_is_counted_once() {
     let app = TestApp::start().await;
     let (ann, bob, _, room, message) = room_of_three(&app).await;
     let mut anns = ann.connect().await;
@@ -598,7 +598,7 @@ async fn one_who_reacts_many_times_at_once_is_counted_once() {
 }
 
 #[tokio::test]
-async fn a_reaction_that_meets_the_deletion_of_its_message_is_before_it_or_refused() {
+async fn a_reaction_that_races_with_the_deletion_of_its_message_comes_first_or_is_refused() {
     let app = TestApp::start().await;
     let (people, group, _) = crowd(&app, 12).await;
     for _ in 0..3 {
@@ -626,7 +626,7 @@ async fn a_reaction_that_meets_the_deletion_of_its_message_is_before_it_or_refus
 }
 
 #[tokio::test]
-async fn of_thirty_different_reactions_at_once_a_message_takes_twenty() {
+async fn a_message_accepts_twenty_of_thirty_different_concurrent_reactions() {
     let app = TestApp::start().await;
     let (people, group, message) = crowd(&app, 30).await;
     let mut sockets = join_all(people.iter().map(Person::connect)).await;

@@ -43,7 +43,7 @@ async fn read(person: &Person, room: u64, message: &str, cursor: u64) -> [Value;
 }
 
 #[tokio::test]
-async fn an_edit_takes_the_next_number_and_is_pushed_answered_and_read_alike() {
+async fn an_edit_takes_the_next_sequence_number_and_is_the_same_in_push_response_and_history() {
     let app = TestApp::start().await;
     let (ann, bob, _, room) = room_of_three(&app).await;
     let message = said(&bob, room, "helo").await;
@@ -67,7 +67,7 @@ async fn an_edit_takes_the_next_number_and_is_pushed_answered_and_read_alike() {
 }
 
 #[tokio::test]
-async fn an_edit_by_frame_is_acknowledged_and_told_to_all_other_sockets() {
+async fn an_edit_by_frame_is_acknowledged_and_pushed_to_all_other_sockets() {
     let app = TestApp::start().await;
     let (ann, bob, _, room) = room_of_three(&app).await;
     let message = said(&bob, room, "helo").await;
@@ -83,7 +83,7 @@ async fn an_edit_by_frame_is_acknowledged_and_told_to_all_other_sockets() {
 }
 
 #[tokio::test]
-async fn an_edit_to_the_same_text_takes_no_number_and_tells_nobody() {
+async fn an_edit_to_the_same_text_takes_no_sequence_number_and_is_not_pushed() {
     let app = TestApp::start().await;
     let (ann, bob, _, room) = room_of_three(&app).await;
     let message = said(&bob, room, "hello").await;
@@ -104,7 +104,7 @@ async fn an_edit_to_the_same_text_takes_no_number_and_tells_nobody() {
 }
 
 #[tokio::test]
-async fn only_the_sender_edits() {
+async fn only_the_sender_can_edit_a_message() {
     let app = TestApp::start().await;
     let (ann, bob, eve, room) = room_of_three(&app).await;
     let message = said(&bob, room, "hello").await;
@@ -147,7 +147,7 @@ async fn a_deletion_empties_the_message_and_keeps_its_place() {
 }
 
 #[tokio::test]
-async fn a_deletion_by_frame_is_acknowledged_and_told_to_all_other_sockets() {
+async fn a_deletion_by_frame_is_acknowledged_and_pushed_to_all_other_sockets() {
     let app = TestApp::start().await;
     let (ann, bob, _, room) = room_of_three(&app).await;
     let message = said(&bob, room, "hello").await;
@@ -166,7 +166,7 @@ async fn a_deletion_by_frame_is_acknowledged_and_told_to_all_other_sockets() {
 }
 
 #[tokio::test]
-async fn deleting_again_changes_nothing_and_an_edit_finds_nothing() {
+async fn deleting_again_changes_nothing_and_a_deleted_message_cannot_be_edited() {
     let app = TestApp::start().await;
     let (ann, bob, eve, room) = room_of_three(&app).await;
     let message = said(&bob, room, "hello").await;
@@ -185,7 +185,7 @@ async fn deleting_again_changes_nothing_and_an_edit_finds_nothing() {
 }
 
 #[tokio::test]
-async fn the_sender_the_owner_and_the_rooms_moderators_delete_and_nobody_else() {
+async fn only_the_sender_the_owner_and_the_rooms_moderators_can_delete_a_message() {
     let app = TestApp::start().await;
     let (ann, bob, eve, room) = room_of_three(&app).await;
     let messages =
@@ -209,7 +209,7 @@ async fn the_sender_the_owner_and_the_rooms_moderators_delete_and_nobody_else() 
 }
 
 #[tokio::test]
-async fn in_a_channel_the_organizations_moderators_and_admins_delete_while_they_are_members() {
+async fn in_a_channel_the_organizations_moderators_and_admins_can_delete_if_they_are_members() {
     let app = TestApp::start().await;
     let (ann, bob, eve) =
         (app.foreigner("ann").await, app.foreigner("bob").await, app.foreigner("eve").await);
@@ -233,7 +233,7 @@ async fn in_a_channel_the_organizations_moderators_and_admins_delete_while_they_
 }
 
 #[tokio::test]
-async fn of_two_who_write_to_each_other_nobody_deletes_the_others_words() {
+async fn in_a_direct_chat_nobody_can_delete_the_others_messages() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let anns = ann.writes_to(&bob, "hello").await.created();
@@ -246,7 +246,7 @@ async fn of_two_who_write_to_each_other_nobody_deletes_the_others_words() {
 }
 
 #[tokio::test]
-async fn a_notice_is_neither_edited_nor_deleted() {
+async fn a_notice_can_be_neither_edited_nor_deleted() {
     let app = TestApp::start().await;
     let (ann, bob, _, room) = room_of_three(&app).await;
     let notice = format!("{room}-1");
@@ -264,7 +264,7 @@ async fn a_notice_is_neither_edited_nor_deleted() {
 }
 
 #[tokio::test]
-async fn who_is_not_in_the_room_changes_nothing_and_learns_nothing() {
+async fn non_members_cannot_edit_or_delete_and_learn_nothing_about_the_message() {
     let app = TestApp::start().await;
     let (ann, bob, _, room) = room_of_three(&app).await;
     let (max, zoe) = (app.prime("max").await, app.foreigner("zoe").await);
@@ -296,7 +296,7 @@ async fn who_is_not_in_the_room_changes_nothing_and_learns_nothing() {
 }
 
 #[tokio::test]
-async fn the_rules_of_content_are_those_of_sending() {
+async fn an_edit_has_the_same_content_rules_as_a_send() {
     let app = TestApp::start().await;
     let (ann, bob, _, room) = room_of_three(&app).await;
     let message = said(&bob, room, "hello").await;
@@ -316,7 +316,7 @@ async fn the_rules_of_content_are_those_of_sending() {
 }
 
 #[tokio::test]
-async fn ciphertext_stays_ciphertext() {
+async fn an_edited_ciphertext_stays_ciphertext() {
     let app = TestApp::start().await;
     let (_, bob, _, room) = room_of_three(&app).await;
     let sent =
@@ -330,7 +330,7 @@ async fn ciphertext_stays_ciphertext() {
 }
 
 #[tokio::test]
-async fn a_send_repeated_after_an_edit_or_a_deletion_is_answered_with_the_message_as_it_is() {
+async fn a_send_repeated_after_an_edit_or_deletion_returns_the_current_message() {
     let app = TestApp::start().await;
     let (ann, bob, _, room) = room_of_three(&app).await;
     let draft = json!({"roomId": room, "content": "helo", "clientMessageId": "k1"});
@@ -355,7 +355,7 @@ async fn a_send_repeated_after_an_edit_or_a_deletion_is_answered_with_the_messag
 }
 
 #[tokio::test]
-async fn edits_and_deletions_at_once_take_a_number_each_and_nothing_comes_back_from_the_dead() {
+async fn concurrent_edits_and_deletions_take_a_sequence_number_each_and_no_edit_undoes_a_deletion() {
     let app = TestApp::start().await;
     let (ann, bob, eve, room) = room_of_three(&app).await;
     let message = said(&bob, room, "hello").await;
@@ -391,7 +391,7 @@ async fn edits_and_deletions_at_once_take_a_number_each_and_nothing_comes_back_f
 }
 
 #[tokio::test]
-async fn a_socket_whose_session_has_ended_revises_nothing() {
+async fn a_socket_whose_session_has_ended_cannot_edit_or_delete() {
     let app = TestApp::start().await;
     let (ann, bob, _, room) = room_of_three(&app).await;
     let message = said(&bob, room, "hello").await;

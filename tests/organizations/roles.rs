@@ -11,7 +11,7 @@ fn claims(token: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn the_first_access_token_says_the_organization_and_role() {
+async fn the_first_access_token_has_the_organization_and_the_role() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     let claims = claims(&json!(ann.access_token));
@@ -21,7 +21,7 @@ async fn the_first_access_token_says_the_organization_and_role() {
 }
 
 #[tokio::test]
-async fn after_a_refresh_the_access_token_says_the_role_of_now() {
+async fn a_refreshed_access_token_has_the_current_role() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let mut refresh_token = ann.refresh_token.clone();
@@ -35,7 +35,7 @@ async fn after_a_refresh_the_access_token_says_the_role_of_now() {
 }
 
 #[tokio::test]
-async fn a_changed_role_counts_at_once_whatever_the_token_says() {
+async fn a_changed_role_takes_effect_at_once_whatever_the_token_says() {
     let app = TestApp::start().await;
     // Not in `public`, where everybody would be told.
     let ann = app.foreigner("ann").await;

@@ -24,7 +24,7 @@ fn new_password(password: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_is_given_changes_and_what_is_not_stays() {
+async fn given_fields_change_and_omitted_fields_stay() {
     let app = TestApp::start().await;
     let ann = app.register(json!({"userId": "ann", "name": "Ann", "username": "Ann B", "deviceId": "pixel", "availCoins": 7})).await;
     let before = ann.get("/api/profile/me").await.ok();
@@ -44,7 +44,7 @@ async fn what_is_given_changes_and_what_is_not_stays() {
 }
 
 #[tokio::test]
-async fn the_new_identifiers_sign_in_and_the_old_ones_no_more() {
+async fn the_new_identifiers_sign_in_and_the_old_ones_do_not() {
     let app = TestApp::start().await;
     let ann = json!({"userId": "ann", "username": "Ann B", "email": "ann@example.com", "password": "correct horse"});
     let ann = app.register(ann).await;
@@ -58,7 +58,7 @@ async fn the_new_identifiers_sign_in_and_the_old_ones_no_more() {
 }
 
 #[tokio::test]
-async fn an_identifier_that_somebody_of_any_organization_has_is_named_and_nothing_changes() {
+async fn an_identifier_taken_in_any_organization_is_reported_and_nothing_changes() {
     let app = TestApp::start().await;
     let zoe = json!({"userId": "zoe", "username": "Zoë", "email": "zoe@example.com", "phone": "+4912345"});
     let zoe = app.register(zoe).await;
@@ -75,7 +75,7 @@ async fn an_identifier_that_somebody_of_any_organization_has_is_named_and_nothin
 }
 
 #[tokio::test]
-async fn of_eight_who_take_one_username_at_once_one_gets_it() {
+async fn one_of_eight_users_who_take_one_username_concurrently_gets_it() {
     let app = TestApp::start().await;
     let names: Vec<_> = (0..8).map(|number| format!("guest{number}")).collect();
     let guests = join_all(names.iter().map(|name| app.user(name))).await;
@@ -88,7 +88,7 @@ async fn of_eight_who_take_one_username_at_once_one_gets_it() {
 }
 
 #[tokio::test]
-async fn every_wrong_field_is_named_at_once_and_nothing_changes() {
+async fn all_invalid_fields_are_reported_together_and_nothing_changes() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let before = ann.get("/api/profile/me").await.ok();
@@ -103,7 +103,7 @@ async fn every_wrong_field_is_named_at_once_and_nothing_changes() {
 }
 
 #[tokio::test]
-async fn a_new_password_needs_the_present_one() {
+async fn a_new_password_requires_the_current_one() {
     let app = TestApp::start().await;
     let [ann, laptop] = two_sessions(&app).await;
     let without = ann.patch("/api/profile", json!({"password": "battery staple"})).await;
@@ -116,7 +116,7 @@ async fn a_new_password_needs_the_present_one() {
 }
 
 #[tokio::test]
-async fn a_new_password_is_the_one_that_signs_in() {
+async fn after_a_password_change_only_the_new_password_signs_in() {
     let app = TestApp::start().await;
     let [ann, _] = two_sessions(&app).await;
     ann.patch("/api/profile", new_password("battery staple")).await.ok();
@@ -146,7 +146,7 @@ async fn a_new_password_ends_every_other_session_with_its_tokens_and_sockets() {
 }
 
 #[tokio::test]
-async fn another_change_ends_no_session() {
+async fn a_change_of_other_fields_ends_no_session() {
     let app = TestApp::start().await;
     let [phone, laptop] = two_sessions(&app).await;
     let mut on_laptop = laptop.connect().await;
@@ -155,7 +155,7 @@ async fn another_change_ends_no_session() {
 }
 
 #[tokio::test]
-async fn a_new_password_beside_a_taken_identifier_changes_nothing_and_ends_nothing() {
+async fn a_new_password_with_a_taken_identifier_changes_nothing_and_ends_no_session() {
     let app = TestApp::start().await;
     let [phone, laptop] = two_sessions(&app).await;
     let bob = app.user("bob").await;
@@ -170,7 +170,7 @@ async fn a_new_password_beside_a_taken_identifier_changes_nothing_and_ends_nothi
 }
 
 #[tokio::test]
-async fn of_two_new_passwords_at_once_one_wins() {
+async fn of_two_concurrent_new_passwords_one_wins() {
     let app = TestApp::start().await;
     for _ in 0..5 {
         let ann = app.register(json!({"password": "correct horse"})).await;
@@ -191,7 +191,7 @@ async fn of_two_new_passwords_at_once_one_wins() {
 }
 
 #[tokio::test]
-async fn of_two_new_passwords_from_one_session_at_once_one_wins() {
+async fn of_two_concurrent_new_passwords_from_one_session_one_wins() {
     let app = TestApp::start().await;
     for _ in 0..5 {
         let ann = app.register(json!({"password": "correct horse"})).await;
@@ -206,7 +206,7 @@ async fn of_two_new_passwords_from_one_session_at_once_one_wins() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_ended_while_the_passwords_are_hashed_changes_none() {
+async fn a_session_that_ends_while_the_passwords_are_hashed_cannot_change_the_password() {
     let app = TestApp::start().await;
     let ann = app.register(json!({"userId": "ann", "password": "correct horse"})).await;
     // The change will wait for the user's row.
@@ -232,7 +232,7 @@ async fn a_session_that_is_ended_while_the_passwords_are_hashed_changes_none() {
 }
 
 #[tokio::test]
-async fn wrong_present_passwords_are_counted_with_the_logins() {
+async fn wrong_current_passwords_are_counted_with_failed_logins() {
     let app = TestApp::with(&[("PASSWORD_LIMIT", "3/600")]).await;
     let ann = app.register(json!({"userId": "ann-b", "password": "correct horse"})).await;
     let wrong = json!({"password": "battery staple", "currentPassword": "wrong horse"});
@@ -251,7 +251,7 @@ async fn wrong_present_passwords_are_counted_with_the_logins() {
 }
 
 #[tokio::test]
-async fn who_asks_for_one_identifier_after_the_other_is_limited_as_registrations_are() {
+async fn changes_of_identifiers_count_towards_the_registration_limit() {
     let app = TestApp::with(&[("REGISTER_LIMIT", "4/3600")]).await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     ann.patch("/api/profile", json!({"phone": "+49123450"})).await.ok();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn the_own_ledger_comes_page_by_page_newest_first() {
+async fn a_users_ledger_is_listed_newest_first_in_pages() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.rich("bob", 300).await);
     bob.joins(ann.opens_a_room().await).await.created();
@@ -36,7 +36,7 @@ async fn the_own_ledger_comes_page_by_page_newest_first() {
 }
 
 #[tokio::test]
-async fn ledgers_and_balances_agree_after_any_random_run_of_grants_and_purchases() {
+async fn ledgers_and_balances_agree_after_random_grants_and_purchases() {
     let seed = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);

@@ -13,7 +13,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
 }
 
 #[tokio::test]
-async fn how_long_a_login_takes_does_not_tell_whether_the_user_exists() {
+async fn the_time_a_login_takes_does_not_reveal_whether_the_user_exists() {
     // At cost 8 bcrypt outweighs all the rest of a login.
     let app = TestApp::with(&[("BCRYPT_COST", "8"), ("PASSWORD_LIMIT", "0")]).await;
     let ann = app.user("ann").await;

@@ -79,12 +79,12 @@ async fn a_message_that_waits_while_its_session_ends_is_not_sent() {
 }
 
 #[tokio::test]
-async fn who_waits_to_leave_while_their_session_ends_stays() {
+async fn a_member_whose_session_ends_while_waiting_to_leave_stays() {
     ends_while_waiting("leaveRoom", true, LOCK).await;
 }
 
 #[tokio::test]
-async fn who_waits_to_join_while_their_session_ends_stays_out() {
+async fn a_user_whose_session_ends_while_waiting_to_join_stays_out() {
     ends_while_waiting("joinRoom", false, LOCK).await;
 }
 
@@ -115,7 +115,7 @@ async fn a_message_that_waits_while_the_room_is_deleted_is_not_sent() {
 }
 
 #[tokio::test]
-async fn who_waits_to_join_while_the_room_is_deleted_finds_none() {
+async fn a_user_who_waits_to_join_a_room_that_is_deleted_gets_404() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     let room = ann.opens_a_room().await;
@@ -129,7 +129,7 @@ async fn who_waits_to_join_while_the_room_is_deleted_finds_none() {
 }
 
 #[tokio::test]
-async fn who_waits_to_join_while_their_invitation_is_revoked_stays_out() {
+async fn a_user_whose_invitation_is_revoked_while_waiting_to_join_stays_out() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     let room = ann.opens_a_room().await;
@@ -146,7 +146,7 @@ async fn who_waits_to_join_while_their_invitation_is_revoked_stays_out() {
 }
 
 #[tokio::test]
-async fn an_invitation_that_is_just_being_revoked_is_refused() {
+async fn an_invitation_that_is_being_revoked_is_refused() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     let room = ann.opens_a_room().await;
@@ -164,7 +164,7 @@ async fn an_invitation_that_is_just_being_revoked_is_refused() {
 }
 
 #[tokio::test]
-async fn an_invitation_that_waits_is_refused_when_it_may_not_be_made_any_more() {
+async fn an_invitation_that_waits_is_refused_if_it_is_no_longer_allowed() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let join = "INSERT INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq)
@@ -190,7 +190,7 @@ async fn an_invitation_that_waits_is_refused_when_it_may_not_be_made_any_more() 
 }
 
 #[tokio::test]
-async fn who_loses_their_role_while_they_wait_removes_appoints_and_deletes_nobody() {
+async fn a_user_who_loses_their_role_while_waiting_cannot_remove_appoint_or_delete() {
     let app = TestApp::start().await;
     let (ann, bob, room) = room_of_two(&app).await;
     let moderator = app.prime("mia").await;

@@ -120,7 +120,7 @@ async fn ask(world: &World<'_>, function: &str, person: &Person) -> Option<Answe
 }
 
 #[tokio::test]
-async fn no_function_does_anything_without_a_good_token() {
+async fn every_function_refuses_a_missing_or_invalid_token() {
     let app = &TestApp::start().await;
     let world = World::new(app, "tea").await;
     let (expired, revoked) = (app.user("expired").await, app.user("revoked").await);
@@ -172,7 +172,7 @@ fn holds_no_secret(world: &World<'_>, name: &str, answer: &str) {
 }
 
 #[tokio::test]
-async fn nothing_of_an_organization_is_there_for_another() {
+async fn functions_give_other_organizations_no_access() {
     let app = TestApp::start().await;
     let world = World::new(&app, "tea").await;
     for function in functions::catalogue().into_keys().filter(|function| world.call(function).is_some()) {
@@ -183,7 +183,7 @@ async fn nothing_of_an_organization_is_there_for_another() {
 }
 
 #[tokio::test]
-async fn who_is_not_a_member_gets_nothing_of_a_room() {
+async fn functions_give_non_members_no_access_to_a_room() {
     let app = TestApp::start().await;
     let world = World::new(&app, "tea").await;
     for function in functions::catalogue().into_keys().filter(|function| world.call(function).is_some()) {
@@ -194,7 +194,7 @@ async fn who_is_not_a_member_gets_nothing_of_a_room() {
 }
 
 #[tokio::test]
-async fn a_lower_role_does_not_do_what_a_higher_one_may() {
+async fn functions_refuse_a_role_that_is_too_low() {
     let app = TestApp::start().await;
     for function in functions::catalogue().into_keys() {
         let world = World::new(&app, function).await;
@@ -205,7 +205,7 @@ async fn a_lower_role_does_not_do_what_a_higher_one_may() {
 }
 
 #[tokio::test]
-async fn who_may_may() {
+async fn functions_allow_an_authorized_user() {
     let app = TestApp::start().await;
     for function in functions::catalogue().into_keys() {
         let world = World::new(&app, function).await;
@@ -215,7 +215,7 @@ async fn who_may_may() {
 }
 
 #[tokio::test]
-async fn no_event_does_anything_for_who_may_not() {
+async fn events_give_other_organizations_and_non_members_no_access() {
     let app = TestApp::start().await;
     let world = World::new(&app, "tea").await;
     for &event in ClientEvent::ALL {
@@ -230,7 +230,7 @@ async fn no_event_does_anything_for_who_may_not() {
 }
 
 #[tokio::test]
-async fn an_event_of_a_lower_role_does_not_what_a_higher_one_may() {
+async fn events_refuse_a_role_that_is_too_low() {
     let app = TestApp::start().await;
     for &event in ClientEvent::ALL {
         // What Bob may changes the world.
@@ -253,7 +253,7 @@ async fn sends_in_vain(world: &World<'_>, event: ClientEvent, person: &Person, g
 }
 
 #[tokio::test]
-async fn no_event_does_anything_on_a_socket_whose_session_has_ended_or_that_has_expired() {
+async fn every_event_is_refused_on_an_expired_or_unknown_socket() {
     let app = TestApp::start().await;
     let world = World::new(&app, "tea").await;
     for &event in ClientEvent::ALL {

@@ -157,7 +157,7 @@ async fn busy_world(app: &TestApp, large: bool) -> (World<'_>, Vec<Socket>) {
 }
 
 #[tokio::test]
-async fn every_function_and_event_keeps_its_budget_of_round_trips_whatever_the_size_of_the_world() {
+async fn every_function_and_event_keeps_its_budget_of_statements_however_much_data_there_is() {
     let (small, large) = tokio::join!(taken(false), taken(true));
     let mut broken = Vec::new();
     for (small, large) in small.into_iter().zip(large) {

@@ -174,7 +174,7 @@ fn requests() -> Vec<(&'static str, &'static str, Value, &'static [&'static str]
 }
 
 #[tokio::test]
-async fn a_request_with_wrong_fields_is_a_400_that_names_them_all() {
+async fn a_request_with_invalid_fields_gets_a_400_that_reports_them_all() {
     let app = TestApp::start().await;
     let world = World::new(&app, "tea").await;
     for (method, path, body, wrong) in requests() {
@@ -190,7 +190,7 @@ async fn a_request_with_wrong_fields_is_a_400_that_names_them_all() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_json_is_a_400_that_says_where() {
+async fn a_body_that_is_not_json_gets_a_400_that_says_where() {
     let app = TestApp::start().await;
     let world = World::new(&app, "tea").await;
     for (body, place) in [
@@ -219,7 +219,7 @@ async fn a_body_that_is_no_json_is_a_400_that_says_where() {
 }
 
 #[tokio::test]
-async fn a_frame_with_wrong_fields_gets_an_error_that_names_them_all_and_the_socket_stays_open() {
+async fn a_frame_with_invalid_fields_gets_an_error_that_reports_them_all() {
     let app = TestApp::start().await;
     let world = World::new(&app, "tea").await;
     let mut socket = world.ann.connect().await;
@@ -291,7 +291,7 @@ async fn a_frame_with_wrong_fields_gets_an_error_that_names_them_all_and_the_soc
 }
 
 #[tokio::test]
-async fn no_id_or_text_reaches_the_sql_as_more_than_a_value() {
+async fn ids_and_texts_reach_the_sql_only_as_values() {
     let app = TestApp::start().await;
     let world = World::new(&app, "tea").await;
     let hostile =

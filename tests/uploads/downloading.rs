@@ -4,7 +4,7 @@ use super::PNG;
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn a_member_is_led_to_a_signed_url_of_five_minutes() {
+async fn a_member_is_redirected_to_a_signed_url_that_is_valid_for_five_minutes() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -23,7 +23,7 @@ async fn a_member_is_led_to_a_signed_url_of_five_minutes() {
 }
 
 #[tokio::test]
-async fn a_strangers_and_an_outsiders_download_is_refused() {
+async fn only_members_can_download_a_file() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let (eve, zoe) = (app.prime("eve").await, app.foreigner("zoe").await);
@@ -43,7 +43,7 @@ async fn a_strangers_and_an_outsiders_download_is_refused() {
 }
 
 #[tokio::test]
-async fn a_deleted_messages_file_is_404_and_its_message_shows_none() {
+async fn the_file_of_a_deleted_message_is_404_and_the_message_has_no_attachment() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;

@@ -13,7 +13,7 @@ use crate::harness::{Statements, TestApp};
 const MOST: usize = 25 * 1024 * 1024;
 
 #[tokio::test]
-async fn a_file_of_each_type_is_posted_completed_pushed_and_comes_back_byte_for_byte() {
+async fn a_file_of_each_type_is_posted_completed_pushed_and_downloaded_byte_for_byte() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
@@ -50,7 +50,7 @@ async fn a_file_of_each_type_is_posted_completed_pushed_and_comes_back_byte_for_
 }
 
 #[tokio::test]
-async fn a_file_of_25_mib_can_be_posted_and_a_byte_more_gets_no_place() {
+async fn a_file_of_25_mib_can_be_posted_and_a_larger_one_is_413() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -62,7 +62,7 @@ async fn a_file_of_25_mib_can_be_posted_and_a_byte_more_gets_no_place() {
 }
 
 #[tokio::test]
-async fn every_wrong_field_of_a_place_is_named_at_once() {
+async fn all_invalid_fields_of_a_presigned_upload_are_reported_together() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let wrong = ann.post("/uploads/presign", json!({"size": 0, "caption": 7})).await.wrong_fields();
@@ -72,7 +72,7 @@ async fn every_wrong_field_of_a_place_is_named_at_once() {
 }
 
 #[tokio::test]
-async fn a_policy_takes_no_other_key_type_or_size_and_not_a_byte_of_them_is_stored() {
+async fn a_policy_refuses_any_other_key_type_or_size_and_nothing_is_stored() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -105,7 +105,7 @@ async fn a_policy_takes_no_other_key_type_or_size_and_not_a_byte_of_them_is_stor
 }
 
 #[tokio::test]
-async fn a_policy_is_good_for_fifteen_minutes_and_not_a_minute_longer() {
+async fn a_policy_is_valid_for_fifteen_minutes() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -126,7 +126,7 @@ async fn a_policy_is_good_for_fifteen_minutes_and_not_a_minute_longer() {
 }
 
 #[tokio::test]
-async fn a_posted_file_that_is_not_what_it_was_said_to_be_is_415_and_nothing_stays() {
+async fn a_posted_file_that_does_not_match_its_type_is_415_and_nothing_is_kept() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -145,7 +145,7 @@ async fn a_posted_file_that_is_not_what_it_was_said_to_be_is_415_and_nothing_sta
 }
 
 #[tokio::test]
-async fn a_stored_file_of_another_size_than_was_said_is_415() {
+async fn a_stored_file_that_does_not_match_its_size_is_415() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -159,7 +159,7 @@ async fn a_stored_file_of_another_size_than_was_said_is_415() {
 }
 
 #[tokio::test]
-async fn a_posted_file_is_sent_though_the_store_deletes_nothing() {
+async fn a_posted_file_is_sent_even_if_the_store_does_not_delete() {
     let app = TestApp::adjusted(hang_deletions).await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
@@ -198,7 +198,7 @@ fn hang_deletions(config: &mut Config) {
 }
 
 #[tokio::test]
-async fn a_place_whose_row_is_not_answered_is_given_all_the_same() {
+async fn a_lost_response_to_the_insert_of_an_upload_does_no_harm() {
     let statements = Statements::default();
     let app = TestApp::counted(&statements).await;
     let ann = app.prime("ann").await;
@@ -228,7 +228,7 @@ async fn a_retried_complete_sends_one_message() {
 }
 
 #[tokio::test]
-async fn a_file_whose_commit_is_not_answered_is_there_all_the_same() {
+async fn a_file_is_sent_even_if_the_response_to_its_commit_is_lost() {
     let statements = Statements::default();
     let app = TestApp::counted(&statements).await;
     let ann = app.prime("ann").await;
@@ -244,7 +244,7 @@ async fn a_file_whose_commit_is_not_answered_is_there_all_the_same() {
 }
 
 #[tokio::test]
-async fn of_eight_completes_at_once_one_sends() {
+async fn eight_concurrent_completes_send_one_message() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
@@ -277,7 +277,7 @@ async fn posting_again_after_complete_changes_nothing() {
 }
 
 #[tokio::test]
-async fn only_the_uploader_completes_and_only_as_a_member() {
+async fn only_the_uploader_can_complete_and_only_as_a_member() {
     let app = TestApp::start().await;
     let (ann, bob, zoe) = (app.prime("ann").await, app.user("bob").await, app.foreigner("zoe").await);
     let room = ann.opens_a_room().await;
@@ -296,7 +296,7 @@ async fn only_the_uploader_completes_and_only_as_a_member() {
 }
 
 #[tokio::test]
-async fn a_file_is_sent_by_frame_too_and_the_sending_socket_has_the_ack() {
+async fn a_file_can_be_sent_by_frame_and_the_sending_socket_gets_the_ack() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;

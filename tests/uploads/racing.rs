@@ -15,7 +15,7 @@ async fn lock<'a>(holder: &'a mut Conn, select: &str) -> Transaction<'a> {
 }
 
 #[tokio::test]
-async fn a_file_that_waits_while_its_session_ends_is_not_sent() {
+async fn a_file_is_not_sent_if_the_session_ends_while_it_waits() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
@@ -42,7 +42,7 @@ async fn a_file_that_waits_while_its_session_ends_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_sent_while_the_sweep_waits_for_it_stays() {
+async fn the_sweep_keeps_a_file_that_is_sent_while_it_waits() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -74,7 +74,7 @@ async fn a_file_that_is_sent_while_the_sweep_waits_for_it_stays() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_erased_while_it_waits_to_be_sent_is_gone() {
+async fn completing_a_file_that_is_erased_meanwhile_is_404() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;

@@ -7,7 +7,7 @@ use super::{JPEG, PNG, age_uploads, counts, of_size, post_to_store, sweep};
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn an_upload_that_is_not_completed_in_a_day_is_erased() {
+async fn an_upload_that_is_not_completed_within_a_day_is_erased() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -33,7 +33,7 @@ async fn an_upload_that_is_not_completed_in_a_day_is_erased() {
 }
 
 #[tokio::test]
-async fn a_sent_file_stays_and_what_was_posted_beside_it_is_erased() {
+async fn a_sent_file_stays_and_its_other_copies_are_erased() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -58,7 +58,7 @@ async fn a_sent_file_stays_and_what_was_posted_beside_it_is_erased() {
 }
 
 #[tokio::test]
-async fn what_is_posted_after_a_refusal_is_erased_a_day_later() {
+async fn a_file_posted_after_a_refusal_is_erased_a_day_later() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -93,7 +93,7 @@ async fn forty_files_are_erased_in_one_sweep() {
 }
 
 #[tokio::test]
-async fn a_session_that_has_run_out_stays_as_long_as_a_socket_of_it() {
+async fn an_expired_session_stays_as_long_as_it_has_a_socket() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let _socket = ann.connect().await;
@@ -132,7 +132,7 @@ async fn the_file_of_a_deleted_message_is_erased() {
 }
 
 #[tokio::test]
-async fn an_upload_is_not_forgotten_while_the_store_is_down() {
+async fn an_upload_stays_in_the_database_while_the_store_is_unreachable() {
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let app = TestApp::adjusted(|config| config.store.endpoint = Some(format!("http://{closed}"))).await;
     let ann = app.prime("ann").await;
@@ -144,7 +144,7 @@ async fn an_upload_is_not_forgotten_while_the_store_is_down() {
 }
 
 #[tokio::test]
-async fn tickets_sessions_limit_windows_and_connections_that_have_run_out_are_erased_and_no_others() {
+async fn only_expired_tickets_sessions_invitations_rate_limits_and_connections_are_erased() {
     let app = TestApp::with(&[("TICKET_LIMIT", "30/60")]).await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     ann.post("/api/ws-ticket", json!({})).await.created();
@@ -194,7 +194,7 @@ async fn bob_invites(app: &TestApp) -> u64 {
 }
 
 #[tokio::test]
-async fn more_than_one_batch_is_erased_at_once() {
+async fn one_sweep_erases_more_than_one_batch() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let session: Vec<String> = app.rows("SELECT session_id FROM sessions").await;
@@ -218,7 +218,7 @@ fn the_template_runs_the_sweep_every_hour() {
 }
 
 #[tokio::test]
-async fn of_a_large_room_that_was_deleted_the_sweep_erases_what_the_request_left() {
+async fn the_sweep_erases_the_rest_of_a_large_deleted_room() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;

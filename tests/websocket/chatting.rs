@@ -13,7 +13,7 @@ async fn seqs(socket: &mut Socket, event: &str, count: usize) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn what_one_sends_the_other_receives_in_order_and_once_and_a_third_gets_nothing() {
+async fn members_receive_each_message_once_and_in_order_and_others_receive_nothing() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.prime("ann").await, app.user("bob").await, app.user("eve").await);
     let room = ann.opens_a_room().await;
@@ -35,7 +35,7 @@ async fn what_one_sends_the_other_receives_in_order_and_once_and_a_third_gets_no
 }
 
 #[tokio::test]
-async fn all_sockets_of_a_member_get_a_message_but_the_one_that_sent_it() {
+async fn a_message_reaches_all_sockets_of_its_sender_except_the_sending_one() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -76,7 +76,7 @@ async fn forty_frames_sent_at_once_on_one_socket_get_forty_acks_without_a_gap() 
 }
 
 #[tokio::test]
-async fn a_member_of_many_sockets_and_rooms_gets_each_message_once() {
+async fn a_member_with_many_sockets_and_rooms_receives_each_message_once_on_each_socket() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     let rooms = [ann.opens_a_room().await, ann.opens_a_room().await];
@@ -95,7 +95,7 @@ async fn a_member_of_many_sockets_and_rooms_gets_each_message_once() {
 }
 
 #[tokio::test]
-async fn a_socket_that_has_closed_holds_nothing_up_and_expires() {
+async fn a_socket_that_ended_without_a_disconnect_blocks_nothing_and_expires() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;

@@ -110,7 +110,7 @@ fn has(frames: &[Value], event: &str) -> bool {
 }
 
 #[tokio::test]
-async fn who_is_removed_amid_the_talk_gets_nothing_that_is_said_afterwards() {
+async fn a_member_removed_under_load_receives_no_later_messages() {
     let app = TestApp::start().await;
     let crowd = crowd(&app).await;
     let mut sockets = [crowd.bob.connect().await, crowd.bob.connect().await];
@@ -142,7 +142,7 @@ async fn who_is_removed_amid_the_talk_gets_nothing_that_is_said_afterwards() {
 }
 
 #[tokio::test]
-async fn a_socket_whose_session_ends_amid_the_talk_gets_nothing_that_is_said_afterwards() {
+async fn a_socket_whose_session_ends_under_load_receives_no_later_messages() {
     let app = TestApp::start().await;
     let crowd = crowd(&app).await;
     let login = json!({"userId": crowd.bob.user_id, "password": "correct horse"});
@@ -175,7 +175,7 @@ async fn a_socket_whose_session_ends_amid_the_talk_gets_nothing_that_is_said_aft
 }
 
 #[tokio::test]
-async fn a_socket_that_was_ended_and_not_closed_gets_no_push_of_any_kind() {
+async fn a_socket_that_has_expired_but_is_not_closed_receives_no_push_of_any_kind() {
     let app = TestApp::start().await;
     let (ann, bob, eve) =
         (app.foreigner("ann").await, app.foreigner("bob").await, app.foreigner("eve").await);
@@ -212,7 +212,7 @@ async fn a_socket_that_was_ended_and_not_closed_gets_no_push_of_any_kind() {
 }
 
 #[tokio::test]
-async fn a_socket_that_talks_while_its_session_ends_says_nothing_afterwards() {
+async fn a_socket_sends_nothing_more_once_its_session_has_ended() {
     let app = TestApp::start().await;
     let crowd = crowd(&app).await;
     let mut phone = crowd.bob.connect().await;
@@ -239,7 +239,7 @@ async fn a_socket_that_talks_while_its_session_ends_says_nothing_afterwards() {
 }
 
 #[tokio::test]
-async fn who_talks_while_being_removed_says_nothing_afterwards() {
+async fn a_member_sends_nothing_more_once_they_are_removed() {
     let app = TestApp::start().await;
     let crowd = crowd(&app).await;
     let mut phone = crowd.bob.connect().await;
@@ -271,7 +271,7 @@ async fn who_talks_while_being_removed_says_nothing_afterwards() {
 }
 
 #[tokio::test]
-async fn the_members_of_a_room_deleted_amid_the_talk_hear_only_what_was_stored_in_it() {
+async fn members_of_a_room_deleted_under_load_receive_only_messages_that_were_stored() {
     let app = TestApp::start().await;
     let crowd = crowd(&app).await;
     let other = crowd.ann.opens_a_room().await;

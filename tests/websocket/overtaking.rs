@@ -41,7 +41,7 @@ impl Functions for Held {
 }
 
 #[tokio::test]
-async fn a_push_that_overtakes_the_handshake_leaves_no_deaf_socket() {
+async fn a_push_during_the_handshake_does_not_keep_the_socket_from_later_pushes() {
     let (connected, answer) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let held = (connected.clone(), answer.clone());
     let app =
@@ -62,7 +62,7 @@ async fn a_push_that_overtakes_the_handshake_leaves_no_deaf_socket() {
 }
 
 #[tokio::test]
-async fn a_logout_that_overtakes_a_join_leaves_nobody_seated() {
+async fn a_join_that_waits_during_a_logout_seats_nobody() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.rich("bob", 500).await);
     let room = ann.opens_a_room().await;
@@ -88,7 +88,7 @@ async fn a_logout_that_overtakes_a_join_leaves_nobody_seated() {
 }
 
 #[tokio::test]
-async fn a_logout_that_overtakes_an_edit_a_deletion_or_a_reaction_leaves_the_message_as_it_is() {
+async fn edits_deletions_and_reactions_that_wait_during_a_logout_change_nothing() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;

@@ -57,7 +57,7 @@ async fn received(socket: &mut Socket) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn friends_hear_when_the_first_socket_opens() {
+async fn friends_are_notified_when_the_first_socket_opens() {
     let app = TestApp::start().await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = [bob.connect().await, bob.connect().await];
@@ -70,7 +70,7 @@ async fn friends_hear_when_the_first_socket_opens() {
 }
 
 #[tokio::test]
-async fn friends_hear_when_the_only_socket_has_closed() {
+async fn friends_are_notified_when_the_last_socket_closes() {
     let app = holding(SHORT).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
@@ -84,7 +84,7 @@ async fn friends_hear_when_the_only_socket_has_closed() {
 }
 
 #[tokio::test]
-async fn nobody_else_hears_of_it() {
+async fn only_friends_are_notified() {
     let app = holding(SHORT).await;
     let (ann, bob) = friends(&app).await;
     let (asking, rejected, stranger) = (app.user("cat").await, app.user("dan").await, app.user("eve").await);
@@ -109,7 +109,7 @@ async fn nobody_else_hears_of_it() {
 }
 
 #[tokio::test]
-async fn a_second_socket_is_silent_and_so_is_the_last_but_one_that_closes() {
+async fn opening_or_closing_one_of_several_sockets_is_not_pushed() {
     let app = holding(SHORT).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
@@ -123,7 +123,7 @@ async fn a_second_socket_is_silent_and_so_is_the_last_but_one_that_closes() {
 }
 
 #[tokio::test]
-async fn a_reconnect_within_the_hold_is_silent() {
+async fn a_reconnect_within_the_delay_is_not_pushed() {
     let app = holding(Duration::from_secs(3)).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
@@ -140,7 +140,7 @@ async fn a_reconnect_within_the_hold_is_silent() {
 }
 
 #[tokio::test]
-async fn every_reconnect_is_held_back_for_anew() {
+async fn every_disconnect_starts_a_new_delay() {
     let app = holding(Duration::from_secs(6)).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
@@ -159,7 +159,7 @@ async fn every_reconnect_is_held_back_for_anew() {
 }
 
 #[tokio::test]
-async fn nothing_is_said_before_the_hold_is_over() {
+async fn nothing_is_pushed_before_the_delay_is_over() {
     let app = holding(FOREVER).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
@@ -173,7 +173,7 @@ async fn nothing_is_said_before_the_hold_is_over() {
 }
 
 #[tokio::test]
-async fn who_has_no_friends_is_not_waited_for() {
+async fn users_without_friends_have_no_delay() {
     let app = holding(FOREVER).await;
     let ann = app.user("ann").await;
     let anns = ann.connect().await;
@@ -184,7 +184,7 @@ async fn who_has_no_friends_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn two_last_sockets_that_close_at_once_are_told_once() {
+async fn two_last_sockets_that_close_concurrently_are_pushed_once() {
     let app = holding(SHORT).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
@@ -199,7 +199,7 @@ async fn two_last_sockets_that_close_at_once_are_told_once() {
 }
 
 #[tokio::test]
-async fn however_sockets_come_and_go_the_last_word_is_true() {
+async fn however_sockets_open_and_close_the_last_push_is_true() {
     let app = holding(Duration::from_millis(5)).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
@@ -220,7 +220,7 @@ async fn however_sockets_come_and_go_the_last_word_is_true() {
 }
 
 #[tokio::test]
-async fn who_is_signed_out_goes_offline() {
+async fn a_user_who_logs_out_goes_offline() {
     let app = holding(SHORT).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
@@ -233,7 +233,7 @@ async fn who_is_signed_out_goes_offline() {
 }
 
 #[tokio::test]
-async fn a_socket_that_gives_way_to_a_newer_one_is_silent() {
+async fn replacing_the_oldest_socket_with_a_new_one_is_not_pushed() {
     let app = TestApp::with(&[("MAX_SOCKETS", "1")]).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
@@ -246,7 +246,7 @@ async fn a_socket_that_gives_way_to_a_newer_one_is_silent() {
 }
 
 #[tokio::test]
-async fn who_becomes_a_friend_of_somebody_online_hears_them_go() {
+async fn a_new_friend_is_notified_when_the_user_goes_offline() {
     let app = holding(SHORT).await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let (anns, mut bobs) = (ann.connect().await, bob.connect().await);
@@ -258,7 +258,7 @@ async fn who_becomes_a_friend_of_somebody_online_hears_them_go() {
 }
 
 #[tokio::test]
-async fn when_a_friendship_has_ended_nothing_more_is_heard() {
+async fn former_friends_are_not_notified() {
     let app = holding(SHORT).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
@@ -273,7 +273,7 @@ async fn when_a_friendship_has_ended_nothing_more_is_heard() {
 }
 
 #[tokio::test]
-async fn when_a_friendship_ends_during_the_hold_nothing_more_is_heard() {
+async fn friends_who_part_during_the_delay_are_not_notified() {
     let app = holding(Duration::from_secs(1)).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
@@ -286,7 +286,7 @@ async fn when_a_friendship_ends_during_the_hold_nothing_more_is_heard() {
 }
 
 #[tokio::test]
-async fn a_disconnect_that_died_or_never_came_is_made_up_for_at_the_next_connect() {
+async fn a_lost_disconnect_is_made_up_for_at_the_next_connect() {
     let app = holding(FOREVER).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
@@ -306,7 +306,7 @@ async fn a_disconnect_that_died_or_never_came_is_made_up_for_at_the_next_connect
 }
 
 #[tokio::test]
-async fn a_server_that_stops_holds_nothing_back() {
+async fn a_server_that_stops_ends_all_delays() {
     let app = holding(FOREVER).await;
     let (ann, bob) = friends(&app).await;
     let sockets = [ann.connect().await, bob.connect().await];

@@ -39,7 +39,7 @@ async fn catch_up(person: &Person, room: u64, mut cursor: u64, by_frame: bool) -
 }
 
 #[tokio::test]
-async fn a_socket_that_was_away_gets_600_messages_joins_and_leaves_page_by_page_without_gap_or_repeat() {
+async fn catching_up_with_600_messages_joins_and_leaves_has_no_gap_or_repeat() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.prime("ann").await, app.prime("bob").await, app.prime("eve").await);
     let room = ann.opens_a_room().await;
@@ -63,7 +63,7 @@ async fn a_socket_that_was_away_gets_600_messages_joins_and_leaves_page_by_page_
 }
 
 #[tokio::test]
-async fn long_messages_are_cut_to_what_a_socket_takes() {
+async fn pages_of_long_messages_fit_into_a_frame() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -74,7 +74,7 @@ async fn long_messages_are_cut_to_what_a_socket_takes() {
 }
 
 #[tokio::test]
-async fn a_room_left_foreign_or_unknown_is_gone() {
+async fn a_room_that_was_left_or_is_foreign_or_unknown_is_gone() {
     let app = TestApp::start().await;
     let (ann, bob, zoe) = (app.prime("ann").await, app.user("bob").await, app.foreigner("zoe").await);
     let (left, kept, foreign) =
@@ -92,7 +92,7 @@ async fn a_room_left_foreign_or_unknown_is_gone() {
 }
 
 #[tokio::test]
-async fn many_rooms_are_caught_up_with_in_turn() {
+async fn one_sync_can_catch_up_with_many_rooms() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let mut cursors = serde_json::Map::new();
@@ -125,7 +125,7 @@ async fn many_rooms_are_caught_up_with_in_turn() {
 }
 
 #[tokio::test]
-async fn wrong_cursors_are_named() {
+async fn invalid_cursors_are_reported() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let wrong = async |body: Value| ann.post("/api/sync", body).await.wrong_fields();

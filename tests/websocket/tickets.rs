@@ -10,7 +10,7 @@ async fn ticket(person: &Person) -> String {
 }
 
 #[tokio::test]
-async fn a_ticket_opens_one_socket_of_its_user() {
+async fn a_ticket_opens_one_socket_for_its_user() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -27,7 +27,7 @@ async fn a_ticket_opens_one_socket_of_its_user() {
 }
 
 #[tokio::test]
-async fn of_eight_who_use_a_ticket_at_once_one_gets_in() {
+async fn a_ticket_used_eight_times_concurrently_opens_one_socket() {
     let app = TestApp::start().await;
     let query = format!("?ticket={}", ticket(&app.user("ann").await).await);
     let sockets = join_all((0..8).map(|_| app.connect(&query))).await;
@@ -37,7 +37,7 @@ async fn of_eight_who_use_a_ticket_at_once_one_gets_in() {
 }
 
 #[tokio::test]
-async fn a_ticket_is_worth_nothing_after_a_minute_or_after_its_session() {
+async fn a_ticket_is_invalid_after_a_minute_or_after_its_session() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let (late, orphan) = (ticket(&ann).await, ticket(&bob).await);
@@ -66,7 +66,7 @@ async fn tickets_are_stored_as_hashes_only() {
 }
 
 #[tokio::test]
-async fn a_ticket_needs_a_session() {
+async fn a_ticket_requires_a_session() {
     let app = TestApp::start().await;
     app.post("/api/ws-ticket", json!({})).await.refused(401, "unauthenticated");
 }
