@@ -1,4 +1,4 @@
-//! The template is the one list of routes: what it names exists, and what exists it names.
+//! The template is the one list of functions and routes. The code, the documents and the README agree with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -22,7 +22,7 @@ fn the_catalogue_the_template_and_the_binaries_name_the_same_functions() {
     assert_eq!(binaries, catalogue);
 }
 
-/// Each function that uses files, and what it may do with them: the action, and with which.
+/// The rights to files of each function that uses them: the action and the objects.
 const RIGHTS_TO_FILES: [(&str, &[(&str, &str)]); 6] = [
     ("upload", &[("s3:PutObject", "/files/*")]),
     ("create-upload", &[("s3:PutObject", "/incoming/*")]),
@@ -90,10 +90,10 @@ fn the_readme_lists_every_route() {
 
 #[test]
 fn the_asyncapi_document_describes_exactly_the_events() {
-    let taken = ClientEvent::ALL.iter().map(|event| event.name());
-    let told = Event::NAMES.iter().copied().chain(["ack", "error", "pong", "sync"]).map(message_of);
-    // What API Gateway says for itself.
-    let expected: BTreeSet<_> = taken.chain(told).chain(["gatewayError"]).collect();
+    let client_events = ClientEvent::ALL.iter().map(|event| event.name());
+    let pushes = Event::NAMES.iter().copied().chain(["ack", "error", "pong", "sync"]).map(message_of);
+    // The frame that API Gateway itself sends.
+    let expected: BTreeSet<_> = client_events.chain(pushes).chain(["gatewayError"]).collect();
     let messages = document("asyncapi")["components"]["messages"].as_object().unwrap();
     assert_eq!(messages.keys().map(String::as_str).collect::<BTreeSet<_>>(), expected);
 }

@@ -1,4 +1,4 @@
-//! Contract section 5.
+//! Problems and their codes: docs/contract.md, "5. Errors".
 
 use serde_json::json;
 

@@ -1,4 +1,5 @@
-//! Contract section 6: each limit in force, exact for many at once, and gone with its window.
+//! Each rate limit is enforced, is exact for concurrent requests, and ends with its window: docs/contract.md, "Rate
+//! limits".
 
 use std::time::Duration;
 
@@ -7,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Person, Socket, TestApp};
 
-/// How many at once: more than any limit here.
+/// The number of concurrent requests: more than any limit here.
 const CROWD: usize = 50;
 
-/// How many passed, when all others were refused by the limit.
+/// How many responses have this status. All others must be refusals by the limit.
 #[track_caller]
 fn passed(answers: Vec<Answer>, status: u16) -> usize {
     let all = answers.len();
@@ -20,8 +21,7 @@ fn passed(answers: Vec<Answer>, status: u16) -> usize {
     passed
 }
 
-/// The next answers to frames, pushes left out: how many are of this event, when all others are refusals
-/// by the limit.
+/// How many of the next `count` answers have this event. All others must be refusals by the limit; pushes are ignored.
 async fn answers(socket: &mut Socket, count: usize, event: &str) -> usize {
     let mut passed = 0;
     let mut left = count;
@@ -41,7 +41,7 @@ async fn answers(socket: &mut Socket, count: usize, event: &str) -> usize {
     passed
 }
 
-/// Lets so much time pass for every window.
+/// Moves every window into the past by this time.
 async fn later(app: &TestApp, time: Duration) {
     app.run("UPDATE rate_limits SET tally = tally - (? << 20)", (time.as_millis() as u64,)).await;
 }
@@ -74,7 +74,7 @@ async fn fifty_concurrent_wrong_passwords_are_limited_alike_for_known_and_unknow
     for identifier in [ann.user_id.as_str(), "nobody"] {
         let tries = (0..CROWD).map(|_| log_in(&app, identifier, "not the password"));
         assert_eq!(passed(join_all(tries).await, 401), 7, "{identifier}");
-        // Counted before the password is looked at: the right one is refused too.
+        // The limit is checked before the password, so even the right one is refused.
         log_in(&app, identifier, "ann's password").await.refused(429, "rate_limited");
     }
     later(&app, Duration::from_secs(600)).await;
@@ -137,12 +137,12 @@ async fn fifty_concurrent_messages_by_rest_and_frame_to_two_rooms_are_limited_ex
         let (by_frame, by_rest) = tokio::join!(by_frame, by_rest);
         assert_eq!(by_frame + passed(by_rest, 201), 20);
         let stored: Vec<u64> = app.rows("SELECT COUNT(*) FROM messages WHERE kind = 'text'").await;
-        assert_eq!(stored, [20 * window], "what was refused is not stored");
+        assert_eq!(stored, [20 * window], "refused messages are not stored");
         app.invariants_hold().await;
         ann.says(rooms[0], "one more").await.refused(429, "rate_limited");
         later(&app, Duration::from_secs(600)).await;
     }
-    bob.says(rooms[0], "for all the same").await.created();
+    bob.says(rooms[0], "nothing stops me").await.created();
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn each_users_messages_are_counted_separately() {
         person.says(room, "two").await.created();
         person.says(room, "three").await.refused(429, "rate_limited");
     }
-    assert_eq!(ann.reads(room).await.len(), 1 + 4, "a refusal takes no number");
+    assert_eq!(ann.reads(room).await.len(), 1 + 4, "a refused request takes no sequence number");
 }
 
 #[tokio::test]
@@ -211,7 +211,7 @@ async fn first_direct_messages_count_even_if_they_are_refused() {
     write(json!({"to": "nobody", "content": "x"})).await.refused(404, "user_not_found");
     assert_eq!(write(letters[0].clone()).await.wrong_fields(), ["replyTo"]);
     write(json!({"to": "nobody", "content": "x"})).await.refused(429, "rate_limited");
-    // In a chat that is there it is looked for nowhere else, and counts all the same.
+    // In an existing chat `replyTo` must be a message of that chat, and a refused message counts too.
     let by_chat = |chat: u64| json!({"to": ann.user_id, "content": "x", "replyTo": format!("{chat}-1")});
     assert_eq!(bob.post("/chats/send-message", by_chat(999)).await.wrong_fields(), ["replyTo"]);
     bob.writes_to(ann, "hello").await.created();
@@ -315,7 +315,7 @@ async fn refusals_say_when_to_retry_in_headers_bodies_and_frames() {
         socket.receives("receiveMessage").await;
         assert_eq!(socket.ask("ping", json!({})).await["event"], "pong");
     }
-    // A while later, but in the same windows.
+    // Later, but within the same windows.
     later(&app, Duration::from_secs(100)).await;
     let refused = [
         register(&app).await,
@@ -361,7 +361,7 @@ async fn zero_turns_a_limit_off() {
         socket.send("ping", json!({})).await;
     }
     assert_eq!(answers(&mut socket, 70, "pong").await, 70);
-    assert!(app.rows::<String>("SELECT name FROM rate_limits").await.is_empty(), "and nothing is counted");
+    assert!(app.rows::<String>("SELECT name FROM rate_limits").await.is_empty(), "nothing is counted");
     app.invariants_hold().await;
 }
 
@@ -375,7 +375,7 @@ async fn a_window_starts_with_its_first_request_and_later_ones_do_not_extend_it(
     for _ in 0..3 {
         socket.acked("sendMessage", draft.clone()).await;
         socket.ask("sync", json!({"rooms": {}})).await;
-        // The second comes late in the window, and does not hold it open.
+        // The second one comes late in the window and does not extend it.
         later(&app, Duration::from_secs(590)).await;
         socket.acked("sendMessage", draft.clone()).await;
         socket.ask("sync", json!({"rooms": {}})).await;
@@ -393,7 +393,7 @@ async fn concurrent_sends_to_many_rooms_amid_joins_and_leaves_meet_no_deadlock()
     let names: Vec<_> = (0..4).map(|number| format!("guest{number}")).collect();
     let guests: Vec<Person> = join_all(names.iter().map(|name| app.prime(name))).await;
     let mut sockets = join_all((0..4).map(|_| ann.connect())).await;
-    // Each socket sends into all rooms, beginning with another one.
+    // Each socket sends to all rooms, beginning with a different one.
     let by_frame = join_all(sockets.iter_mut().enumerate().map(async |(first, socket)| {
         for number in 0..40 {
             let room = rooms[(first + number) % 4];

@@ -26,7 +26,7 @@ async fn a_new_channel_is_announced_only_to_the_invited_users() {
     for socket in [&mut anns, &mut anns_other, &mut dans, &mut bobs, &mut cats] {
         socket.has_nothing().await;
     }
-    // It is open to the organization all the same.
+    // Members of the organization who were not invited can join it too.
     dan.joins(room["id"].as_u64().unwrap()).await.created();
     app.invariants_hold().await;
 }
@@ -40,8 +40,8 @@ async fn without_invited_users_a_channel_is_announced_to_the_whole_organization(
     for invited in [json!(null), json!([])] {
         let ack = anns.acked("newChatRoom", json!({"roomName": "All hands", "invitedUsers": invited})).await;
         for socket in [&mut anns_other, &mut bobs] {
-            let told = socket.receives("newChatRoom").await;
-            assert_eq!((&told["chatRoom"], &told["invitedUsers"]), (&ack["chatRoom"], &json!([])));
+            let received = socket.receives("newChatRoom").await;
+            assert_eq!((&received["chatRoom"], &received["invitedUsers"]), (&ack["chatRoom"], &json!([])));
         }
     }
     anns.has_nothing().await;
@@ -67,8 +67,8 @@ async fn an_existing_channel_is_announced_under_its_own_name_and_not_created_aga
     for given in [json!(channel), json!(channel.to_string())] {
         let ack = anns.acked("newChatRoom", json!({"roomName": "Free beer", "roomId": given})).await;
         assert_eq!(ack["roomId"], channel);
-        let told = bobs.receives("newChatRoom").await;
-        assert_eq!((&told["roomId"], &told["roomName"]), (&json!(channel), &json!("General")));
+        let received = bobs.receives("newChatRoom").await;
+        assert_eq!((&received["roomId"], &received["roomName"]), (&json!(channel), &json!("General")));
     }
     assert_eq!(ann.get("/api/chat").await.ok()["total"], 1);
 }

@@ -56,7 +56,7 @@ async fn a_new_channel_is_announced_to_the_whole_organization_and_nobody_else() 
         "roomId": room["id"], "roomName": "General", "organizationId": room["organizationId"], "invitedUsers": [],
         "chatRoom": room
     });
-    // By REST no socket has an answer, so the creator's get it too.
+    // After a REST request the creator's sockets receive the push too, since none of them got an ack.
     assert_eq!(anns.receives("newChatRoom").await, expected);
     assert_eq!(bobs.receives("newChatRoom").await, expected);
     eves.has_nothing().await;

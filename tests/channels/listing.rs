@@ -6,7 +6,7 @@ fn ids(page: &Value) -> Vec<u64> {
     page["data"].as_array().unwrap().iter().map(|channel| channel["id"].as_u64().unwrap()).collect()
 }
 
-/// The three headers of a limit, if the answer has them.
+/// The three rate limit headers, if the response has them.
 fn standing(answer: &Answer) -> Option<[u64; 3]> {
     let number = |name: &str| answer.headers.get(name)?.to_str().ok()?.parse().ok();
     Some([number("ratelimit-limit")?, number("ratelimit-remaining")?, number("ratelimit-reset")?])
@@ -104,7 +104,7 @@ async fn the_list_is_limited_to_ten_requests_in_ten_minutes_and_every_response_s
     let app = TestApp::with(&[("CHAT_LIST_LIMIT", "")]).await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     for left in (0..10).rev() {
-        // Both paths count together, and so does what was refused.
+        // Both paths share a limit, and refused requests count too.
         let path = ["/api/chat", "/api", "/api/chat?page=0"][left as usize % 3];
         let answer = ann.get(path).await;
         let [limit, remaining, reset] = standing(&answer).unwrap();
@@ -117,9 +117,9 @@ async fn the_list_is_limited_to_ten_requests_in_ten_minutes_and_every_response_s
     assert_eq!(refused.headers["retry-after"].to_str().unwrap(), reset.to_string());
     refused.refused(429, "rate_limited");
     ann.get("/api").await.refused(429, "rate_limited");
-    // Each user has ten.
+    // Each user has a limit of their own.
     assert_eq!(standing(&bob.get("/api/chat").await).unwrap()[1], 9);
-    // A new window opens when the old one has ended.
+    // A new window starts when the old one has ended.
     app.run("UPDATE rate_limits SET tally = tally - (600000 << 20)", ()).await;
     assert_eq!(standing(&ann.get("/api/chat").await).unwrap()[1], 9);
 }

@@ -1,5 +1,5 @@
-//! What is committed while an act waits holds for that act too: a logout or a change of role that was answered
-//! before it.
+//! A request or frame that waits for a lock obeys what is committed in the meantime, such as a logout or a change
+//! of role.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use tokio::time::timeout;
 
 use crate::harness::{Person, Socket, TestApp};
 
-/// The statement that takes the organization and then the creator, for a channel and for a prime room.
+/// The statement that locks the organization and then the creator, for a channel and for a prime room.
 const RANK: &str = "FROM organizations o STRAIGHT_JOIN users u";
 const DEMOTE: &str = "UPDATE users SET role = 'user' WHERE user_id = ?";
-/// As when the function that ended the session was killed between its commit and the closing.
+/// What remains if the function that ends a session is killed between its commit and the close of the socket.
 const END: &str =
     "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) - INTERVAL 1 MINUTE WHERE user_id = ?";
 
-/// Does `act` while the row of a user is locked: once it waits for it, `change` is made under the lock.
+/// Runs `act` while a user's row is locked. Once the statement `waiting` waits, it runs `change` and releases the lock.
 async fn meanwhile<T>(
     app: &TestApp,
     user: &Person,
@@ -102,12 +102,13 @@ async fn a_read_position_does_not_move_if_the_session_ends_while_it_waits() {
     assert_eq!(positions, [0]);
 }
 
-/// What Bob's frames do that are known, and counted, just before `change` is made to him.
+/// Sends each frame as Bob and runs `change` while the frame waits in its rate limit check. The frame must be refused
+/// with `code`.
 async fn overtaken(app: &TestApp, bob: &Person, frames: &[(&str, Value)], change: &str, code: &str) {
     let lock = format!("SELECT 1 FROM rate_limits WHERE subject = '{}' FOR UPDATE", bob.user_id);
     for (event, data) in frames {
         let mut bobs = bob.connect().await;
-        // Its window is opened, for there to be a row to hold.
+        // Starts the window, so that there is a row to lock.
         bobs.has_nothing().await;
         let mut holder = app.holding(&lock).await;
         bobs.send(event, data.clone()).await;
@@ -129,7 +130,7 @@ async fn no_typing_is_pushed_after_a_logout_during_its_rate_limit_check() {
     app.run("UPDATE rate_limits SET tally = tally - (2000 << 20) WHERE name = 'typing'", ()).await;
     let mut holder = app.holding("SELECT 1 FROM rate_limits WHERE name = 'typing' FOR UPDATE").await;
     bobs.send("typing", json!({"roomId": channel})).await;
-    // The frame itself is counted by such a statement too, and does not wait.
+    // The frame limit is counted by a statement like this too, and does not wait.
     let frames = format!(
         "SELECT tally & 1048575 FROM rate_limits WHERE name = 'frame' AND subject = '{}'",
         bob.user_id
@@ -139,7 +140,7 @@ async fn no_typing_is_pushed_after_a_logout_during_its_rate_limit_check() {
             tokio::task::yield_now().await;
         }
     };
-    timeout(Duration::from_secs(20), counted).await.expect("the frame is counted");
+    timeout(Duration::from_secs(20), counted).await.expect("the frame is not counted");
     app.until_waiting("INSERT INTO rate_limits").await;
     app.run(END, (&bob.user_id,)).await;
     holder.query_drop("ROLLBACK").await.unwrap();
@@ -147,7 +148,7 @@ async fn no_typing_is_pushed_after_a_logout_during_its_rate_limit_check() {
     anns.has_nothing().await;
 }
 
-/// Ann, the founder, with a socket, and Bob, a moderator who has made a channel that both are in.
+/// Ann, the founder, with a socket; Bob, a moderator; and a channel that Bob created and Ann joined.
 async fn a_channel_of_bobs(app: &TestApp) -> (Person, Socket, Person, u64) {
     let (ann, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
     app.set_role(&bob, "moderator").await;
@@ -191,8 +192,8 @@ async fn a_member_who_has_just_left_is_not_shown_as_typing() {
     anns.has_nothing().await;
 }
 
-/// A change of a role takes the organization's row and then the user's. Whoever makes a room waits for the first
-/// and holds nothing meanwhile, or the two would wait for each other.
+/// A change of a role locks the organization's row and then the user's. A request that creates a room must wait for
+/// the first without holding another lock, or the two would deadlock.
 #[tokio::test]
 async fn waiting_to_create_a_room_does_not_block_a_change_of_the_creators_role() {
     let app = TestApp::start().await;

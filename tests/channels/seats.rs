@@ -29,7 +29,7 @@ async fn one_of_eight_users_who_race_for_the_last_of_a_thousand_seats_gets_it() 
     let guests: Vec<Person> = join_all(names.iter().map(|name| app.foreigner(name))).await;
     let mut sockets = join_all(guests.iter().take(4).map(Person::connect)).await;
     let by_frame = join_all(sockets.iter_mut().map(|socket| async {
-        // The others who get in are told between.
+        // Joins of other guests may be pushed before the answer.
         let reference = socket.send("joinRoom", json!({"roomId": channel})).await;
         loop {
             let frame = socket.receive().await;

@@ -1,4 +1,4 @@
-//! Nothing of one organization is visible in another, in any function or event of this folder.
+//! No function or event about channels shows one organization anything of another.
 
 use serde_json::json;
 
@@ -33,7 +33,7 @@ async fn an_announcement_neither_reaches_nor_names_anything_of_another_organizat
     let (ann, zoe) = (app.of("Acme", "ann").await, app.of("Bell", "zoe").await);
     let channel = ann.makes_a_channel("Secret plans").await;
     let (mut anns, mut zoes) = (ann.connect().await, zoe.connect().await);
-    // To Zoe the number is an unknown one, so it is ignored.
+    // For Zoe this id is unknown, so it is ignored.
     let ack = zoes.acked("newChatRoom", json!({"roomName": "Ours", "roomId": channel})).await;
     assert_ne!(ack["roomId"], channel);
     assert_eq!(ack["chatRoom"]["name"], "Ours");

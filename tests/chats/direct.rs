@@ -18,8 +18,8 @@ async fn the_first_message_creates_the_chat_with_both_users_as_members() {
         (&json!(1), &json!("text"), chat)
     );
     for socket in [&mut anns, &mut bobs] {
-        let heard = socket.receives("receiveMessage").await;
-        assert_eq!(heard, json!({"roomId": chat, "seq": 1, "message": sent["message"]}));
+        let received = socket.receives("receiveMessage").await;
+        assert_eq!(received, json!({"roomId": chat, "seq": 1, "message": sent["message"]}));
         socket.has_nothing().await;
     }
     eves.has_nothing().await;
@@ -54,7 +54,7 @@ async fn two_users_have_one_chat_whoever_writes_and_whichever_field_names_the_ot
     let by_chat = json!({"chatId": chat.to_string(), "content": "5"});
     assert_eq!(bob.post("/chats/send-message", by_chat).await.created()["chatId"], chat);
     let all: Vec<_> = (1..=5).map(|number| (number, number.to_string())).collect();
-    assert_eq!(ann.reads(chat).await, all, "and it has no notices");
+    assert_eq!(ann.reads(chat).await, all, "a direct chat has no notices");
     assert_ne!(ann.writes_to(&eve, "hello").await.created()["chatId"], chat);
     assert_eq!((chats(&ann).await.len(), chats(&bob).await.len(), chats(&eve).await.len()), (2, 1, 1));
 }
@@ -150,7 +150,7 @@ async fn a_first_message_cannot_be_a_reply_and_a_refused_one_creates_no_chat() {
         ann.post("/chats/send-message", json!({"userId": bob.user_id, "content": "re", "replyTo": to})).await
     };
     assert_eq!(reply(json!(format!("{group}-1"))).await.wrong_fields(), ["replyTo"]);
-    assert_eq!(chats(&bob).await.len(), 1, "the group alone");
+    assert_eq!(chats(&bob).await.len(), 1, "only the group");
     let first = ann.writes_to(&bob, "first").await.created();
     assert_eq!(reply(json!(format!("{group}-1"))).await.wrong_fields(), ["replyTo"]);
     assert_eq!(reply(json!(format!("{}-9", first["chatId"]))).await.wrong_fields(), ["replyTo"]);

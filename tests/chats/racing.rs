@@ -1,4 +1,4 @@
-//! Many at once: two users have one chat, and nothing that is written into it is lost.
+//! Concurrent requests: two users have one chat, and no message in it is lost.
 
 use std::collections::BTreeSet;
 
@@ -37,7 +37,7 @@ async fn sixteen_concurrent_first_messages_create_one_chat_and_none_is_lost() {
                 ann.user_id, bob.user_id
             ))
             .await;
-        assert_eq!(rooms, [2], "no other room was made");
+        assert_eq!(rooms, [2], "no other room was created");
     }
     app.invariants_hold().await;
 }
@@ -98,7 +98,7 @@ async fn a_first_message_that_finds_the_chat_just_created_is_counted_once() {
     let mut holder = app.database().await;
     let mut held = holder.start_transaction(TxOpts::default()).await.unwrap();
     held.query_drop("SELECT user_id FROM users FOR UPDATE").await.unwrap();
-    // As the other would make it, who has the locks first.
+    // Creates the chat as Bob's request would if it got the locks first.
     let make = async {
         app.until_waiting("FROM users FORCE INDEX").await;
         for sql in [

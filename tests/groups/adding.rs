@@ -85,7 +85,7 @@ async fn rooms_of_other_kinds_and_users_of_other_organizations_are_not_found() {
     assert_eq!(nobody.refused(404, "user_not_found"), foreign);
     assert_eq!(ann.post(&path, json!({})).await.wrong_fields(), ["userId"]);
     assert_eq!(ann.post("/groups/x/add-user", json!({"userId": "bob"})).await.wrong_fields(), ["groupId"]);
-    assert_eq!(ann.reads(group).await, [], "a refusal takes no number");
+    assert_eq!(ann.reads(group).await, [], "a refused request takes no sequence number");
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn members_can_leave_and_list_each_other_as_in_every_room() {
     assert_eq!(
         roles,
         [(&json!(bob.user_id), &json!("member")), (&json!(eve.user_id), &json!("owner"))],
-        "the moderator follows the owner"
+        "the moderator succeeds the owner"
     );
     ann.get(&format!("/groups/{group}/messages")).await.refused(403, "not_a_member");
     app.invariants_hold().await;

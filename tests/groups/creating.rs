@@ -21,9 +21,9 @@ async fn the_creator_of_a_group_owns_it_and_its_members_are_notified() {
     }
     eves.has_nothing().await;
     let list = bob.get("/chats").await.ok();
-    assert_eq!(list["data"][0]["room"], *group, "it is stored as it was answered");
+    assert_eq!(list["data"][0]["room"], *group, "the stored group is the one that was returned");
     let id = group["id"].as_u64().unwrap();
-    assert_eq!(bob.reads(id).await, [], "whom it is made with are no joins");
+    assert_eq!(bob.reads(id).await, [], "the first members do not count as joins");
     let members = bob.get(&format!("/api/rooms/{id}/members")).await.ok();
     let mut roles: Vec<_> = members["members"]
         .as_array()

@@ -69,7 +69,7 @@ async fn the_routes_and_events_of_groups_find_no_other_rooms() {
     bobs.refused("joinGroup", json!({"groupId": group}), "not_a_member").await;
     bob.get(&format!("/groups/{group}/messages")).await.refused(403, "not_a_member");
     bobs.refused("joinRoom", json!({"roomId": group}), "room_not_found").await;
-    // The doors of every kind know groups too.
+    // The events for rooms of every kind find groups too.
     anns.acked("sendMessage", json!({"roomId": group, "content": "x"})).await;
     app.get(&format!("/groups/{group}/messages")).await.refused(401, "unauthenticated");
 }

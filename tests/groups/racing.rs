@@ -1,4 +1,4 @@
-//! Many at once: no interleaving seats a 257th member or one member twice.
+//! Concurrent requests: no interleaving seats a 257th member, or one member twice.
 
 use futures_util::future::join_all;
 use serde_json::json;

@@ -53,7 +53,7 @@ async fn pages_have_no_gap_or_repeat_in_either_direction() {
         }
         (backward, forward)
     };
-    let (backward, forward) = timeout(Duration::from_secs(60), paging).await.expect("the pages end");
+    let (backward, forward) = timeout(Duration::from_secs(60), paging).await.expect("the pages do not end");
     let all: Vec<u64> = (1..=23).collect();
     assert_eq!((backward, forward), (all.clone(), all));
     assert_eq!(page("").await, ((1..=23).collect(), false));
@@ -84,7 +84,7 @@ async fn a_page_of_files_with_long_names_stays_below_2_mb() {
     let app = TestApp::start().await;
     let ann = app.register(json!({"userId": "ann", "name": "😀".repeat(100), "isPrime": true})).await;
     let room = ann.opens_a_room().await;
-    // Each quote is two bytes of JSON, and a name's characters are four.
+    // Each quote takes two bytes in JSON, and each character of a name four.
     app.run(
         "INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, client_message_id, created_at)
          WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 150)

@@ -51,7 +51,7 @@ async fn another_body_with_the_same_id_is_refused() {
     }
     let mut socket = ann.connect().await;
     socket.refused("sendMessage", draft("b", false, json!(null)), "client_message_id_reused").await;
-    assert_eq!(ann.reads(room).await.len(), 2, "no number is taken");
+    assert_eq!(ann.reads(room).await.len(), 2, "no sequence number is taken");
     app.invariants_hold().await;
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Person, TestApp};
 
-/// Ann owns the room, Bob and Eve are members.
+/// A room that Ann owns, with Bob and Eve as members.
 async fn room_of_three(app: &TestApp) -> (Person, Person, Person, u64) {
     let (ann, bob, eve) = (app.prime("ann").await, app.user("bob").await, app.user("eve").await);
     let room = ann.opens_a_room().await;
@@ -31,7 +31,7 @@ async fn last_seq(person: &Person, room: u64) -> u64 {
     person.get(&format!("/chats/{room}?limit=1")).await.ok()["lastSeq"].as_u64().unwrap()
 }
 
-/// The message as the history has it, and as `sync` from `cursor` on.
+/// The message as the history shows it, and as `sync` from `cursor` on returns it.
 async fn read(person: &Person, room: u64, message: &str, cursor: u64) -> [Value; 2] {
     let named = |messages: &Value| {
         let mut all = messages.as_array().unwrap().iter();
@@ -55,7 +55,7 @@ async fn an_edit_takes_the_next_sequence_number_and_is_the_same_in_push_response
         [json!(message), json!(3), json!(4), json!("hello"), json!(false), json!(bob.user_id), json!("text")]
     );
     assert!(edited["editedAt"].as_str().unwrap() >= edited["createdAt"].as_str().unwrap());
-    // By REST, so all sockets of the sender hear it too.
+    // It was a REST request, so all sockets of the sender receive the push too.
     for socket in [&mut anns, &mut bobs] {
         let pushed = socket.receives("messageEdited").await;
         assert_eq!(pushed, json!({"roomId": room, "seq": 4, "message": edited}));
@@ -92,7 +92,7 @@ async fn an_edit_to_the_same_text_takes_no_sequence_number_and_is_not_pushed() {
     assert_eq!((&same["updatedSeq"], &same["editedAt"]), (&json!(3), &Value::Null));
     let ack = bobs.acked("editMessage", json!({"messageId": message, "content": "hello"})).await;
     assert_eq!(ack, json!({"roomId": room, "seq": 3, "message": same}));
-    // Neither case nor a space at the end is the same.
+    // A text that differs in case or in a space at the end is another text.
     edit(&bob, &message, "Hello").await.ok();
     edit(&bob, &message, "Hello ").await.ok();
     for (socket, number) in [(&mut anns, 4), (&mut bobs, 4)] {
@@ -114,7 +114,7 @@ async fn only_the_sender_can_edit_a_message() {
         other.connect().await.refused("editMessage", frame, "not_sender").await;
     }
     assert_eq!(read(&ann, room, &message, 2).await[0]["content"], "hello");
-    assert_eq!(last_seq(&ann, room).await, 3, "a refusal takes no number");
+    assert_eq!(last_seq(&ann, room).await, 3, "a refused request takes no sequence number");
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn a_deletion_empties_the_message_and_keeps_its_place() {
             "SELECT content, deleted_at IS NOT NULL FROM messages WHERE room_id = {room} AND seq = 3"
         ))
         .await;
-    assert_eq!(stored, [(String::new(), true)], "the words are gone");
+    assert_eq!(stored, [(String::new(), true)], "the content is erased");
     app.invariants_hold().await;
 }
 
@@ -193,11 +193,11 @@ async fn only_the_sender_the_owner_and_the_rooms_moderators_can_delete_a_message
     delete(&eve, &messages[0]).await.refused(403, "room_role_required");
     let mut eves = eve.connect().await;
     eves.refused("deleteMessage", json!({"messageId": messages[0]}), "room_role_required").await;
-    // A role in the organization does not count in a room that is no channel.
+    // A role in the organization counts only in channels.
     app.run("UPDATE users SET role = 'admin' WHERE user_id = ?", (&eve.user_id,)).await;
     delete(&eve, &messages[0]).await.refused(403, "room_role_required");
     app.run("UPDATE users SET role = 'user' WHERE user_id = ?", (&eve.user_id,)).await;
-    assert_eq!(last_seq(&ann, room).await, 5, "a refusal takes no number");
+    assert_eq!(last_seq(&ann, room).await, 5, "a refused request takes no sequence number");
 
     delete(&bob, &messages[0]).await.ok();
     delete(&ann, &messages[1]).await.ok();
@@ -217,7 +217,7 @@ async fn in_a_channel_the_organizations_moderators_and_admins_can_delete_if_they
     for person in [&bob, &eve] {
         person.joins(room).await.created();
     }
-    // What Ann may, she may as the channel's owner.
+    // From here on Ann has her rights only as the channel's owner.
     app.set_role(&ann, "user").await;
     for role in ["moderator", "admin"] {
         let message = said(&bob, room, "hello").await;
@@ -341,7 +341,7 @@ async fn a_send_repeated_after_an_edit_or_deletion_returns_the_current_message()
     assert_eq!(bob.post("/api/messages", draft.clone()).await.ok(), edited);
     let ack = bobs.acked("sendMessage", draft.clone()).await;
     assert_eq!(ack, json!({"roomId": room, "seq": 3, "message": edited["message"]}));
-    // What it says now is not what was sent under that id.
+    // The current content is not what was sent with that id.
     let other = json!({"roomId": room, "content": "hello", "clientMessageId": "k1"});
     bob.post("/api/messages", other.clone()).await.refused(409, "client_message_id_reused");
     anns.has_nothing().await;
@@ -380,13 +380,13 @@ async fn concurrent_edits_and_deletions_take_a_sequence_number_each_and_no_edit_
         read(&ann, room, &message, 0).await,
         [deleted[0]["message"].clone(), deleted[0]["message"].clone()]
     );
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     for _ in 4..=last {
-        heard.push(eves.receive().await["data"]["seq"].as_u64().unwrap());
+        received.push(eves.receive().await["data"]["seq"].as_u64().unwrap());
     }
     eves.has_nothing().await;
-    heard.sort_unstable();
-    assert_eq!(heard, (4..=last).collect::<Vec<_>>());
+    received.sort_unstable();
+    assert_eq!(received, (4..=last).collect::<Vec<_>>());
     app.invariants_hold().await;
 }
 

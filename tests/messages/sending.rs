@@ -27,7 +27,7 @@ async fn a_message_sent_by_rest_is_returned_and_pushed_to_all_sockets_of_the_mem
         "attachment": null, "reactions": [], "createdAt": message["createdAt"], "editedAt": null, "deleted": false
     });
     assert_eq!(message, expected);
-    // Sent by REST, so all sockets of the sender get it too.
+    // It was a REST request, so all sockets of the sender receive the push too.
     for socket in [&mut anns, &mut bobs] {
         assert_eq!(
             socket.receives("receiveMessage").await,
@@ -51,7 +51,7 @@ async fn non_members_can_neither_send_nor_receive_messages() {
     ann.says(room, "just us").await.created();
     eves.has_nothing().await;
     zoes.has_nothing().await;
-    assert_eq!(ann.reads(room).await.len(), 2, "a refusal takes no number");
+    assert_eq!(ann.reads(room).await.len(), 2, "a refused request takes no sequence number");
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn a_reply_must_name_a_message_of_the_same_room() {
     {
         assert_eq!(reply(&nothing).await.wrong_fields(), ["replyTo"], "{nothing}");
     }
-    assert_eq!(ann.reads(room).await.len(), 3, "a refusal takes no number");
+    assert_eq!(ann.reads(room).await.len(), 3, "a refused request takes no sequence number");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! With `SIGNUP_GRANTS` closed.
+//! Registration with `SIGNUP_GRANTS` set to `closed`.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use mysql_async::prelude::Queryable;
 use serde_json::json;
 
-use super::{place, registers};
+use super::{membership, registers};
 use crate::harness::{Person, TestApp};
 
 async fn closed() -> TestApp {
@@ -21,7 +21,7 @@ async fn an_existing_organization_requires_its_join_code() {
         registers(&app, "acme", wrong).await.refused(403, "organization_closed");
     }
     let entered = registers(&app, "ACME", json!({"joinCode": code})).await.created();
-    assert_eq!(place(&entered), ("Acme", "user", false));
+    assert_eq!(membership(&entered), ("Acme", "user", false));
     assert_eq!(entered["warnings"], json!([]));
 }
 
@@ -44,7 +44,7 @@ async fn the_join_code_gives_no_role() {
 #[tokio::test]
 async fn public_requires_no_code() {
     let app = closed().await;
-    assert_eq!(place(&registers(&app, "public", json!({})).await.created()), ("public", "user", false));
+    assert_eq!(membership(&registers(&app, "public", json!({})).await.created()), ("public", "user", false));
 }
 
 #[tokio::test]

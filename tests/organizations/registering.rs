@@ -1,10 +1,10 @@
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::{place, registers};
+use super::{membership, registers};
 use crate::harness::TestApp;
 
-/// A name that no other test uses, and its key.
+/// An organization's name that no other test uses, and its key.
 async fn name(app: &TestApp) -> (String, String) {
     let name = format!("Club of {}", app.user("ann").await.user_id);
     let key = name.to_lowercase();
@@ -16,10 +16,10 @@ async fn whoever_registers_with_a_new_organization_name_creates_it_and_is_its_ad
     let app = TestApp::start().await;
     let (club, _) = name(&app).await;
     let founded = registers(&app, &club, json!({"role": "admin"})).await.created();
-    assert_eq!(place(&founded), (club.as_str(), "admin", true));
+    assert_eq!(membership(&founded), (club.as_str(), "admin", true));
     assert_eq!(founded["warnings"], json!([]));
     let plain = registers(&app, &format!("{club} 2"), json!({})).await.created();
-    assert_eq!((place(&plain).1, &plain["warnings"]), ("admin", &json!([])));
+    assert_eq!((membership(&plain).1, &plain["warnings"]), ("admin", &json!([])));
 }
 
 #[tokio::test]
@@ -28,7 +28,7 @@ async fn a_founder_who_asks_for_a_lower_role_is_an_admin_and_gets_a_warning() {
     let (club, _) = name(&app).await;
     for role in ["moderator", "user"] {
         let founded = registers(&app, &format!("{club} {role}"), json!({"role": role})).await.created();
-        assert_eq!(place(&founded).1, "admin");
+        assert_eq!(membership(&founded).1, "admin");
         assert_eq!(founded["warnings"].as_array().unwrap().len(), 1, "{}", founded["warnings"]);
     }
 }
@@ -40,7 +40,7 @@ async fn with_open_grants_anybody_can_join_an_organization_by_its_case_insensiti
     let founded = registers(&app, &club, json!({})).await.created();
     for spelling in [club.clone(), club.to_uppercase(), format!(" {club} ")] {
         let entered = registers(&app, &spelling, json!({"role": "user"})).await.created();
-        assert_eq!(place(&entered), (club.as_str(), "user", false));
+        assert_eq!(membership(&entered), (club.as_str(), "user", false));
         assert_eq!(entered["user"]["organization"], founded["user"]["organization"]);
     }
 }
@@ -62,9 +62,9 @@ async fn without_an_organization_name_a_user_is_in_public() {
     let app = TestApp::start().await;
     let registered = app.post("/api/auth/register", json!({"password": "correct horse"})).await.created();
     assert_eq!(registered["user"]["organization"], json!({"id": 1, "name": "public"}));
-    assert_eq!(place(&registered), ("public", "user", false));
+    assert_eq!(membership(&registered), ("public", "user", false));
     let named = registers(&app, "Public", json!({})).await.created();
-    assert_eq!(place(&named), ("public", "user", false));
+    assert_eq!(membership(&named), ("public", "user", false));
 }
 
 #[tokio::test]
@@ -72,17 +72,17 @@ async fn a_join_code_that_was_not_used_gives_a_warning() {
     let app = TestApp::start().await;
     let (club, _) = name(&app).await;
     let misspelt = registers(&app, &club, json!({"joinCode": "for another one"})).await.created();
-    assert_eq!((place(&misspelt).1, misspelt["warnings"].as_array().unwrap().len()), ("admin", 1));
+    assert_eq!((membership(&misspelt).1, misspelt["warnings"].as_array().unwrap().len()), ("admin", 1));
     let nameless = json!({"password": "correct horse", "joinCode": "x"});
     let nameless = app.post("/api/auth/register", nameless).await.created();
     assert_eq!(nameless["warnings"].as_array().unwrap().len(), 1);
     for public in ["public", "Public "] {
         let open = registers(&app, public, json!({"joinCode": "x"})).await.created();
-        assert_eq!((place(&open).0, open["warnings"].as_array().unwrap().len()), ("public", 1));
+        assert_eq!((membership(&open).0, open["warnings"].as_array().unwrap().len()), ("public", 1));
     }
-    // One that opened a door, or might have, needs no words.
+    // A code that was or could have been used gives no warning.
     let entered = registers(&app, &club, json!({"joinCode": misspelt["joinCode"]})).await.created();
-    assert_eq!((place(&entered).1, &entered["warnings"]), ("user", &json!([])));
+    assert_eq!((membership(&entered).1, &entered["warnings"]), ("user", &json!([])));
 }
 
 #[tokio::test]
@@ -98,11 +98,11 @@ async fn one_of_eight_concurrent_registrations_creates_the_organization_and_seve
     let (club, key) = name(&app).await;
     let answers = join_all((0..8).map(|_| registers(&app, &club, json!({})))).await;
     let registered: Vec<_> = answers.into_iter().map(crate::harness::Answer::created).collect();
-    let mut places: Vec<_> = registered.iter().map(place).collect();
-    places.sort_unstable();
+    let mut memberships: Vec<_> = registered.iter().map(membership).collect();
+    memberships.sort_unstable();
     let mut expected = vec![(club.as_str(), "admin", true)];
     expected.resize(8, (club.as_str(), "user", false));
-    assert_eq!(places, expected);
+    assert_eq!(memberships, expected);
     let made: Vec<u64> =
         app.rows(&format!("SELECT COUNT(*) FROM organizations WHERE name_key = '{key}'")).await;
     assert_eq!(made, [1]);
@@ -129,7 +129,10 @@ async fn a_failed_registration_leaves_no_organization_behind() {
     let made: Vec<u64> =
         app.rows(&format!("SELECT COUNT(*) FROM organizations WHERE name_key = '{key}'")).await;
     assert_eq!(made, [0]);
-    assert_eq!(place(&registers(&app, &club, json!({})).await.created()), (club.as_str(), "admin", true));
+    assert_eq!(
+        membership(&registers(&app, &club, json!({})).await.created()),
+        (club.as_str(), "admin", true)
+    );
 }
 
 #[tokio::test]
@@ -144,7 +147,7 @@ async fn a_registration_beside_a_failing_one_creates_the_organization() {
             registers(&app, &club, json!({}))
         );
         failed.refused(409, "user_exists");
-        assert_eq!(place(&good.created()), (club.as_str(), "admin", true));
+        assert_eq!(membership(&good.created()), (club.as_str(), "admin", true));
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::TestApp;
 
-/// What an access token says.
+/// The claims of an access token.
 fn claims(token: &Value) -> Value {
     let payload = token.as_str().unwrap().split('.').nth(1).unwrap();
     serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
@@ -37,7 +37,7 @@ async fn a_refreshed_access_token_has_the_current_role() {
 #[tokio::test]
 async fn a_changed_role_takes_effect_at_once_whatever_the_token_says() {
     let app = TestApp::start().await;
-    // Not in `public`, where everybody would be told.
+    // Not in `public`, where everybody would receive the push.
     let ann = app.foreigner("ann").await;
     let mut socket = ann.connect().await;
     let (by_rest, by_frame) = (json!({"name": "By REST"}), json!({"roomName": "By frame"}));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Person, SECRET, TestApp, claims, signed};
 
-/// Whether REST and the handshake alike refuse the token.
+/// Whether both REST and the handshake refuse the token.
 async fn refuse(app: &TestApp, person: &Person, token: String) -> bool {
     let mut person = person.clone();
     person.access_token.clone_from(&token);
@@ -36,7 +36,10 @@ async fn forged_altered_and_expired_tokens_are_refused() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let good = claims(&ann.access_token);
-    assert!(!refuse(&app, &ann, signed(Algorithm::HS256, &good, SECRET)).await, "the control is accepted");
+    assert!(
+        !refuse(&app, &ann, signed(Algorithm::HS256, &good, SECRET)).await,
+        "the unchanged token is accepted"
+    );
 
     let changed = |name: &str, value: Value| {
         let mut claims = good.clone();
@@ -94,10 +97,10 @@ async fn the_previous_secret_is_accepted_during_a_rotation() {
     ])
     .await;
     let ann = app.user("ann").await;
-    assert!(!refuse(&app, &ann, ann.access_token.clone()).await, "signed by the new one");
+    assert!(!refuse(&app, &ann, ann.access_token.clone()).await, "signed with the new secret");
     assert!(
         !refuse(&app, &ann, signed(Algorithm::HS256, &claims(&ann.access_token), SECRET)).await,
-        "signed by the old"
+        "signed with the previous secret"
     );
 }
 

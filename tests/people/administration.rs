@@ -3,15 +3,15 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Person, TestApp};
 
-/// An admin and a user of one organization, where nobody else is.
+/// An admin and a user, alone in an organization.
 async fn admin_and_user(app: &TestApp) -> [Person; 2] {
     let (ann, bob) = (app.user("ann").await, app.rich("bob", 100).await);
     app.organization(&[&ann, &bob]).await;
-    is_admin(app, &ann).await;
+    make_admin(app, &ann).await;
     [ann, bob]
 }
 
-async fn is_admin(app: &TestApp, person: &Person) {
+async fn make_admin(app: &TestApp, person: &Person) {
     app.run("UPDATE users SET role = 'admin' WHERE user_id = ?", (&person.user_id,)).await;
 }
 
@@ -41,7 +41,7 @@ async fn an_admin_can_change_role_prime_and_coins_and_gets_the_public_profile() 
     assert!(seen.get("availCoins").is_none());
     let bob_sees = me(&bob).await;
     assert_eq!((&bob_sees["role"], &bob_sees["availCoins"]), (&json!("moderator"), &json!(150)));
-    // What is left out stays.
+    // Omitted fields stay.
     let seen = change(&ann, &bob, json!({"prime": false, "role": null})).await.ok();
     assert_eq!((&seen["role"], &seen["prime"]), (&json!("moderator"), &json!(false)));
     assert_eq!(change(&ann, &bob, json!({})).await.ok(), seen);
@@ -88,8 +88,8 @@ async fn non_admins_are_refused_whatever_an_old_token_says() {
             change(&bob, user, coins(5, "five")).await.refused(403, "role_required");
         }
     }
-    // Signed in as an admin, and one no more.
-    is_admin(&app, &bob).await;
+    // The token says that Bob is an admin, but he no longer is.
+    make_admin(&app, &bob).await;
     let login = json!({"userId": bob.user_id, "password": format!("{}'s password", bob.user_id)});
     let bob = Person::new(&app, &app.post("/api/auth/login", login).await.ok());
     change(&ann, &bob, json!({"role": "user"})).await.ok();
@@ -159,7 +159,7 @@ async fn an_admin_of_another_organization_does_not_make_the_last_admin_dispensab
     let app = TestApp::start().await;
     let [ann, _] = admin_and_user(&app).await;
     let zoe = app.user("zoe").await;
-    is_admin(&app, &zoe).await;
+    make_admin(&app, &zoe).await;
     change(&ann, &ann, json!({"role": "user"})).await.refused(409, "last_admin");
 }
 
@@ -169,8 +169,8 @@ async fn of_two_admins_who_demote_each_other_concurrently_one_stays_admin() {
     for _ in 0..10 {
         let (ann, bob) = (app.register(json!({})).await, app.register(json!({})).await);
         app.organization(&[&ann, &bob]).await;
-        is_admin(&app, &ann).await;
-        is_admin(&app, &bob).await;
+        make_admin(&app, &ann).await;
+        make_admin(&app, &bob).await;
         let demote = || json!({"role": "user"});
         let (by_ann, by_bob) = tokio::join!(change(&ann, &bob, demote()), change(&bob, &ann, demote()));
         let (done, refused) = if by_ann.status == 200 { (by_ann, by_bob) } else { (by_bob, by_ann) };
@@ -185,8 +185,8 @@ async fn of_two_admins_who_resign_concurrently_one_stays_admin() {
     for _ in 0..10 {
         let (ann, bob) = (app.register(json!({})).await, app.register(json!({})).await);
         app.organization(&[&ann, &bob]).await;
-        is_admin(&app, &ann).await;
-        is_admin(&app, &bob).await;
+        make_admin(&app, &ann).await;
+        make_admin(&app, &bob).await;
         let resign = || json!({"role": "user"});
         let (ann_does, bob_does) = tokio::join!(change(&ann, &ann, resign()), change(&bob, &bob, resign()));
         let (done, refused) =
@@ -200,7 +200,7 @@ async fn of_two_admins_who_resign_concurrently_one_stays_admin() {
 async fn with_closed_grants_only_the_operator_can_change_coins_and_prime() {
     let app = TestApp::with(&[("SIGNUP_GRANTS", "closed")]).await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    is_admin(&app, &ann).await;
+    make_admin(&app, &ann).await;
     for extra in [json!({"prime": true}), json!({"prime": false}), coins(5, "five")] {
         let mut both = extra.clone();
         both["role"] = json!("moderator");
@@ -232,7 +232,7 @@ async fn a_repeated_grant_changes_nothing_and_another_with_its_key_is_refused() 
         change(&ann, &bob, with_role).await.refused(409, "idempotency_key_reused");
     }
     assert_eq!((&me(&bob).await["availCoins"], &me(&bob).await["role"]), (&json!(150), &json!("user")));
-    // Keys compare byte for byte, and count for one user.
+    // Keys compare byte for byte, and are per user.
     for key in ["Quiz", "quiz ", "quíz"] {
         change(&ann, &bob, coins(1, key)).await.ok();
     }
@@ -272,7 +272,7 @@ async fn nobody_can_take_more_coins_than_there_are() {
     let problem = change(&ann, &bob, with_role).await.refused(402, "insufficient_coins");
     assert_eq!((&problem["required"], &problem["available"]), (&json!(101), &json!(100)));
     assert_eq!((&me(&bob).await["availCoins"], &me(&bob).await["role"]), (&json!(100), &json!("user")));
-    // A refused grant has not used its key up.
+    // A refused grant does not use up its key.
     change(&ann, &bob, coins(-100, "fine")).await.ok();
     app.invariants_hold().await;
 }

@@ -12,7 +12,7 @@ async fn sign_in(app: &TestApp, person: &Person, password: &str) -> Answer {
     app.post("/api/auth/login", json!({"userId": person.user_id, "password": password})).await
 }
 
-/// Somebody with the password `correct horse`, and a second session of theirs.
+/// Two sessions of a user with the password `correct horse`.
 async fn two_sessions(app: &TestApp) -> [Person; 2] {
     let phone = app.register(json!({"userId": "ann", "password": "correct horse"})).await;
     let laptop = Person::new(app, &sign_in(app, &phone, "correct horse").await.ok());
@@ -70,7 +70,7 @@ async fn an_identifier_taken_in_any_organization_is_reported_and_nothing_changes
         assert_eq!(problem.refused(409, "user_exists")["field"], field);
         assert_eq!(ann.get("/api/profile/me").await.ok(), before);
     }
-    // One's own is not taken.
+    // A user's own identifiers are not taken.
     zoe.patch("/api/profile", json!({"username": "ZOË", "email": "zoe@example.com"})).await.ok();
 }
 
@@ -138,7 +138,7 @@ async fn a_new_password_ends_every_other_session_with_its_tokens_and_sockets() {
         app.post("/api/auth/refresh-token", json!({"refreshToken": person.refresh_token})).await
     };
     refresh(&laptop).await.refused(401, "unauthenticated");
-    // The session that asked stays, and nobody else's ends.
+    // The current session stays, and other users' sessions do too.
     on_phone.has_nothing().await;
     phone.get("/api/profile/me").await.ok();
     refresh(&phone).await.ok();
@@ -181,9 +181,9 @@ async fn of_two_concurrent_new_passwords_one_wins() {
             laptop.patch("/api/profile", new_password(passwords[1])),
         );
         let winner = usize::from(other.status == 200);
-        assert_ne!(one.status == 200, other.status == 200, "one of them wins");
+        assert_ne!(one.status == 200, other.status == 200, "exactly one wins");
         let loser = if winner == 0 { other } else { one };
-        // It came late to the password, or its session had been ended before it was looked up.
+        // The password had changed already, or the session had ended before it was looked up.
         assert_eq!(loser.status, 401, "{}", loser.json);
         sign_in(&app, &ann, passwords[winner]).await.ok();
         sign_in(&app, &ann, passwords[1 - winner]).await.refused(401, "invalid_credentials");
@@ -199,7 +199,7 @@ async fn of_two_concurrent_new_passwords_from_one_session_one_wins() {
             ann.patch("/api/profile", new_password("battery staple")),
             ann.patch("/api/profile", new_password("staple battery")),
         );
-        assert_ne!(one.status == 200, other.status == 200, "one of them wins");
+        assert_ne!(one.status == 200, other.status == 200, "exactly one wins");
         let loser = if one.status == 200 { other } else { one };
         loser.refused(401, "invalid_credentials");
     }
@@ -209,7 +209,7 @@ async fn of_two_concurrent_new_passwords_from_one_session_one_wins() {
 async fn a_session_that_ends_while_the_passwords_are_hashed_cannot_change_the_password() {
     let app = TestApp::start().await;
     let ann = app.register(json!({"userId": "ann", "password": "correct horse"})).await;
-    // The change will wait for the user's row.
+    // The change waits for the user's row.
     let mut database = app.database().await;
     let mut holder = database.start_transaction(TxOpts::default()).await.unwrap();
     holder.exec_drop("SELECT 1 FROM users WHERE user_id = ? FOR UPDATE", (&ann.user_id,)).await.unwrap();
@@ -217,14 +217,14 @@ async fn a_session_that_ends_while_the_passwords_are_hashed_cannot_change_the_pa
         let ann = ann.clone();
         async move { ann.patch("/api/profile", new_password("battery staple")).await }
     });
-    // Once the right password has been counted and given back, the session has been looked up.
+    // The count of the right password is taken back after the session has been looked up.
     let given_back = "SELECT COUNT(*) FROM rate_limits WHERE name = 'login' AND tally & 1 = 0";
     let looked_up = async {
         while app.rows::<u64>(given_back).await != [1] {
             tokio::task::yield_now().await;
         }
     };
-    timeout(Duration::from_secs(20), looked_up).await.expect("the password is checked");
+    timeout(Duration::from_secs(20), looked_up).await.expect("the password is not checked");
     ann.post("/api/auth/logout", json!({})).await.no_content();
     holder.rollback().await.unwrap();
     change.await.unwrap().refused(401, "unauthenticated");
@@ -236,7 +236,7 @@ async fn wrong_current_passwords_are_counted_with_failed_logins() {
     let app = TestApp::with(&[("PASSWORD_LIMIT", "3/600")]).await;
     let ann = app.register(json!({"userId": "ann-b", "password": "correct horse"})).await;
     let wrong = json!({"password": "battery staple", "currentPassword": "wrong horse"});
-    // The right one is given back.
+    // The right one does not count.
     for _ in 0..4 {
         ann.patch("/api/profile", new_password("correct horse")).await.ok();
     }
@@ -246,7 +246,7 @@ async fn wrong_current_passwords_are_counted_with_failed_logins() {
     }
     ann.patch("/api/profile", new_password("battery staple")).await.refused(429, "rate_limited");
     sign_in(&app, &ann, "correct horse").await.refused(429, "rate_limited");
-    // What needs no password is not limited.
+    // A change that needs no password is not limited.
     ann.patch("/api/profile", json!({"name": "Ann"})).await.ok();
 }
 

@@ -7,7 +7,7 @@ async fn ask(from: &Person, to: &Person) -> Answer {
     from.post("/api/friend-requests", json!({"userId": to.user_id})).await
 }
 
-/// Asks, and answers the request.
+/// Sends a friend request, and returns it.
 async fn asked(from: &Person, to: &Person) -> Value {
     ask(from, to).await.created()["friendRequest"].take()
 }
@@ -133,7 +133,7 @@ async fn users_who_send_each_other_requests_concurrently_are_friends() {
     let app = TestApp::start().await;
     let names: Vec<_> = (0..18).map(|number| format!("user{number}")).collect();
     let people: Vec<Person> = join_all(names.iter().map(|name| app.user(name))).await;
-    // Everybody with everybody of their half: each person is in many pairs at once.
+    // Each of twelve people with each of six others, so that everybody is in many pairs.
     let pairs: Vec<_> = (0..12).flat_map(|one| (12..18).map(move |other| (one, other))).collect();
     let ask_of = async |one: usize, other: usize| ask(&people[one], &people[other]).await;
     let answers = join_all(
@@ -176,7 +176,7 @@ async fn after_a_rejection_either_user_can_send_a_new_request_that_replaces_the_
     assert_eq!(requests(&bob).await, json!([second]));
     answers(&bob, &first, "accepted").await.refused(404, "friend_request_not_found");
     answers(&bob, &second, "rejected").await.ok();
-    // The one who rejected may think it over and ask.
+    // The one who rejected can send a request too.
     let third = asked(&bob, &ann).await;
     assert_eq!((&third["status"], &third["from"]), (&json!("pending"), &json!(bob.user_id)));
     answers(&ann, &third, "accepted").await.ok();
@@ -257,7 +257,7 @@ async fn friends_are_listed_by_id_with_their_public_profiles_and_whether_they_ar
     let cat =
         app.register(json!({"userId": "cat", "name": "Cat", "isPrime": true, "deviceId": "hers"})).await;
     let bob = app.user("bob").await;
-    // Whoever asked.
+    // It does not matter who sent the request.
     answers(&cat, &asked(&ann, &cat).await, "accepted").await.ok();
     answers(&ann, &asked(&bob, &ann).await, "accepted").await.ok();
     let _socket = cat.connect().await;

@@ -45,7 +45,7 @@ async fn each_row_is_the_public_profile_that_get_profile_returns() {
         (&page["data"][1]["friendship"], &page["data"][1]["online"]),
         (&json!("requestReceived"), &json!(true))
     );
-    // One's own row has the public fields too, and no more.
+    // The user's own row has only the public fields too.
     assert_eq!(page["data"][0]["friendship"], Value::Null);
     assert!(page["data"][0].get("availCoins").is_none(), "{page}");
 }
@@ -136,7 +136,7 @@ async fn a_page_reads_and_sorts_only_its_own_rows_besides_counting_all_users() {
             assert_eq!((listed.total, listed.data.len()), (1001, 10));
         })
         .await;
-    // All are counted, and only those of the page are looked up.
+    // All users are counted, but only those of the page are read.
     assert!(work.read < 1001 + 200, "{work:?}");
     assert!(work.sorted <= 10, "{work:?}");
 }

@@ -28,7 +28,7 @@ async fn any_identifier_signs_in_and_all_but_the_user_id_ignore_case() {
         let login = app.post("/api/auth/login", json!({field: value, "password": "correct horse"})).await;
         assert_eq!(login.ok()["user"]["userId"], "ann", "{field} {value}");
     }
-    // An identifier of one kind is none of another.
+    // An identifier of one kind is not accepted as another.
     for (field, value) in
         [("userId", "Ann B"), ("userId", "ANN"), ("email", "ann"), ("username", "ann@example.com")]
     {
@@ -55,7 +55,7 @@ async fn every_documented_path_signs_in() {
 #[tokio::test]
 async fn an_identifier_that_looks_like_another_users_does_not_take_over_their_login() {
     let app = with_ann().await;
-    // Her username is somebody's userId, and her phone number and userId are somebody's usernames.
+    // Others take Rose's username as their userId, and Ann's phone number and userId as their usernames.
     app.register(json!({"userId": "rose", "username": "Rosa", "password": "correct horse"})).await;
     for (user_id, username) in [("Rosa", "rose"), ("mallory", "+4912345"), ("eve", "ann")] {
         let thief = json!({"userId": user_id, "username": username, "password": "battery staple"});

@@ -25,7 +25,7 @@ async fn the_operator_can_appoint_an_admin_even_of_public() {
         })
     );
     assert_eq!(make_admin(&app, &ann).await.unwrap()["changed"], false);
-    // From now on, in public.
+    // Ann can use her new role at once, in `public`.
     ann.patch(&format!("/api/users/{}", bob.user_id), json!({"role": "moderator"})).await.ok();
 }
 

@@ -1,4 +1,4 @@
-//! What is committed while an act waits for a row holds for that act too: as in `rooms::overtaking`.
+//! A request that waits for a row obeys what is committed in the meantime, as in `rooms::overtaking`.
 
 use mysql_async::TxOpts;
 use mysql_async::prelude::Queryable;
@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::harness::{Person, TestApp};
 
-/// Does `act` while a row is locked, which `lock` selects: once a statement with the text `waiting` waits, `commit` is
-/// done under the lock, and committed.
+/// Runs `act` while the row that `lock` selects is locked. Once a statement that contains `waiting` waits, it runs
+/// `commit` under the lock and commits it.
 async fn meanwhile<T>(
     app: &TestApp,
     (lock, waiting, commit): (&str, &str, &[&str]),

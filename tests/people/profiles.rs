@@ -28,13 +28,13 @@ async fn a_user_with_an_open_socket_is_online() {
     let socket = ann.connect().await;
     assert_eq!(bob.get(&ann_path).await.ok()["online"], true);
     socket.close().await;
-    // The close reaches the functions as `$disconnect`, which is an event of its own.
+    // `$disconnect` is an event of its own and may take a moment.
     let offline = async {
         while bob.get(&ann_path).await.ok()["online"] == true {
             tokio::task::yield_now().await;
         }
     };
-    timeout(Duration::from_secs(20), offline).await.expect("Ann is offline");
+    timeout(Duration::from_secs(20), offline).await.expect("Ann does not go offline");
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn an_invalid_user_id_is_reported() {
 async fn a_profile_shows_the_friendship_between_the_viewer_and_the_user() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    // Whoever of the two comes first in the alphabet.
+    // In both alphabetical orders.
     for (from, to) in [(&ann, &bob), (&bob, &ann)] {
         for (status, seen_by_sender, seen_by_receiver) in [
             ("pending", "requestSent", "requestReceived"),

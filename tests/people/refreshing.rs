@@ -11,7 +11,7 @@ fn token(answer: &Value) -> String {
     answer["refreshToken"].as_str().unwrap().to_owned()
 }
 
-/// As if the person's exchanges so far had happened so many seconds ago.
+/// Moves the person's token exchanges so far into the past.
 async fn pass(app: &TestApp, person: &Person, seconds: u32) {
     app.run(
         "UPDATE refresh_tokens SET rotated_at = rotated_at - INTERVAL ? SECOND

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Person, TestApp};
 
-/// Signs in once more, on a device of this name.
+/// Signs in again, on a device with this id.
 async fn on(app: &TestApp, person: &Person, device_id: &str) -> Person {
     let password = format!("{}'s password", person.user_id);
     let login = json!({"userId": person.user_id, "password": password, "deviceId": device_id});
@@ -13,7 +13,7 @@ async fn listed(person: &Person) -> Vec<Value> {
     person.get("/api/auth/sessions").await.ok()["sessions"].as_array().unwrap().clone()
 }
 
-/// The id of the session that asks.
+/// The id of the current session.
 async fn own_session(person: &Person) -> String {
     let own = listed(person).await.into_iter().find(|session| session["current"] == true);
     own.unwrap()["sessionId"].as_str().unwrap().to_owned()

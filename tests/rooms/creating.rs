@@ -24,7 +24,7 @@ async fn a_prime_user_can_create_a_password_room_and_owns_it() {
         (&members["members"][0]["userId"], &members["members"][0]["role"]),
         (&json!(ann.user_id), &json!("owner"))
     );
-    assert_eq!(ann.reads(room["id"].as_u64().unwrap()).await, [], "no system message");
+    assert_eq!(ann.reads(room["id"].as_u64().unwrap()).await, [], "a new room has no notice");
     let hashes: Vec<String> =
         app.rows(&format!("SELECT password_hash FROM rooms WHERE id = {}", room["id"])).await;
     assert!(hashes[0].starts_with("$2b$"), "{hashes:?}");

@@ -71,7 +71,7 @@ async fn only_the_owner_can_delete_a_password_room_or_a_group() {
         deletes(&eve, room).await.refused(403, "not_a_member");
         deletes(&zoe, room).await.refused(404, "room_not_found");
         assert_eq!(ann.roles(room).await.len(), 2);
-        // Who follows the owner deletes, and its creator does not.
+        // The owner's successor can delete the room, and its creator no longer can.
         ann.leaves(room).await.no_content();
         deletes(&ann, room).await.refused(403, "not_a_member");
         deletes(&bob, room).await.no_content();

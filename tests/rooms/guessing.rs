@@ -1,4 +1,4 @@
-//! `PASSWORD_LIMIT` at the door of a room (contract section 6): 10 failures in 10 minutes.
+//! `PASSWORD_LIMIT` for room passwords, 10 failures in 10 minutes: docs/contract.md, "Rate limits".
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -30,7 +30,7 @@ async fn after_ten_wrong_passwords_even_the_right_one_is_refused_for_this_room_a
 
     mallory.joins(other).await.created();
     bob.joins(room).await.created();
-    // An invitation is no guess.
+    // An invitation needs no password.
     let invited = ann.invites(room, &mallory).await.created();
     mallory.redeems(invited["inviteToken"].as_str().unwrap()).await.created();
 }
@@ -59,7 +59,7 @@ async fn a_right_password_does_not_count() {
     }
     guesses(&bob, room).await.refused(403, "wrong_room_password");
     bob.joins(room).await.refused(429, "rate_limited");
-    // Without a password there is nothing to look at.
+    // A join without a password is not an attempt.
     bob.post("/api/joinroom", json!({"roomId": room})).await.refused(403, "wrong_room_password");
 }
 

@@ -3,13 +3,13 @@ use serde_json::{Value, json};
 
 use crate::harness::{Person, ROOM_PASSWORD, TestApp};
 
-/// Invites, and answers the token.
+/// Invites somebody, and returns the token.
 async fn token(inviter: &Person, room: u64, invitee: &Person) -> String {
     let invited = inviter.invites(room, invitee).await.created();
     invited["inviteToken"].as_str().unwrap().to_owned()
 }
 
-/// The status of each invitation that somebody sent or received, newest first.
+/// The status of each invitation that this person sent or received, newest first.
 async fn statuses(person: &Person) -> Vec<String> {
     let list = person.get("/api/invitations").await.ok();
     let invitations = list["invitations"].as_array().unwrap().iter();
@@ -77,7 +77,7 @@ async fn only_the_rooms_creator_can_invite_and_only_as_a_member() {
     bob.joins(room).await.created();
     bob.invites(room, &eve).await.refused(403, "not_room_creator");
     ann.leaves(room).await.no_content();
-    // The owner now, and still not the creator.
+    // Bob is the owner now, but still not the creator.
     bob.invites(room, &eve).await.refused(403, "not_room_creator");
     ann.invites(room, &eve).await.refused(403, "not_a_member");
     assert_eq!(statuses(&eve).await, [""; 0]);
@@ -231,7 +231,7 @@ async fn an_invitation_to_a_full_room_stays_unused() {
     }
     eve.redeems(&token).await.refused(409, "room_full");
     assert_eq!(statuses(&eve).await, ["pending"]);
-    // What opens the door comes before the seats.
+    // The invitation is checked before the seats.
     app.user("mallory").await.redeems(&token).await.refused(403, "invitation_invalid");
     app.run("UPDATE users SET prime = FALSE WHERE user_id = ?", (&eve.user_id,)).await;
     eve.redeems(&token).await.refused(403, "invitee_not_prime");
@@ -252,7 +252,7 @@ async fn a_members_invitation_stays_unused() {
     assert_eq!(statuses(&eve).await, ["pending"]);
     eve.leaves(room).await.no_content();
     eve.redeems(&token).await.created();
-    // Used up or not, a member is a member.
+    // A member gets the same response with a used invitation.
     assert_eq!(eve.redeems(&token).await.ok()["alreadyMember"], true);
 }
 
@@ -284,12 +284,12 @@ async fn invitations_are_listed_for_both_users_newest_first_without_their_tokens
     let ids: Vec<&Value> =
         list["invitations"].as_array().unwrap().iter().map(|one| &one["invitationId"]).collect();
     assert_eq!(ids, [&third["invitationId"], &second["invitationId"], &first["invitationId"]]);
-    let eldest = &list["invitations"][2];
+    let oldest = &list["invitations"][2];
     assert_eq!(
-        eldest,
+        oldest,
         &json!({
             "invitationId": first["invitationId"], "roomId": anns, "roomName": "Tea", "from": ann.user_id,
-            "to": eve.user_id, "status": "pending", "createdAt": eldest["createdAt"], "expiresAt": first["expiresAt"]
+            "to": eve.user_id, "status": "pending", "createdAt": oldest["createdAt"], "expiresAt": first["expiresAt"]
         })
     );
     assert_eq!(statuses(&eve).await.len(), 2);

@@ -7,17 +7,17 @@ async fn a_user_can_join_with_the_password_and_the_members_are_notified_once() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
-    let mut ann_hears = ann.connect().await;
+    let mut anns = ann.connect().await;
     let joined = bob.joins(room).await.created();
     assert_eq!(
         (&joined["charged"], &joined["availCoins"], &joined["alreadyMember"], &joined["room"]["memberCount"]),
         (&json!(0), &json!(0), &json!(false), &json!(2))
     );
     assert_eq!(
-        ann_hears.receives("userJoined").await,
+        anns.receives("userJoined").await,
         json!({"roomId": room, "seq": 1, "userId": bob.user_id, "name": bob.user_id})
     );
-    ann_hears.has_nothing().await;
+    anns.has_nothing().await;
     assert_eq!(ann.reads(room).await, [(1, "joined".to_owned())]);
 }
 
@@ -68,7 +68,7 @@ async fn a_seventh_member_is_refused_even_with_the_right_password_and_is_not_cha
     bob.joins(small).await.created();
     bob.joins(full).await.refused(409, "room_full");
     assert_eq!(bob.coins().await, 150);
-    // The seats come before the coins.
+    // Seats are checked before coins.
     let poor = app.user("poor").await;
     poor.joins(small).await.created();
     poor.joins(full).await.refused(409, "room_full");
@@ -118,7 +118,7 @@ async fn returning_to_the_free_room_or_a_paid_one_costs_nothing() {
         bob.leaves(room).await.no_content();
         assert_eq!(bob.joins(room).await.created()["charged"], 0);
     }
-    // Leaving the free room does not give it back.
+    // Leaving the free room does not make another one free.
     bob.leaves(free).await.no_content();
     bob.joins(other).await.refused(402, "insufficient_coins");
     app.invariants_hold().await;
@@ -152,7 +152,7 @@ async fn unknown_and_foreign_rooms_groups_and_direct_chats_are_not_found() {
 async fn anybody_in_the_organization_can_join_a_channel_free() {
     let app = TestApp::start().await;
     let (ann, zoe) = (app.foreigner("ann").await, app.user("zoe").await);
-    // Not prime and without coins, and the free room is used.
+    // Bob is not prime, has no coins and has used his free room.
     let bob = app.register(json!({"userId": "bob", "organizationName": "Acme"})).await;
     bob.joins(ann.opens_a_room().await).await.created();
     let channel = ann.makes_a_channel("General").await;

@@ -20,20 +20,20 @@ async fn a_user_who_left_has_no_access_and_the_members_are_notified() {
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
     bob.joins(room).await.created();
-    let mut ann_hears = ann.connect().await;
+    let mut anns = ann.connect().await;
     bob.leaves(room).await.no_content();
     assert_eq!(
-        ann_hears.receives("userLeft").await,
+        anns.receives("userLeft").await,
         json!({"roomId": room, "seq": 2, "userId": bob.user_id, "name": bob.user_id, "removed": false})
     );
-    ann_hears.has_nothing().await;
+    anns.has_nothing().await;
     bob.says(room, "still here?").await.refused(403, "not_a_member");
     bob.get(&format!("/chats/{room}")).await.refused(403, "not_a_member");
     bob.get(&format!("/api/rooms/{room}/members")).await.refused(403, "not_a_member");
     bob.leaves(room).await.refused(403, "not_a_member");
     bob.joins(room).await.created();
     let all = [(1, "joined".to_owned()), (2, "left".to_owned()), (3, "joined".to_owned())];
-    assert_eq!(bob.reads(room).await, all, "after rejoining, all again");
+    assert_eq!(bob.reads(room).await, all, "after joining again, the whole history");
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn the_oldest_moderator_or_else_the_oldest_member_succeeds_a_leaving_owner
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
     let mut guests = Vec::new();
-    // Their ids do not sort as they came.
+    // The order of their ids is not that of their joins.
     for name in ["zed", "bob", "yan", "cid"] {
         let guest = app.user(name).await;
         guest.joins(room).await.created();

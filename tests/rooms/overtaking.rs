@@ -1,7 +1,7 @@
-//! What is committed while an act waits for the room's lock holds for that act too.
+//! A request or frame that waits for a room's lock obeys what is committed in the meantime.
 //!
-//! The test holds the lock, lets the act come to wait for it, and commits what somebody else would have
-//! done in the meantime.
+//! The test holds the lock until the request waits for it, and commits a change that somebody else could make at that
+//! moment.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Transaction, TxOpts};
@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::harness::{Person, ROOM_PASSWORD, TestApp};
 
-/// Does `act` while a room is locked: once a statement with the text `waiting` waits, `commit` (with the room's id
-/// and a user's id) is done under the lock, and committed.
+/// Runs `act` while a room is locked. Once a statement that contains `waiting` waits, it runs `commit` (with the ids of
+/// the room and of a user) under the lock and commits it.
 async fn meanwhile<T>(
     app: &TestApp,
     room: u64,
@@ -49,7 +49,7 @@ async fn room_of_two(app: &TestApp) -> (Person, Person, u64) {
     (ann, bob, room)
 }
 
-/// A frame that waits for the room while its session ends does nothing.
+/// Checks that a frame changes nothing if its session ends while it waits for the room.
 async fn ends_while_waiting(event: &str, joined: bool, statement: &str) {
     let app = TestApp::start().await;
     let (ann, bob, room) = room_of_two(&app).await;
@@ -64,7 +64,7 @@ async fn ends_while_waiting(event: &str, joined: bool, statement: &str) {
     app.until_waiting(statement).await;
     bob.post("/api/auth/logout", json!({})).await.no_content();
     held.rollback().await.unwrap();
-    // Locks are given in turn: this one after the frame's.
+    // Locks are granted in turn: this one after the frame's.
     let after = lock(&mut holder, room).await;
     after.rollback().await.unwrap();
     assert_eq!(ann.reads(room).await, before);
@@ -97,7 +97,7 @@ async fn a_message_that_waits_while_its_sender_is_removed_is_not_sent() {
     assert_eq!(ann.reads(room).await.len(), 1);
 
     let (ann, bob, room) = (ann.clone(), app.prime("bert").await, room);
-    // The seat above was freed without being counted out.
+    // The deletion above freed a seat without changing the count.
     app.run("UPDATE rooms SET member_count = 1 WHERE id = ?", (room,)).await;
     bob.joins(room).await.created();
     let mut socket = bob.connect().await;

@@ -1,4 +1,4 @@
-//! Many at once: no interleaving seats a seventh member, charges twice or loses a number.
+//! Concurrent requests: no interleaving seats a seventh member, charges twice or loses a sequence number.
 
 use futures_util::future::join_all;
 use rand::rngs::StdRng;
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::harness::{Person, TestApp};
 
-/// How many answers have each status, like `[(201, 5), (409, 11)]`.
+/// How many responses have each status, such as `[(201, 5), (409, 11)]`.
 fn tally(statuses: impl IntoIterator<Item = u16>) -> Vec<(u16, usize)> {
     let mut tally = std::collections::BTreeMap::new();
     for status in statuses {

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use crate::harness::{Person, TestApp};
 
-/// A room of Ann's, with Mia and Mo, its moderators, and Bob and Cid.
+/// A room that Ann owns, with the moderators Mia and Mo and the plain members Bob and Cid.
 async fn room_of_five(app: &TestApp) -> ([Person; 5], u64) {
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -18,7 +18,7 @@ async fn room_of_five(app: &TestApp) -> ([Person; 5], u64) {
     (people.try_into().unwrap_or_else(|_| unreachable!()), room)
 }
 
-/// The five in a channel of Ann's, who has no more to say in the organization.
+/// The same five in a channel that Ann owns. She has no role in the organization any more.
 async fn channel_of_five(app: &TestApp) -> ([Person; 5], u64) {
     let ann = app.foreigner("ann").await;
     let channel = ann.makes_a_channel("General").await;
@@ -77,7 +77,7 @@ async fn a_removed_user_has_no_access_until_they_join_again() {
     ann.says(room, "now that we are alone").await.created();
     bobs.has_nothing().await;
     bob.joins(room).await.created();
-    assert_eq!(bob.reads(room).await.len(), 7, "after rejoining, all again");
+    assert_eq!(bob.reads(room).await.len(), 7, "after joining again, the whole history");
 }
 
 #[tokio::test]
@@ -126,14 +126,14 @@ async fn the_organizations_admins_can_remove_anybody_from_a_channel() {
     helper.removes(room, &bob).await.refused(403, "not_a_member");
     zoe.removes(room, &bob).await.refused(404, "room_not_found");
     admin.removes(room, &helper).await.refused(404, "member_not_found");
-    // Not in the channel: the owner goes, and the eldest moderator follows.
+    // An admin who is not in the channel removes the owner, and the oldest moderator succeeds her.
     admin.removes(room, &ann).await.no_content();
     assert_eq!(mia.roles(room).await[0], (mia.user_id.clone(), "owner".to_owned()));
-    // In it as a plain member.
+    // An admin who is a plain member of it removes others.
     cid.removes(room, &mo).await.no_content();
     cid.removes(room, &mia).await.no_content();
     assert_eq!(cid.roles(room).await[0], (bob.user_id.clone(), "owner".to_owned()));
-    // The owner's say is as everywhere.
+    // The owner has the same rights as in every room.
     bob.removes(room, &cid).await.no_content();
     app.invariants_hold().await;
 }
@@ -167,7 +167,7 @@ async fn nobody_can_remove_themselves_or_a_non_member() {
     ann.removes(999_999_999, &bob).await.refused(404, "room_not_found");
     assert_eq!(ann.delete("/api/rooms/x/members/me").await.wrong_fields(), ["roomId", "userId"]);
     assert_eq!(ann.roles(room).await.len(), 5);
-    assert_eq!(ann.reads(room).await.len(), 4, "a refusal takes no number");
+    assert_eq!(ann.reads(room).await.len(), 4, "a refused request takes no sequence number");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use crate::harness::{Person, TestApp};
 
-/// A room of Ann's with Bob and Cid in it.
+/// A room that Ann owns, with Bob and Cid as members.
 async fn room_of_three(app: &TestApp) -> (Person, Person, Person, u64) {
     let (ann, bob, cid) = (app.prime("ann").await, app.user("bob").await, app.user("cid").await);
     let room = ann.opens_a_room().await;
@@ -26,7 +26,7 @@ async fn the_owner_can_appoint_and_demote_moderators() {
     let socket = bob.connect().await;
     assert_eq!(ann.appoints(room, &bob, "moderator").await.ok()["member"]["online"], true);
     socket.close().await;
-    assert_eq!(ann.reads(room).await.len(), 2, "a role is no change in the history");
+    assert_eq!(ann.reads(room).await.len(), 2, "a change of role is not in the history");
     app.invariants_hold().await;
 }
 

@@ -13,7 +13,7 @@ async fn a_member_is_redirected_to_a_signed_url_that_is_valid_for_five_minutes()
     assert_eq!((answer.status, &answer.headers["cache-control"]), (302, &"no-store".parse().unwrap()));
     let url = answer.headers["location"].to_str().unwrap();
     assert!(url.contains("X-Amz-Expires=300&"), "{url}");
-    // Nobody's keys are needed any more, and nobody's change anything.
+    // The URL works without a token, and not if it is changed.
     let file = app.http.get(url).send().await.unwrap();
     assert_eq!(file.status(), 200);
     assert_eq!(file.bytes().await.unwrap(), PNG);
@@ -35,7 +35,7 @@ async fn only_members_can_download_a_file() {
     app.get(url).await.refused(401, "unauthenticated");
     ann.get("/uploads/AAAAAAAAAAAAAAAAAAAAAA").await.refused(404, "upload_not_found");
     assert_eq!(ann.get("/uploads/a%20b").await.wrong_fields(), ["uploadId"]);
-    // Whoever joins sees all; whoever leaves sees nothing.
+    // A user who joins can download all files; one who leaves cannot download any.
     bob.joins(room).await.created();
     assert_eq!(bob.downloads(sent["upload"]["uploadId"].as_str().unwrap()).await, PNG);
     bob.leaves(room).await.no_content();

@@ -104,10 +104,10 @@ async fn a_file_that_is_not_exactly_a_pdf_jpeg_or_png_is_415_and_nothing_is_stor
         assert_eq!(answer.status, 415, "{what}");
         answer.refused(415, "unsupported_media_type");
     }
-    // An empty one is none of the three either.
+    // An empty file is not one of the three types either.
     ann.sends_file(room, "x.png", "image/png", b"").await.refused(415, "unsupported_media_type");
     assert_eq!((counts(&app).await, app.stored().len()), ((0, 0), 0));
-    assert_eq!(ann.reads(room).await.len(), 0, "a refusal takes no number");
+    assert_eq!(ann.reads(room).await.len(), 0, "a refused request takes no sequence number");
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn file_names_with_paths_quotes_and_invisible_characters_are_cleaned() {
         assert!(disposition.starts_with("attachment; filename=\""), "{disposition}");
         assert_eq!(disposition.matches('"').count(), 2, "{disposition}");
         assert_eq!(answer.headers()["content-type"], "image/png");
-        // The name is nowhere in the key.
+        // The file's name is not part of the key.
         assert!(!url.split('?').next().unwrap().contains(".png"), "{url}");
     }
 }
@@ -188,8 +188,8 @@ async fn non_members_cannot_send_a_file_and_nothing_is_stored() {
     let (eve, zoe) = (app.prime("eve").await, app.foreigner("zoe").await);
     eve.sends_file(room, "x.png", "image/png", PNG).await.refused(403, "not_a_member");
     zoe.sends_file(room, "x.png", "image/png", PNG).await.refused(404, "room_not_found");
-    eve.gets_a_place(room, "image/png", 9).await.refused(403, "not_a_member");
-    zoe.gets_a_place(room, "image/png", 9).await.refused(404, "room_not_found");
+    eve.presigns(room, "image/png", 9).await.refused(403, "not_a_member");
+    zoe.presigns(room, "image/png", 9).await.refused(404, "room_not_found");
     assert_eq!((counts(&app).await, app.stored().len()), ((0, 0), 0));
 }
 
@@ -211,7 +211,7 @@ async fn a_form_repeated_with_its_client_message_id_is_sent_once() {
     for other in [form("y", PNG), form("x", &of_size(PNG, 2000)), form("x", PDF)] {
         ann.uploads(other).await.refused(409, "client_message_id_reused");
     }
-    // Somebody else's is another one, and a text under the same id is another body.
+    // Another user's id is a different one, and a text message with the same id is another body.
     bob.uploads(form("x", PNG)).await.created();
     let text = json!({"roomId": room, "content": "x", "clientMessageId": "c-1"});
     ann.post("/api/messages", text).await.refused(409, "client_message_id_reused");
@@ -247,12 +247,12 @@ async fn an_unreachable_store_gives_503_and_no_message() {
     assert_eq!(answer.headers["retry-after"], "2");
     let problem = answer.refused(503, "store_unavailable");
     assert!(!problem.to_string().contains("127.0.0.1"), "{problem}");
-    let place = ann.gets_a_place(room, "image/png", PNG.len()).await.created();
-    let answer = ann.completes(&place).await;
+    let presigned = ann.presigns(room, "image/png", PNG.len()).await.created();
+    let answer = ann.completes(&presigned).await;
     assert_eq!(answer.headers["retry-after"], "2");
     answer.refused(503, "store_unavailable");
     let mut socket = ann.connect().await;
-    socket.refused("sendFile", json!({"uploadId": place["uploadId"]}), "store_unavailable").await;
+    socket.refused("sendFile", json!({"uploadId": presigned["uploadId"]}), "store_unavailable").await;
     assert_eq!(ann.reads(room).await.len(), 0);
 }
 
@@ -262,9 +262,9 @@ async fn forms_and_presigned_uploads_share_a_limit() {
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     let room = ann.opens_a_room().await;
     ann.sends_file(room, "x.png", "image/png", PNG).await.created();
-    ann.gets_a_place(room, "image/png", 9).await.created();
+    ann.presigns(room, "image/png", 9).await.created();
     ann.sends_file(room, "x.png", "image/png", PNG).await.refused(429, "rate_limited");
-    let answer = ann.gets_a_place(room, "image/png", 9).await;
+    let answer = ann.presigns(room, "image/png", 9).await;
     assert_eq!(answer.headers["ratelimit-limit"], "2");
     assert_eq!(answer.headers["ratelimit-remaining"], "0");
     answer.refused(429, "rate_limited");
@@ -291,11 +291,11 @@ async fn the_hash_of_a_file_sent_as_a_form_is_stored() {
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
     ann.sends_file(room, "x.png", "image/png", PNG).await.created();
-    ann.gets_a_place(room, "image/jpeg", 9).await.created();
+    ann.presigns(room, "image/jpeg", 9).await.created();
     let hashes: Vec<(String, Option<Vec<u8>>)> =
         app.rows("SELECT type, sha256 FROM uploads ORDER BY type").await;
     let expected = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, PNG);
-    // Nobody has read a posted file whole.
+    // No function has read a posted file as a whole.
     let kept = [("image/jpeg".to_owned(), None), ("image/png".to_owned(), Some(expected.as_ref().to_vec()))];
     assert_eq!(hashes, kept);
 }

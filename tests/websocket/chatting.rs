@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Socket, TestApp};
 
-/// The numbers of the next so many events of this name; nothing else may come between.
+/// The sequence numbers of the next `count` frames, which must all be of this event.
 async fn seqs(socket: &mut Socket, event: &str, count: usize) -> Vec<u64> {
     let mut seqs = Vec::new();
     for _ in 0..count {
@@ -22,7 +22,7 @@ async fn members_receive_each_message_once_and_in_order_and_others_receive_nothi
 
     let ack = anns.acked("sendMessage", json!({"roomId": room, "content": "Hello, Bob!"})).await;
     let pushed = bobs.receives("receiveMessage").await;
-    assert_eq!(pushed, ack, "the push and the ack say the same");
+    assert_eq!(pushed, ack, "the push and the ack have the same data");
     bobs.acked("sendMessage", json!({"roomId": room, "content": "Hello, Ann!"})).await;
     assert_eq!(anns.receives("receiveMessage").await["message"]["content"], "Hello, Ann!");
     for number in 4..=13 {
@@ -66,12 +66,12 @@ async fn forty_frames_sent_at_once_on_one_socket_get_forty_acks_without_a_gap() 
         acked.push(frame["ref"].clone());
         acks.push(frame["data"]["seq"].as_u64().unwrap());
     }
-    let mut heard = seqs(&mut bobs, "receiveMessage", 40).await;
+    let mut received = seqs(&mut bobs, "receiveMessage", 40).await;
     acks.sort_unstable();
-    heard.sort_unstable();
+    received.sort_unstable();
     acked.sort_by_key(Value::as_u64);
     let all: Vec<u64> = (2..=41).collect();
-    assert_eq!((acks, heard, acked), (all.clone(), all, references));
+    assert_eq!((acks, received, acked), (all.clone(), all, references));
     bobs.has_nothing().await;
 }
 
@@ -88,8 +88,8 @@ async fn a_member_with_many_sockets_and_rooms_receives_each_message_once_on_each
         ann.says(room, "hello").await.created();
     }
     for socket in &mut bobs {
-        let heard = [socket.receives("receiveMessage").await, socket.receives("receiveMessage").await];
-        assert_eq!([&heard[0]["roomId"], &heard[1]["roomId"]], [&json!(rooms[0]), &json!(rooms[1])]);
+        let received = [socket.receives("receiveMessage").await, socket.receives("receiveMessage").await];
+        assert_eq!([&received[0]["roomId"], &received[1]["roomId"]], [&json!(rooms[0]), &json!(rooms[1])]);
         socket.has_nothing().await;
     }
 }
@@ -99,7 +99,8 @@ async fn a_socket_that_ended_without_a_disconnect_blocks_nothing_and_expires() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
-    // Two sockets that ended without a `$disconnect`: one long ago, one whose handshake may be under way.
+    // Two sockets that the gateway does not know: one ended without a `$disconnect`, the other is new and may still be in
+    // its handshake.
     app.run(
         "INSERT INTO connections (connection_id, user_id, session_id, connected_at, expires_at)
          SELECT CONCAT(age, '='), user_id, session_id, UTC_TIMESTAMP(3) - INTERVAL age SECOND, UTC_TIMESTAMP(3) + INTERVAL 1 HOUR
@@ -110,6 +111,6 @@ async fn a_socket_that_ended_without_a_disconnect_blocks_nothing_and_expires() {
     ann.says(room, "anybody?").await.created();
     let open = "SELECT connection_id FROM connections WHERE expires_at > UTC_TIMESTAMP(3)";
     assert_eq!(app.rows::<String>(open).await, ["5="]);
-    // `$disconnect` may be on its way, and needs to know whose it was.
+    // The row stays, since a late `$disconnect` needs to know whose socket it was.
     assert_eq!(app.rows::<u64>("SELECT COUNT(*) FROM connections").await, [2]);
 }

@@ -9,7 +9,7 @@ use crate::harness::TestApp;
 async fn a_handshake_without_a_valid_token_is_refused_with_401_and_a_problem() {
     let app = TestApp::start().await;
     for query in ["", "?token=", "?token=x", "?other=1"] {
-        let Err((status, body)) = app.connect(query).await else { panic!("{query} opened a socket") };
+        let Err((status, body)) = app.connect(query).await else { panic!("{query:?} opened a socket") };
         assert_eq!((status, &body["code"]), (401, &json!("unauthenticated")), "{query}");
     }
     assert_eq!(app.rows::<u64>("SELECT COUNT(*) FROM connections").await, [0]);
@@ -34,7 +34,7 @@ async fn a_socket_has_a_row_until_it_closes() {
             tokio::task::yield_now().await;
         }
     };
-    timeout(Duration::from_secs(20), gone).await.expect("the row goes");
+    timeout(Duration::from_secs(20), gone).await.expect("the row is not deleted");
 }
 
 #[tokio::test]

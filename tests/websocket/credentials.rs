@@ -1,4 +1,4 @@
-//! The ways to say who one is at the handshake, and from where.
+//! The ways to send credentials in the handshake, and the allowed origins.
 
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Error;
@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::http::Response;
 
 use crate::harness::TestApp;
 
-/// The answer to a handshake with these headers.
+/// The response to a handshake with these headers.
 async fn handshake(
     app: &TestApp,
     query: &str,
@@ -60,7 +60,11 @@ async fn a_page_of_an_unlisted_origin_is_refused_despite_a_valid_token() {
     ] {
         assert_eq!(handshake(&app, &query, &[("origin", origin)]).await.status(), status, "{origin}");
     }
-    assert_eq!(handshake(&app, &query, &[]).await.status(), 101, "no browser, no origin");
+    assert_eq!(
+        handshake(&app, &query, &[]).await.status(),
+        101,
+        "clients other than browsers send no origin"
+    );
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use tokio::time::timeout;
 
 use crate::harness::{Person, TestApp};
 
-/// Asks until nothing is left, and answers the numbers of all messages and the last cursor.
+/// Syncs until nothing is left, and returns the `updatedSeq` of all messages and the last cursor.
 async fn catch_up(person: &Person, room: u64, mut cursor: u64, by_frame: bool) -> (Vec<u64>, u64) {
     let key = room.to_string();
     let mut socket = person.connect().await;
@@ -31,11 +31,11 @@ async fn catch_up(person: &Person, room: u64, mut cursor: u64, by_frame: bool) -
             if room["hasMore"] == false {
                 return (seqs, next);
             }
-            assert!(next > cursor, "each page makes progress");
+            assert!(next > cursor, "the cursor must advance");
             cursor = next;
         }
     };
-    timeout(Duration::from_secs(60), paging).await.expect("the pages end")
+    timeout(Duration::from_secs(60), paging).await.expect("the pages do not end")
 }
 
 #[tokio::test]
@@ -48,7 +48,7 @@ async fn catching_up_with_600_messages_joins_and_leaves_has_no_gap_or_repeat() {
         if number % 30 == 0 {
             eve.joins(room).await.created();
         }
-        // Of many sizes, and some whose characters JSON writes longer.
+        // The messages have many sizes, and characters that JSON escapes.
         let content = "\n\"é".repeat(1 + number % 200);
         ann.says(room, &content).await.created();
         if number % 30 == 20 {
@@ -103,7 +103,7 @@ async fn one_sync_can_catch_up_with_many_rooms() {
         }
         cursors.insert(room.to_string(), json!(10));
     }
-    let mut heard = 0;
+    let mut received = 0;
     let mut pages = 0;
     let paging = async {
         loop {
@@ -111,7 +111,7 @@ async fn one_sync_can_catch_up_with_many_rooms() {
             pages += 1;
             let rooms = answer["rooms"].as_object().unwrap();
             for (room, changes) in rooms {
-                heard += changes["messages"].as_array().unwrap().len();
+                received += changes["messages"].as_array().unwrap().len();
                 cursors[room] = changes["nextSeq"].clone();
             }
             if rooms.values().all(|changes| changes["hasMore"] == false) {
@@ -119,8 +119,8 @@ async fn one_sync_can_catch_up_with_many_rooms() {
             }
         }
     };
-    timeout(Duration::from_secs(60), paging).await.expect("the pages end");
-    assert_eq!((heard, pages), (5 * 50, 2));
+    timeout(Duration::from_secs(60), paging).await.expect("the pages do not end");
+    assert_eq!((received, pages), (5 * 50, 2));
     assert!(cursors.values().all(|cursor| *cursor == json!(60)));
 }
 

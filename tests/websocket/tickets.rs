@@ -16,12 +16,12 @@ async fn a_ticket_opens_one_socket_for_its_user() {
     let room = ann.opens_a_room().await;
     let ticket = ticket(&ann).await;
     let Ok(mut socket) = app.connect(&format!("?ticket={ticket}")).await else {
-        panic!("the ticket opens nothing")
+        panic!("the ticket opens no socket")
     };
     let ack = socket.acked("sendMessage", json!({"roomId": room, "content": "it is me"})).await;
     assert_eq!(ack["message"]["userId"], ann.user_id);
     let Err((status, _)) = app.connect(&format!("?ticket={ticket}")).await else {
-        panic!("it opened another")
+        panic!("the ticket opened another socket")
     };
     assert_eq!(status, 401);
 }
@@ -50,7 +50,7 @@ async fn a_ticket_is_invalid_after_a_minute_or_after_its_session() {
     bob.post("/api/auth/logout", json!({})).await.no_content();
     for ticket in [late, orphan, "x".to_owned(), String::new()] {
         let Err((status, _)) = app.connect(&format!("?ticket={ticket}")).await else {
-            panic!("{ticket} opens a socket")
+            panic!("{ticket:?} opened a socket")
         };
         assert_eq!(status, 401);
     }
