@@ -21,7 +21,8 @@ fn passed(answers: Vec<Answer>, status: u16) -> usize {
     passed
 }
 
-/// How many of the next `count` answers have this event. All others must be refusals by the limit; pushes are ignored.
+/// How many of the next `count` answers have this event. All others must be refusals by the limit; pushes are
+/// ignored.
 async fn answers(socket: &mut Socket, count: usize, event: &str) -> usize {
     let mut passed = 0;
     let mut left = count;

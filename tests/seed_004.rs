@@ -1,9 +1,9 @@
 //! The fifteen tasks of seed 004, each with its own example frames and bodies, word for word.
 //!
-//! Seed 004 is one of the five documents that Coterie was asked to satisfy (docs/contract.md, "The seed documents").
-//! Where it contradicts itself, the service refuses what it shows (docs/contract.md, "Slips of the seeds"): tasks 6 and
-//! 7 send `userId: 1` from the sockets of users 2 and 3, which is `identity_mismatch`; task 11 reacts to `message-123`,
-//! which is not the id of any message. PostgreSQL is MySQL here.
+//! Seed 004 is one of the five documents that Coterie was asked to satisfy (docs/contract.md, "The seed
+//! documents"). Where it contradicts itself, the service refuses what it shows (docs/contract.md, "Slips of the
+//! seeds"): tasks 6 and 7 send `userId: 1` from the sockets of users 2 and 3, which is `identity_mismatch`; task 11
+//! reacts to `message-123`, which is not the id of any message. PostgreSQL is MySQL here.
 
 use serde_json::{Value, json};
 use shared::base::page::Page;

@@ -96,8 +96,8 @@ fn code(source: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The paths in its own crate that a source file names, such as `people::users::Name` for `crate::people::users::Name`.
-/// `use` trees are expanded.
+/// The paths in its own crate that a source file names, such as `people::users::Name` for
+/// `crate::people::users::Name`. `use` trees are expanded.
 fn paths(file: &str, source: &str) -> Vec<String> {
     let parent = file.rsplit_once("::").map_or("", |(parent, _)| parent);
     let mut paths = Vec::new();

@@ -16,7 +16,8 @@ const DEMOTE: &str = "UPDATE users SET role = 'user' WHERE user_id = ?";
 const END: &str =
     "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) - INTERVAL 1 MINUTE WHERE user_id = ?";
 
-/// Runs `act` while a user's row is locked. Once the statement `waiting` waits, it runs `change` and releases the lock.
+/// Runs `act` while a user's row is locked. Once the statement `waiting` waits, it runs `change` and releases the
+/// lock.
 async fn meanwhile<T>(
     app: &TestApp,
     user: &Person,

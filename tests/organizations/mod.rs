@@ -1,5 +1,5 @@
-//! Organizations, how users join them, and their roles: docs/contract.md, "Organizations", "Roles in the organization"
-//! and "Signup grants".
+//! Organizations, how users join them, and their roles: docs/contract.md, "Organizations", "Roles in the
+//! organization" and "Signup grants".
 
 mod closed;
 mod join_codes;

@@ -1,5 +1,5 @@
-//! Rooms, how users join them, and their members: docs/contract.md, "Rooms", "Joining a room", "Members and roles in a
-//! room", "Invitations" and "Deleting a room".
+//! Rooms, how users join them, and their members: docs/contract.md, "Rooms", "Joining a room", "Members and roles
+//! in a room", "Invitations" and "Deleting a room".
 
 mod creating;
 mod deleting;

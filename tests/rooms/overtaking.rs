@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::harness::{Person, ROOM_PASSWORD, TestApp};
 
-/// Runs `act` while a room is locked. Once a statement that contains `waiting` waits, it runs `commit` (with the ids of
-/// the room and of a user) under the lock and commits it.
+/// Runs `act` while a room is locked. Once a statement that contains `waiting` waits, it runs `commit` (with the
+/// ids of the room and of a user) under the lock and commits it.
 async fn meanwhile<T>(
     app: &TestApp,
     room: u64,

@@ -1,11 +1,14 @@
-//! Bad input: each a 4xx that names everything that is wrong with it, and never a 500.
+//! Invalid input: each gets a 4xx that reports everything that is wrong with it, and never a 500.
+//!
+//! A new field of a request gets a row in `requests`; one of a frame gets a row in the test of frames.
 
 use serde_json::{Value, json};
 
 use super::world::World;
 use crate::harness::TestApp;
 
-/// `(method, path, body, the wrong fields in alphabetical order)`; a word in braces in a path is the world's.
+/// `(method, path, body, the invalid fields in alphabetical order)`. A word in braces in a path is a field of the
+/// world.
 fn requests() -> Vec<(&'static str, &'static str, Value, &'static [&'static str])> {
     let long = "x".repeat(8001);
     vec![
@@ -208,7 +211,7 @@ async fn a_body_that_is_not_json_gets_a_400_that_says_where() {
         assert_eq!(problem["errors"][0]["field"], "body", "{body:?}");
         assert!(problem["errors"][0]["message"].as_str().unwrap().contains(place), "{body:?}: {problem}");
     }
-    // Bytes that are no UTF-8, and a depth that would overflow a stack.
+    // Bytes that are not UTF-8, and a depth that would overflow a stack.
     for body in [vec![b'{', b'"', 0xff, b'"', b':', b'1', b'}'], b"[".repeat(100_000)] {
         let request = world.app.http.post(format!("{}/api/messages", world.app.url)).body(body);
         let request = request.bearer_auth(&world.ann.access_token);

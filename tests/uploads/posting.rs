@@ -203,7 +203,7 @@ async fn a_lost_response_to_the_insert_of_an_upload_does_no_harm() {
     let app = TestApp::counted(&statements).await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
-    statements.lose_the_answer_to("INSERT INTO uploads");
+    statements.lose_the_response_to("INSERT INTO uploads");
     let presigned = ann.posts_file(&app, room, "image/png", PNG).await;
     assert!(statements.has_lost());
     ann.completes(&presigned).await.created();
@@ -235,7 +235,7 @@ async fn a_file_is_sent_even_if_the_response_to_its_commit_is_lost() {
     let room = ann.opens_a_room().await;
     let bytes = of_size(PNG, 3000);
     let presigned = ann.posts_file(&app, room, "image/png", &bytes).await;
-    statements.lose_the_answer_to("COMMIT");
+    statements.lose_the_response_to("COMMIT");
     ann.completes(&presigned).await.refused(503, "database_unavailable");
     assert!(statements.has_lost());
     ann.completes(&presigned).await.ok();

@@ -99,8 +99,8 @@ async fn a_socket_that_ended_without_a_disconnect_blocks_nothing_and_expires() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
-    // Two sockets that the gateway does not know: one ended without a `$disconnect`, the other is new and may still be in
-    // its handshake.
+    // Two sockets that the gateway does not know: one ended without a `$disconnect`, the other is new and may still
+    // be in its handshake.
     app.run(
         "INSERT INTO connections (connection_id, user_id, session_id, connected_at, expires_at)
          SELECT CONCAT(age, '='), user_id, session_id, UTC_TIMESTAMP(3) - INTERVAL age SECOND, UTC_TIMESTAMP(3) + INTERVAL 1 HOUR

@@ -1,5 +1,5 @@
-//! Under load, a socket receives nothing that is committed after its session has ended, its user was removed or the room
-//! was deleted: docs/contract.md, "The end of a session on a socket".
+//! Under load, a socket receives nothing that is committed after its session has ended, its user was removed or the
+//! room was deleted: docs/contract.md, "The end of a session on a socket".
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -31,8 +31,8 @@ async fn crowd(app: &TestApp) -> Crowd {
 }
 
 impl Crowd {
-    /// All send messages concurrently, by REST and by frames, while `act` runs and ten times each after it. Returns the
-    /// outcome of `act` and the sequence numbers of all messages that were acknowledged.
+    /// All send messages concurrently, by REST and by frames, while `act` runs and ten times each after it. Returns
+    /// the outcome of `act` and the sequence numbers of all messages that were acknowledged.
     async fn sends_during<T>(&self, act: impl Future<Output = T>) -> (T, Vec<u64>) {
         let done = AtomicBool::new(false);
         let more = |after: &mut u32| {

@@ -155,8 +155,8 @@ async fn crowd(app: &TestApp, ann: &Person, room: u64, members: u32, sockets: us
     .await
 }
 
-/// The statements of a send by frame and of one by REST, in a room of `members` members of whom `others` have a socket
-/// besides the sender. Every socket receives each message once.
+/// The statements of a send by frame and of one by REST, in a room of `members` members of whom `others` have a
+/// socket besides the sender. Every socket receives each message once.
 async fn statements_of_sending(members: u32, others: usize) -> [Vec<String>; 2] {
     let statements = Statements::default();
     let app = TestApp::counted(&statements).await;
