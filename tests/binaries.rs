@@ -1,5 +1,5 @@
-//! Each Lambda binary by itself: started as Lambda starts it, it takes a recorded event from a runtime
-//! API on loopback and posts its answer there.
+//! Each Lambda binary on its own. It is started as Lambda starts it, takes a recorded event from a runtime
+//! API on loopback and posts its response there.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -20,8 +20,8 @@ use tokio::time::timeout;
 
 use crate::harness::TestApp;
 
-/// A recorded event, and the status of the answer to it. The events are AWS's own: payload format 2.0
-/// from the Lambda documentation with `{}` as its body and no token, the others captured from sockets.
+/// A recorded event, and the status of the response to it. The HTTP event is the example of payload format 2.0
+/// in the Lambda documentation, with the body `{}` and no token; the others were captured from sockets.
 fn expectation(function: &str) -> (&'static str, Value) {
     let http = include_str!("events/http.json");
     match function {
@@ -30,16 +30,16 @@ fn expectation(function: &str) -> (&'static str, Value) {
         "message" => (include_str!("events/message.json"), json!(200)),
         "health" => (http, json!(200)),
         "register" | "login" | "refresh-token" => (http, json!(400)),
-        // Invoked by name: no status, and an answer of its own.
+        // Invoked by name: the response has no status.
         "migrate" | "sweep" => ("{}", Value::Null),
         "operator" => (r#"{"command": "make-admin", "userId": "ann"}"#, Value::Null),
-        // Every other endpoint is for those who have signed in.
+        // Every other endpoint requires a token.
         _ => (http, json!(401)),
     }
 }
 
 #[tokio::test]
-async fn every_binary_boots_and_answers_an_event() {
+async fn every_binary_starts_and_responds_to_an_event() {
     let app = TestApp::start().await;
     app.user("ann").await;
     let endpoint = nobody_connected().await;
@@ -53,13 +53,13 @@ async fn every_binary_boots_and_answers_an_event() {
 }
 
 #[tokio::test]
-async fn an_error_of_ours_is_logged_once_with_the_function_and_the_id_of_the_request() {
+async fn a_server_error_is_logged_once_with_the_function_and_the_request_id() {
     let app = TestApp::start().await;
     let endpoint = nobody_connected().await;
     let http_id = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
     for (function, event, request_id) in [
         ("health", include_str!("events/http.json"), http_id),
-        // A socket's client sees the id that API Gateway gave the request.
+        // For a socket it is the id that API Gateway gave the request, which the client sees.
         ("disconnect", include_str!("events/disconnect.json"), "TX0NwEXDDoEF_sA="),
         ("sweep", "{}", http_id),
     ] {
@@ -75,7 +75,7 @@ async fn an_error_of_ours_is_logged_once_with_the_function_and_the_id_of_the_req
         let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
         let failures: Vec<Value> =
             lines.filter(|line: &Value| line["message"] == "a request failed").collect();
-        let [failure] = failures.as_slice() else { panic!("one failure in {log}") };
+        let [failure] = failures.as_slice() else { panic!("expected one failure in {log}") };
         assert_eq!(failure["code"], "database_unavailable", "{failure}");
         let span = json!({ "name": "request", "function": function, "request_id": request_id });
         assert_eq!(failure["span"], span, "{failure}");
@@ -106,13 +106,13 @@ fn started(function: &str, mut command: Command) -> Running {
 /// What a function posts to its runtime API.
 async fn answer(function: &str, answers: &mut mpsc::UnboundedReceiver<(String, Value)>) -> (String, Value) {
     let posted = timeout(Duration::from_secs(20), answers.recv()).await;
-    posted.unwrap_or_else(|_| panic!("{function} answers")).unwrap()
+    posted.unwrap_or_else(|_| panic!("{function} does not respond")).unwrap()
 }
 
-/// What `coterie operator …` says, and whether it was done.
+/// Runs `coterie operator …`: whether it succeeded, and what it printed.
 fn operator(app: &TestApp, arguments: &[&str]) -> (bool, String) {
     let output = Command::new(binary("coterie"))
-        // No .env there.
+        // A folder without a `.env`.
         .current_dir(std::env::temp_dir())
         .env_clear()
         .envs(app.settings())
@@ -125,7 +125,7 @@ fn operator(app: &TestApp, arguments: &[&str]) -> (bool, String) {
 }
 
 #[tokio::test]
-async fn the_operator_is_served_at_a_terminal() {
+async fn the_operator_commands_work_on_the_command_line() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     for (arguments, done, said) in [
@@ -167,12 +167,12 @@ async fn the_operator_is_served_at_a_terminal() {
     app.invariants_hold().await;
 }
 
-/// Where cargo has put a binary: beside the folder of the tests' own.
+/// Where cargo puts a binary: in the folder above that of the test binary.
 pub fn binary(name: &str) -> PathBuf {
     std::env::current_exe().unwrap().parent().unwrap().with_file_name(name)
 }
 
-/// A process that ends with its test.
+/// A process that is killed when its test ends.
 struct Running(Child);
 
 impl Drop for Running {
@@ -182,7 +182,7 @@ impl Drop for Running {
     }
 }
 
-/// A management API without a single socket.
+/// A management API that has no sockets.
 async fn nobody_connected() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -190,8 +190,8 @@ async fn nobody_connected() -> String {
     endpoint
 }
 
-/// A runtime API (AWS Lambda Developer Guide, "Using the Lambda runtime API") with one event, at the
-/// address that is answered; what the function posts comes out as `("response", …)` or `("error", …)`.
+/// Serves a runtime API (AWS Lambda Developer Guide, "Using the Lambda runtime API") that has one event. Returns its
+/// address, and a channel on which a function's posts arrive as `("response", …)` or `("error", …)`.
 async fn runtime(event: &'static str) -> (String, mpsc::UnboundedReceiver<(String, Value)>) {
     #[derive(Clone)]
     struct Events {
@@ -213,7 +213,7 @@ async fn runtime(event: &'static str) -> (String, mpsc::UnboundedReceiver<(Strin
                 ],
                 event,
             ),
-            // As in Lambda, who asks for more waits.
+            // As in Lambda, a request for another event waits.
             None => std::future::pending().await,
         }
     };

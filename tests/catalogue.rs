@@ -1,4 +1,4 @@
-//! The template is the one list of routes: what it names exists, and what exists it names.
+//! The template is the one list of functions and routes. The code, the documents and the README agree with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -22,7 +22,7 @@ fn the_catalogue_the_template_and_the_binaries_name_the_same_functions() {
     assert_eq!(binaries, catalogue);
 }
 
-/// Each function that uses files, and what it may do with them: the action, and with which.
+/// The rights to files of each function that uses them: the action and the objects.
 const RIGHTS_TO_FILES: [(&str, &[(&str, &str)]); 6] = [
     ("upload", &[("s3:PutObject", "/files/*")]),
     ("create-upload", &[("s3:PutObject", "/incoming/*")]),
@@ -40,7 +40,7 @@ const RIGHTS_TO_COMPLETE: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn the_functions_that_use_files_and_no_others_may_and_just_what_they_do() {
+fn functions_have_exactly_the_rights_to_files_that_they_need() {
     let template: Value = serde_saphyr::from_str(BUILT_IN).unwrap();
     assert!(template["Globals"]["Function"]["Environment"]["Variables"]["UPLOADS_BUCKET"].is_string());
     let mut rights = BTreeMap::new();
@@ -73,7 +73,7 @@ fn the_functions_that_use_files_and_no_others_may_and_just_what_they_do() {
 }
 
 #[test]
-fn every_route_is_documented_and_nothing_else() {
+fn the_openapi_document_describes_exactly_the_routes() {
     let template = Template::parse(BUILT_IN).unwrap();
     let routes: BTreeSet<_> =
         template.http.iter().map(|route| (route.path.as_str(), route.method.clone())).collect();
@@ -89,17 +89,17 @@ fn the_readme_lists_every_route() {
 }
 
 #[test]
-fn every_event_is_documented_and_nothing_else() {
-    let taken = ClientEvent::ALL.iter().map(|event| event.name());
-    let told = Event::NAMES.iter().copied().chain(["ack", "error", "pong", "sync"]).map(message_of);
-    // What API Gateway says for itself.
-    let expected: BTreeSet<_> = taken.chain(told).chain(["gatewayError"]).collect();
+fn the_asyncapi_document_describes_exactly_the_events() {
+    let client_events = ClientEvent::ALL.iter().map(|event| event.name());
+    let pushes = Event::NAMES.iter().copied().chain(["ack", "error", "pong", "sync"]).map(message_of);
+    // The frame that API Gateway itself sends.
+    let expected: BTreeSet<_> = client_events.chain(pushes).chain(["gatewayError"]).collect();
     let messages = document("asyncapi")["components"]["messages"].as_object().unwrap();
     assert_eq!(messages.keys().map(String::as_str).collect::<BTreeSet<_>>(), expected);
 }
 
 #[test]
-fn the_readme_shows_the_session_that_the_scripts_print_and_run() {
+fn the_readme_shows_the_example_session_of_the_scripts() {
     let session = include_str!("../scripts/session").split_once("# ---\n").unwrap().1;
     assert!(include_str!("../README.md").contains(session));
 }

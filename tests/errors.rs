@@ -1,11 +1,11 @@
-//! Contract section 5.
+//! Problems and their codes: docs/contract.md, "5. Errors".
 
 use serde_json::json;
 
 use crate::harness::{Answer, TestApp};
 
 #[tokio::test]
-async fn a_problem_says_type_title_status_detail_and_code() {
+async fn a_problem_has_type_title_status_detail_and_code() {
     let app = TestApp::start().await;
     let answer = app.get("/api/profile/me").await;
     assert_eq!(answer.headers["content-type"], "application/problem+json");
@@ -21,14 +21,14 @@ async fn a_problem_says_type_title_status_detail_and_code() {
 }
 
 #[tokio::test]
-async fn a_healthy_service_says_so_to_anybody() {
+async fn anybody_can_see_that_the_service_is_healthy() {
     let app = TestApp::start().await;
     let health = app.get("/health").await.ok();
     assert_eq!((&health["status"], &health["database"]), (&json!("ok"), &json!("ok")));
 }
 
 #[tokio::test]
-async fn a_database_that_does_not_answer_is_503_everywhere_with_a_time_to_retry() {
+async fn an_unreachable_database_gives_503_with_retry_after_everywhere() {
     let app = TestApp::without_database().await;
     let answers = [
         app.get("/health").await,
@@ -43,7 +43,7 @@ async fn a_database_that_does_not_answer_is_503_everywhere_with_a_time_to_retry(
 }
 
 #[tokio::test]
-async fn a_database_gone_in_mid_life_is_told_without_its_words() {
+async fn a_database_error_gives_500_without_the_databases_message() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     app.run("DROP TABLE room_members", ()).await;
@@ -54,7 +54,7 @@ async fn a_database_gone_in_mid_life_is_told_without_its_words() {
 }
 
 #[tokio::test]
-async fn an_unknown_route_or_method_is_answered_by_the_gateway() {
+async fn an_unknown_route_or_method_gets_the_gateways_404() {
     let app = TestApp::start().await;
     for path in ["/", "/nowhere", "/api/profile", "/api/profile/ann/more", "/api/joinroom", "/health/"] {
         let answer = app.get(path).await;

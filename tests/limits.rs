@@ -1,4 +1,5 @@
-//! Contract section 6: each limit in force, exact for many at once, and gone with its window.
+//! Each rate limit is enforced, is exact for concurrent requests, and ends with its window: docs/contract.md, "Rate
+//! limits".
 
 use std::time::Duration;
 
@@ -7,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Person, Socket, TestApp};
 
-/// How many at once: more than any limit here.
+/// The number of concurrent requests: more than any limit here.
 const CROWD: usize = 50;
 
-/// How many passed, when all others were refused by the limit.
+/// How many responses have this status. All others must be refusals by the limit.
 #[track_caller]
 fn passed(answers: Vec<Answer>, status: u16) -> usize {
     let all = answers.len();
@@ -20,8 +21,8 @@ fn passed(answers: Vec<Answer>, status: u16) -> usize {
     passed
 }
 
-/// The next answers to frames, pushes left out: how many are of this event, when all others are refusals
-/// by the limit.
+/// How many of the next `count` answers have this event. All others must be refusals by the limit; pushes are
+/// ignored.
 async fn answers(socket: &mut Socket, count: usize, event: &str) -> usize {
     let mut passed = 0;
     let mut left = count;
@@ -41,7 +42,7 @@ async fn answers(socket: &mut Socket, count: usize, event: &str) -> usize {
     passed
 }
 
-/// Lets so much time pass for every window.
+/// Moves every window into the past by this time.
 async fn later(app: &TestApp, time: Duration) {
     app.run("UPDATE rate_limits SET tally = tally - (? << 20)", (time.as_millis() as u64,)).await;
 }
@@ -59,7 +60,7 @@ async fn register(app: &TestApp) -> Answer {
 }
 
 #[tokio::test]
-async fn of_fifty_registrations_at_once_an_address_gets_its_number() {
+async fn fifty_concurrent_registrations_from_one_address_are_limited_exactly() {
     let app = TestApp::with(&[("REGISTER_LIMIT", "7/600")]).await;
     assert_eq!(passed(join_all((0..CROWD).map(|_| register(&app))).await, 201), 7);
     assert_eq!(app.rows::<u64>("SELECT COUNT(*) FROM users").await, [7]);
@@ -68,13 +69,13 @@ async fn of_fifty_registrations_at_once_an_address_gets_its_number() {
 }
 
 #[tokio::test]
-async fn of_fifty_wrong_passwords_at_once_the_same_number_is_looked_at_for_known_and_unknown_alike() {
+async fn fifty_concurrent_wrong_passwords_are_limited_alike_for_known_and_unknown_users() {
     let app = TestApp::with(&[("PASSWORD_LIMIT", "7/600")]).await;
     let ann = app.user("ann").await;
     for identifier in [ann.user_id.as_str(), "nobody"] {
         let tries = (0..CROWD).map(|_| log_in(&app, identifier, "not the password"));
         assert_eq!(passed(join_all(tries).await, 401), 7, "{identifier}");
-        // Counted before the password is looked at: the right one is refused too.
+        // The limit is checked before the password, so even the right one is refused.
         log_in(&app, identifier, "ann's password").await.refused(429, "rate_limited");
     }
     later(&app, Duration::from_secs(600)).await;
@@ -83,7 +84,7 @@ async fn of_fifty_wrong_passwords_at_once_the_same_number_is_looked_at_for_known
 }
 
 #[tokio::test]
-async fn a_right_password_is_given_back_and_only_wrong_ones_count() {
+async fn only_wrong_passwords_count() {
     let app = TestApp::with(&[("PASSWORD_LIMIT", "3/600")]).await;
     let ann = app.user("ann").await;
     for wrong in 0..3 {
@@ -97,7 +98,7 @@ async fn a_right_password_is_given_back_and_only_wrong_ones_count() {
 }
 
 #[tokio::test]
-async fn the_ways_to_write_an_identifier_are_counted_together_and_other_identifiers_apart() {
+async fn all_spellings_of_an_identifier_share_a_count_and_other_identifiers_do_not() {
     let app = TestApp::with(&[("PASSWORD_LIMIT", "3/600")]).await;
     app.register(json!({"userId": "ann", "email": "ann@example.com", "password": "correct horse"})).await;
     for email in ["ann@example.com", "ANN@example.com", "\u{ff21}nn@Example.Com"] {
@@ -109,7 +110,7 @@ async fn the_ways_to_write_an_identifier_are_counted_together_and_other_identifi
 }
 
 #[tokio::test]
-async fn of_fifty_tickets_at_once_a_user_gets_the_number_of_the_limit() {
+async fn fifty_concurrent_ticket_requests_of_one_user_are_limited_exactly() {
     let app = TestApp::with(&[("TICKET_LIMIT", "7/60")]).await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     assert_eq!(passed(join_all((0..CROWD).map(|_| ticket(&ann))).await, 201), 7);
@@ -119,7 +120,7 @@ async fn of_fifty_tickets_at_once_a_user_gets_the_number_of_the_limit() {
 }
 
 #[tokio::test]
-async fn of_fifty_messages_at_once_by_rest_and_frame_into_two_rooms_the_number_of_the_limit_is_stored() {
+async fn fifty_concurrent_messages_by_rest_and_frame_to_two_rooms_are_limited_exactly() {
     let app = TestApp::with(&[("MESSAGE_LIMIT", "20/600")]).await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     let rooms = [ann.opens_a_room().await, ann.opens_a_room().await];
@@ -137,16 +138,16 @@ async fn of_fifty_messages_at_once_by_rest_and_frame_into_two_rooms_the_number_o
         let (by_frame, by_rest) = tokio::join!(by_frame, by_rest);
         assert_eq!(by_frame + passed(by_rest, 201), 20);
         let stored: Vec<u64> = app.rows("SELECT COUNT(*) FROM messages WHERE kind = 'text'").await;
-        assert_eq!(stored, [20 * window], "what was refused is not stored");
+        assert_eq!(stored, [20 * window], "refused messages are not stored");
         app.invariants_hold().await;
         ann.says(rooms[0], "one more").await.refused(429, "rate_limited");
         later(&app, Duration::from_secs(600)).await;
     }
-    bob.says(rooms[0], "for all the same").await.created();
+    bob.says(rooms[0], "nothing stops me").await.created();
 }
 
 #[tokio::test]
-async fn a_users_messages_are_counted_apart_from_everybody_elses() {
+async fn each_users_messages_are_counted_separately() {
     let app = TestApp::with(&[("MESSAGE_LIMIT", "2/600")]).await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     let room = ann.opens_a_room().await;
@@ -156,11 +157,11 @@ async fn a_users_messages_are_counted_apart_from_everybody_elses() {
         person.says(room, "two").await.created();
         person.says(room, "three").await.refused(429, "rate_limited");
     }
-    assert_eq!(ann.reads(room).await.len(), 1 + 4, "a refusal takes no number");
+    assert_eq!(ann.reads(room).await.len(), 1 + 4, "a refused request takes no sequence number");
 }
 
 #[tokio::test]
-async fn sends_that_are_refused_or_repeated_count_too() {
+async fn refused_and_repeated_sends_count_too() {
     let app = TestApp::with(&[("MESSAGE_LIMIT", "8/600")]).await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     let (room, bobs) = (ann.opens_a_room().await, bob.opens_a_room().await);
@@ -186,7 +187,7 @@ async fn sends_that_are_refused_or_repeated_count_too() {
 }
 
 #[tokio::test]
-async fn first_messages_to_people_count_as_all_others_and_refused_ones_too() {
+async fn first_direct_messages_count_even_if_they_are_refused() {
     let app = TestApp::with(&[("MESSAGE_LIMIT", "2/600")]).await;
     let mut people = Vec::new();
     for name in ["ann", "bob", "cat", "dan", "eve"] {
@@ -211,7 +212,7 @@ async fn first_messages_to_people_count_as_all_others_and_refused_ones_too() {
     write(json!({"to": "nobody", "content": "x"})).await.refused(404, "user_not_found");
     assert_eq!(write(letters[0].clone()).await.wrong_fields(), ["replyTo"]);
     write(json!({"to": "nobody", "content": "x"})).await.refused(429, "rate_limited");
-    // In a chat that is there it is looked for nowhere else, and counts all the same.
+    // In an existing chat `replyTo` must be a message of that chat, and a refused message counts too.
     let by_chat = |chat: u64| json!({"to": ann.user_id, "content": "x", "replyTo": format!("{chat}-1")});
     assert_eq!(bob.post("/chats/send-message", by_chat(999)).await.wrong_fields(), ["replyTo"]);
     bob.writes_to(ann, "hello").await.created();
@@ -219,7 +220,7 @@ async fn first_messages_to_people_count_as_all_others_and_refused_ones_too() {
 }
 
 #[tokio::test]
-async fn of_fifty_frames_at_once_a_user_gets_the_number_of_the_limit_on_all_sockets_together() {
+async fn fifty_concurrent_frames_on_all_sockets_of_a_user_are_limited_exactly() {
     let app = TestApp::with(&[("FRAME_LIMIT", "20/600")]).await;
     let ann = app.user("ann").await;
     let mut sockets = [ann.connect().await, ann.connect().await];
@@ -236,7 +237,7 @@ async fn of_fifty_frames_at_once_a_user_gets_the_number_of_the_limit_on_all_sock
 }
 
 #[tokio::test]
-async fn a_malformed_frame_counts_like_any_other_and_a_send_does_not() {
+async fn malformed_frames_count_towards_the_frame_limit_and_sends_do_not() {
     let app = TestApp::with(&[("FRAME_LIMIT", "9/600"), ("MESSAGE_LIMIT", "12/600")]).await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
@@ -273,7 +274,7 @@ async fn a_malformed_frame_counts_like_any_other_and_a_send_does_not() {
 }
 
 #[tokio::test]
-async fn a_socket_that_the_service_does_not_know_is_told_so_whatever_it_has_used_up() {
+async fn an_unknown_socket_gets_unauthenticated_even_over_its_limits() {
     let app = TestApp::with(&[("FRAME_LIMIT", "1/600"), ("MESSAGE_LIMIT", "1/600")]).await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -295,7 +296,7 @@ async fn a_socket_that_the_service_does_not_know_is_told_so_whatever_it_has_used
 }
 
 #[tokio::test]
-async fn a_refusal_tells_the_limit_and_when_to_come_back_in_headers_and_body_and_on_sockets() {
+async fn refusals_say_when_to_retry_in_headers_bodies_and_frames() {
     let settings = [
         ("REGISTER_LIMIT", "2/500"),
         ("PASSWORD_LIMIT", "2/500"),
@@ -315,7 +316,7 @@ async fn a_refusal_tells_the_limit_and_when_to_come_back_in_headers_and_body_and
         socket.receives("receiveMessage").await;
         assert_eq!(socket.ask("ping", json!({})).await["event"], "pong");
     }
-    // A while later, but in the same windows.
+    // Later, but within the same windows.
     later(&app, Duration::from_secs(100)).await;
     let refused = [
         register(&app).await,
@@ -361,12 +362,12 @@ async fn zero_turns_a_limit_off() {
         socket.send("ping", json!({})).await;
     }
     assert_eq!(answers(&mut socket, 70, "pong").await, 70);
-    assert!(app.rows::<String>("SELECT name FROM rate_limits").await.is_empty(), "and nothing is counted");
+    assert!(app.rows::<String>("SELECT name FROM rate_limits").await.is_empty(), "nothing is counted");
     app.invariants_hold().await;
 }
 
 #[tokio::test]
-async fn a_window_opens_with_its_first_and_ends_for_all_at_once() {
+async fn a_window_starts_with_its_first_request_and_later_ones_do_not_extend_it() {
     let app = TestApp::with(&[("MESSAGE_LIMIT", "2/600"), ("FRAME_LIMIT", "2/600")]).await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -375,7 +376,7 @@ async fn a_window_opens_with_its_first_and_ends_for_all_at_once() {
     for _ in 0..3 {
         socket.acked("sendMessage", draft.clone()).await;
         socket.ask("sync", json!({"rooms": {}})).await;
-        // The second comes late in the window, and does not hold it open.
+        // The second one comes late in the window and does not extend it.
         later(&app, Duration::from_secs(590)).await;
         socket.acked("sendMessage", draft.clone()).await;
         socket.ask("sync", json!({"rooms": {}})).await;
@@ -386,14 +387,14 @@ async fn a_window_opens_with_its_first_and_ends_for_all_at_once() {
 }
 
 #[tokio::test]
-async fn one_user_who_sends_into_many_rooms_at_once_amid_joins_and_leaves_meets_no_deadlock() {
+async fn concurrent_sends_to_many_rooms_amid_joins_and_leaves_meet_no_deadlock() {
     let app = TestApp::with(&[("MESSAGE_LIMIT", "1000/600")]).await;
     let ann = app.prime("ann").await;
     let rooms = join_all((0..4).map(|_| ann.opens_a_room())).await;
     let names: Vec<_> = (0..4).map(|number| format!("guest{number}")).collect();
     let guests: Vec<Person> = join_all(names.iter().map(|name| app.prime(name))).await;
     let mut sockets = join_all((0..4).map(|_| ann.connect())).await;
-    // Each socket sends into all rooms, beginning with another one.
+    // Each socket sends to all rooms, beginning with a different one.
     let by_frame = join_all(sockets.iter_mut().enumerate().map(async |(first, socket)| {
         for number in 0..40 {
             let room = rooms[(first + number) % 4];

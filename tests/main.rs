@@ -1,7 +1,8 @@
-//! End to end, as clients see it: over real sockets, against a real MySQL server, each test with a
-//! server and a database of its own. The tree mirrors the contract; `harness` has the people.
+//! The end-to-end tests: what clients see, over real sockets and against a real database server. Each test has a
+//! server and a database of its own. The modules follow docs/contract.md; `harness` has the server, the people and
+//! their sockets.
 //!
-//! Every answer and every frame that a test sees is held against `docs/openapi.yaml` and
+//! Every response and every frame that a test receives is checked against `docs/openapi.yaml` or
 //! `docs/asyncapi.yaml`.
 
 mod binaries;

@@ -23,13 +23,13 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// Functions that tell of their events, let everybody in through an open door and do nothing else.
-struct Told {
+/// Functions that record their events and return 200 once `may_return` has a permit.
+struct Recording {
     events: mpsc::UnboundedSender<Value>,
-    door: Arc<Semaphore>,
+    may_return: Arc<Semaphore>,
 }
 
-impl Functions for Told {
+impl Functions for Recording {
     fn invoke(
         &self,
         _name: &str,
@@ -37,9 +37,9 @@ impl Functions for Told {
         event: Box<RawValue>,
     ) -> BoxFuture<'static, Result<Box<RawValue>, Failure>> {
         _ = self.events.send(serde_json::from_str(event.get()).unwrap());
-        let door = self.door.clone();
+        let may_return = self.may_return.clone();
         Box::pin(async move {
-            _ = door.acquire().await;
+            _ = may_return.acquire().await;
             Ok(RawValue::from_string(r#"{"statusCode":200}"#.to_owned()).unwrap())
         })
     }
@@ -51,21 +51,21 @@ struct Served {
     url: String,
     management_url: String,
     events: mpsc::UnboundedReceiver<Value>,
-    door: Arc<Semaphore>,
+    may_return: Arc<Semaphore>,
 }
 
 impl Served {
     async fn start() -> Self {
-        Self::with_door(1).await
+        Self::with_permits(1).await
     }
 
-    /// With a door that is closed until it gets permits.
-    async fn with_door(permits: usize) -> Self {
-        let door = Arc::new(Semaphore::new(permits));
+    /// A gateway whose functions return only while there are permits.
+    async fn with_permits(permits: usize) -> Self {
+        let may_return = Arc::new(Semaphore::new(permits));
         let connections = Arc::new(Connections::default());
-        let (told, events) = mpsc::unbounded_channel();
+        let (recorded, events) = mpsc::unbounded_channel();
         let template = Template::parse(BUILT_IN).unwrap();
-        let functions = Arc::new(Told { events: told, door: door.clone() });
+        let functions = Arc::new(Recording { events: recorded, may_return: may_return.clone() });
         let gateway = Gateway::new(template, functions, connections.clone(), Limits::default()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}/", listener.local_addr().unwrap());
@@ -79,7 +79,7 @@ impl Served {
             .credentials_provider(Credentials::new("tests", "tests", None, None, "tests"))
             .retry_config(RetryConfig::disabled())
             .endpoint_url(&management_url);
-        Self { client: Client::from_conf(config.build()), url, management_url, events, door }
+        Self { client: Client::from_conf(config.build()), url, management_url, events, may_return }
     }
 
     /// An open socket, and its connection id.
@@ -99,7 +99,7 @@ impl Served {
     }
 }
 
-/// The status of an error and the name by which the SDK knows it.
+/// The status of an error, and the SDK's name for it.
 fn refusal<E: aws_sdk_apigatewaymanagement::error::ProvideErrorMetadata>(
     error: &SdkError<E>,
 ) -> (u16, Option<String>) {
@@ -112,7 +112,7 @@ fn named<T>(status: u16, name: &str) -> Result<T, (u16, Option<String>)> {
 }
 
 #[tokio::test]
-async fn what_is_posted_reaches_the_socket_as_text_and_the_largest_message_still_does() {
+async fn a_post_reaches_the_socket_as_text_up_to_the_largest_message() {
     let mut served = Served::start().await;
     let (mut socket, id) = served.connect().await;
     assert!(id.ends_with('='), "{id}");
@@ -124,7 +124,7 @@ async fn what_is_posted_reaches_the_socket_as_text_and_the_largest_message_still
 }
 
 #[tokio::test]
-async fn a_connection_can_be_looked_at() {
+async fn get_connection_returns_the_details_of_a_connection() {
     let mut served = Served::start().await;
     let mut request = served.url.as_str().into_client_request().unwrap();
     request.headers_mut().insert("user-agent", "tests".parse().unwrap());
@@ -141,7 +141,7 @@ async fn a_connection_can_be_looked_at() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_deleted_closes_and_is_gone_at_once() {
+async fn a_deleted_connection_closes_and_is_gone_at_once() {
     let mut served = Served::start().await;
     let (mut socket, id) = served.connect().await;
     let http = reqwest::Client::new();
@@ -149,7 +149,9 @@ async fn a_connection_that_is_deleted_closes_and_is_gone_at_once() {
         format!("{}/@connections/{}", served.management_url, id.replace('=', "%3D").replace('/', "%2F"));
     assert_eq!(http.delete(&path).send().await.unwrap().status(), 204);
     assert_eq!(served.post(&id, "late".into()).await, named(410, "GoneException"));
-    let Message::Close(Some(close)) = socket.next().await.unwrap().unwrap() else { panic!("no close") };
+    let Message::Close(Some(close)) = socket.next().await.unwrap().unwrap() else {
+        panic!("the socket is not closed")
+    };
     assert_eq!((u16::from(close.code), close.reason.as_str()), (1000, "Connection Closed Normally"));
     drop(socket);
     let event = served.event().await;
@@ -157,7 +159,7 @@ async fn a_connection_that_is_deleted_closes_and_is_gone_at_once() {
 }
 
 #[tokio::test]
-async fn nobody_is_reached_behind_an_id_that_is_unknown() {
+async fn an_unknown_connection_id_is_gone() {
     let served = Served::start().await;
     let id = "TXzPWdnOjoECGjA=";
     assert_eq!(served.post(id, "anybody?".into()).await, named(410, "GoneException"));
@@ -168,23 +170,23 @@ async fn nobody_is_reached_behind_an_id_that_is_unknown() {
 }
 
 #[tokio::test]
-async fn a_connection_is_gone_until_its_connect_has_been_answered() {
-    let mut served = Served::with_door(0).await;
+async fn a_connection_is_gone_until_its_connect_function_has_returned() {
+    let mut served = Served::with_permits(0).await;
     let url = served.url.clone();
     let connecting = tokio::spawn(async move { connect_async(url).await.unwrap().0 });
     let id = served.event().await["connectionId"].as_str().unwrap().to_owned();
     assert_eq!(served.post(&id, "early".into()).await, named(410, "GoneException"));
-    served.door.add_permits(1);
+    served.may_return.add_permits(1);
     let mut socket = connecting.await.unwrap();
     assert_eq!(served.post(&id, "in time".into()).await, Ok(()));
     assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("in time"));
 }
 
 #[tokio::test]
-async fn a_socket_that_does_not_read_is_over_its_limit_when_its_queue_is_full() {
+async fn posts_to_a_socket_that_does_not_read_are_refused_when_its_queue_is_full() {
     let mut served = Served::start().await;
     let (_socket, id) = served.connect().await;
-    // The queue, and what the system's buffers of the two ends hold.
+    // What fits into the queue and into the system's buffers at both ends.
     let most = (BYTES_WAITING + 32 * 1024 * 1024) / MESSAGE_BYTES;
     for _ in 0..most {
         match served.post(&id, vec![b'x'; MESSAGE_BYTES]).await {
@@ -192,11 +194,11 @@ async fn a_socket_that_does_not_read_is_over_its_limit_when_its_queue_is_full() 
             refused => return assert_eq!(refused, named(429, "LimitExceededException")),
         }
     }
-    panic!("{most} messages wait for a socket that does not read");
+    panic!("a socket that does not read has a queue of {most} messages");
 }
 
 #[tokio::test]
-async fn the_port_has_nothing_else() {
+async fn the_management_port_serves_nothing_else() {
     let served = Served::start().await;
     let answer = reqwest::get(format!("{}/health", served.management_url)).await.unwrap();
     assert_eq!(

@@ -1,9 +1,9 @@
-//! The fifteen tasks of the seed document 004, each with its own example frames and bodies as they stand
-//! there.
+//! The fifteen tasks of seed 004, each with its own example frames and bodies, word for word.
 //!
-//! Its slips are answered, not followed (contract section 7): tasks 6 and 7 send `userId: 1` from the
-//! sockets of users 2 and 3, which is `identity_mismatch`; task 11 reacts to `message-123`, which is no message's
-//! id; PostgreSQL is MySQL here.
+//! Seed 004 is one of the five documents that Coterie was asked to satisfy (docs/contract.md, "The seed
+//! documents"). Where it contradicts itself, the service refuses what it shows (docs/contract.md, "Slips of the
+//! seeds"): tasks 6 and 7 send `userId: 1` from the sockets of users 2 and 3, which is `identity_mismatch`; task 11
+//! reacts to `message-123`, which is not the id of any message. PostgreSQL is MySQL here.
 
 use serde_json::{Value, json};
 use shared::base::page::Page;
@@ -11,7 +11,7 @@ use shared::rooms::channels;
 
 use crate::harness::{Person, Socket, TestApp, paths_and_methods};
 
-/// Task 1's body.
+/// The body of task 1.
 const REGISTRATION: &str = r#"{
 "username": "manoj singh",
 "email": "manoj@examplue.com",
@@ -20,12 +20,12 @@ const REGISTRATION: &str = r#"{
 "role": "admin"
 }"#;
 
-/// Sends a body as it stands in the seed.
+/// Sends a body exactly as the seed has it.
 async fn post(app: &TestApp, path: &str, body: &str) -> crate::harness::Answer {
     app.post(path, serde_json::from_str(body).unwrap()).await
 }
 
-/// The seed's people: users 1 (an admin), 2 and 3 of the organization 3, who have made and joined nothing.
+/// The seed's people: users 1 (an admin), 2 and 3 of organization 3. They have created and joined nothing.
 async fn people() -> (TestApp, [Person; 3]) {
     let app = TestApp::start().await;
     app.of("Organization 2", "somebody").await;
@@ -41,10 +41,10 @@ async fn people() -> (TestApp, [Person; 3]) {
     (app, people)
 }
 
-/// The seed's people with a socket each, and its room 1, which nobody but user 1 has joined.
+/// The seed's people with a socket each, and its room 1, which only user 1 has joined.
 async fn people_and_room_1() -> (TestApp, [Socket; 3]) {
     let (app, [one, two, three]) = people().await;
-    // "Create a Chat Room", with its body.
+    // The seed's section "Create a Chat Room", with its body.
     let body = r#"{
 "name": "General Discussion"
 }"#;
@@ -80,7 +80,7 @@ const JOIN_3: &str = r#"{
 }
 }"#;
 
-/// Sends a frame as it stands in the seed, without a `ref`, and answers the data of its `ack`.
+/// Sends a frame exactly as the seed has it, without a `ref`, and returns the data of its `ack`.
 async fn acked(socket: &mut Socket, frame: &str) -> Value {
     socket.send_text(frame).await;
     socket.receives("ack").await
@@ -91,7 +91,7 @@ async fn refused(socket: &mut Socket, frame: &str, code: &str) {
     assert_eq!(socket.receives("error").await["code"], code);
 }
 
-/// All three join as tasks 6 and 7 say, and hear of each other.
+/// All three join as in tasks 6 and 7, and receive each other's joins.
 async fn all_join([one, two, three]: &mut [Socket; 3]) {
     assert_eq!(acked(one, JOIN_1).await["alreadyMember"], true);
     acked(two, JOIN_2).await;
@@ -103,7 +103,7 @@ async fn all_join([one, two, three]: &mut [Socket; 3]) {
 }
 
 #[tokio::test]
-async fn join_a_chat_room_by_the_message_of_the_section_on_testing_with_its_numbers() {
+async fn the_join_message_of_the_section_on_testing_works_with_ids_as_numbers() {
     let (app, [mut one, ..]) = people_and_room_1().await;
     let mut socket = app.of("Acme SN Corp", "123").await.connect().await;
     // "Send the following JSON message to join a room"
@@ -115,8 +115,8 @@ async fn join_a_chat_room_by_the_message_of_the_section_on_testing_with_its_numb
 }
 }"#;
     assert_eq!(acked(&mut socket, frame).await["roomId"], 1);
-    let told = one.receives("userJoined").await;
-    assert_eq!((&told["roomId"], &told["userId"]), (&json!(1), &json!("123")));
+    let received = one.receives("userJoined").await;
+    assert_eq!((&received["roomId"], &received["userId"]), (&json!(1), &json!("123")));
     refused(&mut one, frame, "identity_mismatch").await;
 }
 
@@ -132,7 +132,7 @@ async fn task_01_registration_with_username_email_password_and_role() {
     );
     let hashes: Vec<String> = app.rows("SELECT password_hash FROM users").await;
     assert!(hashes[0].starts_with("$2b$"), "{hashes:?}");
-    // The username is unique; and somebody else of the same organization is no admin by asking for it.
+    // A second user of the organization cannot register as an admin, and the username is unique.
     post(&app, "/api/auth/register", &REGISTRATION.replace("manoj@", "other@"))
         .await
         .refused(403, "role_not_allowed");
@@ -158,7 +158,7 @@ async fn task_02_login_by_email_gives_a_short_access_token_and_a_long_refresh_to
     let lasting: Vec<i64> =
         app.rows("SELECT TIMESTAMPDIFF(DAY, created_at, expires_at + INTERVAL 1 MINUTE) FROM sessions").await;
     assert_eq!(lasting, [7, 7]);
-    // The seed's other example is of somebody who has not registered.
+    // The user of the seed's other example has not registered.
     let body = r#"{
 "email": "Test@example.com",
 "password": "password123"
@@ -167,7 +167,7 @@ async fn task_02_login_by_email_gives_a_short_access_token_and_a_long_refresh_to
 }
 
 #[tokio::test]
-async fn task_03_a_refresh_token_is_exchanged_and_the_seeds_own_is_nobodys() {
+async fn task_03_a_refresh_token_is_exchanged_and_the_seeds_example_token_is_refused() {
     let app = TestApp::start().await;
     let manoj = Person::new(&app, &post(&app, "/api/auth/register", REGISTRATION).await.created());
     let body = r#"{
@@ -259,7 +259,7 @@ async fn task_06_two_users_chat_one_to_one_in_real_time() {
 }
 
 #[tokio::test]
-async fn task_07_a_message_of_one_is_visible_to_all_who_joined_the_room() {
+async fn task_07_a_message_is_visible_to_everybody_who_joined_the_room() {
     let (_app, mut sockets) = people_and_room_1().await;
     all_join(&mut sockets).await;
     let [one, two, three] = &mut sockets;
@@ -285,7 +285,7 @@ async fn task_07_a_message_of_one_is_visible_to_all_who_joined_the_room() {
 }
 
 #[tokio::test]
-async fn task_08_all_are_told_when_a_user_joins_or_leaves() {
+async fn task_08_members_are_notified_when_a_user_joins_or_leaves() {
     let (_app, mut sockets) = people_and_room_1().await;
     let leave = r#"{
 "event": "leaveRoom",
@@ -298,18 +298,18 @@ async fn task_08_all_are_told_when_a_user_joins_or_leaves() {
     let [one, two, three] = &mut sockets;
     acked(one, leave).await;
     for socket in [&mut *two, &mut *three] {
-        let told = socket.receives("userLeft").await;
-        assert_eq!((&told["roomId"], &told["userId"]), (&json!(1), &json!("1")));
+        let received = socket.receives("userLeft").await;
+        assert_eq!((&received["roomId"], &received["userId"]), (&json!(1), &json!("1")));
     }
     acked(one, JOIN_1).await;
     for socket in [two, three] {
-        let told = socket.receives("userJoined").await;
-        assert_eq!((&told["roomId"], &told["userId"]), (&json!(1), &json!("1")));
+        let received = socket.receives("userJoined").await;
+        assert_eq!((&received["roomId"], &received["userId"]), (&json!(1), &json!("1")));
     }
 }
 
 #[tokio::test]
-async fn task_09_a_new_chat_room_is_told_to_the_invited_users() {
+async fn task_09_a_new_chat_room_is_announced_to_the_invited_users() {
     let (app, [mut one, mut two, mut three]) = people_and_room_1().await;
     let mut four = app.of("Acme SN Corp", "4").await.connect().await;
     let frame = r#"{
@@ -324,21 +324,22 @@ async fn task_09_a_new_chat_room_is_told_to_the_invited_users() {
     let ack = acked(&mut one, frame).await;
     // "this mesaage will apper to user id 2 and 3"
     for socket in [&mut two, &mut three] {
-        let told = socket.receives("newChatRoom").await;
-        let seen = ["roomId", "roomName", "invitedUsers", "organizationId"].map(|name| told[name].clone());
+        let received = socket.receives("newChatRoom").await;
+        let seen =
+            ["roomId", "roomName", "invitedUsers", "organizationId"].map(|name| received[name].clone());
         assert_eq!(seen, [json!(2), json!("Project Updates"), json!(["2", "3"]), json!(3)]);
-        assert_eq!(told["chatRoom"], ack["chatRoom"]);
+        assert_eq!(received["chatRoom"], ack["chatRoom"]);
     }
     for socket in [&mut one, &mut four] {
         socket.has_nothing().await;
     }
-    // Once more: now the room 2 is there, and is only announced.
+    // Again: room 2 now exists, and is only announced.
     assert_eq!(acked(&mut one, frame).await["chatRoom"], ack["chatRoom"]);
     two.receives("newChatRoom").await;
 }
 
 #[tokio::test]
-async fn task_10_typing_of_one_is_visible_to_the_others_in_the_room() {
+async fn task_10_typing_is_visible_to_the_other_users_in_the_room() {
     let (_app, mut sockets) = people_and_room_1().await;
     all_join(&mut sockets).await;
     let [one, two, three] = &mut sockets;
@@ -360,7 +361,7 @@ async fn task_10_typing_of_one_is_visible_to_the_others_in_the_room() {
 }
 
 #[tokio::test]
-async fn task_11_a_reaction_of_one_is_visible_to_the_others_in_the_room() {
+async fn task_11_a_reaction_is_visible_to_the_other_users_in_the_room() {
     let (_app, mut sockets) = people_and_room_1().await;
     all_join(&mut sockets).await;
     let [one, two, three] = &mut sockets;
@@ -376,7 +377,7 @@ async fn task_11_a_reaction_of_one_is_visible_to_the_others_in_the_room() {
 "reaction": "👍"
 }
 }"#;
-    // No service could have given this id; and the seed's file has the thumb in a broken encoding.
+    // No service could have given this id, and the seed's file has the emoji in a broken encoding.
     refused(one, frame, "message_not_found").await;
     refused(two, frame, "identity_mismatch").await;
     refused(one, &frame.replace('👍', "\u{f8ff}üëç"), "invalid_request").await;
@@ -385,8 +386,8 @@ async fn task_11_a_reaction_of_one_is_visible_to_the_others_in_the_room() {
     acked(one, &frame).await;
     // "this emoji should be visible to user2 and 3"
     for socket in [&mut *two, &mut *three] {
-        let told = socket.receives("messageReaction").await;
-        let seen = ["messageId", "userId", "reaction", "removed"].map(|name| told[name].clone());
+        let received = socket.receives("messageReaction").await;
+        let seen = ["messageId", "userId", "reaction", "removed"].map(|name| received[name].clone());
         assert_eq!(seen, [json!(message), json!("1"), json!("👍"), json!(false)]);
     }
     acked(two, &frame.replace("1,", "2,").replace('👍', "❤️")).await;
@@ -407,7 +408,7 @@ async fn task_12_each_user_is_linked_to_an_organization() {
 }
 
 #[tokio::test]
-async fn task_13_chat_rooms_come_in_pages_of_ten() {
+async fn task_13_chat_rooms_are_listed_in_pages_of_ten() {
     let (_app, [one, ..]) = people().await;
     for _ in 0..8 {
         one.makes_a_channel("z y").await;
@@ -448,7 +449,7 @@ async fn task_14_the_list_of_chat_rooms_is_rate_limited() {
 }
 
 #[tokio::test]
-async fn task_15_what_is_often_asked_for_has_an_index() {
+async fn task_15_frequent_queries_use_an_index() {
     let app = TestApp::start().await;
     let expected = [
         ("users", "organization_id"),
@@ -471,7 +472,7 @@ async fn task_15_what_is_often_asked_for_has_an_index() {
             "{table} ({columns}): {indexes:?}"
         );
     }
-    // And they are used: a page of many channels is read from the index's end and not sorted.
+    // The indexes are used: a page of many channels is read from the end of the index and not sorted.
     let one = app.of("Acme SN Corp", "1").await;
     app.run(
         "INSERT INTO rooms (organization_id, kind, name, capacity, member_count, created_by, created_at, updated_at)
@@ -492,7 +493,7 @@ async fn task_15_what_is_often_asked_for_has_an_index() {
                 assert_eq!((page.total, page.data.len()), (2000, 10));
             })
             .await;
-        // Each is counted, which takes the index alone.
+        // All channels are counted, which reads only the index.
         assert!(work.read < 2000 + skipped + 100, "{work:?}");
         assert!(work.sorted <= 10, "{work:?}");
     }

@@ -1,9 +1,9 @@
-//! The order of the code: which file may use which. ARCHITECTURE.md shows the same lists.
+//! The order of the code: which file may import which. ARCHITECTURE.md shows the same lists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The rooms of `shared/src`: each uses only those before it.
+/// The folders and files of `shared/src`. Each imports only from those before it.
 const SHARED: &[&str] = &[
     "error",
     "config",
@@ -18,7 +18,7 @@ const SHARED: &[&str] = &[
     "events",
     "sweep",
 ];
-/// Those of `functions/src`.
+/// The same for `functions/src`.
 const FUNCTIONS: &[&str] = &[
     "http",
     "form",
@@ -35,7 +35,7 @@ const FUNCTIONS: &[&str] = &[
     "uploads",
     "operations",
 ];
-/// Those of `gateway/src`: the library, and after it the files of the binary `coterie`.
+/// The same for `gateway/src`: the library, then the files of the binary `coterie`.
 const GATEWAY: &[&str] = &[
     "limits",
     "template",
@@ -57,7 +57,7 @@ const GATEWAY: &[&str] = &[
     "main",
 ];
 
-/// The files of a crate, as module paths like `people::auth::login`, each with the modules that it uses.
+/// The files of a crate as module paths such as `people::auth::login`, each with the modules that it imports.
 fn imports(krate: &str) -> BTreeMap<String, BTreeSet<String>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(krate).join("src");
     let mut files = BTreeMap::new();
@@ -89,32 +89,32 @@ fn read_folder(root: &Path, folder: &Path, files: &mut BTreeMap<String, String>)
     }
 }
 
-/// A source without its comments and its unit tests, which stand at its end.
+/// A source file without its comments and without its unit tests, which are at its end.
 fn code(source: &str) -> String {
     let source = source.split("#[cfg(test)]\nmod tests").next().unwrap();
     let lines = source.lines().map(|line| line.split("//").next().unwrap());
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The paths of this crate that a source names, such as `people::users::Name` for `crate::people::users::Name`,
-/// with its `use` trees unfolded.
+/// The paths in its own crate that a source file names, such as `people::users::Name` for
+/// `crate::people::users::Name`. `use` trees are expanded.
 fn paths(file: &str, source: &str) -> Vec<String> {
     let parent = file.rsplit_once("::").map_or("", |(parent, _)| parent);
     let mut paths = Vec::new();
     for (keyword, base) in [("crate::", ""), ("super::", parent)] {
         for (start, _) in source.match_indices(keyword) {
-            // `$crate` stands in macros, and names what is used where the macro is.
+            // `$crate` is in macros, and names what is used where the macro is called.
             if source[..start].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$' || c == ':') {
                 continue;
             }
-            unfold(base, &source[start + keyword.len()..], &mut paths);
+            expand(base, &source[start + keyword.len()..], &mut paths);
         }
     }
     paths
 }
 
-/// Unfolds what follows a prefix: `users::{self, Name}` becomes `users` and `users::Name`.
-fn unfold(prefix: &str, tree: &str, paths: &mut Vec<String>) {
+/// Expands what follows a prefix: `users::{self, Name}` becomes `users` and `users::Name`.
+fn expand(prefix: &str, tree: &str, paths: &mut Vec<String>) {
     let joined = |name: &str| match (prefix, name) {
         (prefix, "self") => prefix.to_owned(),
         ("", name) => name.to_owned(),
@@ -127,7 +127,7 @@ fn unfold(prefix: &str, tree: &str, paths: &mut Vec<String>) {
                 '{' => depth += 1,
                 '}' if depth > 0 => depth -= 1,
                 ',' | '}' if depth == 0 => {
-                    unfold(prefix, list[start..at].trim(), paths);
+                    expand(prefix, list[start..at].trim(), paths);
                     start = at + 1;
                     if c == '}' {
                         return;
@@ -141,15 +141,15 @@ fn unfold(prefix: &str, tree: &str, paths: &mut Vec<String>) {
     let end = tree.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(tree.len());
     let (name, rest) = tree.split_at(end);
     match rest.strip_prefix("::") {
-        Some(rest) if !name.is_empty() => unfold(&joined(name), rest, paths),
+        Some(rest) if !name.is_empty() => expand(&joined(name), rest, paths),
         _ if !name.is_empty() => paths.push(joined(name)),
         _ => {}
     }
 }
 
-/// The module that a path leads to, or lies in.
+/// The module that a path names, or that contains what it names.
 fn module_of(path: &str, modules: &BTreeSet<&String>) -> Option<String> {
-    // What lib.rs gives other names.
+    // What lib.rs re-exports.
     let path = match path {
         "App" => "app",
         "Error" | "Result" => "error",
@@ -159,20 +159,20 @@ fn module_of(path: &str, modules: &BTreeSet<&String>) -> Option<String> {
     ends.map(|end| path[..end].to_owned()).filter(|part| modules.contains(part)).last()
 }
 
-/// What is wrong with a crate's order: files that use one of a later room, and files in a circle.
+/// What is wrong in a crate: files that import from a later folder, and files in a circle of imports.
 fn faults(order: &[&str], imports: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
     let place = |file: &str| {
-        let room = file.split("::").next().unwrap();
-        order.iter().position(|&name| name == room).unwrap_or_else(|| panic!("{room} needs a place"))
+        let folder = file.split("::").next().unwrap();
+        order.iter().position(|&name| name == folder).unwrap_or_else(|| panic!("add {folder} to the list"))
     };
     let uses = imports.iter().flat_map(|(file, used)| used.iter().map(move |used| (file, used)));
     let late = uses.filter(|(file, used)| place(file) < place(used));
-    let late = late.map(|(file, used)| format!("{file} uses {used}, which comes later"));
+    let late = late.map(|(file, used)| format!("{file} imports {used}, which comes later"));
     let circles = imports.keys().filter(|file| reaches(imports, file, file));
     late.chain(circles.map(|file| format!("{file} is in a circle"))).collect()
 }
 
-/// Whether a way of imports leads from one file to another.
+/// Whether one file imports another, directly or through others.
 fn reaches(imports: &BTreeMap<String, BTreeSet<String>>, from: &str, to: &str) -> bool {
     let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
     while let Some(file) = next.pop() {
@@ -189,7 +189,7 @@ fn reaches(imports: &BTreeMap<String, BTreeSet<String>>, from: &str, to: &str) -
 }
 
 #[test]
-fn every_file_uses_only_what_comes_before_it_and_none_is_in_a_circle() {
+fn every_file_imports_only_from_earlier_folders_and_no_imports_form_a_circle() {
     for (krate, order) in [("shared", SHARED), ("functions", FUNCTIONS), ("gateway", GATEWAY)] {
         let imports = imports(krate);
         assert!(imports.values().any(|used| !used.is_empty()), "{krate}: no imports were read");
@@ -198,25 +198,28 @@ fn every_file_uses_only_what_comes_before_it_and_none_is_in_a_circle() {
 }
 
 #[test]
-fn an_import_that_is_turned_around_is_found() {
+fn a_reversed_import_is_found() {
     let mut shared = imports("shared");
-    assert!(shared["membership::members"].contains("messages::system"), "members write system messages");
+    assert!(
+        shared["membership::members"].contains("messages::system"),
+        "membership::members imports messages::system"
+    );
     shared.get_mut("messages::system").unwrap().insert("membership::members".to_owned());
     let faults = faults(SHARED, &shared).join("\n");
-    assert!(faults.contains("messages::system uses membership::members, which comes later"), "{faults}");
+    assert!(faults.contains("messages::system imports membership::members, which comes later"), "{faults}");
     assert!(faults.contains("membership::members is in a circle"), "{faults}");
 }
 
 #[test]
-fn lib_rs_and_architecture_md_list_the_rooms_in_their_order() {
+fn lib_rs_and_architecture_md_list_the_folders_in_their_order() {
     let lib = include_str!("../shared/src/lib.rs");
     let modules: Vec<_> = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")).collect();
     let modules: Vec<_> = modules.iter().map(|name| name.trim_end_matches(';')).collect();
     assert_eq!(modules, SHARED);
     let architecture = include_str!("../ARCHITECTURE.md");
-    let places = SHARED.iter().map(|room| {
-        let row = [format!("| `{room}/` |"), format!("| `{room}.rs` |")];
-        row.iter().find_map(|row| architecture.find(row)).unwrap_or_else(|| panic!("{room} has no row"))
+    let places = SHARED.iter().map(|folder| {
+        let row = [format!("| `{folder}/` |"), format!("| `{folder}.rs` |")];
+        row.iter().find_map(|row| architecture.find(row)).unwrap_or_else(|| panic!("{folder} has no row"))
     });
-    assert!(places.is_sorted(), "ARCHITECTURE.md lists the rooms in another order");
+    assert!(places.is_sorted(), "ARCHITECTURE.md lists the folders in another order");
 }

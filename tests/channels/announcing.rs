@@ -3,7 +3,7 @@ use serde_json::json;
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn a_new_channel_is_announced_to_exactly_the_invited_users() {
+async fn a_new_channel_is_announced_only_to_the_invited_users() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
     let (cat, dan) = (app.foreigner("cat").await, app.foreigner("dan").await);
@@ -26,13 +26,13 @@ async fn a_new_channel_is_announced_to_exactly_the_invited_users() {
     for socket in [&mut anns, &mut anns_other, &mut dans, &mut bobs, &mut cats] {
         socket.has_nothing().await;
     }
-    // It is open to the organization all the same.
+    // Members of the organization who were not invited can join it too.
     dan.joins(room["id"].as_u64().unwrap()).await.created();
     app.invariants_hold().await;
 }
 
 #[tokio::test]
-async fn without_invited_users_the_whole_organization_is_told_but_not_the_asking_socket() {
+async fn without_invited_users_a_channel_is_announced_to_the_whole_organization() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.foreigner("ann").await, app.foreigner("bob").await, app.user("eve").await);
     let (mut anns, mut anns_other) = (ann.connect().await, ann.connect().await);
@@ -40,8 +40,8 @@ async fn without_invited_users_the_whole_organization_is_told_but_not_the_asking
     for invited in [json!(null), json!([])] {
         let ack = anns.acked("newChatRoom", json!({"roomName": "All hands", "invitedUsers": invited})).await;
         for socket in [&mut anns_other, &mut bobs] {
-            let told = socket.receives("newChatRoom").await;
-            assert_eq!((&told["chatRoom"], &told["invitedUsers"]), (&ack["chatRoom"], &json!([])));
+            let received = socket.receives("newChatRoom").await;
+            assert_eq!((&received["chatRoom"], &received["invitedUsers"]), (&ack["chatRoom"], &json!([])));
         }
     }
     anns.has_nothing().await;
@@ -49,7 +49,7 @@ async fn without_invited_users_the_whole_organization_is_told_but_not_the_asking
 }
 
 #[tokio::test]
-async fn who_is_invited_with_the_asking_socket_hears_it_on_the_others() {
+async fn a_creator_who_is_invited_receives_the_announcement_on_their_other_sockets() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     let (mut asking, mut other) = (ann.connect().await, ann.connect().await);
@@ -59,7 +59,7 @@ async fn who_is_invited_with_the_asking_socket_hears_it_on_the_others() {
 }
 
 #[tokio::test]
-async fn a_channel_that_is_there_is_only_announced_under_its_own_name() {
+async fn an_existing_channel_is_announced_under_its_own_name_and_not_created_again() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
     let channel = ann.makes_a_channel("General").await;
@@ -67,14 +67,14 @@ async fn a_channel_that_is_there_is_only_announced_under_its_own_name() {
     for given in [json!(channel), json!(channel.to_string())] {
         let ack = anns.acked("newChatRoom", json!({"roomName": "Free beer", "roomId": given})).await;
         assert_eq!(ack["roomId"], channel);
-        let told = bobs.receives("newChatRoom").await;
-        assert_eq!((&told["roomId"], &told["roomName"]), (&json!(channel), &json!("General")));
+        let received = bobs.receives("newChatRoom").await;
+        assert_eq!((&received["roomId"], &received["roomName"]), (&json!(channel), &json!("General")));
     }
     assert_eq!(ann.get("/api/chat").await.ok()["total"], 1);
 }
 
 #[tokio::test]
-async fn a_channel_that_is_there_is_announced_by_its_creator_a_moderator_or_an_admin() {
+async fn the_creator_a_moderator_or_an_admin_can_announce_an_existing_channel() {
     let app = TestApp::start().await;
     let (ann, bob, cat) =
         (app.foreigner("ann").await, app.foreigner("bob").await, app.foreigner("cat").await);
@@ -92,7 +92,7 @@ async fn a_channel_that_is_there_is_announced_by_its_creator_a_moderator_or_an_a
 }
 
 #[tokio::test]
-async fn a_room_id_that_is_no_channel_is_ignored_and_the_channel_gets_its_own() {
+async fn a_room_id_that_is_not_a_channels_is_ignored_and_the_new_channel_gets_its_own() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     let prime = ann.opens_a_room().await;
@@ -108,7 +108,7 @@ async fn a_room_id_that_is_no_channel_is_ignored_and_the_channel_gets_its_own() 
 }
 
 #[tokio::test]
-async fn an_unknown_or_foreign_invitee_is_not_found_and_nothing_is_made() {
+async fn an_unknown_or_foreign_invitee_is_not_found_and_no_channel_is_created() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.foreigner("ann").await, app.foreigner("bob").await, app.user("eve").await);
     let (mut anns, mut bobs, mut eves) = (ann.connect().await, bob.connect().await, eve.connect().await);
@@ -122,7 +122,7 @@ async fn an_unknown_or_foreign_invitee_is_not_found_and_nothing_is_made() {
 }
 
 #[tokio::test]
-async fn another_organization_is_not_found_and_the_own_one_may_be_named() {
+async fn another_organization_is_not_found_and_ones_own_is_accepted() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     let own = ann.get("/api/profile/me").await.ok()["organization"]["id"].clone();
@@ -139,7 +139,7 @@ async fn another_organization_is_not_found_and_the_own_one_may_be_named() {
 }
 
 #[tokio::test]
-async fn everything_wrong_with_an_announcement_is_named_at_once() {
+async fn all_invalid_fields_of_an_announcement_are_reported_together() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     let mut socket = ann.connect().await;
@@ -152,7 +152,7 @@ async fn everything_wrong_with_an_announcement_is_named_at_once() {
 }
 
 #[tokio::test]
-async fn a_socket_whose_session_has_ended_makes_no_channel() {
+async fn a_socket_whose_session_has_ended_cannot_create_a_channel() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     let mut socket = ann.connect().await;

@@ -3,7 +3,7 @@ use serde_json::json;
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn an_admin_or_a_moderator_makes_a_channel_and_owns_it() {
+async fn an_admin_or_a_moderator_can_create_a_channel_and_owns_it() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
     app.set_role(&bob, "moderator").await;
@@ -29,7 +29,7 @@ async fn an_admin_or_a_moderator_makes_a_channel_and_owns_it() {
 }
 
 #[tokio::test]
-async fn a_user_makes_no_channel() {
+async fn a_plain_user_cannot_create_a_channel() {
     let app = TestApp::start().await;
     let (_, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
     bob.post("/api/chat", json!({"name": "General"})).await.refused(403, "role_required");
@@ -37,7 +37,7 @@ async fn a_user_makes_no_channel() {
 }
 
 #[tokio::test]
-async fn a_channel_has_a_name() {
+async fn a_channel_needs_a_valid_name() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     for name in [json!(null), json!(""), json!(" "), json!("x".repeat(101)), json!("a\nb"), json!(7)] {
@@ -46,7 +46,7 @@ async fn a_channel_has_a_name() {
 }
 
 #[tokio::test]
-async fn the_whole_organization_is_told_of_a_new_channel_and_nobody_else() {
+async fn a_new_channel_is_announced_to_the_whole_organization_and_nobody_else() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.foreigner("ann").await, app.foreigner("bob").await, app.user("eve").await);
     let (mut anns, mut bobs, mut eves) = (ann.connect().await, bob.connect().await, eve.connect().await);
@@ -56,7 +56,7 @@ async fn the_whole_organization_is_told_of_a_new_channel_and_nobody_else() {
         "roomId": room["id"], "roomName": "General", "organizationId": room["organizationId"], "invitedUsers": [],
         "chatRoom": room
     });
-    // By REST no socket has an answer, so the creator's get it too.
+    // After a REST request the creator's sockets receive the push too, since none of them got an ack.
     assert_eq!(anns.receives("newChatRoom").await, expected);
     assert_eq!(bobs.receives("newChatRoom").await, expected);
     eves.has_nothing().await;

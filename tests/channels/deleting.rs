@@ -3,7 +3,7 @@ use serde_json::json;
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn an_admin_deletes_a_channel_and_its_members_are_told() {
+async fn an_admin_can_delete_a_channel_and_its_members_are_notified() {
     let app = TestApp::start().await;
     let (ann, bob, cat) =
         (app.foreigner("ann").await, app.foreigner("bob").await, app.foreigner("cat").await);
@@ -32,7 +32,7 @@ async fn an_admin_deletes_a_channel_and_its_members_are_told() {
 }
 
 #[tokio::test]
-async fn only_an_admin_deletes_a_channel() {
+async fn only_an_admin_can_delete_a_channel() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
     app.set_role(&bob, "moderator").await;
@@ -45,7 +45,7 @@ async fn only_an_admin_deletes_a_channel() {
 }
 
 #[tokio::test]
-async fn a_room_of_another_kind_is_no_channel() {
+async fn a_room_of_another_kind_is_not_deleted_as_a_channel() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     let room = ann.opens_a_room().await;
@@ -56,7 +56,7 @@ async fn a_room_of_another_kind_is_no_channel() {
 }
 
 #[tokio::test]
-async fn sends_and_joins_that_race_with_the_deletion_are_done_before_or_find_nothing() {
+async fn sends_and_joins_that_race_with_the_deletion_succeed_or_find_no_room() {
     let app = TestApp::start().await;
     let (ann, bob, cat) =
         (app.foreigner("ann").await, app.foreigner("bob").await, app.foreigner("cat").await);

@@ -6,14 +6,14 @@ fn ids(page: &Value) -> Vec<u64> {
     page["data"].as_array().unwrap().iter().map(|channel| channel["id"].as_u64().unwrap()).collect()
 }
 
-/// The three headers of a limit, if the answer has them.
+/// The three rate limit headers, if the response has them.
 fn standing(answer: &Answer) -> Option<[u64; 3]> {
     let number = |name: &str| answer.headers.get(name)?.to_str().ok()?.parse().ok();
     Some([number("ratelimit-limit")?, number("ratelimit-remaining")?, number("ratelimit-reset")?])
 }
 
 #[tokio::test]
-async fn the_channels_come_newest_first_page_by_page_in_the_seeds_shape() {
+async fn channels_are_listed_newest_first_in_pages_of_the_shape_of_seed_004() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     let mut made = Vec::new();
@@ -48,7 +48,7 @@ async fn both_paths_list_the_channels() {
 }
 
 #[tokio::test]
-async fn of_one_time_the_higher_id_comes_first() {
+async fn of_channels_created_at_the_same_time_the_higher_id_comes_first() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     let mut made = Vec::new();
@@ -64,7 +64,7 @@ async fn of_one_time_the_higher_id_comes_first() {
 }
 
 #[tokio::test]
-async fn only_channels_are_listed_to_members_and_others_alike() {
+async fn members_and_non_members_see_all_channels_and_only_channels() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
     ann.opens_a_room().await;
@@ -75,7 +75,7 @@ async fn only_channels_are_listed_to_members_and_others_alike() {
 }
 
 #[tokio::test]
-async fn an_empty_list_and_a_page_after_the_last_one_have_no_rows() {
+async fn an_empty_list_and_a_page_after_the_last_have_no_rows() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     let empty = json!({"total": 0, "pages": 0, "currentPage": 1, "data": []});
@@ -86,7 +86,7 @@ async fn an_empty_list_and_a_page_after_the_last_one_have_no_rows() {
 }
 
 #[tokio::test]
-async fn a_page_out_of_range_is_refused_by_its_fields() {
+async fn a_page_out_of_range_is_refused_and_its_fields_are_reported() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     for query in ["page=0&pageSize=0", "page=x&pageSize=101", "page=-1&pageSize="] {
@@ -100,11 +100,11 @@ async fn a_page_out_of_range_is_refused_by_its_fields() {
 }
 
 #[tokio::test]
-async fn the_list_is_limited_to_ten_in_ten_minutes_and_every_answer_says_so() {
+async fn the_list_is_limited_to_ten_requests_in_ten_minutes_and_every_response_says_so() {
     let app = TestApp::with(&[("CHAT_LIST_LIMIT", "")]).await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     for left in (0..10).rev() {
-        // Both paths count together, and so does what was refused.
+        // Both paths share a limit, and refused requests count too.
         let path = ["/api/chat", "/api", "/api/chat?page=0"][left as usize % 3];
         let answer = ann.get(path).await;
         let [limit, remaining, reset] = standing(&answer).unwrap();
@@ -117,15 +117,15 @@ async fn the_list_is_limited_to_ten_in_ten_minutes_and_every_answer_says_so() {
     assert_eq!(refused.headers["retry-after"].to_str().unwrap(), reset.to_string());
     refused.refused(429, "rate_limited");
     ann.get("/api").await.refused(429, "rate_limited");
-    // Each user has ten.
+    // Each user has a limit of their own.
     assert_eq!(standing(&bob.get("/api/chat").await).unwrap()[1], 9);
-    // A new window opens when the old one has ended.
+    // A new window starts when the old one has ended.
     app.run("UPDATE rate_limits SET tally = tally - (600000 << 20)", ()).await;
     assert_eq!(standing(&ann.get("/api/chat").await).unwrap()[1], 9);
 }
 
 #[tokio::test]
-async fn an_answer_of_a_broken_service_says_too_what_is_left_of_the_limit() {
+async fn a_500_response_has_the_rate_limit_headers_too() {
     let app = TestApp::with(&[("CHAT_LIST_LIMIT", "10/600")]).await;
     let ann = app.user("ann").await;
     app.run("RENAME TABLE rooms TO rooms_out_of_reach", ()).await;
@@ -136,7 +136,7 @@ async fn an_answer_of_a_broken_service_says_too_what_is_left_of_the_limit() {
 }
 
 #[tokio::test]
-async fn of_twenty_lists_at_once_ten_are_answered() {
+async fn ten_of_twenty_concurrent_requests_are_within_the_limit() {
     let app = TestApp::with(&[("CHAT_LIST_LIMIT", "10/600")]).await;
     let ann = app.user("ann").await;
     let answers = futures_util::future::join_all((0..20).map(|_| ann.get("/api/chat"))).await;

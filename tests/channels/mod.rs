@@ -1,4 +1,5 @@
-//! Contract sections 2 to 4: channels, and what is told in rooms of every kind but never stored.
+//! Channels, and the events that rooms of every kind push but never store: docs/contract.md, "Channels",
+//! "Creating and announcing a channel" and "Typing, presence and read positions".
 
 mod announcing;
 mod creating;
@@ -12,7 +13,7 @@ mod typing;
 
 use crate::harness::{Person, TestApp};
 
-/// Seats so many members in a room who exist in the database alone, of the organization of `person`.
+/// Adds `count` members to a room. They exist only in the database, in the organization of `person`.
 async fn fill(app: &TestApp, room: u64, person: &Person, count: u32) {
     app.run(
         "INSERT INTO users (user_id, organization_id, name, password_hash, role, prime, created_at)

@@ -1,5 +1,5 @@
-//! What is committed while an act waits holds for that act too: a logout or a change of role that was answered
-//! before it.
+//! A request or frame that waits for a lock obeys what is committed in the meantime, such as a logout or a change
+//! of role.
 
 use std::time::Duration;
 
@@ -9,14 +9,15 @@ use tokio::time::timeout;
 
 use crate::harness::{Person, Socket, TestApp};
 
-/// The statement that takes the organization and then the creator, for a channel and for a prime room.
+/// The statement that locks the organization and then the creator, for a channel and for a prime room.
 const RANK: &str = "FROM organizations o STRAIGHT_JOIN users u";
 const DEMOTE: &str = "UPDATE users SET role = 'user' WHERE user_id = ?";
-/// As when the function that ended the session was killed between its commit and the closing.
+/// What remains if the function that ends a session is killed between its commit and the close of the socket.
 const END: &str =
     "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) - INTERVAL 1 MINUTE WHERE user_id = ?";
 
-/// Does `act` while the row of a user is locked: once it waits for it, `change` is made under the lock.
+/// Runs `act` while a user's row is locked. Once the statement `waiting` waits, it runs `change` and releases the
+/// lock.
 async fn meanwhile<T>(
     app: &TestApp,
     user: &Person,
@@ -34,7 +35,7 @@ async fn meanwhile<T>(
 }
 
 #[tokio::test]
-async fn who_is_demoted_while_they_wait_makes_no_channel() {
+async fn a_moderator_who_is_demoted_while_waiting_cannot_create_a_channel() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     let made = ann.post("/api/chat", json!({"name": "General"}));
@@ -43,7 +44,7 @@ async fn who_is_demoted_while_they_wait_makes_no_channel() {
 }
 
 #[tokio::test]
-async fn who_is_no_longer_prime_when_their_turn_comes_makes_no_prime_room() {
+async fn a_user_who_loses_prime_while_waiting_cannot_create_a_prime_room() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let made = ann.post("/api/chatrooms", json!({"password": "open sesame"}));
@@ -52,7 +53,7 @@ async fn who_is_no_longer_prime_when_their_turn_comes_makes_no_prime_room() {
 }
 
 #[tokio::test]
-async fn a_socket_whose_session_ends_while_it_waits_makes_no_channel() {
+async fn a_socket_whose_session_ends_while_it_waits_cannot_create_a_channel() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
     let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
@@ -68,7 +69,7 @@ async fn a_socket_whose_session_ends_while_it_waits_makes_no_channel() {
 }
 
 #[tokio::test]
-async fn who_is_demoted_while_they_wait_deletes_no_channel() {
+async fn an_admin_who_is_demoted_while_waiting_cannot_delete_a_channel() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     let channel = ann.makes_a_channel("General").await;
@@ -85,7 +86,7 @@ async fn who_is_demoted_while_they_wait_deletes_no_channel() {
 }
 
 #[tokio::test]
-async fn a_read_position_that_waits_while_its_session_ends_is_not_moved() {
+async fn a_read_position_does_not_move_if_the_session_ends_while_it_waits() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     let channel = ann.makes_a_channel("General").await;
@@ -102,12 +103,13 @@ async fn a_read_position_that_waits_while_its_session_ends_is_not_moved() {
     assert_eq!(positions, [0]);
 }
 
-/// What Bob's frames do that are known, and counted, just before `change` is made to him.
+/// Sends each frame as Bob and runs `change` while the frame waits in its rate limit check. The frame must be refused
+/// with `code`.
 async fn overtaken(app: &TestApp, bob: &Person, frames: &[(&str, Value)], change: &str, code: &str) {
     let lock = format!("SELECT 1 FROM rate_limits WHERE subject = '{}' FOR UPDATE", bob.user_id);
     for (event, data) in frames {
         let mut bobs = bob.connect().await;
-        // Its window is opened, for there to be a row to hold.
+        // Starts the window, so that there is a row to lock.
         bobs.has_nothing().await;
         let mut holder = app.holding(&lock).await;
         bobs.send(event, data.clone()).await;
@@ -119,7 +121,7 @@ async fn overtaken(app: &TestApp, bob: &Person, frames: &[(&str, Value)], change
 }
 
 #[tokio::test]
-async fn a_logout_that_is_answered_while_typing_is_counted_leaves_none() {
+async fn no_typing_is_pushed_after_a_logout_during_its_rate_limit_check() {
     let app = TestApp::start().await;
     let (_, mut anns, bob, channel) = a_channel_of_bobs(&app).await;
     let mut bobs = bob.connect().await;
@@ -129,7 +131,7 @@ async fn a_logout_that_is_answered_while_typing_is_counted_leaves_none() {
     app.run("UPDATE rate_limits SET tally = tally - (2000 << 20) WHERE name = 'typing'", ()).await;
     let mut holder = app.holding("SELECT 1 FROM rate_limits WHERE name = 'typing' FOR UPDATE").await;
     bobs.send("typing", json!({"roomId": channel})).await;
-    // The frame itself is counted by such a statement too, and does not wait.
+    // The frame limit is counted by a statement like this too, and does not wait.
     let frames = format!(
         "SELECT tally & 1048575 FROM rate_limits WHERE name = 'frame' AND subject = '{}'",
         bob.user_id
@@ -139,7 +141,7 @@ async fn a_logout_that_is_answered_while_typing_is_counted_leaves_none() {
             tokio::task::yield_now().await;
         }
     };
-    timeout(Duration::from_secs(20), counted).await.expect("the frame is counted");
+    timeout(Duration::from_secs(20), counted).await.expect("the frame is not counted");
     app.until_waiting("INSERT INTO rate_limits").await;
     app.run(END, (&bob.user_id,)).await;
     holder.query_drop("ROLLBACK").await.unwrap();
@@ -147,7 +149,7 @@ async fn a_logout_that_is_answered_while_typing_is_counted_leaves_none() {
     anns.has_nothing().await;
 }
 
-/// Ann, the founder, with a socket, and Bob, a moderator who has made a channel that both are in.
+/// Ann, the founder, with a socket; Bob, a moderator; and a channel that Bob created and Ann joined.
 async fn a_channel_of_bobs(app: &TestApp) -> (Person, Socket, Person, u64) {
     let (ann, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
     app.set_role(&bob, "moderator").await;
@@ -158,7 +160,7 @@ async fn a_channel_of_bobs(app: &TestApp) -> (Person, Socket, Person, u64) {
 }
 
 #[tokio::test]
-async fn a_logout_that_is_answered_first_leaves_no_typing_and_no_announcement() {
+async fn no_typing_or_announcement_is_pushed_after_a_logout() {
     let app = TestApp::start().await;
     let (ann, mut anns, bob, channel) = a_channel_of_bobs(&app).await;
     let frames = [
@@ -172,7 +174,7 @@ async fn a_logout_that_is_answered_first_leaves_no_typing_and_no_announcement() 
 }
 
 #[tokio::test]
-async fn a_demotion_that_is_answered_first_leaves_no_announcement_of_anothers_channel() {
+async fn nobody_announces_the_channel_of_another_after_their_demotion() {
     let app = TestApp::start().await;
     let (ann, mut anns, bob, _) = a_channel_of_bobs(&app).await;
     let of_ann = ann.makes_a_channel("Ann's").await;
@@ -183,7 +185,7 @@ async fn a_demotion_that_is_answered_first_leaves_no_announcement_of_anothers_ch
 }
 
 #[tokio::test]
-async fn a_member_who_is_gone_just_before_is_not_shown_as_typing() {
+async fn a_member_who_has_just_left_is_not_shown_as_typing() {
     let app = TestApp::start().await;
     let (_, mut anns, bob, channel) = a_channel_of_bobs(&app).await;
     let leave = format!("DELETE FROM room_members WHERE room_id = {channel} AND user_id = ?");
@@ -191,10 +193,10 @@ async fn a_member_who_is_gone_just_before_is_not_shown_as_typing() {
     anns.has_nothing().await;
 }
 
-/// A change of a role takes the organization's row and then the user's. Whoever makes a room waits for the first
-/// and holds nothing meanwhile, or the two would wait for each other.
+/// A change of a role locks the organization's row and then the user's. A request that creates a room must wait for
+/// the first without holding another lock, or the two would deadlock.
 #[tokio::test]
-async fn whoever_waits_to_make_a_room_does_not_hold_up_a_change_of_their_role() {
+async fn waiting_to_create_a_room_does_not_block_a_change_of_the_creators_role() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
     let own = ann.get("/api/profile/me").await.ok()["organization"]["id"].clone();

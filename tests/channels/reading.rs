@@ -3,8 +3,8 @@ use serde_json::json;
 use super::fill;
 use crate::harness::{Person, TestApp};
 
-/// Two members of a room, and the room, whose last number is 5.
-async fn a_talk(app: &TestApp) -> (Person, Person, u64) {
+/// Two members of a room, and the room, whose last sequence number is 5.
+async fn room_of_two(app: &TestApp) -> (Person, Person, u64) {
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
     bob.joins(room).await.created();
@@ -23,9 +23,9 @@ async fn position(app: &TestApp, room: u64, person: &Person) -> u64 {
 }
 
 #[tokio::test]
-async fn a_read_position_moves_forward_and_the_members_other_sockets_are_told() {
+async fn a_read_position_moves_forward_and_is_pushed_to_all_other_sockets_of_the_members() {
     let app = TestApp::start().await;
-    let (ann, bob, room) = a_talk(&app).await;
+    let (ann, bob, room) = room_of_two(&app).await;
     let (mut anns, mut bobs, mut bobs_other) =
         (ann.connect().await, bob.connect().await, bob.connect().await);
     let steps = [
@@ -37,21 +37,21 @@ async fn a_read_position_moves_forward_and_the_members_other_sockets_are_told() 
     for (data, seq) in steps {
         assert_eq!(bobs.acked("readMessage", data).await, json!({"roomId": room, "readSeq": seq}));
         for socket in [&mut anns, &mut bobs_other] {
-            let told = socket.receives("messageRead").await;
-            assert_eq!(told, json!({"roomId": room, "userId": bob.user_id, "readSeq": seq}));
+            let received = socket.receives("messageRead").await;
+            assert_eq!(received, json!({"roomId": room, "userId": bob.user_id, "readSeq": seq}));
         }
         assert_eq!(position(&app, room, &bob).await, seq);
     }
     bobs.has_nothing().await;
-    // It is no change of the room.
+    // It does not count as a change of the room.
     assert_eq!(ann.get(&format!("/chats/{room}")).await.ok()["lastSeq"], 5);
     assert_eq!(position(&app, room, &ann).await, 0);
 }
 
 #[tokio::test]
-async fn a_read_position_never_goes_back_and_what_moves_nothing_is_not_told() {
+async fn a_read_position_never_goes_back_and_is_pushed_only_when_it_moves() {
     let app = TestApp::start().await;
-    let (ann, bob, room) = a_talk(&app).await;
+    let (ann, bob, room) = room_of_two(&app).await;
     let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
     bobs.acked("readMessage", json!({"roomId": room, "seq": 4})).await;
     anns.receives("messageRead").await;
@@ -63,14 +63,14 @@ async fn a_read_position_never_goes_back_and_what_moves_nothing_is_not_told() {
 }
 
 #[tokio::test]
-async fn a_read_position_never_passes_the_last_number() {
+async fn a_read_position_never_passes_the_last_sequence_number() {
     let app = TestApp::start().await;
-    let (ann, bob, room) = a_talk(&app).await;
+    let (ann, bob, room) = room_of_two(&app).await;
     let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
     let ack = bobs.acked("readMessage", json!({"roomId": room, "seq": u64::MAX})).await;
     assert_eq!(ack["readSeq"], 5);
     assert_eq!(anns.receives("messageRead").await["readSeq"], 5);
-    // Nothing has moved, since it stood at the end.
+    // The position was at the end already, so it did not move.
     bobs.acked("readMessage", json!({"messageId": format!("{room}-999")})).await;
     anns.has_nothing().await;
     ann.says(room, "6").await.created();
@@ -78,9 +78,9 @@ async fn a_read_position_never_passes_the_last_number() {
 }
 
 #[tokio::test]
-async fn without_a_ref_reading_is_not_answered() {
+async fn a_read_message_frame_without_a_ref_gets_no_answer() {
     let app = TestApp::start().await;
-    let (ann, bob, room) = a_talk(&app).await;
+    let (ann, bob, room) = room_of_two(&app).await;
     let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
     bobs.send_text(json!({"event": "readMessage", "data": {"roomId": room, "seq": 3}}).to_string()).await;
     assert_eq!(anns.receives("messageRead").await["readSeq"], 3);
@@ -90,9 +90,9 @@ async fn without_a_ref_reading_is_not_answered() {
 }
 
 #[tokio::test]
-async fn only_members_read_and_only_in_their_own_name() {
+async fn only_members_can_move_a_read_position_and_only_their_own() {
     let app = TestApp::start().await;
-    let (ann, bob, room) = a_talk(&app).await;
+    let (ann, bob, room) = room_of_two(&app).await;
     let (eve, zoe) = (app.user("eve").await, app.foreigner("zoe").await);
     let mut anns = ann.connect().await;
     let data = json!({"roomId": room, "seq": 3});
@@ -111,9 +111,9 @@ async fn only_members_read_and_only_in_their_own_name() {
 }
 
 #[tokio::test]
-async fn a_position_that_is_none_is_refused_by_its_fields() {
+async fn an_invalid_position_is_refused_and_its_fields_are_reported() {
     let app = TestApp::start().await;
-    let (_, bob, room) = a_talk(&app).await;
+    let (_, bob, room) = room_of_two(&app).await;
     let mut bobs = bob.connect().await;
     let wrong = [
         (json!({}), vec!["roomId", "seq"]),
@@ -134,7 +134,7 @@ async fn a_position_that_is_none_is_refused_by_its_fields() {
 }
 
 #[tokio::test]
-async fn reading_is_told_in_rooms_of_at_most_fifty_members_and_stored_in_all() {
+async fn read_positions_are_stored_in_every_room_and_pushed_in_rooms_of_up_to_fifty_members() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
     let channel = ann.makes_a_channel("General").await;
@@ -155,9 +155,9 @@ async fn reading_is_told_in_rooms_of_at_most_fifty_members_and_stored_in_all() {
 }
 
 #[tokio::test]
-async fn positions_sent_at_once_end_at_the_furthest() {
+async fn concurrent_read_positions_end_at_the_furthest() {
     let app = TestApp::start().await;
-    let (ann, bob, room) = a_talk(&app).await;
+    let (ann, bob, room) = room_of_two(&app).await;
     for number in 6..=30 {
         ann.says(room, &number.to_string()).await.created();
     }

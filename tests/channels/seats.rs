@@ -5,7 +5,7 @@ use super::fill;
 use crate::harness::{Person, TestApp};
 
 #[tokio::test]
-async fn a_channel_is_joined_by_frame_and_by_rest() {
+async fn a_channel_can_be_joined_by_frame_and_by_rest() {
     let app = TestApp::start().await;
     let (ann, bob, cat) =
         (app.foreigner("ann").await, app.foreigner("bob").await, app.foreigner("cat").await);
@@ -20,7 +20,7 @@ async fn a_channel_is_joined_by_frame_and_by_rest() {
 }
 
 #[tokio::test]
-async fn of_eight_who_race_for_the_last_seat_of_a_thousand_one_gets_it() {
+async fn one_of_eight_users_who_race_for_the_last_of_a_thousand_seats_gets_it() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     let channel = ann.makes_a_channel("General").await;
@@ -29,7 +29,7 @@ async fn of_eight_who_race_for_the_last_seat_of_a_thousand_one_gets_it() {
     let guests: Vec<Person> = join_all(names.iter().map(|name| app.foreigner(name))).await;
     let mut sockets = join_all(guests.iter().take(4).map(Person::connect)).await;
     let by_frame = join_all(sockets.iter_mut().map(|socket| async {
-        // The others who get in are told between.
+        // Joins of other guests may be pushed before the answer.
         let reference = socket.send("joinRoom", json!({"roomId": channel})).await;
         loop {
             let frame = socket.receive().await;

@@ -1,11 +1,11 @@
-//! Nothing of one organization is visible in another, in any function or event of this folder.
+//! No function or event about channels shows one organization anything of another.
 
 use serde_json::json;
 
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn a_foreign_channel_is_not_there_by_any_door() {
+async fn no_route_or_event_finds_a_channel_of_another_organization() {
     let app = TestApp::start().await;
     let (ann, zoe) = (app.of("Acme", "ann").await, app.of("Bell", "zoe").await);
     let channel = ann.makes_a_channel("Secret plans").await;
@@ -28,12 +28,12 @@ async fn a_foreign_channel_is_not_there_by_any_door() {
 }
 
 #[tokio::test]
-async fn an_announcement_reaches_nobody_elsewhere_and_names_no_foreign_channel() {
+async fn an_announcement_neither_reaches_nor_names_anything_of_another_organization() {
     let app = TestApp::start().await;
     let (ann, zoe) = (app.of("Acme", "ann").await, app.of("Bell", "zoe").await);
     let channel = ann.makes_a_channel("Secret plans").await;
     let (mut anns, mut zoes) = (ann.connect().await, zoe.connect().await);
-    // To Zoe the number is an unknown one, so it is ignored.
+    // For Zoe this id is unknown, so it is ignored.
     let ack = zoes.acked("newChatRoom", json!({"roomName": "Ours", "roomId": channel})).await;
     assert_ne!(ack["roomId"], channel);
     assert_eq!(ack["chatRoom"]["name"], "Ours");
@@ -49,7 +49,7 @@ async fn an_announcement_reaches_nobody_elsewhere_and_names_no_foreign_channel()
 }
 
 #[tokio::test]
-async fn an_admin_is_one_of_the_own_organization_alone() {
+async fn an_admin_has_no_rights_in_another_organization() {
     let app = TestApp::start().await;
     let (ann, _zoe, yan) =
         (app.of("Acme", "ann").await, app.of("Bell", "zoe").await, app.of("Bell", "yan").await);

@@ -4,7 +4,7 @@ use super::fill;
 use crate::harness::{Person, Socket, TestApp};
 
 /// Two members of a room, and the room.
-async fn a_pair(app: &TestApp) -> (Person, Person, u64) {
+async fn room_of_two(app: &TestApp) -> (Person, Person, u64) {
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
     bob.joins(room).await.created();
@@ -12,14 +12,14 @@ async fn a_pair(app: &TestApp) -> (Person, Person, u64) {
 }
 
 /// A frame without `ref`.
-async fn says_without_ref(socket: &mut Socket, event: &str, data: serde_json::Value) {
+async fn send_without_ref(socket: &mut Socket, event: &str, data: serde_json::Value) {
     socket.send_text(json!({"event": event, "data": data}).to_string()).await;
 }
 
 #[tokio::test]
-async fn typing_and_its_end_are_told_to_the_other_sockets_of_the_members() {
+async fn typing_and_stop_typing_are_pushed_to_all_other_sockets_of_the_members() {
     let app = TestApp::start().await;
-    let (ann, bob, room) = a_pair(&app).await;
+    let (ann, bob, room) = room_of_two(&app).await;
     let eve = app.user("eve").await;
     let (mut anns, mut anns_other) = (ann.connect().await, ann.connect().await);
     let (mut bobs, mut eves) = (bob.connect().await, eve.connect().await);
@@ -27,8 +27,8 @@ async fn typing_and_its_end_are_told_to_the_other_sockets_of_the_members() {
         let ack = anns.acked(event, json!({"roomId": room.to_string(), "userId": ann.user_id})).await;
         assert_eq!(ack, json!({"roomId": room}));
         for socket in [&mut anns_other, &mut bobs] {
-            let told = socket.receives(event).await;
-            assert_eq!(told, json!({"roomId": room, "userId": ann.user_id, "name": ann.user_id}));
+            let received = socket.receives(event).await;
+            assert_eq!(received, json!({"roomId": room, "userId": ann.user_id, "name": ann.user_id}));
         }
     }
     for socket in [&mut anns, &mut eves] {
@@ -37,23 +37,23 @@ async fn typing_and_its_end_are_told_to_the_other_sockets_of_the_members() {
 }
 
 #[tokio::test]
-async fn without_a_ref_nothing_is_answered_whatever_comes_of_it() {
+async fn without_a_ref_there_is_no_answer_even_to_a_refused_frame() {
     let app = TestApp::start().await;
-    let (ann, bob, room) = a_pair(&app).await;
+    let (ann, bob, room) = room_of_two(&app).await;
     let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
     for event in ["typing", "stopTyping"] {
-        says_without_ref(&mut anns, event, json!({"roomId": room})).await;
+        send_without_ref(&mut anns, event, json!({"roomId": room})).await;
         bobs.receives(event).await;
     }
     for event in ["typing", "stopTyping", "readMessage"] {
-        says_without_ref(&mut anns, event, json!({"roomId": 999_999_999, "seq": 1})).await;
-        says_without_ref(&mut anns, event, json!({"roomId": "x"})).await;
-        says_without_ref(&mut anns, event, json!({"roomId": room, "seq": 1, "userId": bob.user_id})).await;
+        send_without_ref(&mut anns, event, json!({"roomId": 999_999_999, "seq": 1})).await;
+        send_without_ref(&mut anns, event, json!({"roomId": "x"})).await;
+        send_without_ref(&mut anns, event, json!({"roomId": room, "seq": 1, "userId": bob.user_id})).await;
         anns.send_text(json!({"event": event, "data": []}).to_string()).await;
         anns.send_text(json!({"event": event, "data": {"roomId": 999_999_999}, "ref": null}).to_string())
             .await;
     }
-    // Frames run side by side; these take longer than those.
+    // Frames are handled concurrently, and these take longer than the ones before.
     for _ in 0..3 {
         anns.acked("sendMessage", json!({"roomId": room, "content": "hello"})).await;
         anns.has_nothing().await;
@@ -61,20 +61,20 @@ async fn without_a_ref_nothing_is_answered_whatever_comes_of_it() {
 }
 
 #[tokio::test]
-async fn an_unknown_socket_is_told_so_even_without_a_ref() {
+async fn an_unknown_socket_gets_an_error_even_without_a_ref() {
     let app = TestApp::start().await;
-    let (ann, _, room) = a_pair(&app).await;
+    let (ann, _, room) = room_of_two(&app).await;
     let mut socket = ann.connect().await;
     app.run("UPDATE connections SET expires_at = UTC_TIMESTAMP(3) WHERE user_id = ?", (&ann.user_id,)).await;
-    says_without_ref(&mut socket, "typing", json!({"roomId": room})).await;
+    send_without_ref(&mut socket, "typing", json!({"roomId": room})).await;
     assert_eq!(socket.receives("error").await["code"], "unauthenticated");
     assert_eq!(socket.closed().await, 1000);
 }
 
 #[tokio::test]
-async fn only_members_type_and_only_in_their_own_name() {
+async fn only_members_can_send_typing_and_only_in_their_own_name() {
     let app = TestApp::start().await;
-    let (ann, bob, room) = a_pair(&app).await;
+    let (ann, bob, room) = room_of_two(&app).await;
     let (eve, zoe) = (app.user("eve").await, app.foreigner("zoe").await);
     let mut bobs = bob.connect().await;
     for event in ["typing", "stopTyping"] {
@@ -90,9 +90,9 @@ async fn only_members_type_and_only_in_their_own_name() {
 }
 
 #[tokio::test]
-async fn a_room_hears_one_typing_of_a_user_in_two_seconds_and_the_rest_is_dropped_silently() {
+async fn a_room_receives_one_typing_per_user_in_two_seconds_and_the_rest_is_dropped() {
     let app = TestApp::start().await;
-    let (ann, bob, room) = a_pair(&app).await;
+    let (ann, bob, room) = room_of_two(&app).await;
     let other_room = ann.opens_a_room().await;
     app.run("UPDATE users SET prime = TRUE WHERE user_id = ?", (&bob.user_id,)).await;
     bob.joins(other_room).await.created();
@@ -101,14 +101,14 @@ async fn a_room_hears_one_typing_of_a_user_in_two_seconds_and_the_rest_is_droppe
     anns.acked("typing", json!({"roomId": room})).await;
     assert_eq!(bobs.receives("typing").await["roomId"], room);
     anns_other.receives("typing").await;
-    // Its two seconds last as long as this test needs.
+    // Extends the two seconds to ten minutes, longer than this test runs.
     app.run("UPDATE rate_limits SET tally = tally + (600000 << 20) WHERE name = 'typing'", ()).await;
     for _ in 0..5 {
         anns.acked("typing", json!({"roomId": room})).await;
         anns_other.acked("typing", json!({"roomId": room})).await;
     }
     bobs.has_nothing().await;
-    // It is counted for each room and user by itself, and the end of it is always told.
+    // Each user has a count in each room, and `stopTyping` is always pushed.
     anns.acked("typing", json!({"roomId": other_room})).await;
     assert_eq!(bobs.receives("typing").await["roomId"], other_room);
     for _ in 0..2 {
@@ -123,20 +123,20 @@ async fn a_room_hears_one_typing_of_a_user_in_two_seconds_and_the_rest_is_droppe
         }
     }
     bobs.has_nothing().await;
-    // Two seconds after the first.
+    // Two seconds after the first one.
     app.run("UPDATE rate_limits SET tally = tally - (602000 << 20) WHERE name = 'typing'", ()).await;
     anns.acked("typing", json!({"roomId": room})).await;
     bobs.receives("typing").await;
 }
 
 #[tokio::test]
-async fn of_ten_typings_at_once_one_is_told() {
+async fn one_of_ten_concurrent_typings_is_pushed() {
     let app = TestApp::start().await;
-    let (ann, bob, room) = a_pair(&app).await;
+    let (ann, bob, room) = room_of_two(&app).await;
     let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
     anns.acked("typing", json!({"roomId": room})).await;
     bobs.receives("typing").await;
-    // The window that it opened lasts as long as this test needs, and has its place again.
+    // Extends the window by ten minutes, and takes the first one off its count.
     app.run("UPDATE rate_limits SET tally = tally + (600000 << 20) - 1 WHERE name = 'typing'", ()).await;
     for _ in 0..10 {
         anns.send("typing", json!({"roomId": room})).await;
@@ -149,7 +149,7 @@ async fn of_ten_typings_at_once_one_is_told() {
 }
 
 #[tokio::test]
-async fn typing_is_told_in_rooms_of_at_most_fifty_members() {
+async fn typing_is_pushed_only_in_rooms_of_up_to_fifty_members() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
     let channel = ann.makes_a_channel("General").await;
@@ -172,9 +172,9 @@ async fn typing_is_told_in_rooms_of_at_most_fifty_members() {
 }
 
 #[tokio::test]
-async fn typing_takes_no_number_and_never_touches_the_messages() {
+async fn typing_takes_no_sequence_number_and_does_not_use_the_messages_table() {
     let app = TestApp::start().await;
-    let (ann, bob, room) = a_pair(&app).await;
+    let (ann, bob, room) = room_of_two(&app).await;
     let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
     app.run("RENAME TABLE messages TO messages_out_of_reach", ()).await;
     for event in ["typing", "stopTyping"] {

@@ -7,7 +7,7 @@ async fn chats(person: &Person) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn the_first_message_makes_the_chat_and_both_are_in_it() {
+async fn the_first_message_creates_the_chat_with_both_users_as_members() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.user("ann").await, app.user("bob").await, app.user("eve").await);
     let (mut anns, mut bobs, mut eves) = (ann.connect().await, bob.connect().await, eve.connect().await);
@@ -18,8 +18,8 @@ async fn the_first_message_makes_the_chat_and_both_are_in_it() {
         (&json!(1), &json!("text"), chat)
     );
     for socket in [&mut anns, &mut bobs] {
-        let heard = socket.receives("receiveMessage").await;
-        assert_eq!(heard, json!({"roomId": chat, "seq": 1, "message": sent["message"]}));
+        let received = socket.receives("receiveMessage").await;
+        assert_eq!(received, json!({"roomId": chat, "seq": 1, "message": sent["message"]}));
         socket.has_nothing().await;
     }
     eves.has_nothing().await;
@@ -41,7 +41,7 @@ async fn the_first_message_makes_the_chat_and_both_are_in_it() {
 }
 
 #[tokio::test]
-async fn two_users_have_one_chat_whoever_writes_and_by_whatever_name() {
+async fn two_users_have_one_chat_whoever_writes_and_whichever_field_names_the_other() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.user("ann").await, app.user("bob").await, app.user("eve").await);
     let chat = ann.writes_to(&bob, "1").await.created()["chatId"].as_u64().unwrap();
@@ -54,13 +54,13 @@ async fn two_users_have_one_chat_whoever_writes_and_by_whatever_name() {
     let by_chat = json!({"chatId": chat.to_string(), "content": "5"});
     assert_eq!(bob.post("/chats/send-message", by_chat).await.created()["chatId"], chat);
     let all: Vec<_> = (1..=5).map(|number| (number, number.to_string())).collect();
-    assert_eq!(ann.reads(chat).await, all, "and it has no notices");
+    assert_eq!(ann.reads(chat).await, all, "a direct chat has no notices");
     assert_ne!(ann.writes_to(&eve, "hello").await.created()["chatId"], chat);
     assert_eq!((chats(&ann).await.len(), chats(&bob).await.len(), chats(&eve).await.len()), (2, 1, 1));
 }
 
 #[tokio::test]
-async fn a_direct_chat_is_neither_left_nor_joined_nor_seen_by_others() {
+async fn a_direct_chat_can_be_neither_left_nor_joined_nor_read_by_others() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.user("ann").await, app.user("bob").await, app.prime("eve").await);
     let zoe = app.foreigner("zoe").await;
@@ -76,7 +76,7 @@ async fn a_direct_chat_is_neither_left_nor_joined_nor_seen_by_others() {
 }
 
 #[tokio::test]
-async fn a_receiver_who_is_oneself_unknown_or_foreign_is_refused_and_no_chat_is_made() {
+async fn no_chat_is_created_with_oneself_or_with_an_unknown_or_foreign_user() {
     let app = TestApp::start().await;
     let (ann, zoe) = (app.user("ann").await, app.foreigner("zoe").await);
     for field in ["userId", "receiverId", "to"] {
@@ -93,7 +93,7 @@ async fn a_receiver_who_is_oneself_unknown_or_foreign_is_refused_and_no_chat_is_
 }
 
 #[tokio::test]
-async fn there_is_just_one_receiver_and_every_wrong_field_is_named_at_once() {
+async fn exactly_one_receiver_is_required_and_all_invalid_fields_are_reported_together() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let wrong = async |letter: Value| ann.post("/chats/send-message", letter).await.wrong_fields().join(" ");
@@ -109,7 +109,7 @@ async fn there_is_just_one_receiver_and_every_wrong_field_is_named_at_once() {
 }
 
 #[tokio::test]
-async fn the_door_knows_rooms_of_every_kind() {
+async fn a_message_can_be_sent_to_a_room_of_any_kind() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let (prime, group) = (ann.opens_a_room().await, ann.groups(&[&bob]).await);
@@ -141,7 +141,7 @@ async fn the_very_first_message_can_be_repeated() {
 }
 
 #[tokio::test]
-async fn a_first_message_replies_to_nothing_and_a_refused_one_makes_no_chat() {
+async fn a_first_message_cannot_be_a_reply_and_a_refused_one_creates_no_chat() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.groups(&[&bob]).await;
@@ -150,7 +150,7 @@ async fn a_first_message_replies_to_nothing_and_a_refused_one_makes_no_chat() {
         ann.post("/chats/send-message", json!({"userId": bob.user_id, "content": "re", "replyTo": to})).await
     };
     assert_eq!(reply(json!(format!("{group}-1"))).await.wrong_fields(), ["replyTo"]);
-    assert_eq!(chats(&bob).await.len(), 1, "the group alone");
+    assert_eq!(chats(&bob).await.len(), 1, "only the group");
     let first = ann.writes_to(&bob, "first").await.created();
     assert_eq!(reply(json!(format!("{group}-1"))).await.wrong_fields(), ["replyTo"]);
     assert_eq!(reply(json!(format!("{}-9", first["chatId"]))).await.wrong_fields(), ["replyTo"]);
@@ -162,7 +162,7 @@ async fn a_first_message_replies_to_nothing_and_a_refused_one_makes_no_chat() {
 }
 
 #[tokio::test]
-async fn ciphertext_begins_a_chat_as_well_and_long_names_fit_into_its_name() {
+async fn a_chat_can_begin_with_ciphertext_and_long_user_names_are_cut_in_its_name() {
     let app = TestApp::start().await;
     let (ann, bob) = (
         app.register(json!({"userId": "ann", "name": "Ä".repeat(100)})).await,

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn pages_go_both_ways_without_gap_or_repeat_while_messages_arrive() {
+async fn pages_have_no_gap_or_repeat_in_either_direction_while_messages_arrive() {
     const COUNT: u64 = 80;
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
@@ -32,7 +32,7 @@ async fn pages_go_both_ways_without_gap_or_repeat_while_messages_arrive() {
             let (mut forward, mut after) = (Vec::new(), begun);
             loop {
                 let ended = done.load(Relaxed);
-                // From the newest, as it is now, back to the first.
+                // From the current newest message back to the first.
                 let (mut backward, mut more) = page("limit=7".to_owned()).await;
                 while more {
                     let seqs;
@@ -54,7 +54,7 @@ async fn pages_go_both_ways_without_gap_or_repeat_while_messages_arrive() {
             }
         };
         let both = timeout(Duration::from_secs(120), join(writing, reading)).await;
-        let ((), forward) = both.expect("the pages end");
+        let ((), forward) = both.expect("the pages do not end");
         assert_eq!(forward, (begun + 1..=begun + COUNT).collect::<Vec<_>>());
     }
 }

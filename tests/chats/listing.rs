@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::{Person, TestApp};
 use crate::uploads::PNG;
 
-/// Of each chat of a page: its id, the `seq` of its last message and what is unread.
+/// For each chat of a page: its id, the `seq` of its last message and the unread count.
 fn outline(list: &Value) -> Vec<(u64, Option<u64>, u64)> {
     let chats = list["data"].as_array().unwrap().iter();
     chats
@@ -26,7 +26,7 @@ async fn chats(person: &Person) -> Vec<(u64, Option<u64>, u64)> {
 }
 
 #[tokio::test]
-async fn rooms_of_every_kind_are_listed_where_something_happened_last_first() {
+async fn rooms_of_every_kind_are_listed_with_the_last_active_first() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     assert_eq!(bob.get("/chats").await.ok(), json!({"total": 0, "pages": 0, "currentPage": 1, "data": []}));
@@ -34,7 +34,7 @@ async fn rooms_of_every_kind_are_listed_where_something_happened_last_first() {
         (ann.opens_a_room().await, ann.groups(&[&bob]).await, ann.opens_a_room().await);
     bob.joins(prime).await.created();
     let direct = ann.writes_to(&bob, "psst").await.created()["chatId"].as_u64().unwrap();
-    // The join is what bob did himself; the group has no message.
+    // Bob's own join is not unread; the group has no message.
     assert_eq!(chats(&bob).await, [(direct, Some(1), 1), (prime, Some(1), 0), (group, None, 0)]);
     ann.says(group, "who comes along?").await.created();
     assert_eq!(chats(&bob).await, [(group, Some(1), 1), (direct, Some(1), 1), (prime, Some(1), 0)]);
@@ -52,13 +52,13 @@ async fn rooms_of_every_kind_are_listed_where_something_happened_last_first() {
 }
 
 #[tokio::test]
-async fn unread_are_the_messages_of_others_after_the_read_position_neither_notices_nor_deleted() {
+async fn unread_counts_messages_of_others_after_the_read_position_but_no_notices_or_deleted_ones() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.prime("ann").await, app.user("bob").await, app.user("eve").await);
     let room = ann.opens_a_room().await;
     ann.says(room, "before bob came").await.created();
     bob.joins(room).await.created();
-    assert_eq!(chats(&bob).await, [(room, Some(2), 0)], "what was there before is no news");
+    assert_eq!(chats(&bob).await, [(room, Some(2), 0)], "messages from before the join are not unread");
     for number in 3..=4 {
         ann.says(room, &number.to_string()).await.created();
     }
@@ -67,7 +67,11 @@ async fn unread_are_the_messages_of_others_after_the_read_position_neither_notic
     eve.joins(room).await.created();
     assert_eq!(chats(&bob).await, [(room, Some(7), 3)]);
     bob.reads(room).await;
-    assert_eq!(chats(&bob).await, [(room, Some(7), 3)], "reading history marks nothing");
+    assert_eq!(
+        chats(&bob).await,
+        [(room, Some(7), 3)],
+        "reading the history does not move the read position"
+    );
 
     app.run(
         "UPDATE messages SET deleted_at = created_at, content = '' WHERE room_id = ? AND seq = 4",
@@ -81,17 +85,17 @@ async fn unread_are_the_messages_of_others_after_the_read_position_neither_notic
         chats(&bob).await[0].2
     };
     assert_eq!([read(3).await, read(4).await, read(5).await, read(7).await], [1, 1, 0, 0]);
-    assert_eq!(chats(&ann).await[0].2, 1, "each has a position of their own");
+    assert_eq!(chats(&ann).await[0].2, 1, "each member has their own read position");
 }
 
 #[tokio::test]
-async fn the_last_message_may_be_a_deleted_one_and_a_later_change_of_an_older_one_is_no_message() {
+async fn the_last_message_is_by_seq_even_if_it_is_deleted_or_an_older_one_changed_later() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.groups(&[&bob]).await;
     ann.says(group, "one").await.created();
     ann.says(group, "two").await.created();
-    // As after an edit of the first: the room's last number is not its last message's.
+    // As after an edit of the first message: the room's last sequence number is not that of its last message.
     app.run("UPDATE messages SET updated_seq = 3 WHERE room_id = ? AND seq = 1", (group,)).await;
     app.run("UPDATE rooms SET last_seq = 3 WHERE id = ?", (group,)).await;
     app.run(
@@ -107,7 +111,7 @@ async fn the_last_message_may_be_a_deleted_one_and_a_later_change_of_an_older_on
 }
 
 #[tokio::test]
-async fn a_room_that_one_left_and_those_of_others_are_not_listed() {
+async fn rooms_that_the_user_left_or_never_joined_are_not_listed() {
     let app = TestApp::start().await;
     let (ann, bob, zoe) = (app.prime("ann").await, app.user("bob").await, app.foreigner("zoe").await);
     let (group, foreign) = (ann.groups(&[&bob]).await, zoe.opens_a_room().await);
@@ -119,10 +123,10 @@ async fn a_room_that_one_left_and_those_of_others_are_not_listed() {
 }
 
 #[tokio::test]
-async fn three_hundred_rooms_come_page_by_page_without_gap_or_repeat() {
+async fn the_pages_of_three_hundred_rooms_have_no_gap_or_repeat() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    // In groups of three of one time, so that their ids decide.
+    // Each time is shared by three rooms, so that their ids decide.
     app.run(
         "INSERT INTO rooms (organization_id, kind, name, capacity, member_count, last_seq, created_by, created_at, updated_at)
          WITH RECURSIVE numbers AS (SELECT 0 AS n UNION ALL SELECT n + 1 FROM numbers WHERE n < 299)
@@ -175,7 +179,7 @@ async fn three_hundred_rooms_come_page_by_page_without_gap_or_repeat() {
 }
 
 #[tokio::test]
-async fn order_last_message_and_unread_are_of_one_moment_while_messages_arrive() {
+async fn order_last_message_and_unread_count_agree_while_messages_arrive() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let mut groups = Vec::new();
@@ -215,16 +219,16 @@ async fn order_last_message_and_unread_are_of_one_moment_while_messages_arrive()
 }
 
 #[tokio::test]
-async fn of_a_room_with_millions_of_changes_the_newest_are_counted() {
+async fn in_a_room_with_millions_of_changes_only_the_newest_count_as_unread() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
     bob.joins(room).await.created();
     ann.says(room, "long ago").await.created();
-    // More than twice as many bytes as a packet of either server may have.
+    // More changes than half the bytes that a packet of either server may have.
     app.run("UPDATE rooms SET last_seq = 50000000 WHERE id = ?", (room,)).await;
     ann.says(room, "one").await.created();
-    // The 100,000th from there.
+    // The 100,000th last change.
     app.run(
         "UPDATE messages SET seq = 49900002, updated_seq = 49900002 WHERE room_id = ? AND seq = 50000001",
         (room,),
@@ -234,5 +238,9 @@ async fn of_a_room_with_millions_of_changes_the_newest_are_counted() {
     ann.says(room, "two").await.created();
     assert_eq!(chats(&bob).await, [(room, Some(50_000_001), 2)]);
     ann.says(room, "three").await.created();
-    assert_eq!(chats(&bob).await, [(room, Some(50_000_002), 2)], "the oldest is one too many");
+    assert_eq!(
+        chats(&bob).await,
+        [(room, Some(50_000_002), 2)],
+        "the oldest is no longer among the last 100,000 changes"
+    );
 }

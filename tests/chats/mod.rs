@@ -1,4 +1,5 @@
-//! Contract sections 2 and 3: direct chats, the list of one's chats, and their history.
+//! Direct chats, the list of a user's chats, and their history: docs/contract.md, "Direct chats", "Routes: messages
+//! and chats" and "Lists".
 
 mod direct;
 mod history;

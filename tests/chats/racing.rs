@@ -1,4 +1,4 @@
-//! Many at once: two users have one chat, and nothing that is written into it is lost.
+//! Concurrent requests: two users have one chat, and no message in it is lost.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::harness::{Person, TestApp};
 
 #[tokio::test]
-async fn of_sixteen_first_messages_both_ways_at_once_none_is_lost_and_one_chat_is_made() {
+async fn sixteen_concurrent_first_messages_create_one_chat_and_none_is_lost() {
     let app = TestApp::start().await;
     for round in 0..4 {
         let (ann, bob) = (app.user(&format!("ann{round}")).await, app.user(&format!("bob{round}")).await);
@@ -37,13 +37,13 @@ async fn of_sixteen_first_messages_both_ways_at_once_none_is_lost_and_one_chat_i
                 ann.user_id, bob.user_id
             ))
             .await;
-        assert_eq!(rooms, [2], "no other room was made");
+        assert_eq!(rooms, [2], "no other room was created");
     }
     app.invariants_hold().await;
 }
 
 #[tokio::test]
-async fn of_eight_first_messages_with_one_client_message_id_one_is_stored_and_pushed() {
+async fn one_of_eight_concurrent_first_messages_with_one_client_message_id_is_stored_and_pushed() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let mut bobs = bob.connect().await;
@@ -60,7 +60,7 @@ async fn of_eight_first_messages_with_one_client_message_id_one_is_stored_and_pu
 }
 
 #[tokio::test]
-async fn everybody_who_writes_to_everybody_at_once_amid_joins_and_sends_meets_no_deadlock() {
+async fn direct_messages_between_everybody_amid_joins_and_sends_meet_no_deadlock() {
     let app = TestApp::start().await;
     let names: Vec<String> = (0..6).map(|number| format!("user{number}")).collect();
     let people: Vec<Person> = join_all(names.iter().map(|name| app.prime(name))).await;
@@ -92,13 +92,13 @@ async fn everybody_who_writes_to_everybody_at_once_amid_joins_and_sends_meets_no
 }
 
 #[tokio::test]
-async fn who_finds_the_chat_just_made_has_written_one_message_and_not_two() {
+async fn a_first_message_that_finds_the_chat_just_created_is_counted_once() {
     let app = TestApp::with(&[("MESSAGE_LIMIT", "2/600")]).await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let mut holder = app.database().await;
     let mut held = holder.start_transaction(TxOpts::default()).await.unwrap();
     held.query_drop("SELECT user_id FROM users FOR UPDATE").await.unwrap();
-    // As the other would make it, who has the locks first.
+    // Creates the chat as Bob's request would if it got the locks first.
     let make = async {
         app.until_waiting("FROM users FORCE INDEX").await;
         for sql in [

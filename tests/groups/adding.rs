@@ -9,7 +9,7 @@ async fn appoint(app: &TestApp, group: u64, person: &Person) {
 }
 
 #[tokio::test]
-async fn the_owner_adds_somebody_who_learns_it_and_everybody_sees_the_join() {
+async fn the_owner_can_add_a_user_who_is_notified_and_everybody_receives_the_join() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.user("ann").await, app.user("bob").await, app.user("eve").await);
     let group = ann.groups(&[&bob]).await;
@@ -31,7 +31,7 @@ async fn the_owner_adds_somebody_who_learns_it_and_everybody_sees_the_join() {
 }
 
 #[tokio::test]
-async fn a_moderator_of_the_group_adds_and_a_plain_member_does_not() {
+async fn a_moderator_of_the_group_can_add_users_and_a_plain_member_cannot() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.user("ann").await, app.user("bob").await, app.user("eve").await);
     let group = ann.groups(&[&bob]).await;
@@ -43,7 +43,7 @@ async fn a_moderator_of_the_group_adds_and_a_plain_member_does_not() {
 }
 
 #[tokio::test]
-async fn who_is_not_in_the_group_adds_nobody_not_even_an_admin_or_its_former_owner() {
+async fn non_members_cannot_add_users_even_as_an_admin_or_former_owner() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.user("ann").await, app.user("bob").await, app.user("eve").await);
     let group = ann.groups(&[&bob]).await;
@@ -55,7 +55,7 @@ async fn who_is_not_in_the_group_adds_nobody_not_even_an_admin_or_its_former_own
 }
 
 #[tokio::test]
-async fn adding_a_member_changes_nothing_and_tells_nobody() {
+async fn adding_an_existing_member_changes_nothing_and_pushes_nothing() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.groups(&[&bob]).await;
@@ -69,7 +69,7 @@ async fn adding_a_member_changes_nothing_and_tells_nobody() {
 }
 
 #[tokio::test]
-async fn what_is_no_group_and_who_is_no_user_of_the_organization_is_not_found() {
+async fn rooms_of_other_kinds_and_users_of_other_organizations_are_not_found() {
     let app = TestApp::start().await;
     let (ann, bob, zoe) = (app.prime("ann").await, app.user("bob").await, app.foreigner("zoe").await);
     let (group, prime) = (ann.groups(&[]).await, ann.opens_a_room().await);
@@ -85,11 +85,11 @@ async fn what_is_no_group_and_who_is_no_user_of_the_organization_is_not_found() 
     assert_eq!(nobody.refused(404, "user_not_found"), foreign);
     assert_eq!(ann.post(&path, json!({})).await.wrong_fields(), ["userId"]);
     assert_eq!(ann.post("/groups/x/add-user", json!({"userId": "bob"})).await.wrong_fields(), ["groupId"]);
-    assert_eq!(ann.reads(group).await, [], "a refusal takes no number");
+    assert_eq!(ann.reads(group).await, [], "a refused request takes no sequence number");
 }
 
 #[tokio::test]
-async fn a_full_group_is_full_until_somebody_leaves() {
+async fn nobody_can_be_added_to_a_full_group_until_somebody_leaves() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.user("ann").await, app.user("bob").await, app.user("eve").await);
     let group = ann.groups(&[&bob]).await;
@@ -102,7 +102,7 @@ async fn a_full_group_is_full_until_somebody_leaves() {
 }
 
 #[tokio::test]
-async fn leaving_and_listing_members_work_as_in_every_room() {
+async fn members_can_leave_and_list_each_other_as_in_every_room() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.user("ann").await, app.user("bob").await, app.user("eve").await);
     let group = ann.groups(&[&bob]).await;
@@ -115,7 +115,7 @@ async fn leaving_and_listing_members_work_as_in_every_room() {
     assert_eq!(
         roles,
         [(&json!(bob.user_id), &json!("member")), (&json!(eve.user_id), &json!("owner"))],
-        "the moderator follows the owner"
+        "the moderator succeeds the owner"
     );
     ann.get(&format!("/groups/{group}/messages")).await.refused(403, "not_a_member");
     app.invariants_hold().await;

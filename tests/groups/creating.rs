@@ -4,7 +4,7 @@ use super::extras;
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn whoever_makes_a_group_owns_it_and_its_members_are_told() {
+async fn the_creator_of_a_group_owns_it_and_its_members_are_notified() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.user("ann").await, app.user("bob").await, app.user("eve").await);
     let (mut anns, mut bobs, mut eves) = (ann.connect().await, bob.connect().await, eve.connect().await);
@@ -21,9 +21,9 @@ async fn whoever_makes_a_group_owns_it_and_its_members_are_told() {
     }
     eves.has_nothing().await;
     let list = bob.get("/chats").await.ok();
-    assert_eq!(list["data"][0]["room"], *group, "it is stored as it was answered");
+    assert_eq!(list["data"][0]["room"], *group, "the stored group is the one that was returned");
     let id = group["id"].as_u64().unwrap();
-    assert_eq!(bob.reads(id).await, [], "whom it is made with are no joins");
+    assert_eq!(bob.reads(id).await, [], "the first members do not count as joins");
     let members = bob.get(&format!("/api/rooms/{id}/members")).await.ok();
     let mut roles: Vec<_> = members["members"]
         .as_array()
@@ -37,7 +37,7 @@ async fn whoever_makes_a_group_owns_it_and_its_members_are_told() {
 }
 
 #[tokio::test]
-async fn by_frame_the_socket_that_asked_gets_the_ack_and_the_others_the_push() {
+async fn after_a_frame_the_sending_socket_gets_the_ack_and_all_others_the_push() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let (mut phone, mut laptop, mut bobs) = (ann.connect().await, ann.connect().await, bob.connect().await);
@@ -58,7 +58,7 @@ async fn by_frame_the_socket_that_asked_gets_the_ack_and_the_others_the_push() {
 }
 
 #[tokio::test]
-async fn members_are_taken_once_and_oneself_among_them_is_no_other() {
+async fn repeated_members_and_the_creator_among_them_count_once() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let members = json!([bob.user_id, ann.user_id, bob.user_id]);
@@ -75,7 +75,7 @@ async fn members_are_taken_once_and_oneself_among_them_is_no_other() {
 }
 
 #[tokio::test]
-async fn an_unknown_or_foreign_member_is_not_found_and_no_group_is_made() {
+async fn an_unknown_or_foreign_member_is_not_found_and_no_group_is_created() {
     let app = TestApp::start().await;
     let (ann, bob, zoe) = (app.user("ann").await, app.user("bob").await, app.foreigner("zoe").await);
     let mut bobs = bob.connect().await;
@@ -109,7 +109,7 @@ async fn a_group_holds_its_creator_and_255_others() {
 }
 
 #[tokio::test]
-async fn every_wrong_field_of_a_group_is_named_at_once() {
+async fn all_invalid_fields_of_a_group_are_reported_together() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let wrong = async |group: Value| ann.post("/groups", group).await.wrong_fields().join(" ");

@@ -3,7 +3,7 @@ use serde_json::json;
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn what_is_said_in_a_group_reaches_its_members_and_no_others() {
+async fn a_group_message_reaches_the_members_and_nobody_else() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.user("ann").await, app.user("bob").await, app.user("eve").await);
     let group = ann.groups(&[&bob]).await;
@@ -51,7 +51,7 @@ async fn a_group_message_can_be_repeated_replied_to_and_encrypted() {
 }
 
 #[tokio::test]
-async fn the_doors_of_groups_know_no_other_rooms() {
+async fn the_routes_and_events_of_groups_find_no_other_rooms() {
     let app = TestApp::start().await;
     let (ann, bob, zoe) = (app.prime("ann").await, app.user("bob").await, app.foreigner("zoe").await);
     let (group, prime) = (ann.groups(&[]).await, ann.opens_a_room().await);
@@ -69,13 +69,13 @@ async fn the_doors_of_groups_know_no_other_rooms() {
     bobs.refused("joinGroup", json!({"groupId": group}), "not_a_member").await;
     bob.get(&format!("/groups/{group}/messages")).await.refused(403, "not_a_member");
     bobs.refused("joinRoom", json!({"roomId": group}), "room_not_found").await;
-    // The doors of every kind know groups too.
+    // The events for rooms of every kind find groups too.
     anns.acked("sendMessage", json!({"roomId": group, "content": "x"})).await;
     app.get(&format!("/groups/{group}/messages")).await.refused(401, "unauthenticated");
 }
 
 #[tokio::test]
-async fn joining_a_group_answers_it_to_a_member_and_changes_nothing() {
+async fn join_group_returns_the_group_to_a_member_and_changes_nothing() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.groups(&[&bob]).await;
@@ -92,7 +92,7 @@ async fn joining_a_group_answers_it_to_a_member_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn nobody_speaks_in_the_name_of_another() {
+async fn nobody_can_send_in_the_name_of_another_user() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.groups(&[&bob]).await;
@@ -103,7 +103,7 @@ async fn nobody_speaks_in_the_name_of_another() {
 }
 
 #[tokio::test]
-async fn wrong_parameters_of_a_page_are_named() {
+async fn invalid_parameters_of_a_page_are_reported() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let path = format!("/groups/{}/messages", ann.groups(&[]).await);

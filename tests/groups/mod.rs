@@ -1,4 +1,4 @@
-//! Contract sections 2 to 4: groups, which their owner and moderators fill.
+//! Groups, to which the owner and the moderators add members: docs/contract.md, "Groups".
 
 mod adding;
 mod creating;
@@ -9,12 +9,12 @@ use serde_json::json;
 
 use crate::harness::{Answer, Person, TestApp};
 
-/// Asks to add somebody to a group.
+/// Requests to add somebody to a group.
 async fn add(asker: &Person, group: u64, added: &Person) -> Answer {
     asker.post(&format!("/groups/{group}/add-user"), json!({"userId": added.user_id})).await
 }
 
-/// Makes users `extra.{group}.1` and so on, who exist in the database alone.
+/// Creates the users `extra.{group}.1` to `extra.{group}.{count}`, who exist only in the database.
 async fn extras(app: &TestApp, group: u64, like: &Person, count: u32) {
     app.run(
         "INSERT INTO users (user_id, organization_id, name, password_hash, role, prime, created_at)
@@ -26,7 +26,7 @@ async fn extras(app: &TestApp, group: u64, like: &Person, count: u32) {
     .await;
 }
 
-/// Puts so many of these into a group.
+/// Adds `count` of these users to a group.
 async fn fill(app: &TestApp, group: u64, like: &Person, count: u32) {
     extras(app, group, like, count).await;
     app.run(

@@ -1,4 +1,4 @@
-//! Many at once: no interleaving seats a 257th member or one member twice.
+//! Concurrent requests: no interleaving seats a 257th member, or one member twice.
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -7,7 +7,7 @@ use super::{add, fill};
 use crate::harness::{Person, TestApp};
 
 #[tokio::test]
-async fn of_twelve_who_are_added_at_once_one_gets_the_256th_seat() {
+async fn one_of_twelve_users_added_concurrently_gets_the_256th_seat() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.groups(&[&bob]).await;
@@ -38,7 +38,7 @@ async fn of_twelve_who_are_added_at_once_one_gets_the_256th_seat() {
 }
 
 #[tokio::test]
-async fn of_eight_who_add_one_user_at_once_one_seats_them() {
+async fn eight_concurrent_additions_of_one_user_seat_them_once() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.groups(&[]).await;
@@ -54,7 +54,7 @@ async fn of_eight_who_add_one_user_at_once_one_seats_them() {
 }
 
 #[tokio::test]
-async fn additions_that_race_with_leaves_and_frames_lose_no_number() {
+async fn additions_that_race_with_leaves_and_frames_lose_no_sequence_number() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.groups(&[]).await;

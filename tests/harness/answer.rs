@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{documents, private};
 
-/// An answer to a request, held against `docs/openapi.yaml`.
+/// A response to a request, checked against `docs/openapi.yaml`.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -14,7 +14,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The answer to `asker`, if somebody has signed in.
+    /// Sends a request and checks its response: against the document, and for private fields of others. `asker` is
+    /// the id of the signed-in user, if there is one.
     pub async fn of(request: RequestBuilder, method: &str, path: &str, asker: Option<&str>) -> Self {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -22,9 +23,9 @@ impl Answer {
         let json = match text.as_str() {
             "" => Value::Null,
             text => serde_json::from_str(text)
-                .unwrap_or_else(|_| panic!("{method} {path} answers no JSON: {text}")),
+                .unwrap_or_else(|_| panic!("{method} {path} returns invalid JSON: {text}")),
         };
-        // Who registers or signs in is answered as that user.
+        // A registration or a login returns the user's own data.
         private::check(&json, asker.or(json["user"]["userId"].as_str()), path);
         documents::check_answer(method, path, status, headers.get("content-type"), &json);
         Self { status, headers, json }
@@ -36,32 +37,32 @@ impl Answer {
         self.json
     }
 
-    /// The body of a 200.
+    /// The body. The status must be 200.
     #[track_caller]
     pub fn ok(self) -> Value {
         self.expect(200)
     }
 
-    /// The body of a 201.
+    /// The body. The status must be 201.
     #[track_caller]
     pub fn created(self) -> Value {
         self.expect(201)
     }
 
-    /// That it is a 204.
+    /// Checks that the status is 204 and the body is empty.
     #[track_caller]
     pub fn no_content(self) {
         assert_eq!(self.expect(204), Value::Null);
     }
 
-    /// The problem of a refusal with this status and code.
+    /// The problem of a refusal, which must have this status and code.
     #[track_caller]
     pub fn refused(self, status: u16, code: &str) -> Value {
         assert_eq!((self.status, self.json["code"].as_str()), (status, Some(code)), "{}", self.json);
         self.json
     }
 
-    /// The names of the wrong fields of a 400, in alphabetical order.
+    /// The invalid fields that a 400 reports, in alphabetical order.
     #[track_caller]
     pub fn wrong_fields(self) -> Vec<String> {
         let problem = self.refused(400, "invalid_request");

@@ -28,44 +28,43 @@ use tokio::time::timeout;
 
 use super::{Answer, Person, Socket, Statements};
 
-/// `scripts/test` gives the same to the functions that are processes of their own.
+/// `scripts/test` gives the same settings to functions that run in processes of their own.
 const SETTINGS: &str = include_str!("../settings.env");
 const NAME_PREFIX: &str = "coterie_test_";
-/// Enough for the races of the tests; a test server gives 500 to all of them together.
+/// Enough for the tests of races. The database server of the tests has 500 connections for all of them.
 const DATABASE_CONNECTIONS: usize = 24;
 
-/// A server of its own, on a free port, with a database of its own.
+/// A server on a free port, with a database of its own.
 ///
-/// With `TEST_GATEWAY` set it is the one server there, with the one database `TEST_DATABASE`, for all
-/// tests at once: `scripts/test` then runs the functions as processes of their own. Names made by
-/// `user`, `prime`, `rich` and `register` get an ending of their own there, so a test says
-/// `ann.user_id` and not `"ann"`. A test that needs settings of its own, another time for all, or the
-/// whole of a table is named in `tests/in-process-only`.
+/// If `TEST_GATEWAY` is set, it is the server at that URL, which all tests share, with the database
+/// `TEST_DATABASE`: `scripts/test` then runs the functions in processes of their own. There `user`, `prime`, `rich`
+/// and `register` append a suffix to each name, so a test uses `ann.user_id` and not `"ann"`. A test that needs
+/// settings of its own, shifts the time of all tests or reads a whole table is listed in `tests/in-process-only`.
 pub struct TestApp {
     /// `http://127.0.0.1:…`
     pub url: String,
     pub http: reqwest::Client,
     database: Opts,
-    /// What makes names this test's own.
+    /// The suffix that makes names unique to this test.
     ending: String,
-    /// None when the server is not this test's own.
+    /// `None` if the tests share the server.
     stop: Option<watch::Sender<bool>>,
-    /// The server's files; its store is none when the server is not this test's own.
+    /// The server's files, without a store if the tests share the server.
     pub files: Files,
     app: Option<App>,
     store: Option<OwnStore>,
 }
 
-/// What statements took on the server.
+/// The work of some statements on the database server.
 #[derive(Debug)]
 pub struct Work {
-    /// The rows that were read, of tables and of indexes.
+    /// The number of rows read, from tables and from indexes.
     pub read: u64,
-    /// The rows that were sorted.
+    /// The number of rows sorted.
     pub sorted: u64,
 }
 
-/// A store of files in a folder, which both end with their test.
+/// A store of files and its folder, both of which are removed when the test ends.
 struct OwnStore {
     config: shared::config::Store,
     folder: PathBuf,
@@ -85,7 +84,7 @@ impl TestApp {
         match setting("TEST_GATEWAY") {
             None => Self::with(&[]).await,
             Some(url) => {
-                let name = setting("TEST_DATABASE").expect("TEST_DATABASE names the gateway's database");
+                let name = setting("TEST_DATABASE").expect("TEST_DATABASE must name the gateway's database");
                 Self {
                     url,
                     http: client(),
@@ -100,17 +99,17 @@ impl TestApp {
         }
     }
 
-    /// A server with these settings besides.
+    /// A server with these settings in addition.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
         Self::serve(Self::new_database().await, settings, |_| (), |functions| Arc::new(functions)).await
     }
 
-    /// A server with what no setting sets.
+    /// A server with a changed `Config`, for what no setting can change.
     pub async fn adjusted(adjust: impl FnOnce(&mut Config)) -> Self {
         Self::serve(Self::new_database().await, &[], adjust, |functions| Arc::new(functions)).await
     }
 
-    /// A server whose statements are counted, and may lose their answers.
+    /// A server whose statements are recorded, and may lose their responses.
     pub async fn counted(statements: &Statements) -> Self {
         let database = Self::new_database().await;
         let port = statements.between(&database).await;
@@ -119,24 +118,23 @@ impl TestApp {
         Self::serve(database, &[], adjust, |functions| Arc::new(functions)).await
     }
 
-    /// A server whose functions are wrapped, to stop time between two lines.
+    /// A server whose functions are wrapped, for instance to stop one of them at some point.
     pub async fn wrapped(wrap: impl FnOnce(InProcess) -> Arc<dyn Functions>) -> Self {
         Self::serve(Self::new_database().await, &[], |_| (), wrap).await
     }
 
-    /// A server that posts to its sockets through this.
+    /// A server that pushes to its sockets through `through`.
     pub async fn pushing(through: impl FnOnce(Arc<Connections>) -> Arc<dyn Sockets>) -> Self {
         let database = Self::new_database().await;
         Self::serve_through(database, &[], |_| (), |functions| Arc::new(functions), through).await
     }
 
     async fn new_database() -> Opts {
-        assert_eq!(setting("TEST_GATEWAY"), None, "name this test in tests/in-process-only");
+        assert_eq!(setting("TEST_GATEWAY"), None, "add this test to tests/in-process-only");
         let server = server();
-        swept(&server).await;
+        drop_old_databases(&server).await;
         let name = format!("{NAME_PREFIX}{}_{:016x}", std::process::id(), rand::random::<u64>());
-        let mut connection =
-            Conn::new(server.clone()).await.expect("the server of TEST_DATABASE_URL answers");
+        let mut connection = Conn::new(server.clone()).await.expect("cannot connect to TEST_DATABASE_URL");
         connection.query_drop(format!("CREATE DATABASE {name}")).await.unwrap();
         connection.disconnect().await.unwrap();
         let database: Opts = OptsBuilder::from_opts(server).db_name(Some(name)).into();
@@ -184,7 +182,7 @@ impl TestApp {
         let app = App::new(config, Push::Local(through(connections.clone())), DATABASE_CONNECTIONS);
         let own = app.clone();
         let mut template = Template::parse(template::BUILT_IN).unwrap();
-        // A test that runs over the full hour would be swept.
+        // Otherwise the hourly sweep could run during a test.
         template.schedules.clear();
         let functions = wrap(InProcess::new(app.clone()));
         let gateway = Gateway::new(template, functions, connections, Limits::default()).unwrap();
@@ -208,9 +206,9 @@ impl TestApp {
         }
     }
 
-    /// What the store has on its disk: every file under the server's folder, by its path there.
+    /// The paths of all objects in the store's folder, in alphabetical order.
     pub fn stored(&self) -> Vec<String> {
-        let root = &self.store.as_ref().expect("the store is this test's own").folder;
+        let root = &self.store.as_ref().expect("the tests share the store").folder;
         let (mut folders, mut paths) = (vec![root.clone()], Vec::new());
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
@@ -222,7 +220,7 @@ impl TestApp {
                 }
             }
         }
-        // Notes on the objects have names that begin with a dot, and stay no longer than their objects.
+        // Files whose names begin with a dot describe objects, and are deleted with them.
         let (notes, mut objects): (Vec<_>, Vec<_>) =
             paths.into_iter().partition(|path| path.starts_with('.'));
         assert!(notes.len() <= 2 * objects.len(), "{notes:?} beside {objects:?}");
@@ -230,9 +228,9 @@ impl TestApp {
         objects
     }
 
-    /// Makes what the store has a day older, and an hour.
+    /// Makes all objects in the store 25 hours older.
     pub fn age_stored(&self) {
-        let root = &self.store.as_ref().expect("the store is this test's own").folder;
+        let root = &self.store.as_ref().expect("the tests share the store").folder;
         for path in self.stored() {
             let file = std::fs::File::options().write(true).open(root.join(path)).unwrap();
             file.set_modified(SystemTime::now() - Duration::from_secs(25 * 60 * 60)).unwrap();
@@ -244,16 +242,16 @@ impl TestApp {
         self.stop.as_ref().unwrap().send_replace(true);
     }
 
-    /// The server's settings, for a process of its own.
+    /// The server's settings, for a separate process.
     pub fn settings(&self) -> Vec<(String, String)> {
         let name = self.database.db_name().unwrap();
         let url = format!("{}/{name}", setting("TEST_DATABASE_URL").unwrap().trim_end_matches('/'));
         common_settings().chain([("DATABASE_URL".to_owned(), url)]).collect()
     }
 
-    /// The settings of the server's store of files, for a process of its own.
+    /// The settings of the server's store, for a separate process.
     pub fn store_settings(&self) -> [(&'static str, String); 4] {
-        let store = &self.store.as_ref().expect("the store is this test's own").config;
+        let store = &self.store.as_ref().expect("the tests share the store").config;
         let keys = store.keys.as_ref().unwrap();
         [
             ("UPLOADS_BUCKET", store.bucket.clone().unwrap()),
@@ -263,7 +261,7 @@ impl TestApp {
         ]
     }
 
-    /// A user who registered with this id and name, not prime and without coins.
+    /// A user with this id, not prime and without coins.
     pub async fn user(&self, user_id: &str) -> Person {
         self.register(json!({"userId": user_id})).await
     }
@@ -273,12 +271,12 @@ impl TestApp {
         self.register(json!({"userId": user_id, "isPrime": true})).await
     }
 
-    /// A user with so many coins.
+    /// A user with this many coins.
     pub async fn rich(&self, user_id: &str, coins: u64) -> Person {
         self.register(json!({"userId": user_id, "availCoins": coins})).await
     }
 
-    /// A user who registered with this, and a password unless it has one.
+    /// A user who registers with these fields, and with a password if it has none.
     pub async fn register(&self, mut registration: Value) -> Person {
         if let Some(Value::String(user_id)) = registration.get_mut("userId") {
             user_id.push_str(&self.ending);
@@ -292,38 +290,38 @@ impl TestApp {
         Person::new(self, &registered)
     }
 
-    /// A prime user of another organization than `public`. The first of them is its admin.
+    /// A prime user of the organization `Acme`, for tests outside `public`. The first one is its admin.
     pub async fn foreigner(&self, user_id: &str) -> Person {
         self.of("Acme", user_id).await
     }
 
-    /// A prime user of this organization, the first one its admin.
+    /// A prime user of this organization. The first one is its admin.
     pub async fn of(&self, organization: &str, user_id: &str) -> Person {
         let registration = json!({"userId": user_id, "isPrime": true, "organizationName": organization});
         self.register(registration).await
     }
 
-    /// Makes somebody an admin, a moderator or a user, behind the service's back.
+    /// Gives somebody a role in the organization, directly in the database.
     pub async fn set_role(&self, person: &Person, role: &str) {
         self.run("UPDATE users SET role = ? WHERE user_id = ?", (role, &person.user_id)).await;
     }
 
-    /// A request without a token.
+    /// Sends a request without a token.
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         Answer::of(self.http.post(format!("{}{path}", self.url)).json(&body), "POST", path, None).await
     }
 
-    /// A request without a token.
+    /// Sends a request without a token.
     pub async fn get(&self, path: &str) -> Answer {
         Answer::of(self.http.get(format!("{}{path}", self.url)), "GET", path, None).await
     }
 
-    /// A socket with this query, or the status and body of its refusal.
+    /// Opens a socket with this query, or returns the status and body of the refusal.
     pub async fn connect(&self, query: &str) -> Result<Socket, (u16, Value)> {
         Socket::connect(&format!("{}/{query}", self.url.replace("http", "ws")), None).await
     }
 
-    /// Runs a function that has no route; an error is what Lambda would report.
+    /// Calls a function that has no route. An `Err` is what Lambda would report.
     pub async fn invoke(&self, function: &str, event: Value) -> Result<Value, String> {
         let app = self.app.clone().unwrap_or_else(|| {
             let mut config = Config::from(self.settings().into_iter().collect()).unwrap();
@@ -336,7 +334,7 @@ impl TestApp {
         Ok(serde_json::from_str(answer.get()).unwrap())
     }
 
-    /// Moves people into a new organization of their own, where nobody else is.
+    /// Moves these people to a new organization, where nobody else is.
     pub async fn organization(&self, people: &[&Person]) {
         let name = format!("organization {:016x}", rand::random::<u64>());
         self.run(
@@ -353,12 +351,12 @@ impl TestApp {
         }
     }
 
-    /// A connection of the test's own to the database.
+    /// A new connection to the database.
     pub async fn database(&self) -> Conn {
         Conn::new(self.database.clone()).await.unwrap()
     }
 
-    /// A person as `shared` knows them.
+    /// The `User` that `shared` has for a person.
     pub async fn user_behind(&self, person: &Person) -> User {
         let sql = format!("SELECT organization_id, role FROM users WHERE user_id = '{}'", person.user_id);
         let row: (u64, String) = self.rows(&sql).await.remove(0);
@@ -372,8 +370,7 @@ impl TestApp {
         }
     }
 
-    /// What the statements of `act` read and sort on the server, in rows of tables and indexes: they go
-    /// through a pool of one connection.
+    /// Measures what the statements of `act` read and sort on the database server. They use a pool of one connection.
     pub async fn work<T>(&self, act: impl AsyncFnOnce(&Db) -> T) -> Work {
         let db = Db::new(self.database.clone(), 1);
         let status = async || -> HashMap<String, u64> {
@@ -383,7 +380,7 @@ impl TestApp {
         let (idle, before) = (status().await, status().await);
         act(&db).await;
         let after = status().await;
-        // Less what asking for them takes itself.
+        // Without the cost of reading the status itself.
         let of = |name: &str| (after[name] - before[name]).saturating_sub(before[name] - idle[name]);
         let read = after.keys().filter(|name| name.starts_with("Handler_read_")).map(|name| of(name)).sum();
         let work = Work { read, sorted: of("Sort_rows") };
@@ -391,17 +388,17 @@ impl TestApp {
         work
     }
 
-    /// Changes what no endpoint can change yet, or shifts time.
+    /// Runs a statement, to change what no endpoint can change or to shift time.
     pub async fn run(&self, sql: &str, params: impl Into<Params> + Send) {
         self.database().await.exec_drop(sql, params).await.unwrap();
     }
 
-    /// Looks at what no endpoint shows.
+    /// Runs a query, to read what no endpoint shows.
     pub async fn rows<R: FromRow + Send + 'static>(&self, sql: &str) -> Vec<R> {
         self.database().await.query(sql).await.unwrap()
     }
 
-    /// A connection with an open transaction that holds what `lock` locks, until it ends.
+    /// A connection with an open transaction that holds the locks of the statement `lock`.
     pub async fn holding(&self, lock: &str) -> Conn {
         let mut holder = self.database().await;
         holder.query_drop("START TRANSACTION").await.unwrap();
@@ -409,11 +406,12 @@ impl TestApp {
         holder
     }
 
-    /// Waits until a statement with this text runs, as it goes on to do while a test holds a lock that it
-    /// needs. Statements of all tests at one server are seen, so name such a test in `tests/in-process-only`.
+    /// Waits until a statement that contains this text is running, which it still is while it waits for a lock that
+    /// the test holds. List such a test in `tests/in-process-only`, since on a shared server it sees the statements
+    /// of all tests.
     pub async fn until_waiting(&self, statement: &str) {
         let seen = timeout(Duration::from_secs(20), self.seen_waiting(statement)).await;
-        seen.unwrap_or_else(|_| panic!("no {statement} waits"));
+        seen.unwrap_or_else(|_| panic!("no statement with {statement:?} is waiting"));
     }
 
     async fn seen_waiting(&self, statement: &str) {
@@ -424,7 +422,7 @@ impl TestApp {
             String::from_utf8_lossy(&bytes).into_owned()
         };
         loop {
-            // Not from information_schema: MySQL stumbles there over the bytes of a hash in a statement.
+            // Not information_schema: MySQL fails there on statements that contain the bytes of a hash.
             let running: Vec<Row> = watcher.query("SHOW FULL PROCESSLIST").await.unwrap();
             let mut here = running.iter().filter(|row| text(row, "db") == database);
             if here.any(|row| text(row, "Info").contains(statement)) {
@@ -434,23 +432,23 @@ impl TestApp {
         }
     }
 
-    /// Checks what must hold in every room and for every user, whatever happened.
+    /// Checks what is true of every room and every user at any time.
     pub async fn invariants_hold(&self) {
         let no_rows = [
-            ("a ledger's sum is the balance", "SELECT u.user_id FROM users u LEFT JOIN coin_ledger l USING (user_id)
+            ("the sum of the ledger is the balance", "SELECT u.user_id FROM users u LEFT JOIN coin_ledger l USING (user_id)
               GROUP BY u.user_id, u.avail_coins HAVING u.avail_coins <> COALESCE(SUM(l.delta), 0)"),
-            ("the ledger's last row has the balance", "SELECT u.user_id FROM users u JOIN coin_ledger l USING (user_id)
+            ("the last row of the ledger has the balance", "SELECT u.user_id FROM users u JOIN coin_ledger l USING (user_id)
               WHERE l.id = (SELECT MAX(id) FROM coin_ledger WHERE user_id = u.user_id) AND l.balance_after <> u.avail_coins"),
-            ("members are counted", "SELECT CAST(r.id AS CHAR) FROM rooms r LEFT JOIN room_members m ON m.room_id = r.id
+            ("the member count is right", "SELECT CAST(r.id AS CHAR) FROM rooms r LEFT JOIN room_members m ON m.room_id = r.id
               GROUP BY r.id, r.member_count HAVING r.member_count <> COUNT(m.user_id)"),
-            ("a room with members has one owner", "SELECT CAST(room_id AS CHAR) FROM room_members
+            ("a room with members has exactly one owner", "SELECT CAST(room_id AS CHAR) FROM room_members
               GROUP BY room_id HAVING SUM(role = 'owner') <> 1"),
-            ("a room's last number is that of its last change", "SELECT CAST(r.id AS CHAR) FROM rooms r LEFT JOIN messages x ON x.room_id = r.id
+            ("the last sequence number of a room is that of its last change", "SELECT CAST(r.id AS CHAR) FROM rooms r LEFT JOIN messages x ON x.room_id = r.id
               GROUP BY r.id, r.last_seq HAVING COALESCE(MAX(x.updated_seq), 0) <> r.last_seq"),
-            ("every number is that of a message or of a later change", "SELECT CAST(r.id AS CHAR) FROM rooms r LEFT JOIN messages x ON x.room_id = r.id
+            ("every sequence number is that of a message or of a later change", "SELECT CAST(r.id AS CHAR) FROM rooms r LEFT JOIN messages x ON x.room_id = r.id
               GROUP BY r.id, r.last_seq HAVING COUNT(x.seq) > r.last_seq OR SUM(x.updated_seq < x.seq) > 0
                 OR (SUM(x.updated_seq <> x.seq) = 0 AND COUNT(x.seq) <> r.last_seq)"),
-            ("a message shows the reactions that were given", "SELECT CONCAT(room_id, '-', seq) FROM (SELECT x.room_id, x.seq,
+            ("a message shows exactly the stored reactions", "SELECT CONCAT(room_id, '-', seq) FROM (SELECT x.room_id, x.seq,
                 COALESCE(JSON_LENGTH(x.reactions), 0) AS shown_kinds,
                 (SELECT COALESCE(SUM(shown.count), 0) FROM
                  JSON_TABLE(COALESCE(x.reactions, '[]'), '$[*]' COLUMNS (count INT PATH '$[1]')) shown) AS shown_total,
@@ -460,7 +458,7 @@ impl TestApp {
         ];
         for (rule, sql) in no_rows {
             let broken: Vec<String> = self.rows(sql).await;
-            assert!(broken.is_empty(), "{rule}: not for {broken:?}");
+            assert!(broken.is_empty(), "broken for {broken:?}: {rule}");
         }
     }
 }
@@ -469,12 +467,12 @@ impl Drop for TestApp {
     fn drop(&mut self) {
         let Some(stop) = self.stop.take() else { return };
         stop.send_replace(true);
-        // The database of a failed test stays for inspection; the next run sweeps it.
+        // The database of a failed test is kept for inspection; the next run drops it.
         let Some(name) = self.database.db_name().map(str::to_owned).filter(|_| !std::thread::panicking())
         else {
             return;
         };
-        // The test's own runtime is ending, so the thread has one of its own.
+        // The test's runtime is shutting down, so this needs a thread with another one.
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(drop_databases(&server(), &[name]));
@@ -492,24 +490,24 @@ fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// A client that shows where it is led to, and does not go there.
+/// A client that does not follow redirects.
 fn client() -> reqwest::Client {
     reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap()
 }
 
-/// The server on which each test makes its database. `scripts/test` starts one.
+/// The database server on which each test creates its database. `scripts/test` starts one.
 fn server() -> Opts {
-    let url = setting("TEST_DATABASE_URL").expect("TEST_DATABASE_URL is set; scripts/test does that");
+    let url = setting("TEST_DATABASE_URL").expect("TEST_DATABASE_URL must be set, as scripts/test does");
     Opts::from_url(&url).unwrap()
 }
 
-/// Drops, once in each run, the databases of runs that have ended.
-async fn swept(server: &Opts) {
+/// Drops the databases of earlier runs, once in each run.
+async fn drop_old_databases(server: &Opts) {
     static SWEPT: OnceCell<()> = OnceCell::const_new();
     SWEPT
         .get_or_init(|| async {
             let mut connection =
-                Conn::new(server.clone()).await.expect("the server of TEST_DATABASE_URL answers");
+                Conn::new(server.clone()).await.expect("cannot connect to TEST_DATABASE_URL");
             let all: Vec<String> = connection.query("SHOW DATABASES").await.unwrap();
             connection.disconnect().await.unwrap();
             let ended: Vec<String> = all

@@ -1,4 +1,4 @@
-//! The published documents, and holding answers and frames against them.
+//! Checks responses and frames against the published documents.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -34,7 +34,7 @@ pub fn paths_and_methods() -> Vec<(&'static str, String)> {
 
 const HTTP_METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
-/// What a local `$ref` points to, or the value itself.
+/// The target of a local `$ref`, or the value itself.
 fn resolved(value: &'static Value) -> &'static Value {
     match value["$ref"].as_str() {
         Some(reference) => OPENAPI.pointer(reference.trim_start_matches('#')).expect(reference),
@@ -42,8 +42,8 @@ fn resolved(value: &'static Value) -> &'static Value {
     }
 }
 
-/// Holds an answer against the operation's schema for its status and content type. Paths that are
-/// not documented are API Gateway's to answer, with 404.
+/// Checks a response against the operation's schema for its status and content type. On a path or method that is not
+/// documented it must be API Gateway's 404.
 #[track_caller]
 pub fn check_answer(method: &str, path: &str, status: u16, content_type: Option<&HeaderValue>, body: &Value) {
     let path = path.split('?').next().unwrap();
@@ -57,7 +57,7 @@ pub fn check_answer(method: &str, path: &str, status: u16, content_type: Option<
         return;
     };
     let response = resolved(&operation["responses"][status.to_string()]);
-    assert!(!response.is_null(), "{method} {path} answers {status}, which is not documented: {body}");
+    assert!(!response.is_null(), "{method} {path} returned {status}, which is not documented: {body}");
     let Some(content_type) = content_type else {
         assert_eq!(body, &Value::Null, "{method} {path} {status} has no content type");
         assert!(response["content"].is_null(), "{method} {path} {status} should have a body");
@@ -68,10 +68,10 @@ pub fn check_answer(method: &str, path: &str, status: u16, content_type: Option<
     check("openapi", schema, body, &format!("{method} {path} {status}"));
 }
 
-/// The documented message of an event that the server sends.
+/// The name of the documented message for an event that the server sends.
 pub fn message_of(event: &str) -> &str {
     match event {
-        // A client sends events of these names too.
+        // Clients send events with these names too, so the document has other names for the server's.
         "sync" => "changes",
         "newChatRoom" => "chatRoomAnnounced",
         "typing" => "memberTyping",
@@ -80,7 +80,7 @@ pub fn message_of(event: &str) -> &str {
     }
 }
 
-/// Holds a frame of the server against the message of its event.
+/// Checks a frame from the server against the message of its event.
 #[track_caller]
 pub fn check_frame(frame: &Value) {
     let name = frame["event"].as_str().map_or("gatewayError", message_of);
@@ -89,7 +89,7 @@ pub fn check_frame(frame: &Value) {
     check("asyncapi", schema, frame, name);
 }
 
-/// Holds the body of a refused handshake against the schema of a problem.
+/// Checks the body of a refused handshake against the schema of a problem.
 #[track_caller]
 pub fn check_refusal(problem: &Value) {
     check("asyncapi", &json!({"$ref": "#/components/schemas/Problem"}), problem, "a refused handshake");
@@ -104,7 +104,7 @@ fn matches(pattern: &str, path: &str) -> bool {
 #[track_caller]
 fn check(document_name: &'static str, schema: &Value, value: &Value, what: &str) {
     static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
-    // References into the document are made absolute, so that a part of it can be a schema.
+    // Makes references into the document absolute, so that a part of it can be used as a schema.
     let schema = schema.to_string().replace("\"#/", &format!("\"urn:{document_name}#/"));
     let validator = VALIDATORS.lock().unwrap().get(&schema).cloned().unwrap_or_else(|| {
         let resource = Resource::from_contents(document(document_name).clone());

@@ -1,4 +1,4 @@
-//! A server to test, and the people who use it.
+//! A server to test, the people who use it, and their sockets.
 //!
 //! ```ignore
 //! let app = TestApp::start().await;

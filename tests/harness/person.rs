@@ -2,10 +2,11 @@ use serde_json::{Value, json};
 
 use super::{Answer, Socket, TestApp};
 
-/// The password of every room that [`Person::opens_a_room`] makes.
+/// The password of every room that [`Person::opens_a_room`] creates.
 pub const ROOM_PASSWORD: &str = "open sesame";
 
-/// Somebody signed in.
+/// A signed-in user. Methods that return an [`Answer`] send a request that may be refused; all others require
+/// success.
 #[derive(Clone)]
 pub struct Person {
     pub user_id: String,
@@ -16,7 +17,7 @@ pub struct Person {
 }
 
 impl Person {
-    /// The person whom a registration or login answered.
+    /// The user in the response to a registration or a login.
     pub fn new(app: &TestApp, signed_in: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         Self {
@@ -44,7 +45,7 @@ impl Person {
         self.asks("DELETE", path, None).await
     }
 
-    /// A request by any method.
+    /// Sends a request with any method.
     pub async fn asks(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
         let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.url));
         let request = request.bearer_auth(&self.access_token);
@@ -55,68 +56,68 @@ impl Person {
         Answer::of(request, method, path, Some(&self.user_id)).await
     }
 
-    /// A body that is no JSON.
+    /// Posts a body that need not be JSON.
     pub async fn post_body(&self, path: &str, content_type: &str, body: Vec<u8>) -> Answer {
         let request = self.http.post(format!("{}{path}", self.url)).bearer_auth(&self.access_token);
         let request = request.header("content-type", content_type).body(body);
         Answer::of(request, "POST", path, Some(&self.user_id)).await
     }
 
-    /// The URL to which a file's own leads.
+    /// The signed URL to which the URL of a file redirects.
     pub async fn way_to(&self, upload_id: &str) -> String {
         let answer = self.get(&format!("/uploads/{upload_id}")).await;
         assert_eq!(answer.status, 302, "{}", answer.json);
         answer.headers["location"].to_str().unwrap().to_owned()
     }
 
-    /// A file's bytes.
+    /// The bytes of a file.
     pub async fn downloads(&self, upload_id: &str) -> Vec<u8> {
         let response = self.http.get(self.way_to(upload_id).await).send().await.unwrap();
         assert_eq!(response.status(), 200);
         response.bytes().await.unwrap().to_vec()
     }
 
-    /// An open socket.
+    /// Opens a socket.
     pub async fn connect(&self) -> Socket {
         let url = format!("{}/?token={}", self.url.replace("http", "ws"), self.access_token);
-        Socket::connect(&url, Some(&self.user_id)).await.expect("the socket opens")
+        Socket::connect(&url, Some(&self.user_id)).await.expect("the socket does not open")
     }
 
-    /// Makes a password room and answers its id.
+    /// Creates a password room and returns its id.
     pub async fn opens_a_room(&self) -> u64 {
         let room =
             self.post("/api/chatrooms", json!({"name": "Tea", "password": ROOM_PASSWORD})).await.created();
         room["room"]["id"].as_u64().unwrap()
     }
 
-    /// Makes a channel, as an admin or a moderator may, and answers its id.
+    /// Creates a channel, which takes an admin or a moderator, and returns its id.
     pub async fn makes_a_channel(&self, name: &str) -> u64 {
         let made = self.post("/api/chat", json!({"name": name})).await.created();
         made["chatRoom"]["id"].as_u64().unwrap()
     }
 
-    /// Asks to join by the right password.
+    /// Joins a room with [`ROOM_PASSWORD`].
     pub async fn joins(&self, room: u64) -> Answer {
         self.post("/api/joinroom", json!({"roomId": room, "password": ROOM_PASSWORD})).await
     }
 
-    /// Asks to invite somebody into an own room.
+    /// Invites somebody to a room.
     pub async fn invites(&self, room: u64, invitee: &Self) -> Answer {
         let invitation = json!({"roomId": room, "password": ROOM_PASSWORD, "userId": invitee.user_id});
         self.post("/api/invite", invitation).await
     }
 
-    /// Asks to join by an invitation alone.
+    /// Joins with only an invitation.
     pub async fn redeems(&self, token: &str) -> Answer {
         self.post("/api/joinroom", json!({"inviteToken": token})).await
     }
 
-    /// Asks to remove a member.
+    /// Removes a member.
     pub async fn removes(&self, room: u64, member: &Self) -> Answer {
         self.delete(&format!("/api/rooms/{room}/members/{}", member.user_id)).await
     }
 
-    /// Asks to give a member a role.
+    /// Gives a member a role in the room.
     pub async fn appoints(&self, room: u64, member: &Self, role: &str) -> Answer {
         self.patch(&format!("/api/rooms/{room}/members/{}", member.user_id), json!({"role": role})).await
     }
@@ -133,19 +134,19 @@ impl Person {
         self.post(&format!("/api/rooms/{room}/leave"), json!({})).await
     }
 
-    /// Makes a group with these others, and answers its id.
+    /// Creates a group with these others and returns its id.
     pub async fn groups(&self, others: &[&Self]) -> u64 {
         let members: Vec<_> = others.iter().map(|other| &other.user_id).collect();
         let made = self.post("/groups", json!({"name": "Hikers", "members": members})).await.created();
         made["group"]["id"].as_u64().unwrap()
     }
 
-    /// Writes to somebody directly.
+    /// Sends somebody a direct message.
     pub async fn writes_to(&self, other: &Self, content: &str) -> Answer {
         self.post("/chats/send-message", json!({"userId": other.user_id, "content": content})).await
     }
 
-    /// Writes to somebody directly, and answers the id of the chat of the two.
+    /// Sends somebody a direct message and returns the id of their chat.
     pub async fn chats_with(&self, other: &Self) -> u64 {
         self.writes_to(other, "hello").await.created()["chatId"].as_u64().unwrap()
     }
@@ -155,14 +156,14 @@ impl Person {
         self.post("/api/messages", json!({"roomId": room, "content": content})).await
     }
 
-    /// The room's whole history, as `(seq, content)`.
+    /// The room's history of up to 200 messages, as `(seq, content)`.
     pub async fn reads(&self, room: u64) -> Vec<(u64, String)> {
         let history = self.get(&format!("/chats/{room}?limit=200")).await.ok();
         let messages = history["messages"].as_array().unwrap().iter();
         messages.map(|m| (m["seq"].as_u64().unwrap(), m["content"].as_str().unwrap().to_owned())).collect()
     }
 
-    /// The own balance, in coins.
+    /// The user's balance in coins.
     pub async fn coins(&self) -> i64 {
         self.get("/api/profile/me").await.ok()["availCoins"].as_i64().unwrap()
     }

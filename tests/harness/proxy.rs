@@ -6,8 +6,8 @@ use mysql_async::Opts;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Commands of MySQL's client/server protocol that are a round trip of their own. `COM_STMT_PREPARE` is not
-/// counted, since a connection prepares a statement once.
+/// Commands of MySQL's client/server protocol. `COM_STMT_PREPARE` is not counted, since a connection prepares each
+/// statement only once.
 const QUERY: u8 = 0x03;
 const EXECUTE: u8 = 0x17;
 const PREPARE: u8 = 0x16;
@@ -19,16 +19,16 @@ struct Prepared {
     last: String,
 }
 
-/// Stands between a server and its database, counts the statements, and loses answers.
+/// A proxy between a server and its database, which records the statements and can lose a response.
 #[derive(Clone, Default)]
 pub struct Statements {
     seen: Arc<Mutex<Vec<String>>>,
-    /// How the statement begins whose answer is lost.
+    /// The beginning of the statement whose response is to be lost.
     lost: Arc<Mutex<Option<String>>>,
 }
 
 impl Statements {
-    /// Listens on loopback and answers the port.
+    /// Listens on loopback for connections to this database, and returns the port.
     pub async fn between(&self, database: &Opts) -> u16 {
         let target = (database.ip_or_hostname().to_owned(), database.tcp_port());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -43,18 +43,18 @@ impl Statements {
         port
     }
 
-    /// The statements since this was asked last.
+    /// Takes the statements since the last call.
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.seen.lock().unwrap())
     }
 
-    /// Carries the next statement that begins so to the database, which does it; but where its answer
-    /// should come, the connection ends.
-    pub fn lose_the_answer_to(&self, statement: &str) {
+    /// Lets the database run the next statement with this beginning, but closes the connection instead of returning
+    /// its response.
+    pub fn lose_the_response_to(&self, statement: &str) {
         *self.lost.lock().unwrap() = Some(statement.to_owned());
     }
 
-    /// Whether the answer that was to be lost has been.
+    /// Whether the response has been lost.
     pub fn has_lost(&self) -> bool {
         self.lost.lock().unwrap().is_none()
     }
@@ -73,7 +73,7 @@ impl Statements {
             {}
         });
         let mut prepared = Prepared::default();
-        // A packet is its length in three bytes, its number in an exchange, and so many bytes.
+        // A packet has its length in three bytes, its number in the exchange, and its payload.
         let mut header = [0; 4];
         while from_client.read_exact(&mut header).await.is_ok() {
             let length = u32::from_le_bytes([header[0], header[1], header[2], 0]);
@@ -81,7 +81,7 @@ impl Statements {
             if from_client.read_exact(&mut packet).await.is_err() {
                 return;
             }
-            // Number 0 begins an exchange: a command, and no part of a handshake.
+            // Number 0 starts an exchange with a command. The packets of a handshake have other numbers.
             if header[3] == 0
                 && let Some((&command, rest)) = packet.split_first()
             {
@@ -93,7 +93,7 @@ impl Statements {
         }
     }
 
-    /// Counts a command, and answers whether it is the one whose answer is lost.
+    /// Records a command, and returns whether its response is to be lost.
     fn note(&self, command: u8, rest: &[u8], prepared: &mut Prepared) -> bool {
         let text = || String::from_utf8_lossy(rest).split_whitespace().collect::<Vec<_>>().join(" ");
         let statement = match command {
@@ -104,12 +104,12 @@ impl Statements {
             }
             EXECUTE => {
                 let id: [u8; 4] = rest[..4].try_into().unwrap();
-                // The client executes what it has just prepared, and so its id is seen here first.
+                // A new id is that of the statement that the client has just prepared.
                 prepared.by_id.entry(id).or_insert_with(|| prepared.last.clone()).clone()
             }
             _ => return false,
         };
-        // Sent once on every new connection.
+        // Each new connection sends this once.
         if statement.starts_with("SET SESSION") {
             return false;
         }

@@ -12,16 +12,16 @@ use super::{documents, private};
 /// A test that waits longer than this for a frame fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An open socket. Every frame that it receives is held against `docs/asyncapi.yaml`.
+/// An open socket. Every frame that it receives is checked against `docs/asyncapi.yaml`.
 pub struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     next_ref: u64,
-    /// Whose it is, where that is known.
+    /// The user of the socket, if known.
     user_id: Option<String>,
 }
 
 impl Socket {
-    /// Opens a socket, or answers the status and body of the refusal.
+    /// Opens a socket, or returns the status and body of the refusal.
     pub async fn connect(url: &str, user_id: Option<&str>) -> Result<Self, (u16, Value)> {
         match connect_async(url).await {
             Ok((stream, _)) => Ok(Self { stream, next_ref: 1, user_id: user_id.map(str::to_owned) }),
@@ -35,12 +35,12 @@ impl Socket {
         }
     }
 
-    /// Sends a text as it is.
+    /// Sends a text frame as it is.
     pub async fn send_text(&mut self, text: impl Into<String>) {
         self.stream.send(Message::Text(text.into().into())).await.unwrap();
     }
 
-    /// Sends a frame, and answers the `ref` that it bears.
+    /// Sends a frame and returns its `ref`.
     pub async fn send(&mut self, event: &str, data: Value) -> u64 {
         let reference = self.next_ref;
         self.next_ref += 1;
@@ -51,8 +51,8 @@ impl Socket {
     /// The next frame.
     pub async fn receive(&mut self) -> Value {
         loop {
-            let message = timeout(PATIENCE, self.stream.next()).await.expect("a frame comes");
-            match message.expect("the socket is open").expect("the socket is whole") {
+            let message = timeout(PATIENCE, self.stream.next()).await.expect("no frame arrives");
+            match message.expect("the socket has ended").expect("the socket is broken") {
                 Message::Text(text) => {
                     let frame = serde_json::from_str(&text).unwrap();
                     documents::check_frame(&frame);
@@ -72,7 +72,7 @@ impl Socket {
         frame["data"].take()
     }
 
-    /// Sends a frame and answers the whole frame that answers it, which must be the next one.
+    /// Sends a frame and returns the answer to it, which must be the next frame.
     pub async fn ask(&mut self, event: &str, data: Value) -> Value {
         let reference = self.send(event, data).await;
         let frame = self.receive().await;
@@ -80,29 +80,29 @@ impl Socket {
         frame
     }
 
-    /// Sends a frame and answers the data of its `ack`, which must be the next frame.
+    /// Sends a frame and returns the data of its `ack`, which must be the next frame.
     pub async fn acked(&mut self, event: &str, data: Value) -> Value {
         let mut frame = self.ask(event, data).await;
         assert_eq!(frame["event"], "ack", "{frame}");
         frame["data"].take()
     }
 
-    /// Sends a frame that must be refused with this code.
+    /// Sends a frame that must be refused with this code, and returns the problem.
     pub async fn refused(&mut self, event: &str, data: Value, code: &str) -> Value {
         let mut frame = self.ask(event, data).await;
         assert_eq!((&frame["event"], &frame["data"]["code"]), (&json!("error"), &json!(code)), "{frame}");
         frame["data"].take()
     }
 
-    /// That nothing has been sent to this socket, so that the answer to a `ping` must be the next frame. What
-    /// an act pushes is queued before the act is answered: by REST always, by a frame where the functions
-    /// run in the server's process. Elsewhere the two go out together.
+    /// Checks that nothing has been sent to this socket: the next frame must be the answer to a `ping`. Pushes are
+    /// queued before a REST request returns, and, if the functions run in the server's process, before a frame is
+    /// answered. In functions of their own processes a push and an answer are sent at the same time.
     pub async fn has_nothing(&mut self) {
         let frame = self.ask("ping", json!({})).await;
         assert_eq!(frame["event"], "pong", "{frame}");
     }
 
-    /// All that has been sent to this socket and not been received yet.
+    /// All frames that have been sent to this socket and not been received yet.
     pub async fn rest(&mut self) -> Vec<Value> {
         let reference = self.send("ping", json!({})).await;
         let mut frames = Vec::new();
@@ -116,11 +116,11 @@ impl Socket {
         }
     }
 
-    /// All that is sent to this socket until the server closes it, and the code with which it does.
+    /// All frames until the server closes the socket, and the code of the close.
     pub async fn until_closed(&mut self) -> (Vec<Value>, u16) {
         let mut frames = Vec::new();
         loop {
-            match timeout(PATIENCE, self.stream.next()).await.expect("the socket closes") {
+            match timeout(PATIENCE, self.stream.next()).await.expect("the socket is not closed") {
                 Some(Ok(Message::Text(text))) => {
                     let frame = serde_json::from_str(&text).unwrap();
                     documents::check_frame(&frame);
@@ -133,10 +133,10 @@ impl Socket {
         }
     }
 
-    /// The code with which the server closes the socket.
+    /// Waits until the server closes the socket, and returns the code.
     pub async fn closed(&mut self) -> u16 {
         loop {
-            match timeout(PATIENCE, self.stream.next()).await.expect("the socket closes") {
+            match timeout(PATIENCE, self.stream.next()).await.expect("the socket is not closed") {
                 Some(Ok(Message::Close(Some(close)))) => return close.code.into(),
                 Some(Ok(_)) => {}
                 end => panic!("ended without a close frame: {end:?}"),
@@ -144,10 +144,10 @@ impl Socket {
         }
     }
 
-    /// Closes the socket in order.
+    /// Closes the socket properly, and waits until the server has closed it too.
     pub async fn close(mut self) {
         self.stream.close(None).await.unwrap();
         let closed = async { while let Some(Ok(_)) = self.stream.next().await {} };
-        timeout(PATIENCE, closed).await.expect("the server closes too");
+        timeout(PATIENCE, closed).await.expect("the server does not close");
     }
 }

@@ -8,13 +8,13 @@ use super::Person;
 /// The `JWT_SECRET` of the tests.
 pub const SECRET: &str = "a secret of the tests, of enough bytes";
 
-/// What an access token says.
+/// The claims of an access token.
 pub fn claims(token: &str) -> Value {
     let payload = token.split('.').nth(1).unwrap();
     serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
 
-/// A token that says this.
+/// A token with these claims.
 pub fn signed(algorithm: Algorithm, claims: &Value, secret: &str) -> String {
     jsonwebtoken::encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret.as_bytes()))
         .unwrap()
@@ -26,7 +26,7 @@ impl Person {
         claims(&self.access_token)["sid"].as_str().unwrap().to_owned()
     }
 
-    /// The access token as it would be if it had expired a moment ago.
+    /// The access token, changed to one that expired a second ago.
     pub fn expired_token(&self) -> String {
         let mut claims = claims(&self.access_token);
         let now = claims["iat"].as_u64().unwrap();

@@ -1,4 +1,5 @@
-//! Whatever people do at once, the numbers tell all of it, and every client ends with the same room.
+//! Whatever people do concurrently, the sequence numbers cover all of it, and every client ends with the same view of
+//! the room.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,14 +12,14 @@ use tokio::time::timeout;
 
 use crate::harness::{Person, ROOM_PASSWORD, Socket, TestApp};
 
-/// Pushes and acks that bear a number, as they came.
-type Heard = Vec<Value>;
+/// Pushes and acks that have a sequence number, in the order of their arrival.
+type Frames = Vec<Value>;
 
-/// What a client shows of a room: each message by its place, as (sender, content, deleted, updatedSeq,
-/// reactions).
+/// What a client shows of a room: each message by its `seq`, as (sender, content, deleted, updatedSeq, reactions).
 type View = BTreeMap<u64, (Value, Value, bool, u64, Reactions)>;
 
-/// Who reacted with what, first given first; fewer people than a message names.
+/// Each reaction with the users who gave it, in the order they were given. The test has fewer users than a message
+/// names.
 type Reactions = Vec<(Value, Vec<Value>)>;
 
 fn put(view: &mut View, message: &Value) {
@@ -39,7 +40,7 @@ fn reaction(given: &Value) -> (Value, Vec<Value>) {
     (given["reaction"].clone(), user_ids.clone())
 }
 
-/// The places in `reactions` of a message that are `mine`, and those that name the user.
+/// For each reaction of a message: whether it is `mine`, and whether it names the user.
 fn own(message: &Value, user_id: &str) -> [Vec<bool>; 2] {
     let given = message["reactions"].as_array().unwrap();
     [
@@ -48,7 +49,7 @@ fn own(message: &Value, user_id: &str) -> [Vec<bool>; 2] {
     ]
 }
 
-/// The same for everybody.
+/// The frame without the fields that differ between its receivers.
 fn without_mine(frame: &Value) -> Value {
     let mut frame = frame.clone();
     let given = frame.pointer_mut("/data/message/reactions").and_then(Value::as_array_mut);
@@ -58,8 +59,8 @@ fn without_mine(frame: &Value) -> Value {
     frame
 }
 
-/// Takes in one push or ack, as a client does that heard all before it.
-fn take_in(view: &mut View, frame: &Value) {
+/// Applies a push or an ack, as a client does that has received all earlier ones.
+fn apply(view: &mut View, frame: &Value) {
     let (data, seq) = (&frame["data"], frame["data"]["seq"].as_u64().unwrap());
     match frame["event"].as_str().unwrap() {
         "userJoined" => _ = view.insert(seq, (data["userId"].clone(), json!("joined"), false, seq, vec![])),
@@ -75,41 +76,41 @@ fn take_in(view: &mut View, frame: &Value) {
             }
         }
         "receiveMessage" | "messageEdited" => put(view, &data["message"]),
-        event => panic!("{event} bears a number"),
+        event => panic!("{event} has a sequence number"),
     }
 }
 
-fn react(reactions: &mut Reactions, told: &Value) {
-    let (reaction, user_id) = (&told["reaction"], &told["userId"]);
+fn react(reactions: &mut Reactions, push: &Value) {
+    let (reaction, user_id) = (&push["reaction"], &push["userId"]);
     let given = reactions.iter_mut().find(|(given, _)| given == reaction);
-    match (given, told["removed"] == true) {
+    match (given, push["removed"] == true) {
         (Some((_, user_ids)), true) => user_ids.retain(|one| one != user_id),
         (Some((_, user_ids)), false) => user_ids.push(user_id.clone()),
         (None, removed) => {
-            assert!(!removed, "{told}");
+            assert!(!removed, "{push}");
             reactions.push((reaction.clone(), vec![user_id.clone()]));
         }
     }
     reactions.retain(|(_, user_ids)| !user_ids.is_empty());
 }
 
-/// Somebody in the room, by turns on a socket and on REST.
+/// Somebody in the room, who uses a socket and REST in turn.
 struct Actor {
     person: Person,
     socket: Socket,
     random: StdRng,
-    heard: Heard,
+    received: Frames,
 }
 
 impl Actor {
-    /// Sends a frame and answers its answer; what is pushed meanwhile is heard.
+    /// Sends a frame and returns its answer. Pushes that arrive before it are kept.
     async fn ask(&mut self, event: &str, data: Value) -> Value {
         let reference = self.socket.send(event, data).await;
         loop {
             let frame = self.socket.receive().await;
             let is_answer = frame["ref"] == reference;
             if frame["data"]["seq"].is_u64() {
-                self.heard.push(frame.clone());
+                self.received.push(frame.clone());
             }
             if is_answer {
                 return frame;
@@ -117,11 +118,11 @@ impl Actor {
         }
     }
 
-    /// Does one thing at random: with a message that there may be, and may in any room state.
+    /// Does one random thing, which may concern a message that does not exist or a room that the actor has left.
     async fn act(&mut self, room: u64) {
         let place = self.random.random_range(1..40);
         let message = format!("{room}-{place}");
-        // Few different texts, so that an edit often changes nothing.
+        // There are few texts, so that an edit often changes nothing.
         let text = ["one", "two", "three"][self.random.random_range(0..3)];
         let path = format!("/api/messages/{message}");
         let choice = self.random.random_range(0..20);
@@ -141,7 +142,7 @@ impl Actor {
                 16..=17 => self.person.leaves(room).await,
                 _ => self.person.joins(room).await,
             };
-            // Refused by the rules, perhaps, but never failed.
+            // It may be refused, but never fails.
             assert!(answer.status < 500, "{}", answer.json);
             return;
         }
@@ -157,7 +158,7 @@ impl Actor {
     }
 }
 
-/// The room as the history has it.
+/// The room as its history shows it.
 async fn history(person: &Person, room: u64) -> (View, u64) {
     let mut view = View::new();
     let mut after = 0;
@@ -173,19 +174,19 @@ async fn history(person: &Person, room: u64) -> (View, u64) {
             }
         }
     };
-    timeout(Duration::from_secs(60), paging).await.expect("the pages end")
+    timeout(Duration::from_secs(60), paging).await.expect("the pages do not end")
 }
 
 #[tokio::test]
-async fn after_any_random_run_the_numbers_have_no_gap_and_every_cursor_leads_to_the_same_room() {
+async fn after_random_actions_the_numbers_have_no_gap_and_every_cursor_syncs_to_the_same_room() {
     let seed = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
-    // Ann listens from the beginning, and is told all that she does by REST.
-    let mut ear = ann.connect().await;
+    // Ann's socket is open from the beginning. It receives what she does too, since she uses REST.
+    let mut anns = ann.connect().await;
     let names: Vec<_> = (0..4).map(|number| format!("guest{number}")).collect();
     let mut people: Vec<Person> = join_all(names.iter().map(|name| app.prime(name))).await;
     people.push(people[0].clone());
@@ -200,7 +201,7 @@ async fn after_any_random_run_the_numbers_have_no_gap_and_every_cursor_leads_to_
             person,
             socket,
             random: StdRng::seed_from_u64(random.random()),
-            heard: Heard::new(),
+            received: Frames::new(),
         })
         .collect();
     let acting = join_all(actors.iter_mut().map(async |actor| {
@@ -219,47 +220,47 @@ async fn after_any_random_run_the_numbers_have_no_gap_and_every_cursor_leads_to_
     tokio::join!(acting, by_ann);
     app.invariants_hold().await;
 
-    // Ann's socket heard every number once, in whatever order.
+    // Ann's socket received every sequence number once, in any order.
     let (shown, last) = history(&ann, room).await;
-    let mut all = Heard::new();
+    let mut all = Frames::new();
     while all.len() < last as usize {
-        all.push(ear.receive().await);
+        all.push(anns.receive().await);
     }
-    ear.has_nothing().await;
+    anns.has_nothing().await;
     let seq = |frame: &Value| frame["data"]["seq"].as_u64().unwrap();
     all.sort_by_key(seq);
     assert_eq!(all.iter().map(seq).collect::<Vec<_>>(), (1..=last).collect::<Vec<_>>());
 
-    // Every other socket heard the same of a number: the same push, or what it did itself.
+    // Every other socket received the same push for a number, or the ack of its own frame.
     for actor in &mut actors {
         actor.ask("ping", json!({})).await;
         let mut pushed = Vec::new();
-        for frame in &actor.heard {
-            let told = &all[seq(frame) as usize - 1];
+        for frame in &actor.received {
+            let push = &all[seq(frame) as usize - 1];
             let message = &frame["data"]["message"];
             if message.is_object() {
                 let [mine, named] = own(message, &actor.person.user_id);
                 assert_eq!(mine, named, "{frame}");
             }
             if frame["event"] == "ack" {
-                let name = told["data"].get("messageId").unwrap_or(&told["data"]["message"]["messageId"]);
-                assert_eq!(&message["messageId"], name, "{frame} {told}");
+                let name = push["data"].get("messageId").unwrap_or(&push["data"]["message"]["messageId"]);
+                assert_eq!(&message["messageId"], name, "{frame} {push}");
             } else {
-                assert_eq!(without_mine(frame), without_mine(told));
+                assert_eq!(without_mine(frame), without_mine(push));
                 pushed.push(seq(frame));
             }
         }
-        let heard = pushed.len();
+        let received = pushed.len();
         pushed.sort_unstable();
         pushed.dedup();
-        assert_eq!(pushed.len(), heard, "a push comes once");
+        assert_eq!(pushed.len(), received, "each push is received once");
     }
 
-    // A client that has seen all up to a cursor, and asks for the rest.
+    // A client that has everything up to a cursor and syncs the rest.
     let mut view = View::new();
     for cursor in 0..=last {
         if let Some(frame) = (cursor as usize).checked_sub(1).map(|index| &all[index]) {
-            take_in(&mut view, frame);
+            apply(&mut view, frame);
         }
         let (mut caught_up, mut next) = (view.clone(), cursor);
         let paging = async {
@@ -267,7 +268,7 @@ async fn after_any_random_run_the_numbers_have_no_gap_and_every_cursor_leads_to_
                 let rooms = json!({"rooms": {room.to_string(): next}});
                 let answer = match cursor % 2 {
                     0 => ann.post("/api/sync", rooms).await.ok(),
-                    _ => ear.ask("sync", rooms).await["data"].take(),
+                    _ => anns.ask("sync", rooms).await["data"].take(),
                 };
                 let changes = &answer["rooms"][room.to_string()];
                 changes["messages"]
@@ -281,8 +282,8 @@ async fn after_any_random_run_the_numbers_have_no_gap_and_every_cursor_leads_to_
                 }
             }
         };
-        timeout(Duration::from_secs(60), paging).await.expect("the pages end");
+        timeout(Duration::from_secs(60), paging).await.expect("the pages do not end");
         assert_eq!((next, &caught_up), (last, &shown), "from {cursor}");
     }
-    assert_eq!(view, shown, "and from the pushes alone");
+    assert_eq!(view, shown, "the pushes alone give the same view");
 }

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn a_member_sees_the_whole_history_also_from_before_joining() {
+async fn a_member_sees_the_whole_history_even_from_before_they_joined() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
@@ -22,7 +22,7 @@ async fn a_member_sees_the_whole_history_also_from_before_joining() {
 }
 
 #[tokio::test]
-async fn pages_go_both_ways_without_gap_or_repeat() {
+async fn pages_have_no_gap_or_repeat_in_either_direction() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -53,7 +53,7 @@ async fn pages_go_both_ways_without_gap_or_repeat() {
         }
         (backward, forward)
     };
-    let (backward, forward) = timeout(Duration::from_secs(60), paging).await.expect("the pages end");
+    let (backward, forward) = timeout(Duration::from_secs(60), paging).await.expect("the pages do not end");
     let all: Vec<u64> = (1..=23).collect();
     assert_eq!((backward, forward), (all.clone(), all));
     assert_eq!(page("").await, ((1..=23).collect(), false));
@@ -84,7 +84,7 @@ async fn a_page_of_files_with_long_names_stays_below_2_mb() {
     let app = TestApp::start().await;
     let ann = app.register(json!({"userId": "ann", "name": "😀".repeat(100), "isPrime": true})).await;
     let room = ann.opens_a_room().await;
-    // Each quote is two bytes of JSON, and a name's characters are four.
+    // Each quote takes two bytes in JSON, and each character of a name four.
     app.run(
         "INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, client_message_id, created_at)
          WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 150)
@@ -108,7 +108,7 @@ async fn a_page_of_files_with_long_names_stays_below_2_mb() {
 }
 
 #[tokio::test]
-async fn history_is_for_members_of_the_room() {
+async fn only_members_of_the_room_can_read_its_history() {
     let app = TestApp::start().await;
     let (ann, bob, zoe) = (app.prime("ann").await, app.user("bob").await, app.foreigner("zoe").await);
     let path = format!("/chats/{}", ann.opens_a_room().await);
@@ -119,7 +119,7 @@ async fn history_is_for_members_of_the_room() {
 }
 
 #[tokio::test]
-async fn wrong_parameters_of_a_page_are_named() {
+async fn invalid_parameters_of_a_page_are_reported() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;

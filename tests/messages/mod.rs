@@ -1,4 +1,5 @@
-//! Contract section 2: messages, order and history.
+//! Messages: docs/contract.md, "Messages", "Order and numbers", "Repeatable sends", "Editing and deleting a message"
+//! and "Reactions".
 
 mod converging;
 mod history;

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::harness::{Person, Socket, TestApp};
 
-/// Ann owns the room, Bob and Eve are members; the message is Bob's, with the number 3.
+/// A room that Ann owns, with Bob and Eve as members. The message is Bob's, with the sequence number 3.
 async fn room_of_three(app: &TestApp) -> (Person, Person, Person, u64, String) {
     let (ann, bob, eve) = (app.prime("ann").await, app.user("bob").await, app.user("eve").await);
     let room = ann.opens_a_room().await;
@@ -19,7 +19,7 @@ async fn room_of_three(app: &TestApp) -> (Person, Person, Person, u64, String) {
     (ann, bob, eve, room, message)
 }
 
-/// A group of so many people, who are named in the order of their names.
+/// A group of `many` people with a message of the first; their names sort in their order.
 async fn crowd(app: &TestApp, many: usize) -> (Vec<Person>, u64, String) {
     let names: Vec<_> = (0..many).map(|number| format!("p{number:02}")).collect();
     let people = join_all(names.iter().map(|name| app.user(name))).await;
@@ -41,7 +41,7 @@ fn take_back(message: &str, reaction: &str) -> Value {
     json!({"messageId": message, "reaction": reaction, "remove": true})
 }
 
-/// Sends a frame and answers its answer; what is pushed before it is passed over.
+/// Sends a frame and returns its answer. Pushes that arrive before it are ignored.
 async fn answer(socket: &mut Socket, data: Value) -> Value {
     let reference = socket.send("reactMessage", data).await;
     loop {
@@ -52,14 +52,14 @@ async fn answer(socket: &mut Socket, data: Value) -> Value {
     }
 }
 
-/// Does it on a socket of its own, which must be acknowledged, and answers the message.
+/// Sends the frame on a new socket, where it must be acknowledged, and returns the message.
 async fn reacts(person: &Person, data: Value) -> Value {
     let frame = answer(&mut person.connect().await, data).await;
     assert_eq!(frame["event"], "ack", "{frame}");
     frame["data"]["message"].clone()
 }
 
-/// The message as somebody finds it in the history.
+/// The message as this person's history shows it.
 async fn read(person: &Person, message: &str) -> Value {
     let room = message.split_once('-').unwrap().0;
     let history = person.get(&format!("/chats/{room}?limit=200")).await.ok();
@@ -76,14 +76,14 @@ fn given(reaction: &str, mine: bool, people: &[&Person]) -> Value {
     json!({"reaction": reaction, "count": people.len(), "mine": mine, "userIds": user_ids})
 }
 
-/// The rows of reactions to a message.
+/// How many reactions to a message are stored.
 async fn rows(app: &TestApp, message: &str) -> u64 {
     let (room, seq) = message.split_once('-').unwrap();
     app.rows(&format!("SELECT COUNT(*) FROM reactions WHERE room_id = {room} AND seq = {seq}")).await[0]
 }
 
 #[tokio::test]
-async fn a_reaction_takes_the_next_number_and_is_told_to_all_other_sockets() {
+async fn a_reaction_takes_the_next_sequence_number_and_is_pushed_to_all_other_sockets() {
     let app = TestApp::start().await;
     let (ann, bob, eve, room, message) = room_of_three(&app).await;
     let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
@@ -97,9 +97,9 @@ async fn a_reaction_takes_the_next_number_and_is_told_to_all_other_sockets() {
     );
     phone.has_nothing().await;
     for socket in [&mut anns, &mut bobs, &mut laptop] {
-        let told = socket.receives("messageReaction").await;
+        let received = socket.receives("messageReaction").await;
         assert_eq!(
-            told,
+            received,
             json!({"roomId": room, "seq": 4, "messageId": message, "userId": eve.user_id, "reaction": "👍",
                    "removed": false})
         );
@@ -110,7 +110,7 @@ async fn a_reaction_takes_the_next_number_and_is_told_to_all_other_sockets() {
 }
 
 #[tokio::test]
-async fn a_reaction_that_is_taken_back_is_gone_and_takes_a_number_too() {
+async fn removing_a_reaction_takes_a_sequence_number_too() {
     let app = TestApp::start().await;
     let (ann, bob, eve, room, message) = room_of_three(&app).await;
     for person in [&ann, &bob] {
@@ -120,9 +120,9 @@ async fn a_reaction_that_is_taken_back_is_gone_and_takes_a_number_too() {
     let ack = bobs.acked("reactMessage", take_back(&message, "👍")).await;
     assert_eq!((&ack["seq"], &ack["message"]["updatedSeq"]), (&json!(6), &json!(6)));
     assert_eq!(ack["message"]["reactions"], json!([given("👍", false, &[&ann])]));
-    let told = eves.receives("messageReaction").await;
+    let received = eves.receives("messageReaction").await;
     assert_eq!(
-        told,
+        received,
         json!({"roomId": room, "seq": 6, "messageId": message, "userId": bob.user_id, "reaction": "👍",
                "removed": true})
     );
@@ -133,7 +133,7 @@ async fn a_reaction_that_is_taken_back_is_gone_and_takes_a_number_too() {
 }
 
 #[tokio::test]
-async fn what_changes_nothing_takes_no_number_and_tells_nobody() {
+async fn a_reaction_that_changes_nothing_takes_no_sequence_number_and_is_not_pushed() {
     let app = TestApp::start().await;
     let (ann, bob, eve, room, message) = room_of_three(&app).await;
     let mut bobs = bob.connect().await;
@@ -143,7 +143,7 @@ async fn what_changes_nothing_takes_no_number_and_tells_nobody() {
     let explicit = json!({"messageId": message, "reaction": "👍", "remove": false, "userId": null});
     assert_eq!(bobs.acked("reactMessage", explicit).await, first);
     assert_eq!(bobs.acked("reactMessage", take_back(&message, "👎")).await, first);
-    // Somebody else's is not one's own to take back.
+    // Nobody can remove the reaction of another user.
     let eves = reacts(&eve, take_back(&message, "👍")).await;
     assert_eq!((&eves["updatedSeq"], &eves["reactions"]), (&json!(4), &json!([given("👍", false, &[&bob])])));
     anns.has_nothing().await;
@@ -152,7 +152,7 @@ async fn what_changes_nothing_takes_no_number_and_tells_nobody() {
 }
 
 #[tokio::test]
-async fn every_message_that_is_read_has_its_reactions_and_says_which_are_the_askers_own() {
+async fn every_message_is_read_with_its_reactions_and_marks_the_readers_own() {
     let app = TestApp::start().await;
     let (people, group, _) = crowd(&app, 3).await;
     let [ann, bob, eve] = people.as_slice() else { panic!() };
@@ -182,7 +182,7 @@ async fn every_message_that_is_read_has_its_reactions_and_says_which_are_the_ask
         let none = json!({"rooms": {group.to_string(): 5}});
         assert_eq!(changes(&person.post("/api/sync", none).await.ok()), json!([]));
     }
-    // And what is answered to an act.
+    // The response to a request or frame shows them too.
     let anns = json!([given("👍", true, &[bob, ann]), given("🎉", false, &[bob])]);
     let again = ann.post("/api/messages", draft.clone()).await.ok();
     assert_eq!(again["message"]["reactions"], anns);
@@ -193,7 +193,7 @@ async fn every_message_that_is_read_has_its_reactions_and_says_which_are_the_ask
 }
 
 #[tokio::test]
-async fn an_edit_tells_everybody_which_reactions_are_their_own() {
+async fn the_push_of_an_edit_marks_each_receivers_own_reactions() {
     let app = TestApp::start().await;
     let (ann, bob, eve, _, message) = room_of_three(&app).await;
     reacts(&ann, react(&message, "👍")).await;
@@ -204,16 +204,16 @@ async fn an_edit_tells_everybody_which_reactions_are_their_own() {
     bobs.acked("editMessage", json!({"messageId": message, "content": "hello all"})).await;
     let expected = [(true, false), (true, false), (false, false), (true, true)];
     for (socket, (up, quote)) in sockets.iter_mut().zip(expected) {
-        let told = socket.receives("messageEdited").await;
+        let received = socket.receives("messageEdited").await;
         let expected = json!([given("👍", up, &[&ann, &eve]), given("\"", quote, &[&eve])]);
-        assert_eq!((&told["message"]["reactions"], &told["seq"]), (&expected, &json!(7)));
+        assert_eq!((&received["message"]["reactions"], &received["seq"]), (&expected, &json!(7)));
         socket.has_nothing().await;
     }
     bobs.has_nothing().await;
 }
 
 #[tokio::test]
-async fn what_was_given_first_comes_first() {
+async fn reactions_are_listed_in_the_order_they_were_first_given() {
     let app = TestApp::start().await;
     let (ann, bob, eve, _, message) = room_of_three(&app).await;
     for (person, reaction) in [(&eve, "z"), (&ann, "🎉"), (&bob, "a"), (&bob, "z"), (&ann, "a")] {
@@ -225,7 +225,7 @@ async fn what_was_given_first_comes_first() {
         given("a", true, &[&bob, &ann])
     ]);
     assert_eq!(read(&bob, &message).await["reactions"], seen);
-    // It keeps its place while somebody has given it, and otherwise begins anew.
+    // A reaction keeps its place as long as somebody has given it.
     reacts(&eve, take_back(&message, "z")).await;
     reacts(&ann, take_back(&message, "🎉")).await;
     reacts(&ann, react(&message, "🎉")).await;
@@ -240,7 +240,7 @@ async fn what_was_given_first_comes_first() {
 }
 
 #[tokio::test]
-async fn all_are_counted_and_the_first_ten_are_named() {
+async fn everybody_who_reacted_is_counted_and_the_first_ten_are_named() {
     let app = TestApp::start().await;
     let (people, _, message) = crowd(&app, 13).await;
     for person in &people {
@@ -256,7 +256,7 @@ async fn all_are_counted_and_the_first_ten_are_named() {
             (&json!(13), &json!(true), &named(&all[..10]))
         );
     }
-    // The eleventh moves up when one of the ten takes it back, and not when the twelfth does.
+    // The eleventh user moves up when one of the ten removes their reaction, but not when the twelfth does.
     let seen = reacts(&people[11], take_back(&message, "👍")).await["reactions"][0].clone();
     assert_eq!(
         (&seen["count"], &seen["mine"], &seen["userIds"]),
@@ -266,7 +266,7 @@ async fn all_are_counted_and_the_first_ten_are_named() {
     let left = [&all[..3], &all[4..11]].concat();
     let seen = shown(&people[3]).await;
     assert_eq!((&seen["count"], &seen["mine"], &seen["userIds"]), (&json!(11), &json!(false), &named(&left)));
-    // Who gives it again is the last.
+    // A user who reacts again is the last one.
     reacts(&people[3], react(&message, "👍")).await;
     let seen = shown(&people[3]).await;
     assert_eq!((&seen["count"], &seen["mine"], &seen["userIds"]), (&json!(12), &json!(true), &named(&left)));
@@ -294,7 +294,7 @@ async fn reactions_compare_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_reaction_is_one_character_as_people_see_it_of_at_most_32_bytes() {
+async fn a_reaction_is_one_visible_character_of_at_most_32_bytes() {
     let app = TestApp::start().await;
     let (_, bob, _, room, message) = room_of_three(&app).await;
     let mut bobs = bob.connect().await;
@@ -312,11 +312,11 @@ async fn a_reaction_is_one_character_as_people_see_it_of_at_most_32_bytes() {
             assert_eq!((wrong.len(), &wrong[0]["field"]), (1, &json!("reaction")), "{bad}");
         }
     }
-    assert_eq!(last_seq(&bob, room).await, 3 + 5, "a refusal takes no number");
+    assert_eq!(last_seq(&bob, room).await, 3 + 5, "a refused request takes no sequence number");
 }
 
 #[tokio::test]
-async fn every_wrong_field_is_named_at_once() {
+async fn all_invalid_fields_are_reported_together() {
     let app = TestApp::start().await;
     let mut socket = app.user("ann").await.connect().await;
     let all = json!({"messageId": {}, "reaction": "ok", "remove": 1, "userId": []});
@@ -332,7 +332,7 @@ async fn every_wrong_field_is_named_at_once() {
 }
 
 #[tokio::test]
-async fn a_message_takes_twenty_different_reactions() {
+async fn a_message_has_at_most_twenty_different_reactions() {
     let app = TestApp::start().await;
     let (ann, bob, _, room, message) = room_of_three(&app).await;
     let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
@@ -347,8 +347,8 @@ async fn a_message_takes_twenty_different_reactions() {
             (&json!("invalid_request"), &json!("reaction"))
         );
     }
-    assert_eq!(last_seq(&ann, room).await, 23, "a refusal takes no number");
-    // One that is there already is no other one, and one that is taken back makes room.
+    assert_eq!(last_seq(&ann, room).await, 23, "a refused request takes no sequence number");
+    // An existing reaction does not count as another one, and one that nobody gives any more makes room.
     assert_eq!(answer(&mut anns, react(&message, "a")).await["event"], "ack");
     answer(&mut bobs, take_back(&message, "a")).await;
     assert_eq!(answer(&mut bobs, react(&message, "👍")).await["event"], "error");
@@ -360,7 +360,7 @@ async fn a_message_takes_twenty_different_reactions() {
 }
 
 #[tokio::test]
-async fn who_reacts_is_who_the_socket_belongs_to() {
+async fn nobody_can_react_in_the_name_of_another_user() {
     let app = TestApp::start().await;
     let (ann, bob, _, room, message) = room_of_three(&app).await;
     let mut bobs = bob.connect().await;
@@ -372,7 +372,7 @@ async fn who_reacts_is_who_the_socket_belongs_to() {
 }
 
 #[tokio::test]
-async fn who_is_not_in_the_room_reacts_to_nothing_and_learns_nothing() {
+async fn non_members_cannot_react_and_learn_nothing_about_the_message() {
     let app = TestApp::start().await;
     let (ann, bob, _, room, message) = room_of_three(&app).await;
     let (max, zoe) = (app.prime("max").await, app.foreigner("zoe").await);
@@ -396,8 +396,8 @@ async fn who_is_not_in_the_room_reacts_to_nothing_and_learns_nothing() {
             socket.refused("reactMessage", data, code).await;
         }
     }
-    assert_eq!(last_seq(&ann, room).await, 5, "a refusal takes no number");
-    // Who has left is still named, and after rejoining may take it back.
+    assert_eq!(last_seq(&ann, room).await, 5, "a refused request takes no sequence number");
+    // A user who has left is still named, and can remove the reaction after joining again.
     assert_eq!(read(&ann, &message).await["reactions"], json!([given("👍", false, &[&bob])]));
     bob.joins(room).await.created();
     assert_eq!(read(&bob, &message).await["reactions"][0]["mine"], true);
@@ -406,7 +406,7 @@ async fn who_is_not_in_the_room_reacts_to_nothing_and_learns_nothing() {
 }
 
 #[tokio::test]
-async fn nobody_reacts_to_a_notice() {
+async fn nobody_can_react_to_a_notice() {
     let app = TestApp::start().await;
     let (ann, _, _, room, _) = room_of_three(&app).await;
     let problem = ann
@@ -419,7 +419,7 @@ async fn nobody_reacts_to_a_notice() {
 }
 
 #[tokio::test]
-async fn a_deleted_message_has_no_reactions_and_takes_none() {
+async fn a_deleted_message_has_no_reactions_and_accepts_none() {
     let app = TestApp::start().await;
     let (ann, bob, eve, room, message) = room_of_three(&app).await;
     let other = said(&bob, room, "another").await;
@@ -441,7 +441,7 @@ async fn a_deleted_message_has_no_reactions_and_takes_none() {
 }
 
 #[tokio::test]
-async fn with_a_room_go_its_reactions() {
+async fn deleting_a_room_deletes_its_reactions() {
     let app = TestApp::start().await;
     let (ann, bob, _, room, message) = room_of_three(&app).await;
     let kept_room = ann.opens_a_room().await;
@@ -455,7 +455,7 @@ async fn with_a_room_go_its_reactions() {
 }
 
 #[tokio::test]
-async fn people_react_in_direct_chats_too() {
+async fn users_can_react_in_direct_chats_too() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let sent = ann.writes_to(&bob, "hello").await.created();
@@ -467,7 +467,7 @@ async fn people_react_in_direct_chats_too() {
 }
 
 #[tokio::test]
-async fn a_reaction_is_nothing_unread_and_moves_no_read_position() {
+async fn a_reaction_does_not_change_the_unread_count_or_the_read_position() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let sent = ann.writes_to(&bob, "hello").await.created();
@@ -479,7 +479,7 @@ async fn a_reaction_is_nothing_unread_and_moves_no_read_position() {
 }
 
 #[tokio::test]
-async fn a_socket_whose_session_has_ended_reacts_to_nothing() {
+async fn a_socket_whose_session_has_ended_cannot_react() {
     let app = TestApp::start().await;
     let (ann, bob, _, room, message) = room_of_three(&app).await;
     let mut socket = bob.connect().await;
@@ -490,7 +490,7 @@ async fn a_socket_whose_session_has_ended_reacts_to_nothing() {
 }
 
 #[tokio::test]
-async fn answers_stay_below_their_sizes_however_much_people_react() {
+async fn pages_and_frames_stay_within_their_sizes_however_many_reactions_there_are() {
     let app = TestApp::start().await;
     let (ann, _, _, room, _) = room_of_three(&app).await;
     let user_ids: Vec<String> = (0..10).map(|number| format!("{number}{}", "x".repeat(63))).collect();
@@ -526,21 +526,21 @@ async fn answers_stay_below_their_sizes_however_much_people_react() {
             }
         }
     };
-    timeout(Duration::from_secs(60), paging).await.expect("the pages end");
+    timeout(Duration::from_secs(60), paging).await.expect("the pages do not end");
     assert_eq!((after, cursor), (203, json!(203)));
     assert!(frames > 20);
 }
 
-/// The numbers that came out of acts at once.
+/// The sequence numbers of these answers.
 fn numbers(answers: &[Value]) -> BTreeSet<u64> {
     answers.iter().map(|answer| answer["data"]["seq"].as_u64().unwrap()).collect()
 }
 
 #[tokio::test]
-async fn thirty_people_who_react_at_once_are_all_counted() {
+async fn thirty_concurrent_reactions_are_all_counted() {
     let app = TestApp::start().await;
     let (people, group, message) = crowd(&app, 31).await;
-    let mut ear = people[30].connect().await;
+    let mut listener = people[30].connect().await;
     let mut sockets = join_all(people[..30].iter().map(Person::connect)).await;
     let acts = sockets.iter_mut().map(|socket| answer(socket, react(&message, "👍")));
     let answers = join_all(acts).await;
@@ -548,18 +548,18 @@ async fn thirty_people_who_react_at_once_are_all_counted() {
     let shown = read(&people[30], &message).await;
     let reaction = &shown["reactions"][0];
     assert_eq!((&reaction["count"], &shown["updatedSeq"]), (&json!(30), &json!(31)));
-    // Each is told once, and the ten who are named are the first by their numbers.
-    let mut told = Vec::new();
+    // Each reaction is pushed once, and the ten users who are named are the first by sequence number.
+    let mut received = Vec::new();
     for _ in 0..30 {
-        told.push(ear.receives("messageReaction").await);
+        received.push(listener.receives("messageReaction").await);
     }
-    ear.has_nothing().await;
-    told.sort_by_key(|told| told["seq"].as_u64().unwrap());
-    let first: Value = told[..10].iter().map(|told| told["userId"].clone()).collect();
+    listener.has_nothing().await;
+    received.sort_by_key(|received| received["seq"].as_u64().unwrap());
+    let first: Value = received[..10].iter().map(|received| received["userId"].clone()).collect();
     assert_eq!(reaction["userIds"], first);
     assert_eq!(last_seq(&people[30], group).await, 31);
     app.invariants_hold().await;
-    // And all take it back at once, while each gives another.
+    // All remove it concurrently, and each gives another one.
     let acts = sockets.iter_mut().enumerate().map(async |(number, socket)| {
         let other = ["🎉", "❤️"][number % 2];
         let back = answer(socket, take_back(&message, "👍")).await;
@@ -575,7 +575,7 @@ async fn thirty_people_who_react_at_once_are_all_counted() {
 }
 
 #[tokio::test]
-async fn one_who_reacts_many_times_at_once_is_counted_once() {
+async fn a_user_who_reacts_eight_times_concurrently_is_counted_once() {
     let app = TestApp::start().await;
     let (ann, bob, _, room, message) = room_of_three(&app).await;
     let mut anns = ann.connect().await;
@@ -584,8 +584,8 @@ async fn one_who_reacts_many_times_at_once_is_counted_once() {
         let mut sockets = join_all((0..8).map(|_| bob.connect())).await;
         let answers = join_all(sockets.iter_mut().map(|socket| answer(socket, data.clone()))).await;
         assert_eq!(numbers(&answers), BTreeSet::from([number]));
-        let told = anns.receives("messageReaction").await;
-        assert_eq!((&told["seq"], &told["removed"]), (&json!(number), &json!(removed)));
+        let received = anns.receives("messageReaction").await;
+        assert_eq!((&received["seq"], &received["removed"]), (&json!(number), &json!(removed)));
         anns.has_nothing().await;
         let count = if removed { json!(null) } else { json!(1) };
         assert_eq!(read(&ann, &message).await["reactions"][0]["count"], count);
@@ -598,7 +598,7 @@ async fn one_who_reacts_many_times_at_once_is_counted_once() {
 }
 
 #[tokio::test]
-async fn a_reaction_that_meets_the_deletion_of_its_message_is_before_it_or_refused() {
+async fn a_reaction_that_races_with_the_deletion_of_its_message_comes_first_or_is_refused() {
     let app = TestApp::start().await;
     let (people, group, _) = crowd(&app, 12).await;
     for _ in 0..3 {
@@ -626,7 +626,7 @@ async fn a_reaction_that_meets_the_deletion_of_its_message_is_before_it_or_refus
 }
 
 #[tokio::test]
-async fn of_thirty_different_reactions_at_once_a_message_takes_twenty() {
+async fn a_message_accepts_twenty_of_thirty_different_concurrent_reactions() {
     let app = TestApp::start().await;
     let (people, group, message) = crowd(&app, 30).await;
     let mut sockets = join_all(people.iter().map(Person::connect)).await;

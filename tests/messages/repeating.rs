@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn of_eight_parallel_sends_with_one_client_message_id_one_is_stored_and_pushed() {
+async fn one_of_eight_concurrent_sends_with_one_client_message_id_is_stored_and_pushed() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
@@ -38,7 +38,7 @@ async fn a_repeated_frame_is_acknowledged_with_the_same_message() {
 }
 
 #[tokio::test]
-async fn another_body_under_the_same_id_is_refused() {
+async fn another_body_with_the_same_id_is_refused() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -51,12 +51,12 @@ async fn another_body_under_the_same_id_is_refused() {
     }
     let mut socket = ann.connect().await;
     socket.refused("sendMessage", draft("b", false, json!(null)), "client_message_id_reused").await;
-    assert_eq!(ann.reads(room).await.len(), 2, "no number is taken");
+    assert_eq!(ann.reads(room).await.len(), 2, "no sequence number is taken");
     app.invariants_hold().await;
 }
 
 #[tokio::test]
-async fn the_id_belongs_to_the_sender_and_the_room_and_compares_byte_for_byte() {
+async fn the_id_is_per_sender_and_room_and_compares_byte_for_byte() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     let (room, other) = (ann.opens_a_room().await, ann.opens_a_room().await);

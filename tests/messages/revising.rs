@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Person, TestApp};
 
-/// Ann owns the room, Bob and Eve are members.
+/// A room that Ann owns, with Bob and Eve as members.
 async fn room_of_three(app: &TestApp) -> (Person, Person, Person, u64) {
     let (ann, bob, eve) = (app.prime("ann").await, app.user("bob").await, app.user("eve").await);
     let room = ann.opens_a_room().await;
@@ -31,7 +31,7 @@ async fn last_seq(person: &Person, room: u64) -> u64 {
     person.get(&format!("/chats/{room}?limit=1")).await.ok()["lastSeq"].as_u64().unwrap()
 }
 
-/// The message as the history has it, and as `sync` from `cursor` on.
+/// The message as the history shows it, and as `sync` from `cursor` on returns it.
 async fn read(person: &Person, room: u64, message: &str, cursor: u64) -> [Value; 2] {
     let named = |messages: &Value| {
         let mut all = messages.as_array().unwrap().iter();
@@ -43,7 +43,7 @@ async fn read(person: &Person, room: u64, message: &str, cursor: u64) -> [Value;
 }
 
 #[tokio::test]
-async fn an_edit_takes_the_next_number_and_is_pushed_answered_and_read_alike() {
+async fn an_edit_takes_the_next_sequence_number_and_is_the_same_in_push_response_and_history() {
     let app = TestApp::start().await;
     let (ann, bob, _, room) = room_of_three(&app).await;
     let message = said(&bob, room, "helo").await;
@@ -55,7 +55,7 @@ async fn an_edit_takes_the_next_number_and_is_pushed_answered_and_read_alike() {
         [json!(message), json!(3), json!(4), json!("hello"), json!(false), json!(bob.user_id), json!("text")]
     );
     assert!(edited["editedAt"].as_str().unwrap() >= edited["createdAt"].as_str().unwrap());
-    // By REST, so all sockets of the sender hear it too.
+    // It was a REST request, so all sockets of the sender receive the push too.
     for socket in [&mut anns, &mut bobs] {
         let pushed = socket.receives("messageEdited").await;
         assert_eq!(pushed, json!({"roomId": room, "seq": 4, "message": edited}));
@@ -67,7 +67,7 @@ async fn an_edit_takes_the_next_number_and_is_pushed_answered_and_read_alike() {
 }
 
 #[tokio::test]
-async fn an_edit_by_frame_is_acknowledged_and_told_to_all_other_sockets() {
+async fn an_edit_by_frame_is_acknowledged_and_pushed_to_all_other_sockets() {
     let app = TestApp::start().await;
     let (ann, bob, _, room) = room_of_three(&app).await;
     let message = said(&bob, room, "helo").await;
@@ -83,7 +83,7 @@ async fn an_edit_by_frame_is_acknowledged_and_told_to_all_other_sockets() {
 }
 
 #[tokio::test]
-async fn an_edit_to_the_same_text_takes_no_number_and_tells_nobody() {
+async fn an_edit_to_the_same_text_takes_no_sequence_number_and_is_not_pushed() {
     let app = TestApp::start().await;
     let (ann, bob, _, room) = room_of_three(&app).await;
     let message = said(&bob, room, "hello").await;
@@ -92,7 +92,7 @@ async fn an_edit_to_the_same_text_takes_no_number_and_tells_nobody() {
     assert_eq!((&same["updatedSeq"], &same["editedAt"]), (&json!(3), &Value::Null));
     let ack = bobs.acked("editMessage", json!({"messageId": message, "content": "hello"})).await;
     assert_eq!(ack, json!({"roomId": room, "seq": 3, "message": same}));
-    // Neither case nor a space at the end is the same.
+    // A text that differs in case or in a space at the end is another text.
     edit(&bob, &message, "Hello").await.ok();
     edit(&bob, &message, "Hello ").await.ok();
     for (socket, number) in [(&mut anns, 4), (&mut bobs, 4)] {
@@ -104,7 +104,7 @@ async fn an_edit_to_the_same_text_takes_no_number_and_tells_nobody() {
 }
 
 #[tokio::test]
-async fn only_the_sender_edits() {
+async fn only_the_sender_can_edit_a_message() {
     let app = TestApp::start().await;
     let (ann, bob, eve, room) = room_of_three(&app).await;
     let message = said(&bob, room, "hello").await;
@@ -114,7 +114,7 @@ async fn only_the_sender_edits() {
         other.connect().await.refused("editMessage", frame, "not_sender").await;
     }
     assert_eq!(read(&ann, room, &message, 2).await[0]["content"], "hello");
-    assert_eq!(last_seq(&ann, room).await, 3, "a refusal takes no number");
+    assert_eq!(last_seq(&ann, room).await, 3, "a refused request takes no sequence number");
 }
 
 #[tokio::test]
@@ -142,12 +142,12 @@ async fn a_deletion_empties_the_message_and_keeps_its_place() {
             "SELECT content, deleted_at IS NOT NULL FROM messages WHERE room_id = {room} AND seq = 3"
         ))
         .await;
-    assert_eq!(stored, [(String::new(), true)], "the words are gone");
+    assert_eq!(stored, [(String::new(), true)], "the content is erased");
     app.invariants_hold().await;
 }
 
 #[tokio::test]
-async fn a_deletion_by_frame_is_acknowledged_and_told_to_all_other_sockets() {
+async fn a_deletion_by_frame_is_acknowledged_and_pushed_to_all_other_sockets() {
     let app = TestApp::start().await;
     let (ann, bob, _, room) = room_of_three(&app).await;
     let message = said(&bob, room, "hello").await;
@@ -166,7 +166,7 @@ async fn a_deletion_by_frame_is_acknowledged_and_told_to_all_other_sockets() {
 }
 
 #[tokio::test]
-async fn deleting_again_changes_nothing_and_an_edit_finds_nothing() {
+async fn deleting_again_changes_nothing_and_a_deleted_message_cannot_be_edited() {
     let app = TestApp::start().await;
     let (ann, bob, eve, room) = room_of_three(&app).await;
     let message = said(&bob, room, "hello").await;
@@ -185,7 +185,7 @@ async fn deleting_again_changes_nothing_and_an_edit_finds_nothing() {
 }
 
 #[tokio::test]
-async fn the_sender_the_owner_and_the_rooms_moderators_delete_and_nobody_else() {
+async fn only_the_sender_the_owner_and_the_rooms_moderators_can_delete_a_message() {
     let app = TestApp::start().await;
     let (ann, bob, eve, room) = room_of_three(&app).await;
     let messages =
@@ -193,11 +193,11 @@ async fn the_sender_the_owner_and_the_rooms_moderators_delete_and_nobody_else() 
     delete(&eve, &messages[0]).await.refused(403, "room_role_required");
     let mut eves = eve.connect().await;
     eves.refused("deleteMessage", json!({"messageId": messages[0]}), "room_role_required").await;
-    // A role in the organization does not count in a room that is no channel.
+    // A role in the organization counts only in channels.
     app.run("UPDATE users SET role = 'admin' WHERE user_id = ?", (&eve.user_id,)).await;
     delete(&eve, &messages[0]).await.refused(403, "room_role_required");
     app.run("UPDATE users SET role = 'user' WHERE user_id = ?", (&eve.user_id,)).await;
-    assert_eq!(last_seq(&ann, room).await, 5, "a refusal takes no number");
+    assert_eq!(last_seq(&ann, room).await, 5, "a refused request takes no sequence number");
 
     delete(&bob, &messages[0]).await.ok();
     delete(&ann, &messages[1]).await.ok();
@@ -209,7 +209,7 @@ async fn the_sender_the_owner_and_the_rooms_moderators_delete_and_nobody_else() 
 }
 
 #[tokio::test]
-async fn in_a_channel_the_organizations_moderators_and_admins_delete_while_they_are_members() {
+async fn in_a_channel_the_organizations_moderators_and_admins_can_delete_if_they_are_members() {
     let app = TestApp::start().await;
     let (ann, bob, eve) =
         (app.foreigner("ann").await, app.foreigner("bob").await, app.foreigner("eve").await);
@@ -217,7 +217,7 @@ async fn in_a_channel_the_organizations_moderators_and_admins_delete_while_they_
     for person in [&bob, &eve] {
         person.joins(room).await.created();
     }
-    // What Ann may, she may as the channel's owner.
+    // From here on Ann has her rights only as the channel's owner.
     app.set_role(&ann, "user").await;
     for role in ["moderator", "admin"] {
         let message = said(&bob, room, "hello").await;
@@ -233,7 +233,7 @@ async fn in_a_channel_the_organizations_moderators_and_admins_delete_while_they_
 }
 
 #[tokio::test]
-async fn of_two_who_write_to_each_other_nobody_deletes_the_others_words() {
+async fn in_a_direct_chat_nobody_can_delete_the_others_messages() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let anns = ann.writes_to(&bob, "hello").await.created();
@@ -246,7 +246,7 @@ async fn of_two_who_write_to_each_other_nobody_deletes_the_others_words() {
 }
 
 #[tokio::test]
-async fn a_notice_is_neither_edited_nor_deleted() {
+async fn a_notice_can_be_neither_edited_nor_deleted() {
     let app = TestApp::start().await;
     let (ann, bob, _, room) = room_of_three(&app).await;
     let notice = format!("{room}-1");
@@ -264,7 +264,7 @@ async fn a_notice_is_neither_edited_nor_deleted() {
 }
 
 #[tokio::test]
-async fn who_is_not_in_the_room_changes_nothing_and_learns_nothing() {
+async fn non_members_cannot_edit_or_delete_and_learn_nothing_about_the_message() {
     let app = TestApp::start().await;
     let (ann, bob, _, room) = room_of_three(&app).await;
     let (max, zoe) = (app.prime("max").await, app.foreigner("zoe").await);
@@ -296,7 +296,7 @@ async fn who_is_not_in_the_room_changes_nothing_and_learns_nothing() {
 }
 
 #[tokio::test]
-async fn the_rules_of_content_are_those_of_sending() {
+async fn an_edit_has_the_same_content_rules_as_a_send() {
     let app = TestApp::start().await;
     let (ann, bob, _, room) = room_of_three(&app).await;
     let message = said(&bob, room, "hello").await;
@@ -316,7 +316,7 @@ async fn the_rules_of_content_are_those_of_sending() {
 }
 
 #[tokio::test]
-async fn ciphertext_stays_ciphertext() {
+async fn an_edited_ciphertext_stays_ciphertext() {
     let app = TestApp::start().await;
     let (_, bob, _, room) = room_of_three(&app).await;
     let sent =
@@ -330,7 +330,7 @@ async fn ciphertext_stays_ciphertext() {
 }
 
 #[tokio::test]
-async fn a_send_repeated_after_an_edit_or_a_deletion_is_answered_with_the_message_as_it_is() {
+async fn a_send_repeated_after_an_edit_or_deletion_returns_the_current_message() {
     let app = TestApp::start().await;
     let (ann, bob, _, room) = room_of_three(&app).await;
     let draft = json!({"roomId": room, "content": "helo", "clientMessageId": "k1"});
@@ -341,7 +341,7 @@ async fn a_send_repeated_after_an_edit_or_a_deletion_is_answered_with_the_messag
     assert_eq!(bob.post("/api/messages", draft.clone()).await.ok(), edited);
     let ack = bobs.acked("sendMessage", draft.clone()).await;
     assert_eq!(ack, json!({"roomId": room, "seq": 3, "message": edited["message"]}));
-    // What it says now is not what was sent under that id.
+    // The current content is not what was sent with that id.
     let other = json!({"roomId": room, "content": "hello", "clientMessageId": "k1"});
     bob.post("/api/messages", other.clone()).await.refused(409, "client_message_id_reused");
     anns.has_nothing().await;
@@ -355,7 +355,7 @@ async fn a_send_repeated_after_an_edit_or_a_deletion_is_answered_with_the_messag
 }
 
 #[tokio::test]
-async fn edits_and_deletions_at_once_take_a_number_each_and_nothing_comes_back_from_the_dead() {
+async fn concurrent_edits_and_deletions_take_a_sequence_number_each_and_no_edit_undoes_a_deletion() {
     let app = TestApp::start().await;
     let (ann, bob, eve, room) = room_of_three(&app).await;
     let message = said(&bob, room, "hello").await;
@@ -380,18 +380,18 @@ async fn edits_and_deletions_at_once_take_a_number_each_and_nothing_comes_back_f
         read(&ann, room, &message, 0).await,
         [deleted[0]["message"].clone(), deleted[0]["message"].clone()]
     );
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     for _ in 4..=last {
-        heard.push(eves.receive().await["data"]["seq"].as_u64().unwrap());
+        received.push(eves.receive().await["data"]["seq"].as_u64().unwrap());
     }
     eves.has_nothing().await;
-    heard.sort_unstable();
-    assert_eq!(heard, (4..=last).collect::<Vec<_>>());
+    received.sort_unstable();
+    assert_eq!(received, (4..=last).collect::<Vec<_>>());
     app.invariants_hold().await;
 }
 
 #[tokio::test]
-async fn a_socket_whose_session_has_ended_revises_nothing() {
+async fn a_socket_whose_session_has_ended_cannot_edit_or_delete() {
     let app = TestApp::start().await;
     let (ann, bob, _, room) = room_of_three(&app).await;
     let message = said(&bob, room, "hello").await;

@@ -10,7 +10,7 @@ async fn room_of_two(app: &TestApp) -> (Person, Person, u64) {
 }
 
 #[tokio::test]
-async fn a_message_sent_by_rest_is_answered_whole_and_pushed_to_all_sockets_of_the_members() {
+async fn a_message_sent_by_rest_is_returned_and_pushed_to_all_sockets_of_the_members() {
     let app = TestApp::start().await;
     let (ann, bob, room) = room_of_two(&app).await;
     let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
@@ -27,7 +27,7 @@ async fn a_message_sent_by_rest_is_answered_whole_and_pushed_to_all_sockets_of_t
         "attachment": null, "reactions": [], "createdAt": message["createdAt"], "editedAt": null, "deleted": false
     });
     assert_eq!(message, expected);
-    // Sent by REST, so all sockets of the sender get it too.
+    // It was a REST request, so all sockets of the sender receive the push too.
     for socket in [&mut anns, &mut bobs] {
         assert_eq!(
             socket.receives("receiveMessage").await,
@@ -38,7 +38,7 @@ async fn a_message_sent_by_rest_is_answered_whole_and_pushed_to_all_sockets_of_t
 }
 
 #[tokio::test]
-async fn who_is_not_in_the_room_may_not_send_and_hears_nothing() {
+async fn non_members_can_neither_send_nor_receive_messages() {
     let app = TestApp::start().await;
     let (ann, _, room) = room_of_two(&app).await;
     let (eve, zoe) = (app.prime("eve").await, app.foreigner("zoe").await);
@@ -51,7 +51,7 @@ async fn who_is_not_in_the_room_may_not_send_and_hears_nothing() {
     ann.says(room, "just us").await.created();
     eves.has_nothing().await;
     zoes.has_nothing().await;
-    assert_eq!(ann.reads(room).await.len(), 2, "a refusal takes no number");
+    assert_eq!(ann.reads(room).await.len(), 2, "a refused request takes no sequence number");
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn content_is_1_to_8000_characters_without_control_characters() {
 }
 
 #[tokio::test]
-async fn every_wrong_field_of_a_message_is_named_at_once() {
+async fn all_invalid_fields_of_a_message_are_reported_together() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let answer = ann.post(
@@ -106,7 +106,7 @@ async fn ciphertext_is_returned_untouched() {
 }
 
 #[tokio::test]
-async fn a_reply_names_a_message_of_the_same_room() {
+async fn a_reply_must_name_a_message_of_the_same_room() {
     let app = TestApp::start().await;
     let (ann, bob, room) = room_of_two(&app).await;
     let other = ann.opens_a_room().await;
@@ -120,11 +120,11 @@ async fn a_reply_names_a_message_of_the_same_room() {
     {
         assert_eq!(reply(&nothing).await.wrong_fields(), ["replyTo"], "{nothing}");
     }
-    assert_eq!(ann.reads(room).await.len(), 3, "a refusal takes no number");
+    assert_eq!(ann.reads(room).await.len(), 3, "a refused request takes no sequence number");
 }
 
 #[tokio::test]
-async fn a_user_id_may_be_given_but_only_ones_own() {
+async fn a_user_id_is_accepted_only_if_it_is_the_senders_own() {
     let app = TestApp::start().await;
     let (ann, bob, room) = room_of_two(&app).await;
     let draft = |user_id: &str| json!({"roomId": room, "content": "x", "userId": user_id});

@@ -1,4 +1,4 @@
-//! With `SIGNUP_GRANTS` closed.
+//! Registration with `SIGNUP_GRANTS` set to `closed`.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use mysql_async::prelude::Queryable;
 use serde_json::json;
 
-use super::{place, registers};
+use super::{membership, registers};
 use crate::harness::{Person, TestApp};
 
 async fn closed() -> TestApp {
@@ -14,19 +14,19 @@ async fn closed() -> TestApp {
 }
 
 #[tokio::test]
-async fn an_organization_that_exists_takes_its_join_code() {
+async fn an_existing_organization_requires_its_join_code() {
     let app = closed().await;
     let code = registers(&app, "Acme", json!({})).await.created()["joinCode"].clone();
     for wrong in [json!({}), json!({"joinCode": null}), json!({"joinCode": "guess"})] {
         registers(&app, "acme", wrong).await.refused(403, "organization_closed");
     }
     let entered = registers(&app, "ACME", json!({"joinCode": code})).await.created();
-    assert_eq!(place(&entered), ("Acme", "user", false));
+    assert_eq!(membership(&entered), ("Acme", "user", false));
     assert_eq!(entered["warnings"], json!([]));
 }
 
 #[tokio::test]
-async fn the_join_code_of_one_organization_does_not_open_another() {
+async fn the_join_code_of_one_organization_is_not_accepted_by_another() {
     let app = closed().await;
     registers(&app, "Acme", json!({})).await.created();
     let code = registers(&app, "Bell", json!({})).await.created()["joinCode"].clone();
@@ -42,13 +42,13 @@ async fn the_join_code_gives_no_role() {
 }
 
 #[tokio::test]
-async fn public_takes_no_code() {
+async fn public_requires_no_code() {
     let app = closed().await;
-    assert_eq!(place(&registers(&app, "public", json!({})).await.created()), ("public", "user", false));
+    assert_eq!(membership(&registers(&app, "public", json!({})).await.created()), ("public", "user", false));
 }
 
 #[tokio::test]
-async fn of_eight_who_register_one_new_name_at_once_one_makes_it_and_the_others_have_no_code() {
+async fn one_of_eight_concurrent_registrations_creates_the_organization_and_seven_are_refused() {
     let app = closed().await;
     let answers = join_all((0..8).map(|_| registers(&app, "Acme", json!({})))).await;
     let (made, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 201);
@@ -61,7 +61,7 @@ async fn of_eight_who_register_one_new_name_at_once_one_makes_it_and_the_others_
 }
 
 #[tokio::test]
-async fn a_renewed_code_opens_and_the_old_one_is_void_at_once() {
+async fn a_renewed_code_is_valid_and_the_old_one_is_invalid_at_once() {
     let app = closed().await;
     let founded = registers(&app, "Acme", json!({})).await.created();
     let ann = Person::new(&app, &founded);
@@ -81,7 +81,7 @@ async fn join_codes_are_stored_as_hashes_only() {
 }
 
 #[tokio::test]
-async fn a_code_that_is_renewed_while_somebody_registers_with_it_does_not_open() {
+async fn a_code_that_is_renewed_during_a_registration_is_refused() {
     let app = closed().await;
     let code = registers(&app, "Acme", json!({})).await.created()["joinCode"].clone();
     let mut holder = app.holding("UPDATE join_codes SET code_hash = REPEAT('x', 32)").await;
@@ -95,7 +95,7 @@ async fn a_code_that_is_renewed_while_somebody_registers_with_it_does_not_open()
 }
 
 #[tokio::test]
-async fn wrong_codes_count_for_the_limit_of_registrations() {
+async fn wrong_codes_count_towards_the_registration_limit() {
     let app = TestApp::with(&[("SIGNUP_GRANTS", "closed"), ("REGISTER_LIMIT", "3/600")]).await;
     let code = registers(&app, "Acme", json!({})).await.created()["joinCode"].clone();
     app.run("DELETE FROM rate_limits", ()).await;
@@ -108,7 +108,7 @@ async fn wrong_codes_count_for_the_limit_of_registrations() {
 }
 
 #[tokio::test]
-async fn a_guess_of_a_code_costs_no_bcrypt() {
+async fn a_wrong_code_is_refused_before_the_password_is_hashed() {
     let app = TestApp::with(&[("SIGNUP_GRANTS", "closed"), ("BCRYPT_COST", "12")]).await;
     let (mut with_bcrypt, mut guessing) = (Duration::ZERO, Duration::ZERO);
     for organization in ["Acme", "Bell", "Club", "Dorm"] {

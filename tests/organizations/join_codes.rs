@@ -4,7 +4,7 @@ use serde_json::json;
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn an_admin_renews_the_join_code_and_gets_another_one_each_time() {
+async fn an_admin_can_renew_the_join_code_and_gets_a_new_one_each_time() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     let first = ann.post("/api/organization/join-code", json!({})).await.created();
@@ -13,7 +13,7 @@ async fn an_admin_renews_the_join_code_and_gets_another_one_each_time() {
 }
 
 #[tokio::test]
-async fn only_an_admin_renews_the_join_code() {
+async fn only_an_admin_can_renew_the_join_code() {
     let app = TestApp::start().await;
     let (_, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
     for role in ["user", "moderator"] {
@@ -25,7 +25,7 @@ async fn only_an_admin_renews_the_join_code() {
 }
 
 #[tokio::test]
-async fn an_admin_renews_the_code_of_the_own_organization_alone() {
+async fn renewing_the_join_code_leaves_that_of_another_organization_as_it_is() {
     let app = TestApp::start().await;
     let (ann, zoe) = (app.foreigner("ann").await, app.of("Bell", "zoe").await);
     let hash = async |person: &crate::harness::Person| -> Vec<Vec<u8>> {
@@ -42,7 +42,7 @@ async fn an_admin_renews_the_code_of_the_own_organization_alone() {
 }
 
 #[tokio::test]
-async fn who_is_demoted_while_they_wait_renews_no_join_code() {
+async fn an_admin_who_is_demoted_while_waiting_cannot_renew_the_join_code() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     let hashes = "SELECT code_hash FROM join_codes";

@@ -1,4 +1,5 @@
-//! Contract section 1: organizations, who gets into them, and what one is there.
+//! Organizations, how users join them, and their roles: docs/contract.md, "Organizations", "Roles in the
+//! organization" and "Signup grants".
 
 mod closed;
 mod join_codes;
@@ -9,16 +10,15 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, TestApp};
 
-/// Registers somebody into an organization, with whatever else they say.
+/// Registers a user in an organization, with more fields.
 async fn registers(app: &TestApp, organization: &str, more: Value) -> Answer {
     let mut registration = json!({"password": "correct horse", "organizationName": organization});
     registration.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     app.post("/api/auth/register", registration).await
 }
 
-/// What a registration answered of somebody's place: organization's name, role, and whether it had a
-/// join code.
-fn place(registered: &Value) -> (&str, &str, bool) {
+/// The organization's name and the role in the response to a registration, and whether it has a join code.
+fn membership(registered: &Value) -> (&str, &str, bool) {
     let user = &registered["user"];
     (
         user["organization"]["name"].as_str().unwrap(),

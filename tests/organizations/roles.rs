@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 use crate::harness::TestApp;
 
-/// What an access token says.
+/// The claims of an access token.
 fn claims(token: &Value) -> Value {
     let payload = token.as_str().unwrap().split('.').nth(1).unwrap();
     serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
 
 #[tokio::test]
-async fn the_first_access_token_says_the_organization_and_role() {
+async fn the_first_access_token_has_the_organization_and_the_role() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     let claims = claims(&json!(ann.access_token));
@@ -21,7 +21,7 @@ async fn the_first_access_token_says_the_organization_and_role() {
 }
 
 #[tokio::test]
-async fn after_a_refresh_the_access_token_says_the_role_of_now() {
+async fn a_refreshed_access_token_has_the_current_role() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let mut refresh_token = ann.refresh_token.clone();
@@ -35,9 +35,9 @@ async fn after_a_refresh_the_access_token_says_the_role_of_now() {
 }
 
 #[tokio::test]
-async fn a_changed_role_counts_at_once_whatever_the_token_says() {
+async fn a_changed_role_takes_effect_at_once_whatever_the_token_says() {
     let app = TestApp::start().await;
-    // Not in `public`, where everybody would be told.
+    // Not in `public`, where everybody would receive the push.
     let ann = app.foreigner("ann").await;
     let mut socket = ann.connect().await;
     let (by_rest, by_frame) = (json!({"name": "By REST"}), json!({"roomName": "By frame"}));

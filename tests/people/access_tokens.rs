@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Person, SECRET, TestApp, claims, signed};
 
-/// Whether REST and the handshake alike refuse the token.
+/// Whether both REST and the handshake refuse the token.
 async fn refuse(app: &TestApp, person: &Person, token: String) -> bool {
     let mut person = person.clone();
     person.access_token.clone_from(&token);
@@ -17,7 +17,7 @@ async fn refuse(app: &TestApp, person: &Person, token: String) -> bool {
 }
 
 #[tokio::test]
-async fn an_access_token_says_who_for_how_long_and_by_whom() {
+async fn an_access_token_has_the_documented_claims_and_lasts_fifteen_minutes() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let claims = claims(&ann.access_token);
@@ -32,11 +32,14 @@ async fn an_access_token_says_who_for_how_long_and_by_whom() {
 }
 
 #[tokio::test]
-async fn a_token_that_we_did_not_sign_so_is_refused() {
+async fn forged_altered_and_expired_tokens_are_refused() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let good = claims(&ann.access_token);
-    assert!(!refuse(&app, &ann, signed(Algorithm::HS256, &good, SECRET)).await, "the control is accepted");
+    assert!(
+        !refuse(&app, &ann, signed(Algorithm::HS256, &good, SECRET)).await,
+        "the unchanged token is accepted"
+    );
 
     let changed = |name: &str, value: Value| {
         let mut claims = good.clone();
@@ -76,7 +79,7 @@ async fn a_token_that_we_did_not_sign_so_is_refused() {
 }
 
 #[tokio::test]
-async fn a_revoked_or_expired_session_ends_its_access_tokens_at_once() {
+async fn access_tokens_of_a_revoked_or_expired_session_are_refused_at_once() {
     let app = TestApp::start().await;
     for (name, end) in [("ann", "revoked_at = NOW()"), ("bob", "expires_at = NOW() - INTERVAL 1 SECOND")] {
         let person = app.user(name).await;
@@ -94,10 +97,10 @@ async fn the_previous_secret_is_accepted_during_a_rotation() {
     ])
     .await;
     let ann = app.user("ann").await;
-    assert!(!refuse(&app, &ann, ann.access_token.clone()).await, "signed by the new one");
+    assert!(!refuse(&app, &ann, ann.access_token.clone()).await, "signed with the new secret");
     assert!(
         !refuse(&app, &ann, signed(Algorithm::HS256, &claims(&ann.access_token), SECRET)).await,
-        "signed by the old"
+        "signed with the previous secret"
     );
 }
 
@@ -111,7 +114,7 @@ async fn a_stale_claim_grants_nothing() {
 }
 
 #[tokio::test]
-async fn the_scheme_of_the_header_has_no_case_and_must_be_bearer() {
+async fn the_authorization_scheme_is_bearer_in_any_case() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     for (header, status) in [("bearer", 200), ("BEARER", 200), ("Basic", 401), ("", 401)] {

@@ -3,15 +3,15 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Person, TestApp};
 
-/// An admin and a user of one organization, where nobody else is.
+/// An admin and a user, alone in an organization.
 async fn admin_and_user(app: &TestApp) -> [Person; 2] {
     let (ann, bob) = (app.user("ann").await, app.rich("bob", 100).await);
     app.organization(&[&ann, &bob]).await;
-    is_admin(app, &ann).await;
+    make_admin(app, &ann).await;
     [ann, bob]
 }
 
-async fn is_admin(app: &TestApp, person: &Person) {
+async fn make_admin(app: &TestApp, person: &Person) {
     app.run("UPDATE users SET role = 'admin' WHERE user_id = ?", (&person.user_id,)).await;
 }
 
@@ -28,7 +28,7 @@ fn coins(delta: i64, key: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_admin_changes_role_prime_and_coins_and_sees_the_public_profile() {
+async fn an_admin_can_change_role_prime_and_coins_and_gets_the_public_profile() {
     let app = TestApp::start().await;
     let [ann, bob] = admin_and_user(&app).await;
     let all = json!({
@@ -41,7 +41,7 @@ async fn an_admin_changes_role_prime_and_coins_and_sees_the_public_profile() {
     assert!(seen.get("availCoins").is_none());
     let bob_sees = me(&bob).await;
     assert_eq!((&bob_sees["role"], &bob_sees["availCoins"]), (&json!("moderator"), &json!(150)));
-    // What is left out stays.
+    // Omitted fields stay.
     let seen = change(&ann, &bob, json!({"prime": false, "role": null})).await.ok();
     assert_eq!((&seen["role"], &seen["prime"]), (&json!("moderator"), &json!(false)));
     assert_eq!(change(&ann, &bob, json!({})).await.ok(), seen);
@@ -49,7 +49,7 @@ async fn an_admin_changes_role_prime_and_coins_and_sees_the_public_profile() {
 }
 
 #[tokio::test]
-async fn an_admins_change_of_oneself_answers_the_own_profile() {
+async fn an_admin_who_changes_themselves_gets_their_own_profile() {
     let app = TestApp::start().await;
     let [ann, _] = admin_and_user(&app).await;
     let seen = change(&ann, &ann, coins(50, "mine")).await.ok();
@@ -57,7 +57,7 @@ async fn an_admins_change_of_oneself_answers_the_own_profile() {
 }
 
 #[tokio::test]
-async fn the_grants_ledger_row_has_the_reason_and_who_gave() {
+async fn a_grant_is_stored_with_its_reason_and_the_admin_who_made_it() {
     let app = TestApp::start().await;
     let [ann, bob] = admin_and_user(&app).await;
     change(&ann, &bob, coins(-30, "fine")).await.ok();
@@ -76,7 +76,7 @@ async fn the_grants_ledger_row_has_the_reason_and_who_gave() {
 }
 
 #[tokio::test]
-async fn who_is_no_admin_is_refused_whatever_an_old_token_says() {
+async fn non_admins_are_refused_whatever_an_old_token_says() {
     let app = TestApp::start().await;
     let [ann, bob] = admin_and_user(&app).await;
     let eve = app.user("eve").await;
@@ -88,8 +88,8 @@ async fn who_is_no_admin_is_refused_whatever_an_old_token_says() {
             change(&bob, user, coins(5, "five")).await.refused(403, "role_required");
         }
     }
-    // Signed in as an admin, and one no more.
-    is_admin(&app, &bob).await;
+    // The token says that Bob is an admin, but he no longer is.
+    make_admin(&app, &bob).await;
     let login = json!({"userId": bob.user_id, "password": format!("{}'s password", bob.user_id)});
     let bob = Person::new(&app, &app.post("/api/auth/login", login).await.ok());
     change(&ann, &bob, json!({"role": "user"})).await.ok();
@@ -98,7 +98,7 @@ async fn who_is_no_admin_is_refused_whatever_an_old_token_says() {
 }
 
 #[tokio::test]
-async fn a_user_who_is_unknown_or_of_another_organization_is_not_found() {
+async fn an_unknown_user_or_one_of_another_organization_is_not_found() {
     let app = TestApp::start().await;
     let [ann, _] = admin_and_user(&app).await;
     let zoe = app.user("zoe").await;
@@ -111,7 +111,7 @@ async fn a_user_who_is_unknown_or_of_another_organization_is_not_found() {
 }
 
 #[tokio::test]
-async fn every_wrong_field_is_named_at_once_those_of_coins_too() {
+async fn all_invalid_fields_are_reported_together_including_those_of_coins() {
     let app = TestApp::start().await;
     let [ann, bob] = admin_and_user(&app).await;
     let wrong = json!({"role": "king", "prime": "yes", "coins": {"delta": 0, "reason": "", "idempotencyKey": "x".repeat(65)}});
@@ -155,22 +155,22 @@ async fn the_last_admin_cannot_be_demoted() {
 }
 
 #[tokio::test]
-async fn an_admin_of_another_organization_is_no_other_admin() {
+async fn an_admin_of_another_organization_does_not_make_the_last_admin_dispensable() {
     let app = TestApp::start().await;
     let [ann, _] = admin_and_user(&app).await;
     let zoe = app.user("zoe").await;
-    is_admin(&app, &zoe).await;
+    make_admin(&app, &zoe).await;
     change(&ann, &ann, json!({"role": "user"})).await.refused(409, "last_admin");
 }
 
 #[tokio::test]
-async fn of_two_admins_who_demote_each_other_at_once_one_stays() {
+async fn of_two_admins_who_demote_each_other_concurrently_one_stays_admin() {
     let app = TestApp::start().await;
     for _ in 0..10 {
         let (ann, bob) = (app.register(json!({})).await, app.register(json!({})).await);
         app.organization(&[&ann, &bob]).await;
-        is_admin(&app, &ann).await;
-        is_admin(&app, &bob).await;
+        make_admin(&app, &ann).await;
+        make_admin(&app, &bob).await;
         let demote = || json!({"role": "user"});
         let (by_ann, by_bob) = tokio::join!(change(&ann, &bob, demote()), change(&bob, &ann, demote()));
         let (done, refused) = if by_ann.status == 200 { (by_ann, by_bob) } else { (by_bob, by_ann) };
@@ -180,13 +180,13 @@ async fn of_two_admins_who_demote_each_other_at_once_one_stays() {
 }
 
 #[tokio::test]
-async fn of_two_admins_who_resign_at_once_one_stays() {
+async fn of_two_admins_who_resign_concurrently_one_stays_admin() {
     let app = TestApp::start().await;
     for _ in 0..10 {
         let (ann, bob) = (app.register(json!({})).await, app.register(json!({})).await);
         app.organization(&[&ann, &bob]).await;
-        is_admin(&app, &ann).await;
-        is_admin(&app, &bob).await;
+        make_admin(&app, &ann).await;
+        make_admin(&app, &bob).await;
         let resign = || json!({"role": "user"});
         let (ann_does, bob_does) = tokio::join!(change(&ann, &ann, resign()), change(&bob, &bob, resign()));
         let (done, refused) =
@@ -197,10 +197,10 @@ async fn of_two_admins_who_resign_at_once_one_stays() {
 }
 
 #[tokio::test]
-async fn where_grants_are_closed_only_the_operator_changes_coins_and_prime() {
+async fn with_closed_grants_only_the_operator_can_change_coins_and_prime() {
     let app = TestApp::with(&[("SIGNUP_GRANTS", "closed")]).await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    is_admin(&app, &ann).await;
+    make_admin(&app, &ann).await;
     for extra in [json!({"prime": true}), json!({"prime": false}), coins(5, "five")] {
         let mut both = extra.clone();
         both["role"] = json!("moderator");
@@ -218,7 +218,7 @@ async fn where_grants_are_closed_only_the_operator_changes_coins_and_prime() {
 }
 
 #[tokio::test]
-async fn the_same_grant_again_changes_nothing_and_another_under_its_key_is_refused() {
+async fn a_repeated_grant_changes_nothing_and_another_with_its_key_is_refused() {
     let app = TestApp::start().await;
     let [ann, bob] = admin_and_user(&app).await;
     for _ in 0..3 {
@@ -232,7 +232,7 @@ async fn the_same_grant_again_changes_nothing_and_another_under_its_key_is_refus
         change(&ann, &bob, with_role).await.refused(409, "idempotency_key_reused");
     }
     assert_eq!((&me(&bob).await["availCoins"], &me(&bob).await["role"]), (&json!(150), &json!("user")));
-    // Keys compare byte for byte, and count for one user.
+    // Keys compare byte for byte, and are per user.
     for key in ["Quiz", "quiz ", "quíz"] {
         change(&ann, &bob, coins(1, key)).await.ok();
     }
@@ -242,7 +242,7 @@ async fn the_same_grant_again_changes_nothing_and_another_under_its_key_is_refus
 }
 
 #[tokio::test]
-async fn a_grant_repeated_when_it_would_be_refused_by_now_is_still_a_repetition() {
+async fn a_repeated_grant_succeeds_even_if_it_would_now_be_refused() {
     let app = TestApp::start().await;
     let [ann, bob] = admin_and_user(&app).await;
     for _ in 0..2 {
@@ -252,7 +252,7 @@ async fn a_grant_repeated_when_it_would_be_refused_by_now_is_still_a_repetition(
 }
 
 #[tokio::test]
-async fn of_eight_equal_grants_at_once_one_gives() {
+async fn eight_concurrent_equal_grants_give_coins_once() {
     let app = TestApp::start().await;
     let [ann, bob] = admin_and_user(&app).await;
     for answer in join_all((0..8).map(|_| change(&ann, &bob, coins(50, "quiz")))).await {
@@ -264,7 +264,7 @@ async fn of_eight_equal_grants_at_once_one_gives() {
 }
 
 #[tokio::test]
-async fn more_coins_than_there_are_are_not_taken() {
+async fn nobody_can_take_more_coins_than_there_are() {
     let app = TestApp::start().await;
     let [ann, bob] = admin_and_user(&app).await;
     let mut with_role = coins(-101, "fine");
@@ -272,13 +272,13 @@ async fn more_coins_than_there_are_are_not_taken() {
     let problem = change(&ann, &bob, with_role).await.refused(402, "insufficient_coins");
     assert_eq!((&problem["required"], &problem["available"]), (&json!(101), &json!(100)));
     assert_eq!((&me(&bob).await["availCoins"], &me(&bob).await["role"]), (&json!(100), &json!("user")));
-    // A refused grant has not used its key up.
+    // A refused grant does not use up its key.
     change(&ann, &bob, coins(-100, "fine")).await.ok();
     app.invariants_hold().await;
 }
 
 #[tokio::test]
-async fn nobody_gets_more_than_a_thousand_million_coins() {
+async fn nobody_can_have_more_than_a_billion_coins() {
     let app = TestApp::start().await;
     let [ann, bob] = admin_and_user(&app).await;
     assert_eq!(change(&ann, &bob, coins(1_000_000_000, "all")).await.wrong_fields(), ["coins.delta"]);
@@ -290,7 +290,7 @@ async fn nobody_gets_more_than_a_thousand_million_coins() {
 }
 
 #[tokio::test]
-async fn of_grants_at_once_that_take_all_coins_one_does() {
+async fn one_of_eight_concurrent_grants_that_take_all_coins_succeeds() {
     let app = TestApp::start().await;
     let [ann, bob] = admin_and_user(&app).await;
     let keys: Vec<_> = (0..8).map(|number| format!("fine {number}")).collect();

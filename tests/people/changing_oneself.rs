@@ -12,7 +12,7 @@ async fn sign_in(app: &TestApp, person: &Person, password: &str) -> Answer {
     app.post("/api/auth/login", json!({"userId": person.user_id, "password": password})).await
 }
 
-/// Somebody with the password `correct horse`, and a second session of theirs.
+/// Two sessions of a user with the password `correct horse`.
 async fn two_sessions(app: &TestApp) -> [Person; 2] {
     let phone = app.register(json!({"userId": "ann", "password": "correct horse"})).await;
     let laptop = Person::new(app, &sign_in(app, &phone, "correct horse").await.ok());
@@ -24,7 +24,7 @@ fn new_password(password: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_is_given_changes_and_what_is_not_stays() {
+async fn given_fields_change_and_omitted_fields_stay() {
     let app = TestApp::start().await;
     let ann = app.register(json!({"userId": "ann", "name": "Ann", "username": "Ann B", "deviceId": "pixel", "availCoins": 7})).await;
     let before = ann.get("/api/profile/me").await.ok();
@@ -44,7 +44,7 @@ async fn what_is_given_changes_and_what_is_not_stays() {
 }
 
 #[tokio::test]
-async fn the_new_identifiers_sign_in_and_the_old_ones_no_more() {
+async fn the_new_identifiers_sign_in_and_the_old_ones_do_not() {
     let app = TestApp::start().await;
     let ann = json!({"userId": "ann", "username": "Ann B", "email": "ann@example.com", "password": "correct horse"});
     let ann = app.register(ann).await;
@@ -58,7 +58,7 @@ async fn the_new_identifiers_sign_in_and_the_old_ones_no_more() {
 }
 
 #[tokio::test]
-async fn an_identifier_that_somebody_of_any_organization_has_is_named_and_nothing_changes() {
+async fn an_identifier_taken_in_any_organization_is_reported_and_nothing_changes() {
     let app = TestApp::start().await;
     let zoe = json!({"userId": "zoe", "username": "Zoë", "email": "zoe@example.com", "phone": "+4912345"});
     let zoe = app.register(zoe).await;
@@ -70,12 +70,12 @@ async fn an_identifier_that_somebody_of_any_organization_has_is_named_and_nothin
         assert_eq!(problem.refused(409, "user_exists")["field"], field);
         assert_eq!(ann.get("/api/profile/me").await.ok(), before);
     }
-    // One's own is not taken.
+    // A user's own identifiers are not taken.
     zoe.patch("/api/profile", json!({"username": "ZOË", "email": "zoe@example.com"})).await.ok();
 }
 
 #[tokio::test]
-async fn of_eight_who_take_one_username_at_once_one_gets_it() {
+async fn one_of_eight_users_who_take_one_username_concurrently_gets_it() {
     let app = TestApp::start().await;
     let names: Vec<_> = (0..8).map(|number| format!("guest{number}")).collect();
     let guests = join_all(names.iter().map(|name| app.user(name))).await;
@@ -88,7 +88,7 @@ async fn of_eight_who_take_one_username_at_once_one_gets_it() {
 }
 
 #[tokio::test]
-async fn every_wrong_field_is_named_at_once_and_nothing_changes() {
+async fn all_invalid_fields_are_reported_together_and_nothing_changes() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let before = ann.get("/api/profile/me").await.ok();
@@ -103,7 +103,7 @@ async fn every_wrong_field_is_named_at_once_and_nothing_changes() {
 }
 
 #[tokio::test]
-async fn a_new_password_needs_the_present_one() {
+async fn a_new_password_requires_the_current_one() {
     let app = TestApp::start().await;
     let [ann, laptop] = two_sessions(&app).await;
     let without = ann.patch("/api/profile", json!({"password": "battery staple"})).await;
@@ -116,7 +116,7 @@ async fn a_new_password_needs_the_present_one() {
 }
 
 #[tokio::test]
-async fn a_new_password_is_the_one_that_signs_in() {
+async fn after_a_password_change_only_the_new_password_signs_in() {
     let app = TestApp::start().await;
     let [ann, _] = two_sessions(&app).await;
     ann.patch("/api/profile", new_password("battery staple")).await.ok();
@@ -138,7 +138,7 @@ async fn a_new_password_ends_every_other_session_with_its_tokens_and_sockets() {
         app.post("/api/auth/refresh-token", json!({"refreshToken": person.refresh_token})).await
     };
     refresh(&laptop).await.refused(401, "unauthenticated");
-    // The session that asked stays, and nobody else's ends.
+    // The current session stays, and other users' sessions do too.
     on_phone.has_nothing().await;
     phone.get("/api/profile/me").await.ok();
     refresh(&phone).await.ok();
@@ -146,7 +146,7 @@ async fn a_new_password_ends_every_other_session_with_its_tokens_and_sockets() {
 }
 
 #[tokio::test]
-async fn another_change_ends_no_session() {
+async fn a_change_of_other_fields_ends_no_session() {
     let app = TestApp::start().await;
     let [phone, laptop] = two_sessions(&app).await;
     let mut on_laptop = laptop.connect().await;
@@ -155,7 +155,7 @@ async fn another_change_ends_no_session() {
 }
 
 #[tokio::test]
-async fn a_new_password_beside_a_taken_identifier_changes_nothing_and_ends_nothing() {
+async fn a_new_password_with_a_taken_identifier_changes_nothing_and_ends_no_session() {
     let app = TestApp::start().await;
     let [phone, laptop] = two_sessions(&app).await;
     let bob = app.user("bob").await;
@@ -170,7 +170,7 @@ async fn a_new_password_beside_a_taken_identifier_changes_nothing_and_ends_nothi
 }
 
 #[tokio::test]
-async fn of_two_new_passwords_at_once_one_wins() {
+async fn of_two_concurrent_new_passwords_one_wins() {
     let app = TestApp::start().await;
     for _ in 0..5 {
         let ann = app.register(json!({"password": "correct horse"})).await;
@@ -181,9 +181,9 @@ async fn of_two_new_passwords_at_once_one_wins() {
             laptop.patch("/api/profile", new_password(passwords[1])),
         );
         let winner = usize::from(other.status == 200);
-        assert_ne!(one.status == 200, other.status == 200, "one of them wins");
+        assert_ne!(one.status == 200, other.status == 200, "exactly one wins");
         let loser = if winner == 0 { other } else { one };
-        // It came late to the password, or its session had been ended before it was looked up.
+        // The password had changed already, or the session had ended before it was looked up.
         assert_eq!(loser.status, 401, "{}", loser.json);
         sign_in(&app, &ann, passwords[winner]).await.ok();
         sign_in(&app, &ann, passwords[1 - winner]).await.refused(401, "invalid_credentials");
@@ -191,7 +191,7 @@ async fn of_two_new_passwords_at_once_one_wins() {
 }
 
 #[tokio::test]
-async fn of_two_new_passwords_from_one_session_at_once_one_wins() {
+async fn of_two_concurrent_new_passwords_from_one_session_one_wins() {
     let app = TestApp::start().await;
     for _ in 0..5 {
         let ann = app.register(json!({"password": "correct horse"})).await;
@@ -199,17 +199,17 @@ async fn of_two_new_passwords_from_one_session_at_once_one_wins() {
             ann.patch("/api/profile", new_password("battery staple")),
             ann.patch("/api/profile", new_password("staple battery")),
         );
-        assert_ne!(one.status == 200, other.status == 200, "one of them wins");
+        assert_ne!(one.status == 200, other.status == 200, "exactly one wins");
         let loser = if one.status == 200 { other } else { one };
         loser.refused(401, "invalid_credentials");
     }
 }
 
 #[tokio::test]
-async fn a_session_that_is_ended_while_the_passwords_are_hashed_changes_none() {
+async fn a_session_that_ends_while_the_passwords_are_hashed_cannot_change_the_password() {
     let app = TestApp::start().await;
     let ann = app.register(json!({"userId": "ann", "password": "correct horse"})).await;
-    // The change will wait for the user's row.
+    // The change waits for the user's row.
     let mut database = app.database().await;
     let mut holder = database.start_transaction(TxOpts::default()).await.unwrap();
     holder.exec_drop("SELECT 1 FROM users WHERE user_id = ? FOR UPDATE", (&ann.user_id,)).await.unwrap();
@@ -217,14 +217,14 @@ async fn a_session_that_is_ended_while_the_passwords_are_hashed_changes_none() {
         let ann = ann.clone();
         async move { ann.patch("/api/profile", new_password("battery staple")).await }
     });
-    // Once the right password has been counted and given back, the session has been looked up.
+    // The count of the right password is taken back after the session has been looked up.
     let given_back = "SELECT COUNT(*) FROM rate_limits WHERE name = 'login' AND tally & 1 = 0";
     let looked_up = async {
         while app.rows::<u64>(given_back).await != [1] {
             tokio::task::yield_now().await;
         }
     };
-    timeout(Duration::from_secs(20), looked_up).await.expect("the password is checked");
+    timeout(Duration::from_secs(20), looked_up).await.expect("the password is not checked");
     ann.post("/api/auth/logout", json!({})).await.no_content();
     holder.rollback().await.unwrap();
     change.await.unwrap().refused(401, "unauthenticated");
@@ -232,11 +232,11 @@ async fn a_session_that_is_ended_while_the_passwords_are_hashed_changes_none() {
 }
 
 #[tokio::test]
-async fn wrong_present_passwords_are_counted_with_the_logins() {
+async fn wrong_current_passwords_are_counted_with_failed_logins() {
     let app = TestApp::with(&[("PASSWORD_LIMIT", "3/600")]).await;
     let ann = app.register(json!({"userId": "ann-b", "password": "correct horse"})).await;
     let wrong = json!({"password": "battery staple", "currentPassword": "wrong horse"});
-    // The right one is given back.
+    // The right one does not count.
     for _ in 0..4 {
         ann.patch("/api/profile", new_password("correct horse")).await.ok();
     }
@@ -246,12 +246,12 @@ async fn wrong_present_passwords_are_counted_with_the_logins() {
     }
     ann.patch("/api/profile", new_password("battery staple")).await.refused(429, "rate_limited");
     sign_in(&app, &ann, "correct horse").await.refused(429, "rate_limited");
-    // What needs no password is not limited.
+    // A change that needs no password is not limited.
     ann.patch("/api/profile", json!({"name": "Ann"})).await.ok();
 }
 
 #[tokio::test]
-async fn who_asks_for_one_identifier_after_the_other_is_limited_as_registrations_are() {
+async fn changes_of_identifiers_count_towards_the_registration_limit() {
     let app = TestApp::with(&[("REGISTER_LIMIT", "4/3600")]).await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     ann.patch("/api/profile", json!({"phone": "+49123450"})).await.ok();

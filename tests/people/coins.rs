@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn the_own_ledger_comes_page_by_page_newest_first() {
+async fn a_users_ledger_is_listed_newest_first_in_pages() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.rich("bob", 300).await);
     bob.joins(ann.opens_a_room().await).await.created();
@@ -27,7 +27,7 @@ async fn the_own_ledger_comes_page_by_page_newest_first() {
     assert_eq!((&page["total"], &page["pages"], &page["currentPage"]), (&json!(3), &json!(2), &json!(1)));
     let page = bob.get("/api/coins?pageSize=2&page=2").await.ok();
     assert_eq!(rows(&page), [json!([300, 300, "signup", null])]);
-    // Who has never had coins has an empty ledger, and nobody sees another's.
+    // A user who has never had coins has an empty ledger, and nobody sees that of another.
     assert_eq!(
         ann.get("/api/coins").await.ok(),
         json!({"total": 0, "pages": 0, "currentPage": 1, "data": []})
@@ -36,7 +36,7 @@ async fn the_own_ledger_comes_page_by_page_newest_first() {
 }
 
 #[tokio::test]
-async fn ledgers_and_balances_agree_after_any_random_run_of_grants_and_purchases() {
+async fn ledgers_and_balances_agree_after_random_grants_and_purchases() {
     let seed = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
@@ -51,7 +51,7 @@ async fn ledgers_and_balances_agree_after_any_random_run_of_grants_and_purchases
     for number in 0..4 {
         people.push(app.rich(&format!("guest{number}"), random.random_range(0..400)).await);
     }
-    // What was accepted under each key: the same again must be, and nothing else may be.
+    // The accepted grants by key: the same grant must be accepted again, and no other with its key.
     let mut granted: HashMap<(usize, u32), (i64, bool)> = HashMap::new();
     for _ in 0..10 {
         let acts: Vec<_> = (0..12)
@@ -60,7 +60,7 @@ async fn ledgers_and_balances_agree_after_any_random_run_of_grants_and_purchases
                 let (person, admin) = (&people[who], &admin);
                 let room = rooms[random.random_range(0..rooms.len())];
                 let choice = random.random_range(0..4);
-                // Few keys and few amounts, so that some come again as they were and some as others.
+                // There are few keys and amounts, so that some grants are repeated and some keys reused.
                 let key = random.random_range(0..40_u32);
                 let delta = [-400, -150, -1, 1, 150, 1_000_000_000][random.random_range(0..6)];
                 async move {
@@ -81,7 +81,7 @@ async fn ledgers_and_balances_agree_after_any_random_run_of_grants_and_purchases
             let Some((key, delta)) = grant else { continue };
             if answer.status == 200 {
                 let (first, _) = *granted.entry(key).or_insert((delta, true));
-                assert_eq!(first, delta, "a key gives one amount");
+                assert_eq!(first, delta, "one key has one amount");
             }
         }
         app.invariants_hold().await;

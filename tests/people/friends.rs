@@ -7,7 +7,7 @@ async fn ask(from: &Person, to: &Person) -> Answer {
     from.post("/api/friend-requests", json!({"userId": to.user_id})).await
 }
 
-/// Asks, and answers the request.
+/// Sends a friend request, and returns it.
 async fn asked(from: &Person, to: &Person) -> Value {
     ask(from, to).await.created()["friendRequest"].take()
 }
@@ -32,7 +32,7 @@ async fn removes(person: &Person, friend: &Person) -> Answer {
 }
 
 #[tokio::test]
-async fn a_request_is_pending_until_the_other_accepts_it() {
+async fn a_request_is_pending_until_the_receiver_accepts_it() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let mut request = asked(&ann, &bob).await;
@@ -49,7 +49,7 @@ async fn a_request_is_pending_until_the_other_accepts_it() {
 }
 
 #[tokio::test]
-async fn the_asked_may_be_named_in_three_ways_that_agree() {
+async fn three_fields_can_name_the_receiver_if_they_agree() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     for (name, other) in [("userId", "bob"), ("friendUserId", "cat"), ("receiverId", "dan")] {
@@ -63,7 +63,7 @@ async fn the_asked_may_be_named_in_three_ways_that_agree() {
 }
 
 #[tokio::test]
-async fn a_request_that_names_nobody_or_two_or_no_id_is_refused_by_name() {
+async fn a_request_with_no_receiver_two_receivers_or_an_invalid_id_is_refused() {
     let app = TestApp::start().await;
     let (ann, bob, cat) = (app.user("ann").await, app.user("bob").await, app.user("cat").await);
     let two = json!({"userId": bob.user_id, "friendUserId": bob.user_id, "receiverId": cat.user_id});
@@ -82,7 +82,7 @@ async fn a_request_that_names_nobody_or_two_or_no_id_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn nobody_asks_themselves() {
+async fn nobody_can_send_themselves_a_request() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     for name in ["userId", "friendUserId", "receiverId"] {
@@ -92,7 +92,7 @@ async fn nobody_asks_themselves() {
 }
 
 #[tokio::test]
-async fn somebody_unknown_cannot_be_asked() {
+async fn an_unknown_user_cannot_be_sent_a_request() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let answer = ann.post("/api/friend-requests", json!({"userId": "nobody-at-all"})).await;
@@ -100,7 +100,7 @@ async fn somebody_unknown_cannot_be_asked() {
 }
 
 #[tokio::test]
-async fn who_has_asked_waits_for_the_answer() {
+async fn a_second_request_while_the_first_is_pending_is_refused() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let request = asked(&ann, &bob).await;
@@ -109,7 +109,7 @@ async fn who_has_asked_waits_for_the_answer() {
 }
 
 #[tokio::test]
-async fn friends_need_not_ask_again() {
+async fn a_request_between_friends_is_refused() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     answers(&bob, &asked(&ann, &bob).await, "accepted").await.ok();
@@ -118,7 +118,7 @@ async fn friends_need_not_ask_again() {
 }
 
 #[tokio::test]
-async fn who_asks_back_accepts() {
+async fn a_request_back_accepts_the_first_one() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let mut request = asked(&ann, &bob).await;
@@ -129,11 +129,11 @@ async fn who_asks_back_accepts() {
 }
 
 #[tokio::test]
-async fn two_who_ask_each_other_in_one_instant_are_friends() {
+async fn users_who_send_each_other_requests_concurrently_are_friends() {
     let app = TestApp::start().await;
     let names: Vec<_> = (0..18).map(|number| format!("user{number}")).collect();
     let people: Vec<Person> = join_all(names.iter().map(|name| app.user(name))).await;
-    // Everybody with everybody of their half: each person is in many pairs at once.
+    // Each of twelve people with each of six others, so that everybody is in many pairs.
     let pairs: Vec<_> = (0..12).flat_map(|one| (12..18).map(move |other| (one, other))).collect();
     let ask_of = async |one: usize, other: usize| ask(&people[one], &people[other]).await;
     let answers = join_all(
@@ -153,7 +153,7 @@ async fn two_who_ask_each_other_in_one_instant_are_friends() {
 }
 
 #[tokio::test]
-async fn of_many_equal_requests_at_once_one_is_made() {
+async fn eight_concurrent_equal_requests_create_one() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let answers = join_all((0..8).map(|_| ask(&ann, &bob))).await;
@@ -165,7 +165,7 @@ async fn of_many_equal_requests_at_once_one_is_made() {
 }
 
 #[tokio::test]
-async fn after_a_rejection_either_may_ask_anew_and_the_old_request_is_gone() {
+async fn after_a_rejection_either_user_can_send_a_new_request_that_replaces_the_old_one() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let first = asked(&ann, &bob).await;
@@ -176,7 +176,7 @@ async fn after_a_rejection_either_may_ask_anew_and_the_old_request_is_gone() {
     assert_eq!(requests(&bob).await, json!([second]));
     answers(&bob, &first, "accepted").await.refused(404, "friend_request_not_found");
     answers(&bob, &second, "rejected").await.ok();
-    // The one who rejected may think it over and ask.
+    // The one who rejected can send a request too.
     let third = asked(&bob, &ann).await;
     assert_eq!((&third["status"], &third["from"]), (&json!("pending"), &json!(bob.user_id)));
     answers(&ann, &third, "accepted").await.ok();
@@ -184,7 +184,7 @@ async fn after_a_rejection_either_may_ask_anew_and_the_old_request_is_gone() {
 }
 
 #[tokio::test]
-async fn what_was_rejected_may_still_be_accepted() {
+async fn a_rejected_request_can_still_be_accepted() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let request = asked(&ann, &bob).await;
@@ -194,7 +194,7 @@ async fn what_was_rejected_may_still_be_accepted() {
 }
 
 #[tokio::test]
-async fn a_friendship_cannot_be_rejected_but_removed() {
+async fn an_accepted_request_cannot_be_rejected() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let request = asked(&ann, &bob).await;
@@ -204,7 +204,7 @@ async fn a_friendship_cannot_be_rejected_but_removed() {
 }
 
 #[tokio::test]
-async fn the_receiver_alone_answers() {
+async fn only_the_receiver_can_answer_a_request() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.user("ann").await, app.user("bob").await, app.user("eve").await);
     let request = asked(&ann, &bob).await;
@@ -218,7 +218,7 @@ async fn the_receiver_alone_answers() {
 }
 
 #[tokio::test]
-async fn an_answer_is_accepted_or_rejected_and_nothing_else() {
+async fn an_answer_must_be_accepted_or_rejected() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let request = asked(&ann, &bob).await;
@@ -234,7 +234,7 @@ async fn an_answer_is_accepted_or_rejected_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_list_has_sent_and_received_requests_of_every_status_newest_first() {
+async fn sent_and_received_requests_of_every_status_are_listed_newest_first() {
     let app = TestApp::start().await;
     let (ann, bob, cat, dan) =
         (app.user("ann").await, app.user("bob").await, app.user("cat").await, app.user("dan").await);
@@ -251,13 +251,13 @@ async fn the_list_has_sent_and_received_requests_of_every_status_newest_first() 
 }
 
 #[tokio::test]
-async fn friends_are_listed_by_their_ids_with_what_is_public_and_whether_they_are_online() {
+async fn friends_are_listed_by_id_with_their_public_profiles_and_whether_they_are_online() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let cat =
         app.register(json!({"userId": "cat", "name": "Cat", "isPrime": true, "deviceId": "hers"})).await;
     let bob = app.user("bob").await;
-    // Whoever asked.
+    // It does not matter who sent the request.
     answers(&cat, &asked(&ann, &cat).await, "accepted").await.ok();
     answers(&ann, &asked(&bob, &ann).await, "accepted").await.ok();
     let _socket = cat.connect().await;
@@ -272,7 +272,7 @@ async fn friends_are_listed_by_their_ids_with_what_is_public_and_whether_they_ar
 }
 
 #[tokio::test]
-async fn either_ends_a_friendship_and_may_then_ask_again() {
+async fn either_friend_can_end_the_friendship_and_a_new_request_is_then_possible() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     for remover in [&ann, &bob] {
@@ -316,7 +316,7 @@ async fn a_request_reaches_the_sockets_of_both() {
 }
 
 #[tokio::test]
-async fn an_answer_reaches_the_sockets_of_both_and_the_same_again_nobody() {
+async fn an_answer_reaches_the_sockets_of_both_and_a_repeated_one_is_not_pushed() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let request = asked(&ann, &bob).await;
@@ -332,7 +332,7 @@ async fn an_answer_reaches_the_sockets_of_both_and_the_same_again_nobody() {
 }
 
 #[tokio::test]
-async fn asking_back_reaches_the_sockets_of_both_as_an_answer() {
+async fn a_request_back_reaches_the_sockets_of_both_as_an_answer() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     asked(&ann, &bob).await;
@@ -345,7 +345,7 @@ async fn asking_back_reaches_the_sockets_of_both_as_an_answer() {
 }
 
 #[tokio::test]
-async fn a_refusal_reaches_nobody() {
+async fn a_refused_request_or_answer_is_not_pushed() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let request = asked(&ann, &bob).await;
@@ -358,7 +358,7 @@ async fn a_refusal_reaches_nobody() {
 }
 
 #[tokio::test]
-async fn another_organization_finds_none_of_it() {
+async fn users_of_another_organization_can_neither_send_nor_answer_nor_remove() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let zoe = app.foreigner("zoe").await;

@@ -13,8 +13,8 @@ fn median(mut times: Vec<Duration>) -> Duration {
 }
 
 #[tokio::test]
-async fn how_long_a_login_takes_does_not_tell_whether_the_user_exists() {
-    // At cost 8 bcrypt outweighs all the rest of a login.
+async fn the_time_a_login_takes_does_not_reveal_whether_the_user_exists() {
+    // At cost 8, bcrypt takes most of the time of a login.
     let app = TestApp::with(&[("BCRYPT_COST", "8"), ("PASSWORD_LIMIT", "0")]).await;
     let ann = app.user("ann").await;
     let too_long = "x".repeat(100);
@@ -25,7 +25,7 @@ async fn how_long_a_login_takes_does_not_tell_whether_the_user_exists() {
         ("an unknown user, over 72 bytes", "nobody", &too_long),
     ];
     let mut times = kinds.map(|_| Vec::new());
-    // In turns, so that whatever slows the machine down slows all alike; the first turn only warms up.
+    // In turns, so that a slow moment of the machine affects all kinds alike. The first round only warms up.
     for round in 0..=ROUNDS {
         for ((_, identifier, password), times) in kinds.iter().zip(&mut times) {
             let began = Instant::now();
@@ -38,11 +38,11 @@ async fn how_long_a_login_takes_does_not_tell_whether_the_user_exists() {
         }
     }
     let medians = times.map(median);
-    let mut table = format!("\nMedians of {ROUNDS} logins that are refused, at bcrypt cost 8:\n");
+    let mut table = format!("\nMedians of {ROUNDS} refused logins at bcrypt cost 8:\n");
     for ((kind, ..), median) in kinds.iter().zip(&medians) {
         table += &format!("  {kind:<32} {:>7.1} ms\n", median.as_secs_f64() * 1000.0);
     }
-    // Past the capture of the test's output, for whoever reads the log of all tests.
+    // Written past cargo's capture of the output, so that it is in the log of all tests.
     std::io::stderr().write_all(table.as_bytes()).unwrap();
     let (least, most) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
     assert!(*most < *least * 2, "{table}");

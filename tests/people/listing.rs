@@ -15,7 +15,7 @@ async fn search(asker: &Person, q: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn the_people_of_the_organization_come_page_by_page_in_the_order_of_their_ids() {
+async fn the_users_of_the_organization_are_listed_by_id_in_pages() {
     let app = TestApp::start().await;
     let (cat, ann, bob) = (app.user("cat").await, app.user("ann").await, app.user("bob").await);
     app.organization(&[&ann, &bob, &cat]).await;
@@ -29,7 +29,7 @@ async fn the_people_of_the_organization_come_page_by_page_in_the_order_of_their_
 }
 
 #[tokio::test]
-async fn a_row_of_the_list_is_the_profile_that_get_profile_shows_in_public() {
+async fn each_row_is_the_public_profile_that_get_profile_returns() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.rich("bob", 7).await);
     app.organization(&[&ann, &bob]).await;
@@ -45,13 +45,13 @@ async fn a_row_of_the_list_is_the_profile_that_get_profile_shows_in_public() {
         (&page["data"][1]["friendship"], &page["data"][1]["online"]),
         (&json!("requestReceived"), &json!(true))
     );
-    // One's own row has the public fields too, and no more.
+    // The user's own row has only the public fields too.
     assert_eq!(page["data"][0]["friendship"], Value::Null);
     assert!(page["data"][0].get("availCoins").is_none(), "{page}");
 }
 
 #[tokio::test]
-async fn nobody_of_another_organization_is_listed() {
+async fn users_of_another_organization_are_not_listed() {
     let app = TestApp::start().await;
     let (ann, bob, zoe) = (app.user("ann").await, app.user("bob").await, app.user("zoe").await);
     app.organization(&[&ann, &bob]).await;
@@ -61,7 +61,7 @@ async fn nobody_of_another_organization_is_listed() {
 }
 
 #[tokio::test]
-async fn q_is_how_a_user_id_username_or_name_begins_and_only_a_user_id_has_case() {
+async fn q_is_a_prefix_of_a_user_id_username_or_name_and_only_user_ids_are_case_sensitive() {
     let app = TestApp::start().await;
     let ann = app.register(json!({"userId": "ann", "name": "Élodie Ångström"})).await;
     let bob = app.register(json!({"userId": "bob", "name": "Robert"})).await;
@@ -87,7 +87,7 @@ async fn q_is_how_a_user_id_username_or_name_begins_and_only_a_user_id_has_case(
 }
 
 #[tokio::test]
-async fn wildcards_in_q_are_themselves() {
+async fn wildcards_in_q_match_only_themselves() {
     let app = TestApp::start().await;
     let ann = app.register(json!({"userId": "ann", "name": "100% Ann"})).await;
     let bob = app.register(json!({"userId": "a_b", "name": "!Bob\\"})).await;
@@ -108,7 +108,7 @@ async fn wildcards_in_q_are_themselves() {
 }
 
 #[tokio::test]
-async fn every_wrong_parameter_is_named_at_once() {
+async fn all_invalid_parameters_are_reported_together() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let wrong = ann.get("/users?page=0&pageSize=101&q=%00").await;
@@ -116,7 +116,7 @@ async fn every_wrong_parameter_is_named_at_once() {
 }
 
 #[tokio::test]
-async fn what_a_page_of_the_people_takes_does_not_grow_with_what_each_of_them_has() {
+async fn a_page_reads_and_sorts_only_its_own_rows_besides_counting_all_users() {
     let app = TestApp::start().await;
     let ann = app.foreigner("ann").await;
     let page = Page { number: 2, size: 10 };
@@ -136,7 +136,7 @@ async fn what_a_page_of_the_people_takes_does_not_grow_with_what_each_of_them_ha
             assert_eq!((listed.total, listed.data.len()), (1001, 10));
         })
         .await;
-    // All are counted, and only those of the page are looked up.
+    // All users are counted, but only those of the page are read.
     assert!(work.read < 1001 + 200, "{work:?}");
     assert!(work.sorted <= 10, "{work:?}");
 }

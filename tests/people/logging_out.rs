@@ -10,7 +10,7 @@ async fn two_sessions(app: &TestApp) -> [Person; 2] {
 }
 
 #[tokio::test]
-async fn logging_out_ends_the_session_its_tokens_and_its_sockets_and_no_other() {
+async fn logging_out_ends_only_this_session_with_its_tokens_and_sockets() {
     let app = TestApp::start().await;
     let [phone, laptop] = two_sessions(&app).await;
     let (mut on_phone, mut on_laptop) = (phone.connect().await, laptop.connect().await);
@@ -40,7 +40,7 @@ async fn logging_out_everywhere_ends_all_sessions() {
 }
 
 #[tokio::test]
-async fn logging_out_needs_no_body_and_names_a_wrong_one() {
+async fn logging_out_needs_no_body_and_an_invalid_one_is_reported() {
     let app = TestApp::start().await;
     let [phone, laptop] = two_sessions(&app).await;
     let wrong = phone.post("/api/auth/logout", json!({"everywhere": "yes"})).await;
@@ -50,7 +50,7 @@ async fn logging_out_needs_no_body_and_names_a_wrong_one() {
 }
 
 #[tokio::test]
-async fn a_socket_whose_session_ended_gets_nothing_that_is_said_afterwards() {
+async fn a_socket_whose_session_has_ended_receives_no_later_messages() {
     let app = TestApp::start().await;
     let [phone, laptop] = two_sessions(&app).await;
     let room = laptop.opens_a_room().await;

@@ -12,7 +12,7 @@ async fn with_ann() -> TestApp {
 }
 
 #[tokio::test]
-async fn any_identifier_signs_in_without_regard_to_case_where_that_is_the_rule() {
+async fn any_identifier_signs_in_and_all_but_the_user_id_ignore_case() {
     let app = with_ann().await;
     let accepted = [
         ("userId", "ann"),
@@ -28,7 +28,7 @@ async fn any_identifier_signs_in_without_regard_to_case_where_that_is_the_rule()
         let login = app.post("/api/auth/login", json!({field: value, "password": "correct horse"})).await;
         assert_eq!(login.ok()["user"]["userId"], "ann", "{field} {value}");
     }
-    // An identifier of one kind is none of another.
+    // An identifier of one kind is not accepted as another.
     for (field, value) in
         [("userId", "Ann B"), ("userId", "ANN"), ("email", "ann"), ("username", "ann@example.com")]
     {
@@ -53,9 +53,9 @@ async fn every_documented_path_signs_in() {
 }
 
 #[tokio::test]
-async fn nobody_takes_anothers_logins_by_an_identifier_that_looks_like_it() {
+async fn an_identifier_that_looks_like_another_users_does_not_take_over_their_login() {
     let app = with_ann().await;
-    // Her username is somebody's userId, and her phone number and userId are somebody's usernames.
+    // Others take Rose's username as their userId, and Ann's phone number and userId as their usernames.
     app.register(json!({"userId": "rose", "username": "Rosa", "password": "correct horse"})).await;
     for (user_id, username) in [("Rosa", "rose"), ("mallory", "+4912345"), ("eve", "ann")] {
         let thief = json!({"userId": user_id, "username": username, "password": "battery staple"});
@@ -71,7 +71,7 @@ async fn nobody_takes_anothers_logins_by_an_identifier_that_looks_like_it() {
 }
 
 #[tokio::test]
-async fn a_login_renews_a_hash_of_another_cost() {
+async fn a_login_rehashes_a_password_of_another_cost() {
     let app = TestApp::with(&[("BCRYPT_COST", "5")]).await;
     app.register(json!({"userId": "ann", "password": "correct horse"})).await;
     let costs =
@@ -100,7 +100,7 @@ async fn a_user_id_comes_before_somebody_elses_username() {
 }
 
 #[tokio::test]
-async fn an_unknown_user_and_a_wrong_password_get_the_same_answer() {
+async fn an_unknown_user_and_a_wrong_password_get_the_same_response() {
     let app = with_ann().await;
     let mut answers: Vec<Value> = Vec::new();
     for (user, password) in
@@ -114,7 +114,7 @@ async fn an_unknown_user_and_a_wrong_password_get_the_same_answer() {
 }
 
 #[tokio::test]
-async fn a_login_takes_just_one_identifier() {
+async fn a_login_requires_exactly_one_identifier() {
     let app = with_ann().await;
     let none = app.post("/api/auth/login", json!({"password": "correct horse"})).await;
     assert_eq!(none.wrong_fields(), ["identifier"]);
@@ -123,7 +123,7 @@ async fn a_login_takes_just_one_identifier() {
 }
 
 #[tokio::test]
-async fn each_login_is_a_session_of_its_own() {
+async fn each_login_starts_a_session_of_its_own() {
     let app = with_ann().await;
     let mut people = Vec::new();
     for _ in 0..2 {

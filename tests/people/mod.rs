@@ -1,4 +1,5 @@
-//! Contract section 1, and the sessions of section 3.
+//! Users, their sessions, profiles, coins and friends: docs/contract.md, "1. People, organizations, coins",
+//! "Profiles", "Login", "Sessions and tokens" and "Friends".
 
 mod access_tokens;
 mod administration;

@@ -13,7 +13,7 @@ async fn grant(app: &TestApp, person: &Person, mut event: Value) -> Result<Value
 }
 
 #[tokio::test]
-async fn the_operator_makes_an_admin_also_of_public() {
+async fn the_operator_can_appoint_an_admin_even_of_public() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.rich("ann", 7).await, app.user("bob").await);
     let report = make_admin(&app, &ann).await.unwrap();
@@ -25,12 +25,12 @@ async fn the_operator_makes_an_admin_also_of_public() {
         })
     );
     assert_eq!(make_admin(&app, &ann).await.unwrap()["changed"], false);
-    // From now on, in public.
+    // Ann can use her new role at once, in `public`.
     ann.patch(&format!("/api/users/{}", bob.user_id), json!({"role": "moderator"})).await.ok();
 }
 
 #[tokio::test]
-async fn the_operator_gives_and_takes_coins_and_prime() {
+async fn the_operator_can_give_and_take_coins_and_prime() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let report = grant(&app, &ann, json!({"coins": 300, "prime": true, "reason": "prize"})).await.unwrap();
@@ -49,7 +49,7 @@ async fn the_operator_gives_and_takes_coins_and_prime() {
 }
 
 #[tokio::test]
-async fn the_operators_grant_without_a_key_is_a_new_one_and_with_a_key_is_made_once() {
+async fn a_grant_with_a_key_is_made_once_and_one_without_a_key_each_time() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     for balance in [5, 10] {
@@ -68,7 +68,7 @@ async fn the_operators_grant_without_a_key_is_a_new_one_and_with_a_key_is_made_o
 }
 
 #[tokio::test]
-async fn where_grants_are_closed_the_operator_gives_all_the_same() {
+async fn with_closed_grants_the_operator_can_still_give_coins_and_prime() {
     let app = TestApp::with(&[("SIGNUP_GRANTS", "closed")]).await;
     let ann = app.user("ann").await;
     grant(&app, &ann, json!({"coins": 300, "prime": true})).await.unwrap();
@@ -77,7 +77,7 @@ async fn where_grants_are_closed_the_operator_gives_all_the_same() {
 }
 
 #[tokio::test]
-async fn what_the_operator_cannot_do_says_why_and_does_nothing() {
+async fn a_refused_command_says_why_and_changes_nothing() {
     let app = TestApp::start().await;
     let ann = app.rich("ann", 10).await;
     for (event, why) in [

@@ -1,4 +1,4 @@
-//! What is committed while an act waits for a row holds for that act too: as in `rooms::overtaking`.
+//! A request that waits for a row obeys what is committed in the meantime, as in `rooms::overtaking`.
 
 use mysql_async::TxOpts;
 use mysql_async::prelude::Queryable;
@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::harness::{Person, TestApp};
 
-/// Does `act` while a row is locked, which `lock` selects: once a statement with the text `waiting` waits, `commit` is
-/// done under the lock, and committed.
+/// Runs `act` while the row that `lock` selects is locked. Once a statement that contains `waiting` waits, it runs
+/// `commit` under the lock and commits it.
 async fn meanwhile<T>(
     app: &TestApp,
     (lock, waiting, commit): (&str, &str, &[&str]),
@@ -29,7 +29,7 @@ async fn meanwhile<T>(
 const ROW: &str = "SELECT 1 FROM users WHERE user_id = 'ann'";
 
 #[tokio::test]
-async fn a_login_by_the_old_password_opens_no_session_once_there_is_a_new_one() {
+async fn a_login_with_the_old_password_fails_if_the_password_changes_meanwhile() {
     let app = TestApp::start().await;
     app.register(json!({"userId": "ann", "password": "correct horse"})).await;
     app.register(json!({"userId": "bob", "password": "battery staple"})).await;
@@ -48,7 +48,7 @@ async fn a_login_by_the_old_password_opens_no_session_once_there_is_a_new_one() 
 }
 
 #[tokio::test]
-async fn a_socket_whose_session_ends_before_it_is_known_stays_shut() {
+async fn a_handshake_is_refused_if_the_session_ends_before_the_socket_is_stored() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let query = format!("?token={}", ann.access_token);
@@ -60,7 +60,7 @@ async fn a_socket_whose_session_ends_before_it_is_known_stays_shut() {
 }
 
 #[tokio::test]
-async fn who_stops_being_prime_while_they_wait_makes_no_password_room() {
+async fn a_user_who_loses_prime_while_waiting_cannot_create_a_password_room() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.post("/api/chatrooms", json!({"name": "Tea", "password": "open sesame"}));
@@ -76,7 +76,7 @@ async fn request(app: &TestApp) -> (Person, Person, u64) {
 }
 
 #[tokio::test]
-async fn a_request_that_was_accepted_just_before_is_not_rejected() {
+async fn a_request_that_has_just_been_accepted_cannot_be_rejected() {
     let app = TestApp::start().await;
     let (_, bob, id) = request(&app).await;
     let path = format!("/api/friend-requests/{id}");
@@ -87,7 +87,7 @@ async fn a_request_that_was_accepted_just_before_is_not_rejected() {
 }
 
 #[tokio::test]
-async fn grants_of_the_operator_in_one_instant_are_all_made() {
+async fn concurrent_grants_of_the_operator_are_all_made() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let grants = (0..8).map(|_| {
@@ -101,7 +101,7 @@ async fn grants_of_the_operator_in_one_instant_are_all_made() {
 }
 
 #[tokio::test]
-async fn what_the_operator_takes_in_one_instant_is_no_more_than_there_is() {
+async fn concurrent_grants_of_the_operator_never_take_more_coins_than_there_are() {
     let app = TestApp::start().await;
     let ann = app.rich("ann", 40).await;
     let takings =

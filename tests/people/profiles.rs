@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use crate::harness::{Person, TestApp};
 
 #[tokio::test]
-async fn others_see_the_public_fields_and_no_more() {
+async fn others_see_only_the_public_fields() {
     let app = TestApp::start().await;
     app.register(json!({"userId": "ann", "name": "Ann", "email": "ann@example.com", "phone": "+4912345", "availCoins": 7}))
         .await;
@@ -21,24 +21,24 @@ async fn others_see_the_public_fields_and_no_more() {
 }
 
 #[tokio::test]
-async fn who_has_a_socket_open_is_online() {
+async fn a_user_with_an_open_socket_is_online() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let ann_path = format!("/api/profile/{}", ann.user_id);
     let socket = ann.connect().await;
     assert_eq!(bob.get(&ann_path).await.ok()["online"], true);
     socket.close().await;
-    // The close reaches the functions as `$disconnect`, which is an event of its own.
+    // `$disconnect` is an event of its own and may take a moment.
     let offline = async {
         while bob.get(&ann_path).await.ok()["online"] == true {
             tokio::task::yield_now().await;
         }
     };
-    timeout(Duration::from_secs(20), offline).await.expect("Ann is offline");
+    timeout(Duration::from_secs(20), offline).await.expect("Ann does not go offline");
 }
 
 #[tokio::test]
-async fn somebody_unknown_and_somebody_of_another_organization_are_not_found_alike() {
+async fn an_unknown_user_and_one_of_another_organization_get_the_same_404() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let zoe = app.foreigner("zoe").await;
@@ -48,17 +48,17 @@ async fn somebody_unknown_and_somebody_of_another_organization_are_not_found_ali
 }
 
 #[tokio::test]
-async fn a_user_id_that_cannot_be_one_is_refused_by_name() {
+async fn an_invalid_user_id_is_reported() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     assert_eq!(ann.get("/api/profile/a%20b").await.wrong_fields(), ["userId"]);
 }
 
 #[tokio::test]
-async fn a_profile_tells_what_there_is_between_the_asker_and_the_user() {
+async fn a_profile_shows_the_friendship_between_the_viewer_and_the_user() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    // Whoever of the two comes first in the alphabet.
+    // In both alphabetical orders.
     for (from, to) in [(&ann, &bob), (&bob, &ann)] {
         for (status, seen_by_sender, seen_by_receiver) in [
             ("pending", "requestSent", "requestReceived"),
@@ -81,7 +81,7 @@ async fn a_profile_tells_what_there_is_between_the_asker_and_the_user() {
 }
 
 #[tokio::test]
-async fn a_third_persons_friendship_is_nobody_elses() {
+async fn a_profile_does_not_show_friendships_with_third_users() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.user("ann").await, app.user("bob").await, app.user("eve").await);
     app.run(

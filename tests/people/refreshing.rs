@@ -11,7 +11,7 @@ fn token(answer: &Value) -> String {
     answer["refreshToken"].as_str().unwrap().to_owned()
 }
 
-/// As if the person's exchanges so far had happened so many seconds ago.
+/// Moves the person's token exchanges so far into the past.
 async fn pass(app: &TestApp, person: &Person, seconds: u32) {
     app.run(
         "UPDATE refresh_tokens SET rotated_at = rotated_at - INTERVAL ? SECOND
@@ -35,7 +35,7 @@ async fn a_refresh_token_gives_fresh_tokens_on_every_documented_path() {
 }
 
 #[tokio::test]
-async fn parallel_refreshes_get_the_same_successor() {
+async fn concurrent_refreshes_get_the_same_successor() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let answers = join_all((0..8).map(|_| refresh(&app, &ann.refresh_token))).await;
@@ -50,7 +50,7 @@ async fn parallel_refreshes_get_the_same_successor() {
 }
 
 #[tokio::test]
-async fn an_old_token_is_answered_again_for_30_seconds_while_its_successor_is_unused() {
+async fn an_old_token_returns_its_successor_again_for_30_seconds_while_that_is_unused() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let first = token(&refresh(&app, &ann.refresh_token).await.ok());
@@ -74,7 +74,7 @@ async fn an_old_token_used_after_30_seconds_ends_the_session_and_its_sockets() {
 }
 
 #[tokio::test]
-async fn a_token_whose_successor_was_used_ends_the_session_at_once() {
+async fn reuse_of_a_token_whose_successor_was_used_ends_the_session_at_once() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let second = token(&refresh(&app, &ann.refresh_token).await.ok());
@@ -85,7 +85,7 @@ async fn a_token_whose_successor_was_used_ends_the_session_at_once() {
 }
 
 #[tokio::test]
-async fn a_reuse_ends_that_session_and_no_other() {
+async fn a_reuse_ends_only_its_own_session() {
     let app = TestApp::start().await;
     let ann = app.register(json!({"userId": "ann", "password": "correct horse"})).await;
     let login =
@@ -99,7 +99,7 @@ async fn a_reuse_ends_that_session_and_no_other() {
 }
 
 #[tokio::test]
-async fn what_is_no_refresh_token_is_refused() {
+async fn an_invalid_refresh_token_is_refused() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     for wrong in ["x", &ann.access_token, &"A".repeat(43)] {

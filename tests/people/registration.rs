@@ -4,7 +4,7 @@ use serde_json::json;
 use crate::harness::{Person, TestApp};
 
 #[tokio::test]
-async fn a_user_registers_with_every_field_and_sees_them_in_the_own_profile() {
+async fn a_user_can_register_with_every_field_and_sees_them_in_their_own_profile() {
     let app = TestApp::start().await;
     let registered = app
         .post(
@@ -38,7 +38,7 @@ async fn every_documented_path_registers() {
 }
 
 #[tokio::test]
-async fn a_password_is_enough_and_the_user_id_is_then_made_up() {
+async fn a_password_is_enough_and_the_user_id_is_then_generated() {
     let app = TestApp::start().await;
     let registered = app.post("/api/auth/register", json!({"password": "correct horse"})).await.created();
     let user = &registered["user"];
@@ -47,7 +47,7 @@ async fn a_password_is_enough_and_the_user_id_is_then_made_up() {
 }
 
 #[tokio::test]
-async fn the_name_is_the_username_when_there_is_none() {
+async fn the_name_defaults_to_the_username() {
     let app = TestApp::start().await;
     let registered =
         app.post("/api/auth/register", json!({"username": "manoj singh", "password": "password1234"})).await;
@@ -64,7 +64,7 @@ async fn a_user_id_may_be_a_number() {
 }
 
 #[tokio::test]
-async fn a_taken_identifier_is_named() {
+async fn a_taken_identifier_is_reported() {
     let app = TestApp::start().await;
     let ann = json!({"userId": "ann", "username": "Ann B", "email": "ann@example.com", "phone": "+4912345"});
     app.register(ann).await;
@@ -94,7 +94,7 @@ async fn identifiers_are_unique_across_organizations() {
 }
 
 #[tokio::test]
-async fn of_eight_who_register_one_user_id_at_once_one_gets_it() {
+async fn one_of_eight_concurrent_registrations_of_one_user_id_succeeds() {
     let app = TestApp::start().await;
     let answers = join_all(
         (0..8).map(|_| app.post("/api/auth/register", json!({"userId": "ann", "password": "correct horse"}))),
@@ -107,7 +107,7 @@ async fn of_eight_who_register_one_user_id_at_once_one_gets_it() {
 }
 
 #[tokio::test]
-async fn every_wrong_field_is_named_at_once_and_nothing_is_stored() {
+async fn all_invalid_fields_are_reported_together_and_nothing_is_stored() {
     let app = TestApp::start().await;
     let answer = app
         .post(
@@ -138,7 +138,7 @@ async fn every_wrong_field_is_named_at_once_and_nothing_is_stored() {
 }
 
 #[tokio::test]
-async fn a_password_is_8_to_72_bytes() {
+async fn a_password_must_have_8_to_72_bytes() {
     let app = TestApp::start().await;
     for (password, status) in
         [("x".repeat(7), 400), ("x".repeat(8), 201), ("é".repeat(36), 201), ("é".repeat(37), 400)]
@@ -149,7 +149,7 @@ async fn a_password_is_8_to_72_bytes() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_json_object_is_refused_by_name() {
+async fn a_body_that_is_not_a_json_object_is_reported() {
     let app = TestApp::start().await;
     for body in ["", "{", "[]", "\"x\"", "null"] {
         let request = app
@@ -162,7 +162,7 @@ async fn a_body_that_is_no_json_object_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn open_grants_honour_coins_and_prime_and_the_ledger_has_them() {
+async fn open_grants_honour_coins_and_prime_and_the_ledger_records_the_coins() {
     let app = TestApp::start().await;
     let ann = app.register(json!({"userId": "ann", "availCoins": 1_000_000, "isPrimeMember": true})).await;
     assert_eq!(ann.coins().await, 1_000_000);
@@ -173,7 +173,7 @@ async fn open_grants_honour_coins_and_prime_and_the_ledger_has_them() {
 }
 
 #[tokio::test]
-async fn closed_grants_give_the_starting_coins_and_say_so() {
+async fn closed_grants_give_the_starting_coins_and_a_warning_for_each_claim() {
     let app = TestApp::with(&[("SIGNUP_GRANTS", "closed"), ("STARTING_COINS", "20")]).await;
     let claim = json!({"userId": "ann", "password": "correct horse", "availCoins": 500, "isPrime": true});
     let registered = app.post("/api/auth/register", claim).await.created();
@@ -197,7 +197,7 @@ async fn grants_are_closed_unless_set() {
 }
 
 #[tokio::test]
-async fn nobody_registers_above_the_role_of_a_user() {
+async fn nobody_can_register_as_admin_or_moderator_of_public() {
     let app = TestApp::start().await;
     for role in ["admin", "moderator"] {
         let answer = app.post("/api/auth/register", json!({"password": "correct horse", "role": role})).await;
@@ -220,7 +220,7 @@ async fn secrets_are_stored_as_hashes_only() {
 }
 
 #[tokio::test]
-async fn usernames_and_addresses_that_look_the_same_are_taken_and_sign_in_by_either_way_to_write_them() {
+async fn usernames_and_emails_that_look_the_same_are_taken_and_either_spelling_signs_in() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let (username, email) =

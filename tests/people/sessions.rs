@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Person, TestApp};
 
-/// Signs in once more, on a device of this name.
+/// Signs in again, on a device with this id.
 async fn on(app: &TestApp, person: &Person, device_id: &str) -> Person {
     let password = format!("{}'s password", person.user_id);
     let login = json!({"userId": person.user_id, "password": password, "deviceId": device_id});
@@ -13,14 +13,14 @@ async fn listed(person: &Person) -> Vec<Value> {
     person.get("/api/auth/sessions").await.ok()["sessions"].as_array().unwrap().clone()
 }
 
-/// The id of the session that asks.
+/// The id of the current session.
 async fn own_session(person: &Person) -> String {
     let own = listed(person).await.into_iter().find(|session| session["current"] == true);
     own.unwrap()["sessionId"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]
-async fn live_sessions_are_listed_newest_first_and_the_one_that_asks_is_marked() {
+async fn live_sessions_are_listed_newest_first_and_the_current_one_is_marked() {
     let app = TestApp::start().await;
     let ann = app.register(json!({"userId": "ann", "deviceId": "phone"})).await;
     let bob = app.user("bob").await;
@@ -44,7 +44,7 @@ async fn live_sessions_are_listed_newest_first_and_the_one_that_asks_is_marked()
 }
 
 #[tokio::test]
-async fn an_ended_session_is_listed_no_more() {
+async fn an_ended_session_is_no_longer_listed() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let (expired, logged_out) = (on(&app, &ann, "old phone").await, on(&app, &ann, "phone").await);
@@ -56,7 +56,7 @@ async fn an_ended_session_is_listed_no_more() {
 }
 
 #[tokio::test]
-async fn a_revoked_session_ends_with_its_tokens_and_sockets_and_no_other_does() {
+async fn revoking_a_session_ends_only_that_session_with_its_tokens_and_sockets() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let phone = on(&app, &ann, "phone").await;
@@ -73,7 +73,7 @@ async fn a_revoked_session_ends_with_its_tokens_and_sockets_and_no_other_does() 
 }
 
 #[tokio::test]
-async fn the_session_that_asks_can_be_revoked_too() {
+async fn the_current_session_can_be_revoked_too() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     ann.delete(&format!("/api/auth/sessions/{}", own_session(&ann).await)).await.no_content();
@@ -81,7 +81,7 @@ async fn the_session_that_asks_can_be_revoked_too() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_unknown_ended_or_somebody_elses_is_not_found() {
+async fn an_unknown_or_ended_session_or_one_of_another_user_is_not_found() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let (revoked, expired) = (on(&app, &ann, "phone").await, on(&app, &ann, "old phone").await);

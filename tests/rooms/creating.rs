@@ -3,7 +3,7 @@ use serde_json::json;
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn a_prime_user_makes_a_password_room_and_is_its_owner() {
+async fn a_prime_user_can_create_a_password_room_and_owns_it() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.post("/api/chatrooms", json!({"name": "Tea", "password": "open sesame"})).await.created();
@@ -24,14 +24,14 @@ async fn a_prime_user_makes_a_password_room_and_is_its_owner() {
         (&members["members"][0]["userId"], &members["members"][0]["role"]),
         (&json!(ann.user_id), &json!("owner"))
     );
-    assert_eq!(ann.reads(room["id"].as_u64().unwrap()).await, [], "no system message");
+    assert_eq!(ann.reads(room["id"].as_u64().unwrap()).await, [], "a new room has no notice");
     let hashes: Vec<String> =
         app.rows(&format!("SELECT password_hash FROM rooms WHERE id = {}", room["id"])).await;
     assert!(hashes[0].starts_with("$2b$"), "{hashes:?}");
 }
 
 #[tokio::test]
-async fn who_is_not_prime_makes_no_password_room() {
+async fn a_non_prime_user_cannot_create_a_password_room() {
     let app = TestApp::start().await;
     let bob = app.rich("bob", 1000).await;
     let answer = bob.post("/api/chatrooms", json!({"name": "Tea", "password": "open sesame"})).await;
@@ -39,7 +39,7 @@ async fn who_is_not_prime_makes_no_password_room() {
 }
 
 #[tokio::test]
-async fn a_room_without_a_name_bears_its_creators() {
+async fn a_room_without_a_name_gets_its_creators_name() {
     let app = TestApp::start().await;
     let ann = app.register(json!({"userId": "ann", "name": "é".repeat(100), "isPrime": true})).await;
     let room = ann.post("/api/chatrooms", json!({"password": "open sesame"})).await.created();
@@ -47,7 +47,7 @@ async fn a_room_without_a_name_bears_its_creators() {
 }
 
 #[tokio::test]
-async fn a_wrong_name_and_a_wrong_password_are_named() {
+async fn an_invalid_name_and_an_invalid_password_are_reported_together() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let wrong = ann.post("/api/chatrooms", json!({"name": " ", "password": "short"})).await.wrong_fields();

@@ -8,7 +8,7 @@ async fn deletes(person: &Person, room: u64) -> Answer {
 }
 
 #[tokio::test]
-async fn a_deleted_room_is_gone_with_all_that_was_in_it_and_its_members_are_told() {
+async fn a_deleted_room_is_gone_with_everything_in_it_and_its_members_are_notified() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.prime("ann").await, app.user("bob").await, app.prime("eve").await);
     let room = ann.opens_a_room().await;
@@ -43,7 +43,7 @@ async fn a_deleted_room_is_gone_with_all_that_was_in_it_and_its_members_are_told
 }
 
 #[tokio::test]
-async fn no_coins_are_given_back_and_the_free_room_stays_used() {
+async fn a_deletion_refunds_no_coins_and_the_free_room_stays_used() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.rich("bob", 300).await);
     let (free, paid) = (ann.opens_a_room().await, ann.opens_a_room().await);
@@ -57,7 +57,7 @@ async fn no_coins_are_given_back_and_the_free_room_stays_used() {
 }
 
 #[tokio::test]
-async fn only_the_owner_deletes_a_password_room_or_a_group() {
+async fn only_the_owner_can_delete_a_password_room_or_a_group() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.prime("ann").await, app.user("bob").await, app.user("eve").await);
     let zoe = app.foreigner("zoe").await;
@@ -71,7 +71,7 @@ async fn only_the_owner_deletes_a_password_room_or_a_group() {
         deletes(&eve, room).await.refused(403, "not_a_member");
         deletes(&zoe, room).await.refused(404, "room_not_found");
         assert_eq!(ann.roles(room).await.len(), 2);
-        // Who follows the owner deletes, and its creator does not.
+        // The owner's successor can delete the room, and its creator no longer can.
         ann.leaves(room).await.no_content();
         deletes(&ann, room).await.refused(403, "not_a_member");
         deletes(&bob, room).await.no_content();
@@ -82,7 +82,7 @@ async fn only_the_owner_deletes_a_password_room_or_a_group() {
 }
 
 #[tokio::test]
-async fn a_channel_and_a_direct_chat_are_not_deleted_by_this_door() {
+async fn channels_and_direct_chats_cannot_be_deleted_by_this_route() {
     let app = TestApp::start().await;
     let (ann, bob, eve) =
         (app.foreigner("ann").await, app.foreigner("bob").await, app.foreigner("eve").await);
@@ -97,7 +97,7 @@ async fn a_channel_and_a_direct_chat_are_not_deleted_by_this_door() {
 }
 
 #[tokio::test]
-async fn a_room_deleted_eight_times_at_once_is_deleted_once() {
+async fn eight_concurrent_deletions_delete_a_room_once() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;

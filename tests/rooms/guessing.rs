@@ -1,4 +1,4 @@
-//! `PASSWORD_LIMIT` at the door of a room (contract section 6): 10 failures in 10 minutes.
+//! `PASSWORD_LIMIT` for room passwords, 10 failures in 10 minutes: docs/contract.md, "Rate limits".
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -10,7 +10,7 @@ async fn guesses(person: &Person, room: u64) -> Answer {
 }
 
 #[tokio::test]
-async fn after_ten_wrong_passwords_the_right_one_is_refused_too_at_this_room_and_to_this_user() {
+async fn after_ten_wrong_passwords_even_the_right_one_is_refused_for_this_room_and_user() {
     let app = TestApp::start().await;
     let (ann, mallory, bob) = (app.prime("ann").await, app.prime("mallory").await, app.user("bob").await);
     let (room, other) = (ann.opens_a_room().await, ann.opens_a_room().await);
@@ -30,13 +30,13 @@ async fn after_ten_wrong_passwords_the_right_one_is_refused_too_at_this_room_and
 
     mallory.joins(other).await.created();
     bob.joins(room).await.created();
-    // An invitation is no guess.
+    // An invitation needs no password.
     let invited = ann.invites(room, &mallory).await.created();
     mallory.redeems(invited["inviteToken"].as_str().unwrap()).await.created();
 }
 
 #[tokio::test]
-async fn of_fifty_wrong_passwords_at_once_ten_are_looked_at() {
+async fn ten_of_fifty_concurrent_wrong_passwords_are_checked() {
     let app = TestApp::start().await;
     let (ann, mallory) = (app.prime("ann").await, app.prime("mallory").await);
     let room = ann.opens_a_room().await;
@@ -46,7 +46,7 @@ async fn of_fifty_wrong_passwords_at_once_ten_are_looked_at() {
 }
 
 #[tokio::test]
-async fn a_right_password_counts_for_nothing() {
+async fn a_right_password_does_not_count() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     let room = ann.opens_a_room().await;
@@ -59,12 +59,12 @@ async fn a_right_password_counts_for_nothing() {
     }
     guesses(&bob, room).await.refused(403, "wrong_room_password");
     bob.joins(room).await.refused(429, "rate_limited");
-    // Without a password there is nothing to look at.
+    // A join without a password is not an attempt.
     bob.post("/api/joinroom", json!({"roomId": room})).await.refused(403, "wrong_room_password");
 }
 
 #[tokio::test]
-async fn wrong_passwords_at_inviting_and_joining_are_counted_together() {
+async fn wrong_passwords_for_inviting_and_joining_are_counted_together() {
     let app = TestApp::start().await;
     let (ann, eve) = (app.prime("ann").await, app.prime("eve").await);
     let (room, other) = (ann.opens_a_room().await, ann.opens_a_room().await);
@@ -87,7 +87,7 @@ async fn wrong_passwords_at_inviting_and_joining_are_counted_together() {
 }
 
 #[tokio::test]
-async fn the_door_opens_again_after_ten_minutes() {
+async fn the_right_password_is_accepted_again_after_ten_minutes() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     let room = ann.opens_a_room().await;
@@ -102,7 +102,7 @@ async fn the_door_opens_again_after_ten_minutes() {
 }
 
 #[tokio::test]
-async fn turned_off_any_number_is_looked_at() {
+async fn without_a_limit_every_password_is_checked() {
     let app = TestApp::with(&[("PASSWORD_LIMIT", "0")]).await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     let room = ann.opens_a_room().await;

@@ -3,13 +3,13 @@ use serde_json::{Value, json};
 
 use crate::harness::{Person, ROOM_PASSWORD, TestApp};
 
-/// Invites, and answers the token.
+/// Invites somebody, and returns the token.
 async fn token(inviter: &Person, room: u64, invitee: &Person) -> String {
     let invited = inviter.invites(room, invitee).await.created();
     invited["inviteToken"].as_str().unwrap().to_owned()
 }
 
-/// The status of each invitation that somebody sent or received, newest first.
+/// The status of each invitation that this person sent or received, newest first.
 async fn statuses(person: &Person) -> Vec<String> {
     let list = person.get("/api/invitations").await.ok();
     let invitations = list["invitations"].as_array().unwrap().iter();
@@ -17,7 +17,7 @@ async fn statuses(person: &Person) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_invitation_lets_its_invitee_in_once_and_without_the_password() {
+async fn an_invitation_lets_the_invitee_join_once_without_the_password() {
     let app = TestApp::start().await;
     let (ann, eve) = (app.prime("ann").await, app.prime("eve").await);
     let room = ann.opens_a_room().await;
@@ -52,7 +52,7 @@ async fn an_invitation_lets_its_invitee_in_once_and_without_the_password() {
 }
 
 #[tokio::test]
-async fn an_invitation_is_redeemed_by_the_event_too() {
+async fn an_invitation_can_be_redeemed_by_frame_too() {
     let app = TestApp::start().await;
     let (ann, eve, bob) = (app.prime("ann").await, app.prime("eve").await, app.prime("bob").await);
     let room = ann.opens_a_room().await;
@@ -69,7 +69,7 @@ async fn an_invitation_is_redeemed_by_the_event_too() {
 }
 
 #[tokio::test]
-async fn only_the_rooms_creator_invites_and_only_while_in_it() {
+async fn only_the_rooms_creator_can_invite_and_only_as_a_member() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.prime("ann").await, app.prime("bob").await, app.prime("eve").await);
     let room = ann.opens_a_room().await;
@@ -77,14 +77,14 @@ async fn only_the_rooms_creator_invites_and_only_while_in_it() {
     bob.joins(room).await.created();
     bob.invites(room, &eve).await.refused(403, "not_room_creator");
     ann.leaves(room).await.no_content();
-    // The owner now, and still not the creator.
+    // Bob is the owner now, but still not the creator.
     bob.invites(room, &eve).await.refused(403, "not_room_creator");
     ann.invites(room, &eve).await.refused(403, "not_a_member");
     assert_eq!(statuses(&eve).await, [""; 0]);
 }
 
 #[tokio::test]
-async fn only_prime_users_of_the_organization_who_are_not_in_the_room_are_invited() {
+async fn only_prime_users_of_the_organization_who_are_not_members_can_be_invited() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.prime("ann").await, app.rich("bob", 500).await, app.prime("eve").await);
     let zoe = app.foreigner("zoe").await;
@@ -101,7 +101,7 @@ async fn only_prime_users_of_the_organization_who_are_not_in_the_room_are_invite
 }
 
 #[tokio::test]
-async fn only_a_prime_room_of_the_organization_is_invited_into() {
+async fn users_can_be_invited_only_to_prime_rooms_of_the_organization() {
     let app = TestApp::start().await;
     let (ann, eve, zoe) = (app.foreigner("ann").await, app.foreigner("eve").await, app.prime("zoe").await);
     let (channel, group) = (ann.makes_a_channel("General").await, ann.groups(&[]).await);
@@ -112,7 +112,7 @@ async fn only_a_prime_room_of_the_organization_is_invited_into() {
 }
 
 #[tokio::test]
-async fn inviting_takes_the_password() {
+async fn inviting_requires_the_password() {
     let app = TestApp::start().await;
     let (ann, eve) = (app.prime("ann").await, app.prime("eve").await);
     let room = ann.opens_a_room().await;
@@ -127,7 +127,7 @@ async fn inviting_takes_the_password() {
 }
 
 #[tokio::test]
-async fn an_invitation_is_good_for_its_invitee_alone() {
+async fn only_the_invitee_can_use_an_invitation() {
     let app = TestApp::start().await;
     let (ann, eve, bob) = (app.prime("ann").await, app.prime("eve").await, app.prime("bob").await);
     let zoe = app.foreigner("zoe").await;
@@ -142,7 +142,7 @@ async fn an_invitation_is_good_for_its_invitee_alone() {
 }
 
 #[tokio::test]
-async fn an_unknown_invitation_is_refused_and_one_of_the_wrong_type_is_named() {
+async fn an_unknown_invitation_is_refused_and_one_of_the_wrong_type_is_reported() {
     let app = TestApp::start().await;
     let (ann, eve) = (app.prime("ann").await, app.prime("eve").await);
     let room = ann.opens_a_room().await;
@@ -156,7 +156,7 @@ async fn an_unknown_invitation_is_refused_and_one_of_the_wrong_type_is_named() {
 }
 
 #[tokio::test]
-async fn an_invitation_ends_after_24_hours() {
+async fn an_invitation_expires_after_24_hours() {
     let app = TestApp::start().await;
     let (ann, eve) = (app.prime("ann").await, app.prime("eve").await);
     let room = ann.opens_a_room().await;
@@ -189,7 +189,7 @@ async fn a_revoked_invitation_is_refused() {
 }
 
 #[tokio::test]
-async fn an_invitation_is_void_once_its_room_is_deleted() {
+async fn an_invitation_is_invalid_once_its_room_is_deleted() {
     let app = TestApp::start().await;
     let (ann, eve) = (app.prime("ann").await, app.prime("eve").await);
     let room = ann.opens_a_room().await;
@@ -205,7 +205,7 @@ async fn an_invitation_is_void_once_its_room_is_deleted() {
 }
 
 #[tokio::test]
-async fn who_is_not_prime_any_more_cannot_use_an_invitation() {
+async fn an_invitee_who_is_no_longer_prime_cannot_use_an_invitation() {
     let app = TestApp::start().await;
     let (ann, eve) = (app.prime("ann").await, app.prime("eve").await);
     let room = ann.opens_a_room().await;
@@ -219,7 +219,7 @@ async fn who_is_not_prime_any_more_cannot_use_an_invitation() {
 }
 
 #[tokio::test]
-async fn an_invitation_into_a_full_room_stays_unused() {
+async fn an_invitation_to_a_full_room_stays_unused() {
     let app = TestApp::start().await;
     let (ann, eve) = (app.prime("ann").await, app.prime("eve").await);
     let room = ann.opens_a_room().await;
@@ -231,7 +231,7 @@ async fn an_invitation_into_a_full_room_stays_unused() {
     }
     eve.redeems(&token).await.refused(409, "room_full");
     assert_eq!(statuses(&eve).await, ["pending"]);
-    // What opens the door comes before the seats.
+    // The invitation is checked before the seats.
     app.user("mallory").await.redeems(&token).await.refused(403, "invitation_invalid");
     app.run("UPDATE users SET prime = FALSE WHERE user_id = ?", (&eve.user_id,)).await;
     eve.redeems(&token).await.refused(403, "invitee_not_prime");
@@ -252,12 +252,12 @@ async fn a_members_invitation_stays_unused() {
     assert_eq!(statuses(&eve).await, ["pending"]);
     eve.leaves(room).await.no_content();
     eve.redeems(&token).await.created();
-    // Used up or not, a member is a member.
+    // A member gets the same response with a used invitation.
     assert_eq!(eve.redeems(&token).await.ok()["alreadyMember"], true);
 }
 
 #[tokio::test]
-async fn a_room_id_beside_an_invitation_is_that_of_its_room() {
+async fn a_room_id_beside_an_invitation_must_be_that_of_its_room() {
     let app = TestApp::start().await;
     let (ann, eve) = (app.foreigner("ann").await, app.foreigner("eve").await);
     let (room, other, channel) =
@@ -273,7 +273,7 @@ async fn a_room_id_beside_an_invitation_is_that_of_its_room() {
 }
 
 #[tokio::test]
-async fn invitations_are_listed_to_both_newest_first_without_their_tokens() {
+async fn invitations_are_listed_for_both_users_newest_first_without_their_tokens() {
     let app = TestApp::start().await;
     let (ann, eve, bob) = (app.prime("ann").await, app.prime("eve").await, app.prime("bob").await);
     let (anns, eves) = (ann.opens_a_room().await, eve.opens_a_room().await);
@@ -284,12 +284,12 @@ async fn invitations_are_listed_to_both_newest_first_without_their_tokens() {
     let ids: Vec<&Value> =
         list["invitations"].as_array().unwrap().iter().map(|one| &one["invitationId"]).collect();
     assert_eq!(ids, [&third["invitationId"], &second["invitationId"], &first["invitationId"]]);
-    let eldest = &list["invitations"][2];
+    let oldest = &list["invitations"][2];
     assert_eq!(
-        eldest,
+        oldest,
         &json!({
             "invitationId": first["invitationId"], "roomId": anns, "roomName": "Tea", "from": ann.user_id,
-            "to": eve.user_id, "status": "pending", "createdAt": eldest["createdAt"], "expiresAt": first["expiresAt"]
+            "to": eve.user_id, "status": "pending", "createdAt": oldest["createdAt"], "expiresAt": first["expiresAt"]
         })
     );
     assert_eq!(statuses(&eve).await.len(), 2);
@@ -298,7 +298,7 @@ async fn invitations_are_listed_to_both_newest_first_without_their_tokens() {
 }
 
 #[tokio::test]
-async fn the_newest_500_invitations_that_one_sent_and_500_that_one_received_are_listed() {
+async fn the_newest_500_sent_and_the_newest_500_received_invitations_are_listed() {
     let app = TestApp::start().await;
     let (ann, eve) = (app.prime("ann").await, app.prime("eve").await);
     let room = ann.opens_a_room().await;
@@ -318,7 +318,7 @@ async fn the_newest_500_invitations_that_one_sent_and_500_that_one_received_are_
 }
 
 #[tokio::test]
-async fn who_invited_revokes_and_nobody_else() {
+async fn only_the_inviter_can_revoke_an_invitation() {
     let app = TestApp::start().await;
     let (ann, eve) = (app.prime("ann").await, app.prime("eve").await);
     let room = ann.opens_a_room().await;
@@ -339,7 +339,7 @@ async fn who_invited_revokes_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn an_invitation_redeemed_eight_times_at_once_seats_once() {
+async fn an_invitation_redeemed_eight_times_concurrently_seats_the_invitee_once() {
     let app = TestApp::start().await;
     let (ann, eve) = (app.prime("ann").await, app.prime("eve").await);
     let room = ann.opens_a_room().await;
@@ -358,7 +358,7 @@ async fn an_invitation_redeemed_eight_times_at_once_seats_once() {
 }
 
 #[tokio::test]
-async fn whoever_leaves_while_redeeming_again_is_not_seated_twice_by_one_invitation() {
+async fn leaving_while_redeeming_again_does_not_use_one_invitation_twice() {
     let app = TestApp::start().await;
     let (ann, eve) = (app.prime("ann").await, app.prime("eve").await);
     let room = ann.opens_a_room().await;
@@ -373,7 +373,7 @@ async fn whoever_leaves_while_redeeming_again_is_not_seated_twice_by_one_invitat
 }
 
 #[tokio::test]
-async fn an_invitation_is_either_revoked_or_used() {
+async fn a_concurrent_revocation_and_use_of_an_invitation_do_not_both_succeed() {
     let app = TestApp::start().await;
     let (ann, eve) = (app.prime("ann").await, app.prime("eve").await);
     let room = ann.opens_a_room().await;
@@ -394,7 +394,7 @@ async fn an_invitation_is_either_revoked_or_used() {
 }
 
 #[tokio::test]
-async fn of_eight_invitees_who_race_for_five_seats_the_others_keep_their_invitations() {
+async fn five_of_eight_invitees_get_the_five_seats_and_the_others_keep_their_invitations() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -414,7 +414,7 @@ async fn of_eight_invitees_who_race_for_five_seats_the_others_keep_their_invitat
 }
 
 #[tokio::test]
-async fn tokens_of_invitations_are_stored_as_hashes_only() {
+async fn invitation_tokens_are_stored_as_hashes_only() {
     let app = TestApp::start().await;
     let (ann, eve) = (app.prime("ann").await, app.prime("eve").await);
     let room = ann.opens_a_room().await;

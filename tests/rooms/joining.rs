@@ -3,21 +3,21 @@ use serde_json::json;
 use crate::harness::{Person, ROOM_PASSWORD, TestApp};
 
 #[tokio::test]
-async fn the_password_lets_in_and_the_members_are_told_once() {
+async fn a_user_can_join_with_the_password_and_the_members_are_notified_once() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
-    let mut ann_hears = ann.connect().await;
+    let mut anns = ann.connect().await;
     let joined = bob.joins(room).await.created();
     assert_eq!(
         (&joined["charged"], &joined["availCoins"], &joined["alreadyMember"], &joined["room"]["memberCount"]),
         (&json!(0), &json!(0), &json!(false), &json!(2))
     );
     assert_eq!(
-        ann_hears.receives("userJoined").await,
+        anns.receives("userJoined").await,
         json!({"roomId": room, "seq": 1, "userId": bob.user_id, "name": bob.user_id})
     );
-    ann_hears.has_nothing().await;
+    anns.has_nothing().await;
     assert_eq!(ann.reads(room).await, [(1, "joined".to_owned())]);
 }
 
@@ -36,7 +36,7 @@ async fn joining_again_changes_nothing_and_needs_no_password() {
 }
 
 #[tokio::test]
-async fn a_wrong_or_missing_password_is_refused_also_when_the_room_is_full() {
+async fn a_wrong_or_missing_password_is_refused_even_if_the_room_is_full() {
     let app = TestApp::start().await;
     let (ann, mallory) = (app.prime("ann").await, app.user("mallory").await);
     let room = ann.opens_a_room().await;
@@ -68,7 +68,7 @@ async fn a_seventh_member_is_refused_even_with_the_right_password_and_is_not_cha
     bob.joins(small).await.created();
     bob.joins(full).await.refused(409, "room_full");
     assert_eq!(bob.coins().await, 150);
-    // The seats come before the coins.
+    // Seats are checked before coins.
     let poor = app.user("poor").await;
     poor.joins(small).await.created();
     poor.joins(full).await.refused(409, "room_full");
@@ -109,7 +109,7 @@ async fn prime_users_join_free() {
 }
 
 #[tokio::test]
-async fn coming_back_to_the_free_room_or_a_paid_one_costs_nothing() {
+async fn returning_to_the_free_room_or_a_paid_one_costs_nothing() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.rich("bob", 150).await);
     let (free, paid, other) = (ann.opens_a_room().await, ann.opens_a_room().await, ann.opens_a_room().await);
@@ -118,14 +118,14 @@ async fn coming_back_to_the_free_room_or_a_paid_one_costs_nothing() {
         bob.leaves(room).await.no_content();
         assert_eq!(bob.joins(room).await.created()["charged"], 0);
     }
-    // Leaving the free room does not give it back.
+    // Leaving the free room does not make another one free.
     bob.leaves(free).await.no_content();
     bob.joins(other).await.refused(402, "insufficient_coins");
     app.invariants_hold().await;
 }
 
 #[tokio::test]
-async fn what_costs_too_much_leaves_everything_as_it_was() {
+async fn a_join_that_costs_too_much_changes_nothing() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.rich("bob", 149).await);
     bob.joins(ann.opens_a_room().await).await.created();
@@ -137,7 +137,7 @@ async fn what_costs_too_much_leaves_everything_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_room_that_is_unknown_foreign_or_not_joined_by_this_door_is_not_found() {
+async fn unknown_and_foreign_rooms_groups_and_direct_chats_are_not_found() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.user("ann").await, app.user("bob").await, app.user("eve").await);
     let foreign = app.foreigner("zoe").await.opens_a_room().await;
@@ -149,10 +149,10 @@ async fn a_room_that_is_unknown_foreign_or_not_joined_by_this_door_is_not_found(
 }
 
 #[tokio::test]
-async fn a_channel_is_open_to_its_organization_and_costs_nothing() {
+async fn anybody_in_the_organization_can_join_a_channel_free() {
     let app = TestApp::start().await;
     let (ann, zoe) = (app.foreigner("ann").await, app.user("zoe").await);
-    // Not prime and without coins, and the free room is used.
+    // Bob is not prime, has no coins and has used his free room.
     let bob = app.register(json!({"userId": "bob", "organizationName": "Acme"})).await;
     bob.joins(ann.opens_a_room().await).await.created();
     let channel = ann.makes_a_channel("General").await;
@@ -162,7 +162,7 @@ async fn a_channel_is_open_to_its_organization_and_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_user_id_may_be_given_but_only_ones_own() {
+async fn a_user_id_is_accepted_only_if_it_is_the_users_own() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
@@ -172,7 +172,7 @@ async fn a_user_id_may_be_given_but_only_ones_own() {
 }
 
 #[tokio::test]
-async fn a_room_id_is_required_and_is_a_number() {
+async fn a_room_id_is_required_and_must_be_a_number() {
     let app = TestApp::start().await;
     let ann: Person = app.prime("ann").await;
     for entry in [

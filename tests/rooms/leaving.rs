@@ -15,29 +15,29 @@ async fn roles(asker: &Person, room: u64) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn who_leaves_sees_and_may_nothing_there_and_the_others_are_told() {
+async fn a_user_who_left_has_no_access_and_the_members_are_notified() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
     bob.joins(room).await.created();
-    let mut ann_hears = ann.connect().await;
+    let mut anns = ann.connect().await;
     bob.leaves(room).await.no_content();
     assert_eq!(
-        ann_hears.receives("userLeft").await,
+        anns.receives("userLeft").await,
         json!({"roomId": room, "seq": 2, "userId": bob.user_id, "name": bob.user_id, "removed": false})
     );
-    ann_hears.has_nothing().await;
+    anns.has_nothing().await;
     bob.says(room, "still here?").await.refused(403, "not_a_member");
     bob.get(&format!("/chats/{room}")).await.refused(403, "not_a_member");
     bob.get(&format!("/api/rooms/{room}/members")).await.refused(403, "not_a_member");
     bob.leaves(room).await.refused(403, "not_a_member");
     bob.joins(room).await.created();
     let all = [(1, "joined".to_owned()), (2, "left".to_owned()), (3, "joined".to_owned())];
-    assert_eq!(bob.reads(room).await, all, "after rejoining, all again");
+    assert_eq!(bob.reads(room).await, all, "after joining again, the whole history");
 }
 
 #[tokio::test]
-async fn the_other_sockets_of_who_leaves_learn_it() {
+async fn the_other_sockets_of_a_leaving_user_are_notified() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
@@ -49,12 +49,12 @@ async fn the_other_sockets_of_who_leaves_learn_it() {
 }
 
 #[tokio::test]
-async fn an_owner_who_leaves_is_followed_by_the_oldest_moderator_else_the_oldest_member() {
+async fn the_oldest_moderator_or_else_the_oldest_member_succeeds_a_leaving_owner() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
     let mut guests = Vec::new();
-    // Their ids do not sort as they came.
+    // The order of their ids is not that of their joins.
     for name in ["zed", "bob", "yan", "cid"] {
         let guest = app.user(name).await;
         guest.joins(room).await.created();
@@ -77,7 +77,7 @@ async fn an_owner_who_leaves_is_followed_by_the_oldest_moderator_else_the_oldest
 }
 
 #[tokio::test]
-async fn whoever_enters_a_room_that_everybody_left_owns_it() {
+async fn the_first_to_join_an_empty_room_owns_it() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
@@ -100,7 +100,7 @@ async fn a_direct_chat_cannot_be_left() {
 }
 
 #[tokio::test]
-async fn a_room_of_another_organization_cannot_be_left_nor_found() {
+async fn leaving_a_room_of_another_organization_is_404() {
     let app = TestApp::start().await;
     let (ann, zoe) = (app.prime("ann").await, app.foreigner("zoe").await);
     let room = zoe.opens_a_room().await;

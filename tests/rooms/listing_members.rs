@@ -3,7 +3,7 @@ use serde_json::json;
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn members_are_listed_oldest_first_with_role_and_presence() {
+async fn members_are_listed_oldest_first_with_their_roles_and_presence() {
     let app = TestApp::start().await;
     let (zed, bob) = (app.prime("zed").await, app.user("bob").await);
     let room = zed.opens_a_room().await;
@@ -26,7 +26,7 @@ async fn members_are_listed_oldest_first_with_role_and_presence() {
 }
 
 #[tokio::test]
-async fn only_members_see_who_is_in_a_room() {
+async fn only_members_can_list_the_members_of_a_room() {
     let app = TestApp::start().await;
     let (ann, bob, zoe) = (app.prime("ann").await, app.user("bob").await, app.foreigner("zoe").await);
     let path = format!("/api/rooms/{}/members", ann.opens_a_room().await);
@@ -36,7 +36,7 @@ async fn only_members_see_who_is_in_a_room() {
 }
 
 #[tokio::test]
-async fn a_room_that_everybody_left_is_still_there() {
+async fn a_room_that_everybody_left_still_exists() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;

@@ -1,4 +1,5 @@
-//! Contract section 2: rooms, their doors and their members.
+//! Rooms, how users join them, and their members: docs/contract.md, "Rooms", "Joining a room", "Members and roles
+//! in a room", "Invitations" and "Deleting a room".
 
 mod creating;
 mod deleting;

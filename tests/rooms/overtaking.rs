@@ -1,7 +1,7 @@
-//! What is committed while an act waits for the room's lock holds for that act too.
+//! A request or frame that waits for a room's lock obeys what is committed in the meantime.
 //!
-//! The test holds the lock, lets the act come to wait for it, and commits what somebody else would have
-//! done in the meantime.
+//! The test holds the lock until the request waits for it, and commits a change that somebody else could make at that
+//! moment.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Transaction, TxOpts};
@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::harness::{Person, ROOM_PASSWORD, TestApp};
 
-/// Does `act` while a room is locked: once a statement with the text `waiting` waits, `commit` (with the room's id
-/// and a user's id) is done under the lock, and committed.
+/// Runs `act` while a room is locked. Once a statement that contains `waiting` waits, it runs `commit` (with the
+/// ids of the room and of a user) under the lock and commits it.
 async fn meanwhile<T>(
     app: &TestApp,
     room: u64,
@@ -49,7 +49,7 @@ async fn room_of_two(app: &TestApp) -> (Person, Person, u64) {
     (ann, bob, room)
 }
 
-/// A frame that waits for the room while its session ends does nothing.
+/// Checks that a frame changes nothing if its session ends while it waits for the room.
 async fn ends_while_waiting(event: &str, joined: bool, statement: &str) {
     let app = TestApp::start().await;
     let (ann, bob, room) = room_of_two(&app).await;
@@ -64,7 +64,7 @@ async fn ends_while_waiting(event: &str, joined: bool, statement: &str) {
     app.until_waiting(statement).await;
     bob.post("/api/auth/logout", json!({})).await.no_content();
     held.rollback().await.unwrap();
-    // Locks are given in turn: this one after the frame's.
+    // Locks are granted in turn: this one after the frame's.
     let after = lock(&mut holder, room).await;
     after.rollback().await.unwrap();
     assert_eq!(ann.reads(room).await, before);
@@ -79,12 +79,12 @@ async fn a_message_that_waits_while_its_session_ends_is_not_sent() {
 }
 
 #[tokio::test]
-async fn who_waits_to_leave_while_their_session_ends_stays() {
+async fn a_member_whose_session_ends_while_waiting_to_leave_stays() {
     ends_while_waiting("leaveRoom", true, LOCK).await;
 }
 
 #[tokio::test]
-async fn who_waits_to_join_while_their_session_ends_stays_out() {
+async fn a_user_whose_session_ends_while_waiting_to_join_stays_out() {
     ends_while_waiting("joinRoom", false, LOCK).await;
 }
 
@@ -97,7 +97,7 @@ async fn a_message_that_waits_while_its_sender_is_removed_is_not_sent() {
     assert_eq!(ann.reads(room).await.len(), 1);
 
     let (ann, bob, room) = (ann.clone(), app.prime("bert").await, room);
-    // The seat above was freed without being counted out.
+    // The deletion above freed a seat without changing the count.
     app.run("UPDATE rooms SET member_count = 1 WHERE id = ?", (room,)).await;
     bob.joins(room).await.created();
     let mut socket = bob.connect().await;
@@ -115,7 +115,7 @@ async fn a_message_that_waits_while_the_room_is_deleted_is_not_sent() {
 }
 
 #[tokio::test]
-async fn who_waits_to_join_while_the_room_is_deleted_finds_none() {
+async fn a_user_who_waits_to_join_a_room_that_is_deleted_gets_404() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     let room = ann.opens_a_room().await;
@@ -129,7 +129,7 @@ async fn who_waits_to_join_while_the_room_is_deleted_finds_none() {
 }
 
 #[tokio::test]
-async fn who_waits_to_join_while_their_invitation_is_revoked_stays_out() {
+async fn a_user_whose_invitation_is_revoked_while_waiting_to_join_stays_out() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     let room = ann.opens_a_room().await;
@@ -146,7 +146,7 @@ async fn who_waits_to_join_while_their_invitation_is_revoked_stays_out() {
 }
 
 #[tokio::test]
-async fn an_invitation_that_is_just_being_revoked_is_refused() {
+async fn an_invitation_that_is_being_revoked_is_refused() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     let room = ann.opens_a_room().await;
@@ -164,7 +164,7 @@ async fn an_invitation_that_is_just_being_revoked_is_refused() {
 }
 
 #[tokio::test]
-async fn an_invitation_that_waits_is_refused_when_it_may_not_be_made_any_more() {
+async fn an_invitation_that_waits_is_refused_if_it_is_no_longer_allowed() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let join = "INSERT INTO room_members (room_id, user_id, role, read_seq, joined_at, joined_seq)
@@ -190,7 +190,7 @@ async fn an_invitation_that_waits_is_refused_when_it_may_not_be_made_any_more() 
 }
 
 #[tokio::test]
-async fn who_loses_their_role_while_they_wait_removes_appoints_and_deletes_nobody() {
+async fn a_user_who_loses_their_role_while_waiting_cannot_remove_appoint_or_delete() {
     let app = TestApp::start().await;
     let (ann, bob, room) = room_of_two(&app).await;
     let moderator = app.prime("mia").await;

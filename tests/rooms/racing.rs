@@ -1,4 +1,4 @@
-//! Many at once: no interleaving seats a seventh member, charges twice or loses a number.
+//! Concurrent requests: no interleaving seats a seventh member, charges twice or loses a sequence number.
 
 use futures_util::future::join_all;
 use rand::rngs::StdRng;
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::harness::{Person, TestApp};
 
-/// How many answers have each status, like `[(201, 5), (409, 11)]`.
+/// How many responses have each status, such as `[(201, 5), (409, 11)]`.
 fn tally(statuses: impl IntoIterator<Item = u16>) -> Vec<(u16, usize)> {
     let mut tally = std::collections::BTreeMap::new();
     for status in statuses {
@@ -17,7 +17,7 @@ fn tally(statuses: impl IntoIterator<Item = u16>) -> Vec<(u16, usize)> {
 }
 
 #[tokio::test]
-async fn of_sixteen_prime_users_who_race_for_a_room_exactly_five_get_in_beside_its_creator() {
+async fn five_of_sixteen_prime_users_who_race_for_a_room_join_its_creator() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -34,7 +34,7 @@ async fn of_sixteen_prime_users_who_race_for_a_room_exactly_five_get_in_beside_i
 }
 
 #[tokio::test]
-async fn a_user_with_150_coins_who_races_into_five_rooms_joins_and_pays_one() {
+async fn a_user_with_150_coins_who_joins_five_rooms_concurrently_gets_and_pays_for_one() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.rich("bob", 150).await);
     bob.joins(ann.opens_a_room().await).await.created();
@@ -52,7 +52,7 @@ async fn a_user_with_150_coins_who_races_into_five_rooms_joins_and_pays_one() {
 }
 
 #[tokio::test]
-async fn of_eight_joins_of_one_user_at_once_one_seats_and_charges() {
+async fn eight_concurrent_joins_of_one_user_seat_and_charge_once() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.rich("bob", 1000).await);
     bob.joins(ann.opens_a_room().await).await.created();
@@ -65,7 +65,7 @@ async fn of_eight_joins_of_one_user_at_once_one_seats_and_charges() {
 }
 
 #[tokio::test]
-async fn who_leaves_while_joining_again_without_the_password_is_not_seated() {
+async fn leaving_while_joining_again_without_the_password_ends_outside_the_room() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     let room = ann.opens_a_room().await;
@@ -80,7 +80,7 @@ async fn who_leaves_while_joining_again_without_the_password_is_not_seated() {
 }
 
 #[tokio::test]
-async fn a_user_new_to_rooms_who_races_into_three_gets_one_of_them_free() {
+async fn a_new_user_who_joins_three_rooms_concurrently_gets_one_free() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.rich("bob", 1000).await);
     let rooms = [ann.opens_a_room().await, ann.opens_a_room().await, ann.opens_a_room().await];
@@ -93,7 +93,7 @@ async fn a_user_new_to_rooms_who_races_into_three_gets_one_of_them_free() {
 }
 
 #[tokio::test]
-async fn sends_that_race_with_joins_and_leaves_of_the_room_meet_no_deadlock() {
+async fn sends_that_race_with_joins_and_leaves_meet_no_deadlock() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -130,7 +130,7 @@ async fn sends_that_race_with_joins_and_leaves_of_the_room_meet_no_deadlock() {
 }
 
 #[tokio::test]
-async fn seats_coins_and_numbers_hold_after_any_random_run() {
+async fn seats_coins_and_sequence_numbers_are_consistent_after_random_actions() {
     let seed = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);

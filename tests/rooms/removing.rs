@@ -2,7 +2,7 @@ use serde_json::json;
 
 use crate::harness::{Person, TestApp};
 
-/// A room of Ann's, with Mia and Mo, its moderators, and Bob and Cid.
+/// A room that Ann owns, with the moderators Mia and Mo and the plain members Bob and Cid.
 async fn room_of_five(app: &TestApp) -> ([Person; 5], u64) {
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -18,7 +18,7 @@ async fn room_of_five(app: &TestApp) -> ([Person; 5], u64) {
     (people.try_into().unwrap_or_else(|_| unreachable!()), room)
 }
 
-/// The five in a channel of Ann's, who has no more to say in the organization.
+/// The same five in a channel that Ann owns. She has no role in the organization any more.
 async fn channel_of_five(app: &TestApp) -> ([Person; 5], u64) {
     let ann = app.foreigner("ann").await;
     let channel = ann.makes_a_channel("General").await;
@@ -36,7 +36,7 @@ async fn channel_of_five(app: &TestApp) -> ([Person; 5], u64) {
 }
 
 #[tokio::test]
-async fn who_is_removed_learns_it_and_so_do_the_others() {
+async fn the_removed_member_and_the_other_members_are_notified() {
     let app = TestApp::start().await;
     let ([ann, _, _, bob, cid], room) = room_of_five(&app).await;
     let (mut anns, mut bobs, mut cids) = (ann.connect().await, bob.connect().await, cid.connect().await);
@@ -60,7 +60,7 @@ async fn who_is_removed_learns_it_and_so_do_the_others() {
 }
 
 #[tokio::test]
-async fn who_was_removed_sees_and_may_nothing_there_until_they_join_again() {
+async fn a_removed_user_has_no_access_until_they_join_again() {
     let app = TestApp::start().await;
     let ([ann, _, _, bob, cid], room) = room_of_five(&app).await;
     let mut bobs = bob.connect().await;
@@ -77,11 +77,11 @@ async fn who_was_removed_sees_and_may_nothing_there_until_they_join_again() {
     ann.says(room, "now that we are alone").await.created();
     bobs.has_nothing().await;
     bob.joins(room).await.created();
-    assert_eq!(bob.reads(room).await.len(), 7, "after rejoining, all again");
+    assert_eq!(bob.reads(room).await.len(), 7, "after joining again, the whole history");
 }
 
 #[tokio::test]
-async fn owners_remove_anybody_and_moderators_plain_members() {
+async fn owners_can_remove_anybody_and_moderators_only_plain_members() {
     let app = TestApp::start().await;
     let ([ann, mia, mo, bob, cid], room) = room_of_five(&app).await;
     for (remover, member) in [(&bob, &cid), (&bob, &mia), (&bob, &ann), (&mia, &mo), (&mia, &ann)] {
@@ -96,7 +96,7 @@ async fn owners_remove_anybody_and_moderators_plain_members() {
 }
 
 #[tokio::test]
-async fn a_group_is_as_a_password_room_and_admins_have_no_say_in_them() {
+async fn admins_cannot_remove_members_of_password_rooms_and_groups() {
     let app = TestApp::start().await;
     let ([ann, mia, mo, bob, cid], prime) = room_of_five(&app).await;
     let group = ann.groups(&[&mia, &mo, &bob, &cid]).await;
@@ -115,7 +115,7 @@ async fn a_group_is_as_a_password_room_and_admins_have_no_say_in_them() {
 }
 
 #[tokio::test]
-async fn in_a_channel_the_organizations_admins_remove_anybody() {
+async fn the_organizations_admins_can_remove_anybody_from_a_channel() {
     let app = TestApp::start().await;
     let ([ann, mia, mo, bob, cid], room) = channel_of_five(&app).await;
     let (admin, helper) = (app.foreigner("admin").await, app.foreigner("helper").await);
@@ -126,20 +126,20 @@ async fn in_a_channel_the_organizations_admins_remove_anybody() {
     helper.removes(room, &bob).await.refused(403, "not_a_member");
     zoe.removes(room, &bob).await.refused(404, "room_not_found");
     admin.removes(room, &helper).await.refused(404, "member_not_found");
-    // Not in the channel: the owner goes, and the eldest moderator follows.
+    // An admin who is not in the channel removes the owner, and the oldest moderator succeeds her.
     admin.removes(room, &ann).await.no_content();
     assert_eq!(mia.roles(room).await[0], (mia.user_id.clone(), "owner".to_owned()));
-    // In it as a plain member.
+    // An admin who is a plain member of it removes others.
     cid.removes(room, &mo).await.no_content();
     cid.removes(room, &mia).await.no_content();
     assert_eq!(cid.roles(room).await[0], (bob.user_id.clone(), "owner".to_owned()));
-    // The owner's say is as everywhere.
+    // The owner has the same rights as in every room.
     bob.removes(room, &cid).await.no_content();
     app.invariants_hold().await;
 }
 
 #[tokio::test]
-async fn a_demoted_admin_removes_nobody() {
+async fn a_demoted_admin_cannot_remove_anybody() {
     let app = TestApp::start().await;
     let ([_, _, _, bob, _], room) = channel_of_five(&app).await;
     let admin = app.foreigner("admin").await;
@@ -150,7 +150,7 @@ async fn a_demoted_admin_removes_nobody() {
 }
 
 #[tokio::test]
-async fn nobody_removes_themselves_or_who_is_not_there() {
+async fn nobody_can_remove_themselves_or_a_non_member() {
     let app = TestApp::start().await;
     let ([ann, mia, _, bob, _], room) = room_of_five(&app).await;
     let (eve, zoe) = (app.user("eve").await, app.foreigner("zoe").await);
@@ -167,11 +167,11 @@ async fn nobody_removes_themselves_or_who_is_not_there() {
     ann.removes(999_999_999, &bob).await.refused(404, "room_not_found");
     assert_eq!(ann.delete("/api/rooms/x/members/me").await.wrong_fields(), ["roomId", "userId"]);
     assert_eq!(ann.roles(room).await.len(), 5);
-    assert_eq!(ann.reads(room).await.len(), 4, "a refusal takes no number");
+    assert_eq!(ann.reads(room).await.len(), 4, "a refused request takes no sequence number");
 }
 
 #[tokio::test]
-async fn nobody_is_removed_from_a_direct_chat() {
+async fn nobody_can_be_removed_from_a_direct_chat() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.user("ann").await, app.user("bob").await, app.user("eve").await);
     let room = ann.chats_with(&bob).await;
@@ -181,7 +181,7 @@ async fn nobody_is_removed_from_a_direct_chat() {
 }
 
 #[tokio::test]
-async fn a_member_removed_many_times_at_once_is_removed_once() {
+async fn six_concurrent_removals_remove_a_member_once() {
     let app = TestApp::start().await;
     let ([ann, mia, mo, bob, _], room) = room_of_five(&app).await;
     let removers = [&ann, &mia, &mo, &ann, &mia, &mo];
@@ -199,7 +199,7 @@ async fn a_member_removed_many_times_at_once_is_removed_once() {
 }
 
 #[tokio::test]
-async fn two_moderators_who_race_with_their_own_demotion_leave_a_room_in_order() {
+async fn a_removal_that_races_with_a_demotion_and_a_leave_keeps_the_room_consistent() {
     let app = TestApp::start().await;
     let ([ann, mia, mo, bob, _], room) = room_of_five(&app).await;
     for _ in 0..10 {
@@ -218,7 +218,7 @@ async fn two_moderators_who_race_with_their_own_demotion_leave_a_room_in_order()
 }
 
 #[tokio::test]
-async fn who_is_removed_while_joining_again_without_the_password_is_not_seated() {
+async fn joining_again_without_the_password_during_a_removal_ends_outside_the_room() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     let room = ann.opens_a_room().await;

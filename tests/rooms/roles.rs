@@ -2,7 +2,7 @@ use serde_json::json;
 
 use crate::harness::{Person, TestApp};
 
-/// A room of Ann's with Bob and Cid in it.
+/// A room that Ann owns, with Bob and Cid as members.
 async fn room_of_three(app: &TestApp) -> (Person, Person, Person, u64) {
     let (ann, bob, cid) = (app.prime("ann").await, app.user("bob").await, app.user("cid").await);
     let room = ann.opens_a_room().await;
@@ -12,7 +12,7 @@ async fn room_of_three(app: &TestApp) -> (Person, Person, Person, u64) {
 }
 
 #[tokio::test]
-async fn the_owner_makes_moderators_and_plain_members_again() {
+async fn the_owner_can_appoint_and_demote_moderators() {
     let app = TestApp::start().await;
     let (ann, bob, _, room) = room_of_three(&app).await;
     for role in ["moderator", "moderator", "member"] {
@@ -26,12 +26,12 @@ async fn the_owner_makes_moderators_and_plain_members_again() {
     let socket = bob.connect().await;
     assert_eq!(ann.appoints(room, &bob, "moderator").await.ok()["member"]["online"], true);
     socket.close().await;
-    assert_eq!(ann.reads(room).await.len(), 2, "a role is no change in the history");
+    assert_eq!(ann.reads(room).await.len(), 2, "a change of role is not in the history");
     app.invariants_hold().await;
 }
 
 #[tokio::test]
-async fn only_the_owner_gives_roles() {
+async fn only_the_owner_can_change_roles() {
     let app = TestApp::start().await;
     let (ann, bob, cid, room) = room_of_three(&app).await;
     cid.appoints(room, &bob, "moderator").await.refused(403, "room_role_required");
@@ -45,7 +45,7 @@ async fn only_the_owner_gives_roles() {
 }
 
 #[tokio::test]
-async fn an_owner_stays_the_owner_and_makes_no_other() {
+async fn an_owner_can_neither_demote_themselves_nor_appoint_another_owner() {
     let app = TestApp::start().await;
     let (ann, bob, _, room) = room_of_three(&app).await;
     assert_eq!(ann.appoints(room, &ann, "member").await.wrong_fields(), ["userId"]);
@@ -62,7 +62,7 @@ async fn an_owner_stays_the_owner_and_makes_no_other() {
 }
 
 #[tokio::test]
-async fn roles_are_given_to_members_of_the_room_alone() {
+async fn only_members_of_the_room_can_be_given_roles() {
     let app = TestApp::start().await;
     let (ann, bob, _, room) = room_of_three(&app).await;
     let (eve, zoe) = (app.user("eve").await, app.foreigner("zoe").await);

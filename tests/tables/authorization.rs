@@ -1,5 +1,9 @@
-//! Every function and event × who must not, or may only see their own: without a token, with an expired
-//! one, of a revoked session, of another organization, not a member, of a lower role.
+//! Who is refused by each function and event: requests without a token, with an expired one or with that of a revoked
+//! session; users of another organization; non-members; and users whose role is too low.
+//!
+//! A new function gets a row in `rights`. An event has its rights from its `Permission`; it needs a row in
+//! `event_rights` only if it has a new permission, or if users of another organization get another code than
+//! `room_not_found`.
 
 use serde_json::json;
 use shared::events::client_event::{ClientEvent, Permission};
@@ -7,21 +11,21 @@ use shared::events::client_event::{ClientEvent, Permission};
 use super::world::World;
 use crate::harness::{Answer, Person, TestApp};
 
-/// What somebody gets who is not who [`World::call`] is for.
+/// What somebody other than Ann gets for a request of [`World::call`] or a frame of [`World::frame`].
 #[derive(Clone, Copy, Debug)]
 enum Gets {
     /// A refusal with this status and code.
     No(u16, &'static str),
-    /// An answer about things of their own.
+    /// A success that shows or changes only their own things, so it must contain none of [`World::secrets`].
     Own,
-    /// As everybody of the organization.
+    /// The same as any user of the organization.
     Yes,
 }
 
 use Gets::{No, Own, Yes};
 
-/// `(other organization, not a member, lower role)` for each function. Who is of the other organization is
-/// prime and its admin; who is not a member is prime; who is of a lower role is a member.
+/// What `(Eve, Dan, Bob)` get from each function. Eve is a prime admin of another organization, Dan a prime user
+/// who is not a member of the rooms, and Bob a member with a lower role.
 fn rights(function: &str) -> (Gets, Gets, Gets) {
     let not_found = |code| No(404, code);
     let room = not_found("room_not_found");
@@ -31,10 +35,10 @@ fn rights(function: &str) -> (Gets, Gets, Gets) {
         "logout" | "create-ticket" | "list-sessions" | "list-coins" | "list-invitations" | "list-friends" => {
             (Own, Own, Own)
         }
-        // Bob's tells of himself.
+        // Bob's profile shows himself.
         "update-profile" => (Own, Own, Yes),
         "list-users" | "list-chat" => (Own, Yes, Yes),
-        // Bob's is to Ann.
+        // Bob's list contains Ann.
         "list-chats" | "list-friend-requests" => (Own, Own, Yes),
         "revoke-session" => {
             (not_found("session_not_found"), not_found("session_not_found"), not_found("session_not_found"))
@@ -55,23 +59,23 @@ fn rights(function: &str) -> (Gets, Gets, Gets) {
         "list-members" | "send-message" | "get-chat" | "get-group-messages" | "upload" | "create-upload" => {
             (room, outside, Yes)
         }
-        // To Bob, who must not write to himself.
+        // The receiver is Bob, who must not write to himself.
         "send-direct" => (not_found("user_not_found"), Yes, No(400, "invalid_request")),
         "create-group" => (not_found("user_not_found"), Yes, Yes),
         "add-user" => (room, outside, No(403, "room_role_required")),
         "get-upload" => (not_found("upload_not_found"), outside, Yes),
-        // Only who has posted it may send it.
+        // Only the uploader may send the file.
         "complete-upload" => {
             (not_found("upload_not_found"), not_found("upload_not_found"), not_found("upload_not_found"))
         }
         "delete-room" | "update-member" => (room, outside, No(403, "room_role_required")),
-        // Bob, who leaves instead.
+        // The member is Bob, who must leave instead.
         "remove-member" => (room, outside, No(400, "invalid_request")),
         "edit-message" => (message, outside, No(403, "not_sender")),
         "delete-message" => (message, outside, No(403, "room_role_required")),
         "sync" => (Own, Own, Yes),
         "create-friend-request" => (not_found("user_not_found"), Yes, No(400, "invalid_request")),
-        // Bob asked, and may not answer himself.
+        // Bob sent the request, so he may not answer it.
         "answer-friend-request" => (
             not_found("friend_request_not_found"),
             not_found("friend_request_not_found"),
@@ -84,7 +88,7 @@ fn rights(function: &str) -> (Gets, Gets, Gets) {
     }
 }
 
-/// The same for each event, from who may send it.
+/// The same for each event, by its permission.
 fn event_rights(event: ClientEvent) -> (Gets, Gets, Gets) {
     let outside = No(403, "not_a_member");
     let foreign = No(
@@ -94,7 +98,7 @@ fn event_rights(event: ClientEvent) -> (Gets, Gets, Gets) {
                 "message_not_found"
             }
             ClientEvent::SendFile => "upload_not_found",
-            // With Bob invited, or Carl as a member.
+            // The frame names Bob or Carl, whom Eve cannot find.
             ClientEvent::NewChatRoom | ClientEvent::CreateGroup => "user_not_found",
             _ => "room_not_found",
         },
@@ -114,13 +118,13 @@ fn event_rights(event: ClientEvent) -> (Gets, Gets, Gets) {
     }
 }
 
-/// What a function answers to somebody; none for one that [`World::call`] has nothing for.
+/// Sends a function's request as `person`. `None` if [`World::call`] has no request for the function.
 async fn ask(world: &World<'_>, function: &str, person: &Person) -> Option<Answer> {
     Some(world.call(function)?.by(person).await)
 }
 
 #[tokio::test]
-async fn no_function_does_anything_without_a_good_token() {
+async fn every_function_refuses_a_missing_or_invalid_token() {
     let app = &TestApp::start().await;
     let world = World::new(app, "tea").await;
     let (expired, revoked) = (app.user("expired").await, app.user("revoked").await);
@@ -142,16 +146,16 @@ async fn no_function_does_anything_without_a_good_token() {
             assert_eq!((answer.status, code), (401, Some("unauthenticated")), "{function} with {what}");
         }
     }
-    unharmed(&world).await;
+    check_unchanged(&world).await;
 }
 
-/// What was asked for, or the way to it.
+/// Whether the response is a success or a redirect.
 fn is_granted(answer: &Answer) -> bool {
     (200..400).contains(&answer.status)
 }
 
-/// Asks as somebody else, and holds the answer against what they should get.
-async fn asks_in_vain(world: &World<'_>, function: &str, person: &Person, gets: Gets) {
+/// Sends a function's request as somebody else, and checks that they get what they should.
+async fn check_function(world: &World<'_>, function: &str, person: &Person, gets: Gets) {
     let Some(answer) = ask(world, function, person).await else { return };
     let whole = answer.json.to_string();
     match gets {
@@ -167,45 +171,45 @@ async fn asks_in_vain(world: &World<'_>, function: &str, person: &Person, gets: 
 
 fn holds_no_secret(world: &World<'_>, name: &str, answer: &str) {
     for secret in world.secrets() {
-        assert!(!answer.contains(&format!("\"{secret}\"")), "{name} tells `{secret}`: {answer}");
+        assert!(!answer.contains(&format!("\"{secret}\"")), "{name} reveals `{secret}`: {answer}");
     }
 }
 
 #[tokio::test]
-async fn nothing_of_an_organization_is_there_for_another() {
+async fn functions_give_other_organizations_no_access() {
     let app = TestApp::start().await;
     let world = World::new(&app, "tea").await;
     for function in functions::catalogue().into_keys().filter(|function| world.call(function).is_some()) {
         let eve = foreign_admin(world.app, &format!("eve-{function}")).await;
-        asks_in_vain(&world, function, &eve, rights(function).0).await;
+        check_function(&world, function, &eve, rights(function).0).await;
     }
-    unharmed(&world).await;
+    check_unchanged(&world).await;
 }
 
 #[tokio::test]
-async fn who_is_not_a_member_gets_nothing_of_a_room() {
+async fn functions_give_non_members_no_access_to_a_room() {
     let app = TestApp::start().await;
     let world = World::new(&app, "tea").await;
     for function in functions::catalogue().into_keys().filter(|function| world.call(function).is_some()) {
         let dan = world.dan(&format!("dan-{function}")).await;
-        asks_in_vain(&world, function, &dan, rights(function).1).await;
+        check_function(&world, function, &dan, rights(function).1).await;
     }
-    unharmed(&world).await;
+    check_unchanged(&world).await;
 }
 
 #[tokio::test]
-async fn a_lower_role_does_not_do_what_a_higher_one_may() {
+async fn functions_refuse_a_role_that_is_too_low() {
     let app = TestApp::start().await;
     for function in functions::catalogue().into_keys() {
         let world = World::new(&app, function).await;
         if world.call(function).is_some() {
-            asks_in_vain(&world, function, &world.bob, rights(function).2).await;
+            check_function(&world, function, &world.bob, rights(function).2).await;
         }
     }
 }
 
 #[tokio::test]
-async fn who_may_may() {
+async fn functions_allow_an_authorized_user() {
     let app = TestApp::start().await;
     for function in functions::catalogue().into_keys() {
         let world = World::new(&app, function).await;
@@ -215,7 +219,7 @@ async fn who_may_may() {
 }
 
 #[tokio::test]
-async fn no_event_does_anything_for_who_may_not() {
+async fn events_give_other_organizations_and_non_members_no_access() {
     let app = TestApp::start().await;
     let world = World::new(&app, "tea").await;
     for &event in ClientEvent::ALL {
@@ -223,24 +227,24 @@ async fn no_event_does_anything_for_who_may_not() {
         let eve = foreign_admin(world.app, &format!("eve-{}", event.name())).await;
         let dan = world.dan(&format!("dan-{}", event.name())).await;
         for (person, gets) in [(&eve, foreign), (&dan, outside)] {
-            sends_in_vain(&world, event, person, gets).await;
+            check_event(&world, event, person, gets).await;
         }
     }
-    unharmed(&world).await;
+    check_unchanged(&world).await;
 }
 
 #[tokio::test]
-async fn an_event_of_a_lower_role_does_not_what_a_higher_one_may() {
+async fn events_refuse_a_role_that_is_too_low() {
     let app = TestApp::start().await;
     for &event in ClientEvent::ALL {
-        // What Bob may changes the world.
+        // The frames that Bob may send change the world.
         let world = World::new(&app, event.name()).await;
-        sends_in_vain(&world, event, &world.bob, event_rights(event).2).await;
+        check_event(&world, event, &world.bob, event_rights(event).2).await;
     }
 }
 
-/// Sends what Ann may send as somebody else, and holds the answer against what they should get.
-async fn sends_in_vain(world: &World<'_>, event: ClientEvent, person: &Person, gets: Gets) {
+/// Sends an event's frame as somebody else, and checks that they get what they should.
+async fn check_event(world: &World<'_>, event: ClientEvent, person: &Person, gets: Gets) {
     let (name, frame) = (event.name(), world.frame(event));
     let answer = person.connect().await.ask(name, frame).await;
     match gets {
@@ -253,7 +257,7 @@ async fn sends_in_vain(world: &World<'_>, event: ClientEvent, person: &Person, g
 }
 
 #[tokio::test]
-async fn no_event_does_anything_on_a_socket_whose_session_has_ended_or_that_has_expired() {
+async fn every_event_is_refused_on_an_expired_or_unknown_socket() {
     let app = TestApp::start().await;
     let world = World::new(&app, "tea").await;
     for &event in ClientEvent::ALL {
@@ -269,18 +273,18 @@ async fn no_event_does_anything_on_a_socket_whose_session_has_ended_or_that_has_
             assert_eq!(socket.closed().await, 1000, "{name}");
         }
     }
-    unharmed(&world).await;
+    check_unchanged(&world).await;
 }
 
-/// Prime and admin, of another organization.
+/// A prime admin of another organization.
 async fn foreign_admin(app: &TestApp, user_id: &str) -> Person {
     let eve = app.foreigner(user_id).await;
     app.set_role(&eve, "admin").await;
     eve
 }
 
-/// That everything of the world is still there as it was.
-async fn unharmed(world: &World<'_>) {
+/// Checks that none of these requests has changed the world.
+async fn check_unchanged(world: &World<'_>) {
     let ann = world.ann.get("/api/profile/me").await.ok();
     assert_eq!((&ann["role"], &ann["prime"], &ann["name"]), (&"admin".into(), &true.into(), &ann["userId"]));
     let bob = world.bob.get("/api/profile/me").await.ok();

@@ -1,5 +1,8 @@
-//! Round trips to the database: what each function and event takes, and that it takes no more in a large
-//! world.
+//! Round trips to the database: how many statements each function and event takes. In a large world it must be the
+//! same number, so no function may run a statement for each row.
+//!
+//! A new function or event gets a row in `budget_of_function` or `budget_of_event`. A change that needs more
+//! statements raises the number there, deliberately.
 
 use std::time::Duration;
 
@@ -10,8 +13,7 @@ use tokio::time::timeout;
 use super::world::World;
 use crate::harness::{Person, Socket, Statements, TestApp};
 
-/// The statements that a good call of a function takes, the session's look-up among them. An
-/// authenticated read takes 2, a limited one 3, and sending 6.
+/// The number of statements that a successful request takes, including the one that finds the session.
 fn budget_of_function(function: &str) -> usize {
     match function {
         "health" => 1,
@@ -37,7 +39,7 @@ fn budget_of_function(function: &str) -> usize {
         "edit-message" | "delete-message" | "connect" => 8,
         "create-friend-request" | "complete-upload" => 8,
         "upload" | "login" => 9,
-        // Two of them once the members have been told: a large room takes more, up to a number.
+        // Two of them run after the push to the members. A large room takes more, up to a limit.
         "delete-room" | "delete-chat" => 11,
         "leave-room" | "remove-member" | "add-user" => 10,
         "update-user" => 11,
@@ -46,8 +48,7 @@ fn budget_of_function(function: &str) -> usize {
     }
 }
 
-/// The statements that a good frame takes, the look-up of the socket's user among them. Sending
-/// takes 5.
+/// The number of statements that a successful frame takes, including the one that finds the socket's user.
 fn budget_of_event(event: ClientEvent) -> usize {
     match event {
         ClientEvent::Ping => 2,
@@ -66,15 +67,15 @@ fn budget_of_event(event: ClientEvent) -> usize {
     }
 }
 
-/// What a function or an event took, beside its budget.
+/// The statements that a function or an event took, and its budget.
 struct Taken {
     name: String,
     budget: usize,
     statements: Vec<String>,
 }
 
-/// What functions and events have taken, in a small world or in a large one. Each has a server of its own, or
-/// what follows the end of another one's socket would be counted with it.
+/// The statements of all functions and events, in a small or in a large world. Each has a server of its own, since
+/// otherwise the `$disconnect` of another's socket could be counted too.
 async fn taken(large: bool) -> Vec<Taken> {
     let mut taken = Vec::new();
     for function in functions::catalogue().into_keys() {
@@ -88,7 +89,7 @@ async fn taken(large: bool) -> Vec<Taken> {
             json!({"userId": world.bob.user_id, "password": format!("{}'s password", world.bob.user_id)});
         statements.take();
         let answer = match function {
-            // The frames have budgets of their own, and what the operator and the clock call does what there is.
+            // Frames have budgets of their own, and the work of the others depends on what there is to do.
             "message" | "migrate" | "operator" | "sweep" => continue,
             "connect" => {
                 sockets.push(dan.connect().await);
@@ -96,7 +97,7 @@ async fn taken(large: bool) -> Vec<Taken> {
             }
             "disconnect" => {
                 only.unwrap().close().await;
-                forgotten(&app, &dan).await;
+                until_disconnected(&app, &dan).await;
                 None
             }
             "register" => Some(app.post("/api/auth/register", json!({"password": "correct horse"})).await),
@@ -128,14 +129,15 @@ async fn taken(large: bool) -> Vec<Taken> {
     taken
 }
 
-/// Waits until no row is left of somebody's sockets.
-async fn forgotten(app: &TestApp, person: &Person) {
+/// Waits until no row of the person's sockets is left.
+async fn until_disconnected(app: &TestApp, person: &Person) {
     let sql = format!("SELECT COUNT(*) FROM connections WHERE user_id = '{}'", person.user_id);
     let gone = async { while app.rows::<u64>(&sql).await != [0] {} };
-    timeout(Duration::from_secs(20), gone).await.expect("the socket is forgotten");
+    timeout(Duration::from_secs(20), gone).await.expect("the rows of the sockets are not deleted");
 }
 
-/// Ann has a socket, which comes first, and Bob has one; in a large world all have more, and much else.
+/// A world where Ann and Bob have a socket each, Ann's first. In a large world they have more sockets, and there is
+/// much more of everything.
 async fn busy_world(app: &TestApp, large: bool) -> (World<'_>, Vec<Socket>) {
     let world = World::new(app, "tea").await;
     let mut sockets = Vec::new();
@@ -147,7 +149,7 @@ async fn busy_world(app: &TestApp, large: bool) -> (World<'_>, Vec<Socket>) {
     if large {
         world.grow().await;
     }
-    // A first message makes the sender's window of time, and the chat of two.
+    // First messages start the sender's rate limit window and create the direct chat.
     world.ann.says(world.room, "First").await.created();
     world.ann.writes_to(&world.bob, "First").await.created();
     for _ in 0..2 {
@@ -157,7 +159,7 @@ async fn busy_world(app: &TestApp, large: bool) -> (World<'_>, Vec<Socket>) {
 }
 
 #[tokio::test]
-async fn every_function_and_event_keeps_its_budget_of_round_trips_whatever_the_size_of_the_world() {
+async fn every_function_and_event_keeps_its_budget_of_statements_however_much_data_there_is() {
     let (small, large) = tokio::join!(taken(false), taken(true));
     let mut broken = Vec::new();
     for (small, large) in small.into_iter().zip(large) {
@@ -165,7 +167,7 @@ async fn every_function_and_event_keeps_its_budget_of_round_trips_whatever_the_s
         let (in_small, in_large) = (small.statements, large.statements);
         if (in_small.len(), in_large.len()) != (budget, budget) {
             broken.push(format!(
-                "{name}: {budget} round trips allowed, {} taken, and {} in a large world:\n    {}\n  large:\n    {}",
+                "{name}: {budget} statements allowed, {} taken, and {} in a large world:\n    {}\n  large:\n    {}",
                 in_small.len(),
                 in_large.len(),
                 in_small.join("\n    "),

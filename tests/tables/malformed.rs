@@ -1,11 +1,14 @@
-//! Bad input: each a 4xx that names everything that is wrong with it, and never a 500.
+//! Invalid input: each gets a 4xx that reports everything that is wrong with it, and never a 500.
+//!
+//! A new field of a request gets a row in `requests`; one of a frame gets a row in the test of frames.
 
 use serde_json::{Value, json};
 
 use super::world::World;
 use crate::harness::TestApp;
 
-/// `(method, path, body, the wrong fields in alphabetical order)`; a word in braces in a path is the world's.
+/// `(method, path, body, the invalid fields in alphabetical order)`. A word in braces in a path is a field of the
+/// world.
 fn requests() -> Vec<(&'static str, &'static str, Value, &'static [&'static str])> {
     let long = "x".repeat(8001);
     vec![
@@ -174,7 +177,7 @@ fn requests() -> Vec<(&'static str, &'static str, Value, &'static [&'static str]
 }
 
 #[tokio::test]
-async fn a_request_with_wrong_fields_is_a_400_that_names_them_all() {
+async fn a_request_with_invalid_fields_gets_a_400_that_reports_them_all() {
     let app = TestApp::start().await;
     let world = World::new(&app, "tea").await;
     for (method, path, body, wrong) in requests() {
@@ -190,7 +193,7 @@ async fn a_request_with_wrong_fields_is_a_400_that_names_them_all() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_json_is_a_400_that_says_where() {
+async fn a_body_that_is_not_json_gets_a_400_that_says_where() {
     let app = TestApp::start().await;
     let world = World::new(&app, "tea").await;
     for (body, place) in [
@@ -208,7 +211,7 @@ async fn a_body_that_is_no_json_is_a_400_that_says_where() {
         assert_eq!(problem["errors"][0]["field"], "body", "{body:?}");
         assert!(problem["errors"][0]["message"].as_str().unwrap().contains(place), "{body:?}: {problem}");
     }
-    // Bytes that are no UTF-8, and a depth that would overflow a stack.
+    // Bytes that are not UTF-8, and a depth that would overflow a stack.
     for body in [vec![b'{', b'"', 0xff, b'"', b':', b'1', b'}'], b"[".repeat(100_000)] {
         let request = world.app.http.post(format!("{}/api/messages", world.app.url)).body(body);
         let request = request.bearer_auth(&world.ann.access_token);
@@ -219,7 +222,7 @@ async fn a_body_that_is_no_json_is_a_400_that_says_where() {
 }
 
 #[tokio::test]
-async fn a_frame_with_wrong_fields_gets_an_error_that_names_them_all_and_the_socket_stays_open() {
+async fn a_frame_with_invalid_fields_gets_an_error_that_reports_them_all() {
     let app = TestApp::start().await;
     let world = World::new(&app, "tea").await;
     let mut socket = world.ann.connect().await;
@@ -291,7 +294,7 @@ async fn a_frame_with_wrong_fields_gets_an_error_that_names_them_all_and_the_soc
 }
 
 #[tokio::test]
-async fn no_id_or_text_reaches_the_sql_as_more_than_a_value() {
+async fn ids_and_texts_reach_the_sql_only_as_values() {
     let app = TestApp::start().await;
     let world = World::new(&app, "tea").await;
     let hostile =

@@ -1,4 +1,11 @@
-//! Tables over the whole catalogue and all events: a new one without a row fails.
+//! Tables with a row for every function and every client event. A new function or event fails here until each table
+//! has a row for it:
+//!
+//! - `world`: a request or a frame that Ann, who has every right, may send;
+//! - `authorization`: what others get for the same request or frame;
+//! - `budgets`: how many statements it takes;
+//! - `malformed`: invalid requests and frames, with the fields that are reported. These rows are not checked for
+//!   completeness.
 
 mod authorization;
 mod budgets;

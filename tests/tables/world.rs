@@ -5,18 +5,21 @@ use crate::harness::{Answer, Person, ROOM_PASSWORD, TestApp};
 use crate::uploads::{Form, PNG};
 
 /// A small world in which every function and event has something to do.
+///
+/// A new function gets a row in [`World::call`], a new event one in [`World::frame`]. If they need something that
+/// is not here yet, it becomes a field.
 pub struct World<'a> {
     pub app: &'a TestApp,
-    /// Its organization, whose members alone hear of its channels.
+    /// The organization. Only its members receive the announcements of its channels.
     name: String,
-    /// Owner of the room, of the channel and of the group, admin of the organization, prime.
+    /// A prime admin of the organization, and the owner of the room, the channel and the group.
     pub ann: Person,
-    /// A member of the three, nothing more.
+    /// A plain member of the three.
     pub bob: Person,
-    /// Prime, a friend of Ann's, invited to her room and not in it.
+    /// A prime friend of Ann's, who is invited to her room and not in it.
     pub carl: Person,
-    /// Carl's prime room, where nobody else is.
-    pub door: u64,
+    /// Carl's prime room, which Ann can join.
+    pub open_room: u64,
     /// A prime room.
     pub room: u64,
     pub channel: u64,
@@ -25,16 +28,16 @@ pub struct World<'a> {
     pub message: String,
     /// Ann's file in the room.
     pub file: String,
-    /// A file that Ann has posted to the store for the room, and not sent.
+    /// A file that Ann has posted to the store for the room but not sent.
     pub posted: String,
     pub invitation: u64,
-    /// From Bob to Ann.
+    /// Bob's request to Ann.
     pub friend_request: u64,
     /// A session of Ann's that she does not use.
     pub session: String,
 }
 
-/// Some request to a function.
+/// A request to a function.
 pub struct Call {
     method: &'static str,
     path: String,
@@ -58,7 +61,7 @@ impl Call {
 }
 
 impl<'a> World<'a> {
-    /// One beside others of other names.
+    /// Creates a world with an organization of this name, so that several can be in one database.
     pub async fn new(app: &'a TestApp, name: &str) -> Self {
         let ann = app.of(name, &format!("ann-{name}")).await;
         let bob = json!({"userId": format!("bob-{name}"), "availCoins": 1000, "organizationName": name});
@@ -89,7 +92,7 @@ impl<'a> World<'a> {
             message: said["message"]["messageId"].as_str().unwrap().to_owned(),
             file: file["upload"]["uploadId"].as_str().unwrap().to_owned(),
             posted: posted["uploadId"].as_str().unwrap().to_owned(),
-            door: carl.opens_a_room().await,
+            open_room: carl.opens_a_room().await,
             group: ann.groups(&[&bob]).await,
             app,
             name: name.to_owned(),
@@ -101,15 +104,15 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Somebody else of the organization, prime.
+    /// A prime user of the organization who is in no room.
     pub async fn dan(&self, user_id: &str) -> Person {
         self.app.of(&self.name, user_id).await
     }
 
-    /// What Ann may ask of a function; none for one that is open to everybody, and for one without a
-    /// route.
+    /// A request that Ann may send to a function. `None` for functions that are open to everybody and for those
+    /// without a route.
     pub fn call(&self, function: &str) -> Option<Call> {
-        let Self { room, door, channel, group, message, file, posted, .. } = self;
+        let Self { room, open_room, channel, group, message, file, posted, .. } = self;
         let Self { invitation, friend_request, session, .. } = self;
         let (ann, bob, carl) = (&self.ann.user_id, &self.bob.user_id, &self.carl.user_id);
         let get = |path: String| Call { method: "GET", path, body: Body::None };
@@ -140,7 +143,7 @@ impl<'a> World<'a> {
             }
             "list-invitations" => get("/api/invitations".to_owned()),
             "revoke-invitation" => delete(format!("/api/invitations/{invitation}")),
-            "join-room" => post("/api/joinroom", json!({"roomId": door, "password": ROOM_PASSWORD})),
+            "join-room" => post("/api/joinroom", json!({"roomId": open_room, "password": ROOM_PASSWORD})),
             "leave-room" => post(&format!("/api/rooms/{room}/leave"), json!({})),
             "delete-room" => delete(format!("/api/rooms/{room}")),
             "list-members" => get(format!("/api/rooms/{room}/members")),
@@ -188,9 +191,9 @@ impl<'a> World<'a> {
 
     /// The data of a frame that Ann may send.
     pub fn frame(&self, event: ClientEvent) -> Value {
-        let Self { room, door, group, message, posted, .. } = self;
+        let Self { room, open_room, group, message, posted, .. } = self;
         match event {
-            ClientEvent::JoinRoom => json!({"roomId": door, "password": ROOM_PASSWORD}),
+            ClientEvent::JoinRoom => json!({"roomId": open_room, "password": ROOM_PASSWORD}),
             ClientEvent::LeaveRoom => json!({"roomId": room}),
             ClientEvent::SendMessage => json!({"roomId": room, "content": "Hello"}),
             ClientEvent::EditMessage => json!({"messageId": message, "content": "Coffee is ready"}),
@@ -210,14 +213,14 @@ impl<'a> World<'a> {
         }
     }
 
-    /// What must not cross into another organization, nor to a stranger who gets nothing else.
+    /// What neither other organizations nor users who get only their own things may see.
     pub fn secrets(&self) -> [&str; 5] {
         [&self.ann.user_id, &self.bob.user_id, "Tea is ready", &self.file, "Project Updates"]
     }
 }
 
 impl World<'_> {
-    /// Many more of everything that Ann, her room and her organization have.
+    /// Adds many more of everything that Ann, her room and her organization have.
     pub async fn grow(&self) {
         let many = "WITH RECURSIVE many (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 150)";
         let (ann, room, name) = (&self.ann.user_id, self.room, &self.name);

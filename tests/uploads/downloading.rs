@@ -4,7 +4,7 @@ use super::PNG;
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn a_member_is_led_to_a_signed_url_of_five_minutes() {
+async fn a_member_is_redirected_to_a_signed_url_that_is_valid_for_five_minutes() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -13,7 +13,7 @@ async fn a_member_is_led_to_a_signed_url_of_five_minutes() {
     assert_eq!((answer.status, &answer.headers["cache-control"]), (302, &"no-store".parse().unwrap()));
     let url = answer.headers["location"].to_str().unwrap();
     assert!(url.contains("X-Amz-Expires=300&"), "{url}");
-    // Nobody's keys are needed any more, and nobody's change anything.
+    // The URL works without a token, and not if it is changed.
     let file = app.http.get(url).send().await.unwrap();
     assert_eq!(file.status(), 200);
     assert_eq!(file.bytes().await.unwrap(), PNG);
@@ -23,7 +23,7 @@ async fn a_member_is_led_to_a_signed_url_of_five_minutes() {
 }
 
 #[tokio::test]
-async fn a_strangers_and_an_outsiders_download_is_refused() {
+async fn only_members_can_download_a_file() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let (eve, zoe) = (app.prime("eve").await, app.foreigner("zoe").await);
@@ -35,7 +35,7 @@ async fn a_strangers_and_an_outsiders_download_is_refused() {
     app.get(url).await.refused(401, "unauthenticated");
     ann.get("/uploads/AAAAAAAAAAAAAAAAAAAAAA").await.refused(404, "upload_not_found");
     assert_eq!(ann.get("/uploads/a%20b").await.wrong_fields(), ["uploadId"]);
-    // Whoever joins sees all; whoever leaves sees nothing.
+    // A user who joins can download all files; one who leaves cannot download any.
     bob.joins(room).await.created();
     assert_eq!(bob.downloads(sent["upload"]["uploadId"].as_str().unwrap()).await, PNG);
     bob.leaves(room).await.no_content();
@@ -43,7 +43,7 @@ async fn a_strangers_and_an_outsiders_download_is_refused() {
 }
 
 #[tokio::test]
-async fn a_deleted_messages_file_is_404_and_its_message_shows_none() {
+async fn the_file_of_a_deleted_message_is_404_and_the_message_has_no_attachment() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;

@@ -7,7 +7,7 @@ use crate::harness::TestApp;
 const MOST: usize = 4 * 1024 * 1024;
 
 #[tokio::test]
-async fn a_file_of_each_type_is_answered_whole_pushed_to_the_members_and_in_their_history() {
+async fn a_file_of_each_type_is_returned_pushed_and_in_the_history() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
@@ -47,7 +47,7 @@ async fn a_file_of_each_type_is_answered_whole_pushed_to_the_members_and_in_thei
 }
 
 #[tokio::test]
-async fn a_file_without_a_caption_a_name_or_a_type_is_taken_by_its_bytes() {
+async fn a_file_needs_no_caption_name_or_type() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -62,7 +62,7 @@ async fn a_file_without_a_caption_a_name_or_a_type_is_taken_by_its_bytes() {
 }
 
 #[tokio::test]
-async fn parts_of_a_form_without_a_name_or_with_another_are_passed_over() {
+async fn unknown_and_unnamed_parts_of_a_form_are_ignored() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -72,7 +72,7 @@ async fn parts_of_a_form_without_a_name_or_with_another_are_passed_over() {
 }
 
 #[tokio::test]
-async fn a_file_of_4_mib_comes_back_byte_for_byte() {
+async fn a_file_of_4_mib_is_downloaded_byte_for_byte() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -83,7 +83,7 @@ async fn a_file_of_4_mib_comes_back_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_byte_more_than_4_mib_is_413_and_nothing_is_stored() {
+async fn a_file_of_more_than_4_mib_is_413_and_nothing_is_stored() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -94,7 +94,7 @@ async fn a_byte_more_than_4_mib_is_413_and_nothing_is_stored() {
 }
 
 #[tokio::test]
-async fn what_is_no_pdf_jpeg_or_png_or_more_than_that_is_415_and_nothing_is_stored() {
+async fn a_file_that_is_not_exactly_a_pdf_jpeg_or_png_is_415_and_nothing_is_stored() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -104,14 +104,14 @@ async fn what_is_no_pdf_jpeg_or_png_or_more_than_that_is_415_and_nothing_is_stor
         assert_eq!(answer.status, 415, "{what}");
         answer.refused(415, "unsupported_media_type");
     }
-    // An empty one is none of the three either.
+    // An empty file is not one of the three types either.
     ann.sends_file(room, "x.png", "image/png", b"").await.refused(415, "unsupported_media_type");
     assert_eq!((counts(&app).await, app.stored().len()), ((0, 0), 0));
-    assert_eq!(ann.reads(room).await.len(), 0, "a refusal takes no number");
+    assert_eq!(ann.reads(room).await.len(), 0, "a refused request takes no sequence number");
 }
 
 #[tokio::test]
-async fn a_type_that_lies_is_415() {
+async fn a_type_that_does_not_match_the_bytes_is_415() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -124,7 +124,7 @@ async fn a_type_that_lies_is_415() {
 }
 
 #[tokio::test]
-async fn a_name_with_parts_of_a_path_and_quotes_is_cleaned() {
+async fn file_names_with_paths_quotes_and_invisible_characters_are_cleaned() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -144,13 +144,13 @@ async fn a_name_with_parts_of_a_path_and_quotes_is_cleaned() {
         assert!(disposition.starts_with("attachment; filename=\""), "{disposition}");
         assert_eq!(disposition.matches('"').count(), 2, "{disposition}");
         assert_eq!(answer.headers()["content-type"], "image/png");
-        // The name is nowhere in the key.
+        // The file's name is not part of the key.
         assert!(!url.split('?').next().unwrap().contains(".png"), "{url}");
     }
 }
 
 #[tokio::test]
-async fn every_wrong_field_of_a_form_is_named_at_once() {
+async fn all_invalid_fields_of_a_form_are_reported_together() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let form = Form::new().text("roomId", "x").text("caption", "\u{7}").text("clientMessageId", "");
@@ -181,20 +181,20 @@ async fn every_wrong_field_of_a_form_is_named_at_once() {
 }
 
 #[tokio::test]
-async fn who_is_not_in_the_room_sends_no_file_and_nothing_is_stored() {
+async fn non_members_cannot_send_a_file_and_nothing_is_stored() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
     let (eve, zoe) = (app.prime("eve").await, app.foreigner("zoe").await);
     eve.sends_file(room, "x.png", "image/png", PNG).await.refused(403, "not_a_member");
     zoe.sends_file(room, "x.png", "image/png", PNG).await.refused(404, "room_not_found");
-    eve.gets_a_place(room, "image/png", 9).await.refused(403, "not_a_member");
-    zoe.gets_a_place(room, "image/png", 9).await.refused(404, "room_not_found");
+    eve.presigns(room, "image/png", 9).await.refused(403, "not_a_member");
+    zoe.presigns(room, "image/png", 9).await.refused(404, "room_not_found");
     assert_eq!((counts(&app).await, app.stored().len()), ((0, 0), 0));
 }
 
 #[tokio::test]
-async fn a_form_sent_again_under_its_client_message_id_sends_nothing_twice() {
+async fn a_form_repeated_with_its_client_message_id_is_sent_once() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
@@ -211,7 +211,7 @@ async fn a_form_sent_again_under_its_client_message_id_sends_nothing_twice() {
     for other in [form("y", PNG), form("x", &of_size(PNG, 2000)), form("x", PDF)] {
         ann.uploads(other).await.refused(409, "client_message_id_reused");
     }
-    // Somebody else's is another one, and a text under the same id is another body.
+    // Another user's id is a different one, and a text message with the same id is another body.
     bob.uploads(form("x", PNG)).await.created();
     let text = json!({"roomId": room, "content": "x", "clientMessageId": "c-1"});
     ann.post("/api/messages", text).await.refused(409, "client_message_id_reused");
@@ -220,7 +220,7 @@ async fn a_form_sent_again_under_its_client_message_id_sends_nothing_twice() {
 }
 
 #[tokio::test]
-async fn of_eight_forms_at_once_under_one_client_message_id_one_is_sent() {
+async fn one_of_eight_concurrent_forms_with_one_client_message_id_is_sent() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -238,7 +238,7 @@ async fn of_eight_forms_at_once_under_one_client_message_id_one_is_sent() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_gives_503_and_no_message() {
+async fn an_unreachable_store_gives_503_and_no_message() {
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let app = TestApp::adjusted(|config| config.store.endpoint = Some(format!("http://{closed}"))).await;
     let ann = app.prime("ann").await;
@@ -247,24 +247,24 @@ async fn a_store_that_is_down_gives_503_and_no_message() {
     assert_eq!(answer.headers["retry-after"], "2");
     let problem = answer.refused(503, "store_unavailable");
     assert!(!problem.to_string().contains("127.0.0.1"), "{problem}");
-    let place = ann.gets_a_place(room, "image/png", PNG.len()).await.created();
-    let answer = ann.completes(&place).await;
+    let presigned = ann.presigns(room, "image/png", PNG.len()).await.created();
+    let answer = ann.completes(&presigned).await;
     assert_eq!(answer.headers["retry-after"], "2");
     answer.refused(503, "store_unavailable");
     let mut socket = ann.connect().await;
-    socket.refused("sendFile", json!({"uploadId": place["uploadId"]}), "store_unavailable").await;
+    socket.refused("sendFile", json!({"uploadId": presigned["uploadId"]}), "store_unavailable").await;
     assert_eq!(ann.reads(room).await.len(), 0);
 }
 
 #[tokio::test]
-async fn uploads_by_either_way_are_limited_together() {
+async fn forms_and_presigned_uploads_share_a_limit() {
     let app = TestApp::with(&[("UPLOAD_LIMIT", "2/3600")]).await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     let room = ann.opens_a_room().await;
     ann.sends_file(room, "x.png", "image/png", PNG).await.created();
-    ann.gets_a_place(room, "image/png", 9).await.created();
+    ann.presigns(room, "image/png", 9).await.created();
     ann.sends_file(room, "x.png", "image/png", PNG).await.refused(429, "rate_limited");
-    let answer = ann.gets_a_place(room, "image/png", 9).await;
+    let answer = ann.presigns(room, "image/png", 9).await;
     assert_eq!(answer.headers["ratelimit-limit"], "2");
     assert_eq!(answer.headers["ratelimit-remaining"], "0");
     answer.refused(429, "rate_limited");
@@ -273,7 +273,7 @@ async fn uploads_by_either_way_are_limited_together() {
 }
 
 #[tokio::test]
-async fn a_form_sent_again_does_not_count_for_the_limit() {
+async fn a_repeated_form_does_not_count_towards_the_limit() {
     let app = TestApp::with(&[("UPLOAD_LIMIT", "1/3600")]).await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -286,16 +286,16 @@ async fn a_form_sent_again_does_not_count_for_the_limit() {
 }
 
 #[tokio::test]
-async fn the_hash_of_bytes_that_passed_through_a_function_is_kept() {
+async fn the_hash_of_a_file_sent_as_a_form_is_stored() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
     ann.sends_file(room, "x.png", "image/png", PNG).await.created();
-    ann.gets_a_place(room, "image/jpeg", 9).await.created();
+    ann.presigns(room, "image/jpeg", 9).await.created();
     let hashes: Vec<(String, Option<Vec<u8>>)> =
         app.rows("SELECT type, sha256 FROM uploads ORDER BY type").await;
     let expected = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, PNG);
-    // Nobody has read a posted file whole.
+    // No function has read a posted file as a whole.
     let kept = [("image/jpeg".to_owned(), None), ("image/png".to_owned(), Some(expected.as_ref().to_vec()))];
     assert_eq!(hashes, kept);
 }

@@ -1,4 +1,4 @@
-//! Files (contract sections 2 and 3, `upload` and the rows below it).
+//! Files: docs/contract.md, "Files".
 
 mod downloading;
 mod forms;
@@ -16,11 +16,11 @@ pub const JPEG: &[u8] = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0
 pub const PNG: &[u8] =
     b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde\0\0\0\0IEND\xaeB`\x82";
 
-/// Every type: its name, an extension, and a file of it.
+/// Each media type with an extension and the bytes of a file.
 pub const FILES: [(&str, &str, &[u8]); 3] =
     [("application/pdf", "pdf", PDF), ("image/jpeg", "jpg", JPEG), ("image/png", "png", PNG)];
 
-/// Files that are none of the three, or one of them and something else besides.
+/// Files that are none of the three types, or one of them and something else too.
 pub fn refused_files() -> Vec<(&'static str, Vec<u8>)> {
     let two = |first: &[u8], second: &[u8]| [first, second].concat();
     vec![
@@ -39,7 +39,7 @@ pub fn refused_files() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// A file of so many bytes, all of its middle different.
+/// A file of `size` bytes, whose middle has varying bytes.
 pub fn of_size(beginning: &[u8], size: usize) -> Vec<u8> {
     let filling = (0..).map(|index: u32| (index.wrapping_mul(2_654_435_761) >> 24) as u8 | 0x80);
     beginning.iter().copied().chain(filling).take(size).collect()
@@ -64,14 +64,14 @@ impl Form {
         self
     }
 
-    /// A field whose bytes may be no text, and whose name may be none: the rest of its header.
+    /// A part with any bytes; `header` is the rest of its Content-Disposition, with or without a name.
     pub fn part(mut self, header: &str, bytes: &[u8]) -> Self {
         let begin = format!("--{}\r\nContent-Disposition: form-data{header}\r\n\r\n", Self::BOUNDARY);
         self.0.extend([begin.as_bytes(), bytes, b"\r\n"].concat());
         self
     }
 
-    /// A file with the rest of its header as it is given: its name, its type.
+    /// A file; `header` is the rest of its header: the file name and the type.
     pub fn file(self, header: &str, bytes: &[u8]) -> Self {
         self.part(&format!("; name=\"file\"{header}"), bytes)
     }
@@ -89,50 +89,50 @@ impl Person {
         self.post_body("/uploads", &content_type, body).await
     }
 
-    /// Sends a file to a room as a form, with nothing else.
+    /// Sends a file to a room as a form without other fields.
     pub async fn sends_file(&self, room: u64, name: &str, media_type: &str, bytes: &[u8]) -> Answer {
         let header = format!("; filename=\"{name}\"\r\nContent-Type: {media_type}");
         self.uploads(Form::new().text("roomId", room).file(&header, bytes)).await
     }
 
-    /// Gets a place for a file.
-    pub async fn gets_a_place(&self, room: u64, media_type: &str, size: usize) -> Answer {
+    /// Requests a presigned upload for a file.
+    pub async fn presigns(&self, room: u64, media_type: &str, size: usize) -> Answer {
         let file = json!({"roomId": room, "fileName": "a file", "type": media_type, "size": size});
         self.post("/uploads/presign", file).await
     }
 
-    pub async fn completes(&self, place: &Value) -> Answer {
-        self.post(&format!("/uploads/{}/complete", place["uploadId"].as_str().unwrap()), json!({})).await
+    pub async fn completes(&self, presigned: &Value) -> Answer {
+        self.post(&format!("/uploads/{}/complete", presigned["uploadId"].as_str().unwrap()), json!({})).await
     }
 
-    /// Gets a place for a file, and posts it there.
+    /// Requests a presigned upload for a file, posts the file to the store and returns the upload.
     pub async fn posts_file(&self, app: &TestApp, room: u64, media_type: &str, bytes: &[u8]) -> Value {
-        let place = self.gets_a_place(room, media_type, bytes.len()).await.created();
-        assert_eq!(post_to_store(app, &place, bytes).await, 204);
-        place
+        let presigned = self.presigns(room, media_type, bytes.len()).await.created();
+        assert_eq!(post_to_store(app, &presigned, bytes).await, 204);
+        presigned
     }
 }
 
-/// Posts a file to the store where and as a place says; answers the status.
-pub async fn post_to_store(app: &TestApp, place: &Value, bytes: &[u8]) -> u16 {
-    let fields = place["fields"].as_object().unwrap().iter();
+/// Posts a file to the store as a presigned upload says, and returns the status.
+pub async fn post_to_store(app: &TestApp, presigned: &Value, bytes: &[u8]) -> u16 {
+    let fields = presigned["fields"].as_object().unwrap().iter();
     let form = fields.fold(Form::new(), |form, (name, value)| form.text(name, value.as_str().unwrap()));
     let (content_type, body) = form.file("; filename=\"x\"", bytes).body();
-    let post = app.http.post(place["url"].as_str().unwrap()).header("content-type", content_type);
+    let post = app.http.post(presigned["url"].as_str().unwrap()).header("content-type", content_type);
     post.body(body).send().await.unwrap().status().as_u16()
 }
 
-/// Runs the function as its schedule does, and answers what it has erased.
+/// Runs the function `sweep` as its schedule does, and returns what it erased.
 pub async fn sweep(app: &TestApp) -> Value {
     app.invoke("sweep", json!({"detail-type": "Scheduled Event"})).await.unwrap()
 }
 
-/// Makes the uploads' rows a day older, and an hour.
+/// Makes the rows of uploads and the stored objects 25 hours older.
 pub async fn age_uploads(app: &TestApp) {
     app.run("UPDATE uploads SET created_at = created_at - INTERVAL 25 HOUR", ()).await;
 }
 
-/// How many rows of uploads and of file messages there are.
+/// The number of uploads and of file messages in the database.
 pub async fn counts(app: &TestApp) -> (u64, u64) {
     let sql = "SELECT (SELECT COUNT(*) FROM uploads), (SELECT COUNT(*) FROM messages WHERE kind = 'file')";
     app.rows(sql).await[0]

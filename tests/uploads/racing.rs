@@ -1,4 +1,4 @@
-//! What is committed while the sending or the erasing of a file waits for a lock holds for it too.
+//! Sending and erasing a file obey what is committed while they wait for a lock.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Transaction, TxOpts};
@@ -15,43 +15,43 @@ async fn lock<'a>(holder: &'a mut Conn, select: &str) -> Transaction<'a> {
 }
 
 #[tokio::test]
-async fn a_file_that_waits_while_its_session_ends_is_not_sent() {
+async fn a_file_is_not_sent_if_the_session_ends_while_it_waits() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
     bob.joins(room).await.created();
-    let place = bob.posts_file(&app, room, "image/png", PNG).await;
+    let presigned = bob.posts_file(&app, room, "image/png", PNG).await;
     let mut socket = bob.connect().await;
     let mut holder = app.database().await;
     let select = format!("SELECT id FROM rooms WHERE id = {room}");
     let held = lock(&mut holder, &select).await;
-    socket.send("sendFile", json!({"uploadId": place["uploadId"]})).await;
+    socket.send("sendFile", json!({"uploadId": presigned["uploadId"]})).await;
     app.until_waiting("UPDATE rooms r").await;
     bob.post("/api/auth/logout", json!({})).await.no_content();
     held.rollback().await.unwrap();
-    // Locks are given in turn: this one after the frame's.
+    // Locks are granted in turn: this one after the frame's.
     lock(&mut holder, &select).await.rollback().await.unwrap();
     assert_eq!(socket.until_closed().await.1, 1000);
-    assert_eq!(ann.reads(room).await.len(), 1, "bob's join alone");
+    assert_eq!(ann.reads(room).await.len(), 1, "only Bob's join");
     assert_eq!(counts(&app).await, (1, 0));
     app.invariants_hold().await;
-    // What it had copied is erased with what was posted.
+    // The copy that it had made is erased together with the posted object.
     age_uploads(&app).await;
     assert_eq!(sweep(&app).await["uploads"], 1);
     assert_eq!(app.stored(), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn a_file_that_is_sent_while_the_sweep_waits_for_it_stays() {
+async fn the_sweep_keeps_a_file_that_is_sent_while_it_waits() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
-    let place = ann.posts_file(&app, room, "image/png", PNG).await;
-    let upload_id = place["uploadId"].as_str().unwrap();
+    let presigned = ann.posts_file(&app, room, "image/png", PNG).await;
+    let upload_id = presigned["uploadId"].as_str().unwrap();
     age_uploads(&app).await;
     let mut holder = app.database().await;
     let mut held = lock(&mut holder, "SELECT upload_id FROM uploads").await;
-    // As complete does it, which waits for the same row.
+    // What completing does, which waits for the same row.
     let send = async {
         app.until_waiting("UPDATE uploads SET room_id = NULL").await;
         let checked = format!("files/{upload_id}/checked");
@@ -69,16 +69,16 @@ async fn a_file_that_is_sent_while_the_sweep_waits_for_it_stays() {
     let (swept, ()) = tokio::join!(sweep(&app), send);
     assert_eq!((&swept["uploads"], counts(&app).await), (&json!(0), (1, 1)));
     assert_eq!(ann.downloads(upload_id).await, PNG);
-    assert_eq!(ann.completes(&place).await.ok()["message"]["seq"], 1);
+    assert_eq!(ann.completes(&presigned).await.ok()["message"]["seq"], 1);
     app.invariants_hold().await;
 }
 
 #[tokio::test]
-async fn a_file_that_is_erased_while_it_waits_to_be_sent_is_gone() {
+async fn completing_a_file_that_is_erased_meanwhile_is_404() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
-    let place = ann.posts_file(&app, room, "image/png", PNG).await;
+    let presigned = ann.posts_file(&app, room, "image/png", PNG).await;
     age_uploads(&app).await;
     let mut holder = app.database().await;
     let held = lock(&mut holder, &format!("SELECT id FROM rooms WHERE id = {room}")).await;
@@ -87,7 +87,7 @@ async fn a_file_that_is_erased_while_it_waits_to_be_sent_is_gone() {
         assert_eq!(sweep(&app).await["uploads"], 1);
         held.rollback().await.unwrap();
     };
-    let (answer, ()) = tokio::join!(ann.completes(&place), erase);
+    let (answer, ()) = tokio::join!(ann.completes(&presigned), erase);
     answer.refused(404, "upload_not_found");
     assert_eq!((ann.reads(room).await.len(), counts(&app).await), (0, (0, 0)));
     assert_eq!(app.stored(), Vec::<String>::new());

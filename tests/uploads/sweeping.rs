@@ -7,14 +7,14 @@ use super::{JPEG, PNG, age_uploads, counts, of_size, post_to_store, sweep};
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn an_upload_that_is_not_completed_in_a_day_is_erased() {
+async fn an_upload_that_is_not_completed_within_a_day_is_erased() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
     let [posted, empty, fresh] = [
-        ann.gets_a_place(room, "image/png", PNG.len()).await,
-        ann.gets_a_place(room, "image/png", 9).await,
-        ann.gets_a_place(room, "image/png", PNG.len()).await,
+        ann.presigns(room, "image/png", PNG.len()).await,
+        ann.presigns(room, "image/png", 9).await,
+        ann.presigns(room, "image/png", PNG.len()).await,
     ]
     .map(|answer| answer.created());
     assert_eq!(post_to_store(&app, &posted, PNG).await, 204);
@@ -33,16 +33,16 @@ async fn an_upload_that_is_not_completed_in_a_day_is_erased() {
 }
 
 #[tokio::test]
-async fn a_sent_file_stays_and_what_was_posted_beside_it_is_erased() {
+async fn a_sent_file_stays_and_its_other_copies_are_erased() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
     let bytes = of_size(PNG, 3000);
-    let place = ann.posts_file(&app, room, "image/png", &bytes).await;
-    let upload_id = place["uploadId"].as_str().unwrap();
-    ann.completes(&place).await.created();
-    assert_eq!(post_to_store(&app, &place, &bytes).await, 204);
-    // As of a request that ended half way.
+    let presigned = ann.posts_file(&app, room, "image/png", &bytes).await;
+    let upload_id = presigned["uploadId"].as_str().unwrap();
+    ann.completes(&presigned).await.created();
+    assert_eq!(post_to_store(&app, &presigned, &bytes).await, 204);
+    // The copy of a request that ended half way.
     let copy = format!("files/{upload_id}/another");
     app.files.put(&copy, "image/png", PNG.into()).await.unwrap();
     let direct = ann.sends_file(room, "x.png", "image/png", PNG).await.created();
@@ -53,25 +53,25 @@ async fn a_sent_file_stays_and_what_was_posted_beside_it_is_erased() {
     assert_eq!((counts(&app).await, app.stored().len()), ((2, 2), 2));
     assert!(ann.downloads(upload_id).await == bytes);
     assert_eq!(ann.downloads(direct["upload"]["uploadId"].as_str().unwrap()).await, PNG);
-    assert_eq!(app.rows::<u64>("SELECT COUNT(*) FROM uploads WHERE swept").await, [2], "looked at once");
+    assert_eq!(app.rows::<u64>("SELECT COUNT(*) FROM uploads WHERE swept").await, [2], "marked as checked");
     assert_eq!(sweep(&app).await["uploads"], 0);
 }
 
 #[tokio::test]
-async fn what_is_posted_after_a_refusal_is_erased_a_day_later() {
+async fn a_file_posted_after_a_refusal_is_erased_a_day_later() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
     let lie = of_size(JPEG, PNG.len());
-    let place = ann.posts_file(&app, room, "image/png", &lie).await;
-    ann.completes(&place).await.refused(415, "unsupported_media_type");
+    let presigned = ann.posts_file(&app, room, "image/png", &lie).await;
+    ann.completes(&presigned).await.refused(415, "unsupported_media_type");
     assert_eq!(sweep(&app).await["uploads"], 1);
     assert_eq!((counts(&app).await, app.stored().len()), ((0, 0), 0));
-    // The policy is still good.
-    assert_eq!(post_to_store(&app, &place, &lie).await, 204);
+    // The policy is still valid.
+    assert_eq!(post_to_store(&app, &presigned, &lie).await, 204);
     let waiting = ann.posts_file(&app, room, "image/png", PNG).await;
     sweep(&app).await;
-    assert_eq!(app.stored().len(), 2, "perhaps there is a row in a moment");
+    assert_eq!(app.stored().len(), 2, "its row may still be added");
     app.age_stored();
     sweep(&app).await;
     assert_eq!(app.stored().len(), 1);
@@ -93,7 +93,7 @@ async fn forty_files_are_erased_in_one_sweep() {
 }
 
 #[tokio::test]
-async fn a_session_that_has_run_out_stays_as_long_as_a_socket_of_it() {
+async fn an_expired_session_stays_as_long_as_it_has_a_socket() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let _socket = ann.connect().await;
@@ -121,30 +121,30 @@ async fn the_file_of_a_deleted_message_is_erased() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
-    let place = ann.posts_file(&app, room, "image/png", PNG).await;
-    ann.completes(&place).await.created();
+    let presigned = ann.posts_file(&app, room, "image/png", PNG).await;
+    ann.completes(&presigned).await.created();
     ann.sends_file(room, "x.png", "image/png", PNG).await.created();
     ann.delete(&format!("/api/messages/{room}-1")).await.ok();
-    ann.completes(&place).await.refused(404, "upload_not_found");
+    ann.completes(&presigned).await.refused(404, "upload_not_found");
     assert_eq!(sweep(&app).await["uploads"], 1);
     assert_eq!((counts(&app).await, app.stored().len()), ((1, 2), 1));
     app.invariants_hold().await;
 }
 
 #[tokio::test]
-async fn an_upload_is_not_forgotten_while_the_store_is_down() {
+async fn an_upload_stays_in_the_database_while_the_store_is_unreachable() {
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let app = TestApp::adjusted(|config| config.store.endpoint = Some(format!("http://{closed}"))).await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
-    ann.gets_a_place(room, "image/png", PNG.len()).await.created();
+    ann.presigns(room, "image/png", PNG.len()).await.created();
     age_uploads(&app).await;
     app.invoke("sweep", json!({})).await.unwrap_err();
     assert_eq!(counts(&app).await.0, 1);
 }
 
 #[tokio::test]
-async fn tickets_sessions_limit_windows_and_connections_that_have_run_out_are_erased_and_no_others() {
+async fn only_expired_tickets_sessions_invitations_rate_limits_and_connections_are_erased() {
     let app = TestApp::with(&[("TICKET_LIMIT", "30/60")]).await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     ann.post("/api/ws-ticket", json!({})).await.created();
@@ -194,7 +194,7 @@ async fn bob_invites(app: &TestApp) -> u64 {
 }
 
 #[tokio::test]
-async fn more_than_one_batch_is_erased_at_once() {
+async fn one_sweep_erases_more_than_one_batch() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let session: Vec<String> = app.rows("SELECT session_id FROM sessions").await;
@@ -218,7 +218,7 @@ fn the_template_runs_the_sweep_every_hour() {
 }
 
 #[tokio::test]
-async fn of_a_large_room_that_was_deleted_the_sweep_erases_what_the_request_left() {
+async fn the_sweep_erases_the_rest_of_a_large_deleted_room() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
@@ -236,7 +236,7 @@ async fn of_a_large_room_that_was_deleted_the_sweep_erases_what_the_request_left
     ann.delete(&format!("/api/rooms/{room}")).await.no_content();
     let left = "SELECT (SELECT COUNT(*) FROM rooms), (SELECT COUNT(*) FROM messages)";
     assert_eq!(app.rows::<(u64, u64)>(left).await, [(1, 10_001)]);
-    // It is gone for everybody all the same.
+    // The room is gone for everybody nevertheless.
     bob.joins(room).await.refused(404, "room_not_found");
     bob.get(&format!("/chats/{room}")).await.refused(404, "room_not_found");
     assert_eq!(ann.get("/chats").await.ok()["total"], 0);

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Socket, TestApp};
 
-/// The numbers of the next so many events of this name; nothing else may come between.
+/// The sequence numbers of the next `count` frames, which must all be of this event.
 async fn seqs(socket: &mut Socket, event: &str, count: usize) -> Vec<u64> {
     let mut seqs = Vec::new();
     for _ in 0..count {
@@ -13,7 +13,7 @@ async fn seqs(socket: &mut Socket, event: &str, count: usize) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn what_one_sends_the_other_receives_in_order_and_once_and_a_third_gets_nothing() {
+async fn members_receive_each_message_once_and_in_order_and_others_receive_nothing() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.prime("ann").await, app.user("bob").await, app.user("eve").await);
     let room = ann.opens_a_room().await;
@@ -22,7 +22,7 @@ async fn what_one_sends_the_other_receives_in_order_and_once_and_a_third_gets_no
 
     let ack = anns.acked("sendMessage", json!({"roomId": room, "content": "Hello, Bob!"})).await;
     let pushed = bobs.receives("receiveMessage").await;
-    assert_eq!(pushed, ack, "the push and the ack say the same");
+    assert_eq!(pushed, ack, "the push and the ack have the same data");
     bobs.acked("sendMessage", json!({"roomId": room, "content": "Hello, Ann!"})).await;
     assert_eq!(anns.receives("receiveMessage").await["message"]["content"], "Hello, Ann!");
     for number in 4..=13 {
@@ -35,7 +35,7 @@ async fn what_one_sends_the_other_receives_in_order_and_once_and_a_third_gets_no
 }
 
 #[tokio::test]
-async fn all_sockets_of_a_member_get_a_message_but_the_one_that_sent_it() {
+async fn a_message_reaches_all_sockets_of_its_sender_except_the_sending_one() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -66,17 +66,17 @@ async fn forty_frames_sent_at_once_on_one_socket_get_forty_acks_without_a_gap() 
         acked.push(frame["ref"].clone());
         acks.push(frame["data"]["seq"].as_u64().unwrap());
     }
-    let mut heard = seqs(&mut bobs, "receiveMessage", 40).await;
+    let mut received = seqs(&mut bobs, "receiveMessage", 40).await;
     acks.sort_unstable();
-    heard.sort_unstable();
+    received.sort_unstable();
     acked.sort_by_key(Value::as_u64);
     let all: Vec<u64> = (2..=41).collect();
-    assert_eq!((acks, heard, acked), (all.clone(), all, references));
+    assert_eq!((acks, received, acked), (all.clone(), all, references));
     bobs.has_nothing().await;
 }
 
 #[tokio::test]
-async fn a_member_of_many_sockets_and_rooms_gets_each_message_once() {
+async fn a_member_with_many_sockets_and_rooms_receives_each_message_once_on_each_socket() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     let rooms = [ann.opens_a_room().await, ann.opens_a_room().await];
@@ -88,18 +88,19 @@ async fn a_member_of_many_sockets_and_rooms_gets_each_message_once() {
         ann.says(room, "hello").await.created();
     }
     for socket in &mut bobs {
-        let heard = [socket.receives("receiveMessage").await, socket.receives("receiveMessage").await];
-        assert_eq!([&heard[0]["roomId"], &heard[1]["roomId"]], [&json!(rooms[0]), &json!(rooms[1])]);
+        let received = [socket.receives("receiveMessage").await, socket.receives("receiveMessage").await];
+        assert_eq!([&received[0]["roomId"], &received[1]["roomId"]], [&json!(rooms[0]), &json!(rooms[1])]);
         socket.has_nothing().await;
     }
 }
 
 #[tokio::test]
-async fn a_socket_that_has_closed_holds_nothing_up_and_expires() {
+async fn a_socket_that_ended_without_a_disconnect_blocks_nothing_and_expires() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
-    // Two sockets that ended without a `$disconnect`: one long ago, one whose handshake may be under way.
+    // Two sockets that the gateway does not know: one ended without a `$disconnect`, the other is new and may still
+    // be in its handshake.
     app.run(
         "INSERT INTO connections (connection_id, user_id, session_id, connected_at, expires_at)
          SELECT CONCAT(age, '='), user_id, session_id, UTC_TIMESTAMP(3) - INTERVAL age SECOND, UTC_TIMESTAMP(3) + INTERVAL 1 HOUR
@@ -110,6 +111,6 @@ async fn a_socket_that_has_closed_holds_nothing_up_and_expires() {
     ann.says(room, "anybody?").await.created();
     let open = "SELECT connection_id FROM connections WHERE expires_at > UTC_TIMESTAMP(3)";
     assert_eq!(app.rows::<String>(open).await, ["5="]);
-    // `$disconnect` may be on its way, and needs to know whose it was.
+    // The row stays, since a late `$disconnect` needs to know whose socket it was.
     assert_eq!(app.rows::<u64>("SELECT COUNT(*) FROM connections").await, [2]);
 }

@@ -6,17 +6,17 @@ use tokio::time::timeout;
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn a_socket_without_a_good_token_is_refused_with_401_and_a_problem() {
+async fn a_handshake_without_a_valid_token_is_refused_with_401_and_a_problem() {
     let app = TestApp::start().await;
     for query in ["", "?token=", "?token=x", "?other=1"] {
-        let Err((status, body)) = app.connect(query).await else { panic!("{query} opened a socket") };
+        let Err((status, body)) = app.connect(query).await else { panic!("{query:?} opened a socket") };
         assert_eq!((status, &body["code"]), (401, &json!("unauthenticated")), "{query}");
     }
     assert_eq!(app.rows::<u64>("SELECT COUNT(*) FROM connections").await, [0]);
 }
 
 #[tokio::test]
-async fn a_socket_is_a_row_until_it_closes() {
+async fn a_socket_has_a_row_until_it_closes() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let socket = ann.connect().await;
@@ -34,11 +34,11 @@ async fn a_socket_is_a_row_until_it_closes() {
             tokio::task::yield_now().await;
         }
     };
-    timeout(Duration::from_secs(20), gone).await.expect("the row goes");
+    timeout(Duration::from_secs(20), gone).await.expect("the row is not deleted");
 }
 
 #[tokio::test]
-async fn a_frame_from_a_socket_that_the_service_does_not_know_is_refused_and_the_socket_closed() {
+async fn a_frame_from_an_unknown_socket_is_refused_and_the_socket_is_closed() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -60,7 +60,7 @@ async fn a_frame_from_a_socket_that_the_service_does_not_know_is_refused_and_the
 }
 
 #[tokio::test]
-async fn a_socket_past_its_two_hours_may_do_nothing() {
+async fn a_socket_can_do_nothing_after_its_two_hours() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;

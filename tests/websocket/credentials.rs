@@ -1,4 +1,4 @@
-//! The ways to say who one is at the handshake, and from where.
+//! The ways to send credentials in the handshake, and the allowed origins.
 
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Error;
@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::http::Response;
 
 use crate::harness::TestApp;
 
-/// The answer to a handshake with these headers.
+/// The response to a handshake with these headers.
 async fn handshake(
     app: &TestApp,
     query: &str,
@@ -25,7 +25,7 @@ async fn handshake(
 }
 
 #[tokio::test]
-async fn an_access_token_may_come_in_the_header_or_as_a_subprotocol() {
+async fn an_access_token_can_be_sent_in_the_header_or_as_a_subprotocol() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let token = &ann.access_token;
@@ -46,7 +46,7 @@ async fn an_access_token_may_come_in_the_header_or_as_a_subprotocol() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_origin_is_refused_whatever_it_bears() {
+async fn a_page_of_an_unlisted_origin_is_refused_despite_a_valid_token() {
     let app = TestApp::with(&[("ALLOWED_ORIGINS", "https://chat.example, http://localhost:5173")]).await;
     let ann = app.user("ann").await;
     let query = format!("?token={}", ann.access_token);
@@ -60,11 +60,15 @@ async fn a_page_of_another_origin_is_refused_whatever_it_bears() {
     ] {
         assert_eq!(handshake(&app, &query, &[("origin", origin)]).await.status(), status, "{origin}");
     }
-    assert_eq!(handshake(&app, &query, &[]).await.status(), 101, "no browser, no origin");
+    assert_eq!(
+        handshake(&app, &query, &[]).await.status(),
+        101,
+        "clients other than browsers send no origin"
+    );
 }
 
 #[tokio::test]
-async fn every_origin_is_welcome_when_none_is_listed() {
+async fn every_origin_is_allowed_if_none_is_listed() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let query = format!("?token={}", ann.access_token);
@@ -88,7 +92,7 @@ async fn one_socket_too_many_closes_the_oldest() {
 }
 
 #[tokio::test]
-async fn sockets_that_open_at_once_are_counted_together() {
+async fn concurrent_handshakes_do_not_exceed_the_socket_limit() {
     let app = TestApp::with(&[("MAX_SOCKETS", "2")]).await;
     let ann = app.user("ann").await;
     let sockets = futures_util::future::join_all((0..8).map(|_| ann.connect())).await;

@@ -1,5 +1,5 @@
-//! Under load: a socket whose session ends, whose user is removed, or whose room is deleted gets nothing
-//! that is committed afterwards (contract section 4).
+//! Under load, a socket receives nothing that is committed after its session has ended, its user was removed or the
+//! room was deleted: docs/contract.md, "The end of a session on a socket".
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Person, Socket, TestApp};
 
-/// Ann's room, with three who talk in it by turns, and Bob.
+/// A room that Ann owns, with Bob and three others who send messages to it.
 struct Crowd {
     ann: Person,
     bob: Person,
@@ -31,9 +31,9 @@ async fn crowd(app: &TestApp) -> Crowd {
 }
 
 impl Crowd {
-    /// All talk at once, by REST and by frames, while `act` is done and ten times more after it. Answers
-    /// what `act` does, and the numbers of all messages that were acknowledged.
-    async fn talks_during<T>(&self, act: impl Future<Output = T>) -> (T, Vec<u64>) {
+    /// All send messages concurrently, by REST and by frames, while `act` runs and ten times each after it. Returns
+    /// the outcome of `act` and the sequence numbers of all messages that were acknowledged.
+    async fn sends_during<T>(&self, act: impl Future<Output = T>) -> (T, Vec<u64>) {
         let done = AtomicBool::new(false);
         let more = |after: &mut u32| {
             *after += u32::from(done.load(Ordering::SeqCst));
@@ -45,7 +45,7 @@ impl Crowd {
                 let answer = person.says(self.room, "by REST").await;
                 match answer.status {
                     201 => seqs.push(answer.json["message"]["seq"].as_u64().unwrap()),
-                    // Only a deleted room refuses them.
+                    // They are refused only if the room was deleted.
                     _ => _ = answer.refused(404, "room_not_found"),
                 }
             }
@@ -74,13 +74,13 @@ impl Crowd {
         (outcome, by_rest.into_iter().chain(by_frame).flatten().collect())
     }
 
-    /// The room's newest number.
+    /// The room's last sequence number.
     async fn last_seq(&self) -> u64 {
         self.ann.get(&format!("/chats/{}?limit=1", self.room)).await.ok()["lastSeq"].as_u64().unwrap()
     }
 }
 
-/// The frame that answers this `ref`; others are passed over.
+/// The answer with this `ref`. Other frames are ignored.
 async fn answer(socket: &mut Socket, reference: u64) -> Value {
     loop {
         let frame = socket.receive().await;
@@ -90,8 +90,8 @@ async fn answer(socket: &mut Socket, reference: u64) -> Value {
     }
 }
 
-/// Waits until the talk is under way.
-async fn hears_some(socket: &mut Socket) -> Vec<Value> {
+/// Waits until messages are arriving.
+async fn receives_some(socket: &mut Socket) -> Vec<Value> {
     let mut frames = Vec::new();
     for _ in 0..8 {
         frames.push(socket.receive().await);
@@ -99,8 +99,8 @@ async fn hears_some(socket: &mut Socket) -> Vec<Value> {
     frames
 }
 
-/// The numbers of the messages among these frames.
-fn heard(frames: &[Value]) -> Vec<u64> {
+/// The sequence numbers of the messages among these frames.
+fn received(frames: &[Value]) -> Vec<u64> {
     let messages = frames.iter().filter(|frame| frame["event"] == "receiveMessage");
     messages.map(|frame| frame["data"]["seq"].as_u64().unwrap()).collect()
 }
@@ -110,15 +110,15 @@ fn has(frames: &[Value], event: &str) -> bool {
 }
 
 #[tokio::test]
-async fn who_is_removed_amid_the_talk_gets_nothing_that_is_said_afterwards() {
+async fn a_member_removed_under_load_receives_no_later_messages() {
     let app = TestApp::start().await;
     let crowd = crowd(&app).await;
     let mut sockets = [crowd.bob.connect().await, crowd.bob.connect().await];
     let (mut frames, acked) = {
         let [first, _] = &mut sockets;
         crowd
-            .talks_during(async {
-                let frames = hears_some(first).await;
+            .sends_during(async {
+                let frames = receives_some(first).await;
                 crowd.ann.removes(crowd.room, &crowd.bob).await.no_content();
                 frames
             })
@@ -133,8 +133,11 @@ async fn who_is_removed_amid_the_talk_gets_nothing_that_is_said_afterwards() {
     for socket in &mut sockets {
         frames.extend(socket.rest().await);
         assert!(has(&frames, "removedFromRoom"));
-        let heard = heard(&frames);
-        assert!(!heard.is_empty() && heard.iter().all(|&seq| seq < removal), "{heard:?} around {removal}");
+        let received = received(&frames);
+        assert!(
+            !received.is_empty() && received.iter().all(|&seq| seq < removal),
+            "{received:?} around {removal}"
+        );
         socket.refused("sendMessage", json!({"roomId": crowd.room, "content": "x"}), "not_a_member").await;
         frames.clear();
     }
@@ -142,15 +145,15 @@ async fn who_is_removed_amid_the_talk_gets_nothing_that_is_said_afterwards() {
 }
 
 #[tokio::test]
-async fn a_socket_whose_session_ends_amid_the_talk_gets_nothing_that_is_said_afterwards() {
+async fn a_socket_whose_session_ends_under_load_receives_no_later_messages() {
     let app = TestApp::start().await;
     let crowd = crowd(&app).await;
     let login = json!({"userId": crowd.bob.user_id, "password": "correct horse"});
     let laptop = Person::new(&app, &app.post("/api/auth/login", login).await.ok());
     let (mut on_phone, mut on_laptop) = (crowd.bob.connect().await, laptop.connect().await);
     let ((mut frames, last), acked) = crowd
-        .talks_during(async {
-            let frames = hears_some(&mut on_phone).await;
+        .sends_during(async {
+            let frames = receives_some(&mut on_phone).await;
             crowd.bob.post("/api/auth/logout", json!({})).await.no_content();
             (frames, crowd.last_seq().await)
         })
@@ -158,31 +161,31 @@ async fn a_socket_whose_session_ends_amid_the_talk_gets_nothing_that_is_said_aft
     let (more, code) = on_phone.until_closed().await;
     frames.extend(more);
     assert!(has(&frames, "sessionRevoked"));
-    let heard_on_phone = heard(&frames);
-    assert!(heard_on_phone.iter().all(|&seq| seq <= last), "{heard_on_phone:?} after {last}");
+    let received_on_phone = received(&frames);
+    assert!(received_on_phone.iter().all(|&seq| seq <= last), "{received_on_phone:?} after {last}");
     assert_eq!(code, 1000);
-    // The other session hears every word.
-    let mut heard_on_laptop = Vec::new();
-    while heard_on_laptop.len() < acked.len() {
-        heard_on_laptop.push(on_laptop.receives("receiveMessage").await["seq"].as_u64().unwrap());
+    // The other session's socket receives every message.
+    let mut received_on_laptop = Vec::new();
+    while received_on_laptop.len() < acked.len() {
+        received_on_laptop.push(on_laptop.receives("receiveMessage").await["seq"].as_u64().unwrap());
     }
     on_laptop.has_nothing().await;
     let mut acked = acked;
-    heard_on_laptop.sort_unstable();
+    received_on_laptop.sort_unstable();
     acked.sort_unstable();
-    assert_eq!(heard_on_laptop, acked);
+    assert_eq!(received_on_laptop, acked);
     assert!(acked.iter().filter(|&&seq| seq > last).count() >= 50);
 }
 
 #[tokio::test]
-async fn a_socket_that_was_ended_and_not_closed_gets_no_push_of_any_kind() {
+async fn a_socket_that_has_expired_but_is_not_closed_receives_no_push_of_any_kind() {
     let app = TestApp::start().await;
     let (ann, bob, eve) =
         (app.foreigner("ann").await, app.foreigner("bob").await, app.foreigner("eve").await);
     let mut anns = ann.connect().await;
     let (room, other) = (ann.opens_a_room().await, ann.opens_a_room().await);
     let mut socket = bob.connect().await;
-    // As when the function that ended the session was killed between its commit and the closing.
+    // What remains if the function that ends a session is killed between its commit and the close of the socket.
     let end = "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) WHERE user_id = ?";
     app.run(end, (&bob.user_id,)).await;
     ann.invites(room, &bob).await.created();
@@ -206,18 +209,18 @@ async fn a_socket_that_was_ended_and_not_closed_gets_no_push_of_any_kind() {
     eve.leaves(room).await.no_content();
     ann.removes(room, &bob).await.no_content();
     ann.delete(&format!("/api/rooms/{other}")).await.no_content();
-    // The answer to its own frame is the first that it gets, and the last.
+    // The answer to its own frame is the first and the last that it receives.
     socket.refused("ping", json!({}), "unauthenticated").await;
     assert_eq!(socket.closed().await, 1000);
 }
 
 #[tokio::test]
-async fn a_socket_that_talks_while_its_session_ends_says_nothing_afterwards() {
+async fn a_socket_sends_nothing_more_once_its_session_has_ended() {
     let app = TestApp::start().await;
     let crowd = crowd(&app).await;
     let mut phone = crowd.bob.connect().await;
     let (last, _) = crowd
-        .talks_during(async {
+        .sends_during(async {
             for number in 0..40 {
                 let message = json!({"roomId": crowd.room, "content": format!("phone {number}")});
                 phone.send("sendMessage", message).await;
@@ -239,12 +242,12 @@ async fn a_socket_that_talks_while_its_session_ends_says_nothing_afterwards() {
 }
 
 #[tokio::test]
-async fn who_talks_while_being_removed_says_nothing_afterwards() {
+async fn a_member_sends_nothing_more_once_they_are_removed() {
     let app = TestApp::start().await;
     let crowd = crowd(&app).await;
     let mut phone = crowd.bob.connect().await;
     let ((), _) = crowd
-        .talks_during(async {
+        .sends_during(async {
             let mut references = Vec::new();
             for number in 0..40 {
                 let message = json!({"roomId": crowd.room, "content": format!("phone {number}")});
@@ -271,22 +274,22 @@ async fn who_talks_while_being_removed_says_nothing_afterwards() {
 }
 
 #[tokio::test]
-async fn the_members_of_a_room_deleted_amid_the_talk_hear_only_what_was_stored_in_it() {
+async fn members_of_a_room_deleted_under_load_receive_only_messages_that_were_stored() {
     let app = TestApp::start().await;
     let crowd = crowd(&app).await;
     let other = crowd.ann.opens_a_room().await;
     let mut socket = crowd.bob.connect().await;
     let (mut frames, acked) = crowd
-        .talks_during(async {
-            let frames = hears_some(&mut socket).await;
+        .sends_during(async {
+            let frames = receives_some(&mut socket).await;
             crowd.ann.delete(&format!("/api/rooms/{}", crowd.room)).await.no_content();
             frames
         })
         .await;
     frames.extend(socket.rest().await);
     assert!(has(&frames, "roomDeleted"));
-    let heard = heard(&frames);
-    assert!(heard.iter().all(|seq| acked.contains(seq)), "{heard:?} of {acked:?}");
+    let received = received(&frames);
+    assert!(received.iter().all(|seq| acked.contains(seq)), "{received:?} of {acked:?}");
     socket.refused("sendMessage", json!({"roomId": crowd.room, "content": "x"}), "room_not_found").await;
     crowd.ann.says(other, "elsewhere").await.created();
     socket.has_nothing().await;

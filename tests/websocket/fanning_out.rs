@@ -1,4 +1,4 @@
-//! The fan-out of what is committed: every socket once, and none of them waits for another.
+//! Fan-out: each socket receives a push once, and no socket waits for another.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::harness::{Person, ROOM_PASSWORD, SECRET, Socket, Statements, TestApp, claims, signed};
 
-/// The open sockets, of which one may be held: a post to it waits until it is let go.
+/// The open sockets. Posts to the socket `held` wait for a permit of `let_go`.
 #[derive(Debug)]
 struct Watched {
     sockets: Arc<Connections>,
@@ -59,7 +59,7 @@ async fn sockets_of(app: &TestApp, person: &Person) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_ack_of_an_act_is_there_while_a_post_to_another_member_hangs() {
+async fn the_ack_does_not_wait_for_a_post_to_another_member() {
     let (app, watched) = watched().await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
     app.set_role(&ann, "admin").await;
@@ -86,21 +86,21 @@ async fn the_ack_of_an_act_is_there_while_a_post_to_another_member_hangs() {
     ];
     for (event, data, push) in acts {
         anns.acked(event, data).await;
-        // Had the ack come after the post was given up, nobody would be there to be let go.
+        // If the ack had waited for the post to time out, this permit would let nothing go.
         watched.let_go.add_permits(1);
         bobs.receives(push).await;
     }
 }
 
 #[tokio::test]
-async fn a_socket_that_does_not_read_holds_up_no_other_and_ends_with_its_session() {
+async fn a_socket_that_does_not_read_blocks_no_other_and_ends_with_its_session() {
     let (app, watched) = watched().await;
     let (ann, bob, cid) = (app.prime("ann").await, app.prime("bob").await, app.prime("cid").await);
     let room = ann.opens_a_room().await;
     for person in [&bob, &cid] {
         person.joins(room).await.created();
     }
-    let (mut anns, _deaf, mut cids) = (ann.connect().await, bob.connect().await, cid.connect().await);
+    let (mut anns, _bobs, mut cids) = (ann.connect().await, bob.connect().await, cid.connect().await);
     let mut says = async |content: String| {
         let ack = anns.acked("sendMessage", json!({"roomId": room, "content": content})).await;
         assert_eq!(cids.receives("receiveMessage").await, ack);
@@ -109,22 +109,22 @@ async fn a_socket_that_does_not_read_holds_up_no_other_and_ends_with_its_session
     while watched.throttled.available_permits() == 0 {
         says("\u{4e86}".repeat(8000)).await;
         sent += 1;
-        assert!(sent < 2000, "{sent} messages wait for a socket that does not read");
+        assert!(sent < 2000, "a socket that does not read has a queue of {sent} messages");
     }
     for number in 0..20 {
         says(number.to_string()).await;
     }
-    // A close reaches it all the same.
+    // A close reaches it nevertheless.
     bob.post("/api/auth/logout", json!({})).await.no_content();
     let gone = async {
         while !sockets_of(&app, &bob).await.is_empty() {
             tokio::task::yield_now().await;
         }
     };
-    timeout(Duration::from_secs(20), gone).await.expect("the socket is closed");
+    timeout(Duration::from_secs(20), gone).await.expect("the socket is not closed");
 }
 
-/// So many more members of a room, and sockets of so many of them, each its own user's.
+/// Adds `members` members to a room, and opens a socket for each of the first `sockets` of them.
 async fn crowd(app: &TestApp, ann: &Person, room: u64, members: u32, sockets: usize) -> Vec<Socket> {
     let many =
         format!("WITH RECURSIVE many (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < {members})");
@@ -150,13 +150,13 @@ async fn crowd(app: &TestApp, ann: &Person, room: u64, members: u32, sockets: us
         let mut claims = claims(&ann.access_token);
         (claims["sub"], claims["sid"]) = (json!(format!("m{n}")), json!(format!("session{n}")));
         let token = signed(Algorithm::HS256, &claims, SECRET);
-        app.connect(&format!("?token={token}")).await.expect("the socket opens")
+        app.connect(&format!("?token={token}")).await.expect("the socket does not open")
     }))
     .await
 }
 
-/// The statements of a send by a frame and of one by REST in a room of so many, of whom so many have a
-/// socket; every socket hears each once.
+/// The statements of a send by frame and of one by REST, in a room of `members` members of whom `others` have a
+/// socket besides the sender. Every socket receives each message once.
 async fn statements_of_sending(members: u32, others: usize) -> [Vec<String>; 2] {
     let statements = Statements::default();
     let app = TestApp::counted(&statements).await;
@@ -172,7 +172,7 @@ async fn statements_of_sending(members: u32, others: usize) -> [Vec<String>; 2] 
     let users: BTreeSet<String> =
         app.rows("SELECT DISTINCT user_id FROM connections").await.into_iter().collect();
     assert_eq!(users.len(), others + 1);
-    // A first message makes the sender's window of time.
+    // The first message starts the sender's rate limit window.
     anns.acked("sendMessage", json!({"roomId": room, "content": "First"})).await;
     statements.take();
 
@@ -182,17 +182,17 @@ async fn statements_of_sending(members: u32, others: usize) -> [Vec<String>; 2] 
     let taken = [taken, statements.take()];
     assert_eq!(anns.receives("receiveMessage").await["message"], by_rest["message"]);
     anns.has_nothing().await;
-    let heard = join_all(sockets.iter_mut().map(async |socket| {
-        let heard = socket.rest().await;
-        heard.iter().map(|frame| frame["data"]["message"]["content"].clone()).collect::<Vec<_>>()
+    let received = join_all(sockets.iter_mut().map(async |socket| {
+        let received = socket.rest().await;
+        received.iter().map(|frame| frame["data"]["message"]["content"].clone()).collect::<Vec<_>>()
     }));
     let said: Vec<Value> = vec![json!("First"), by_frame["message"]["content"].clone(), json!("Hello again")];
-    assert_eq!(heard.await, vec![said; others]);
+    assert_eq!(received.await, vec![said; others]);
     taken
 }
 
 #[tokio::test]
-async fn a_message_to_a_thousand_members_reaches_200_sockets_once_with_no_more_statements_than_to_two() {
+async fn a_message_to_a_thousand_members_takes_no_more_statements_than_one_to_two() {
     let small = statements_of_sending(2, 1).await;
     assert_eq!(small.each_ref().map(Vec::len), [5, 6], "{small:?}");
     assert_eq!(statements_of_sending(1000, 200).await, small);

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use crate::harness::TestApp;
 
 #[tokio::test]
-async fn a_frame_that_is_no_frame_is_answered_with_what_is_wrong_and_the_socket_stays_open() {
+async fn a_malformed_frame_gets_an_error_and_the_socket_stays_open() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let mut socket = ann.connect().await;
@@ -37,7 +37,7 @@ async fn a_frame_that_is_no_frame_is_answered_with_what_is_wrong_and_the_socket_
 }
 
 #[tokio::test]
-async fn the_ref_of_a_frame_stands_at_the_same_place_in_its_answer() {
+async fn the_answer_to_a_frame_has_its_ref() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let mut socket = ann.connect().await;
@@ -52,7 +52,7 @@ async fn the_ref_of_a_frame_stands_at_the_same_place_in_its_answer() {
 }
 
 #[tokio::test]
-async fn joining_by_frame_is_acknowledged_as_rest_answers_with_room_and_number() {
+async fn the_ack_of_a_join_has_the_fields_of_the_rest_response_and_the_sequence_number() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.rich("bob", 200).await);
     let room = ann.opens_a_room().await;
@@ -67,7 +67,7 @@ async fn joining_by_frame_is_acknowledged_as_rest_answers_with_room_and_number()
 }
 
 #[tokio::test]
-async fn refusals_by_frame_are_those_of_rest() {
+async fn frames_are_refused_with_the_same_problems_as_rest_requests() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;

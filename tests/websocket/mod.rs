@@ -1,4 +1,4 @@
-//! Contract section 4.
+//! The WebSocket: docs/contract.md, "4. WebSocket".
 
 mod chatting;
 mod connecting;

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::harness::{ROOM_PASSWORD, TestApp};
 
-/// Functions of which `connect`, when it has done all, waits before it answers.
+/// Functions of which `connect` does its work, then waits for a permit of `answer` before it returns.
 struct Held {
     functions: InProcess,
     connected: Arc<Semaphore>,
@@ -41,7 +41,7 @@ impl Functions for Held {
 }
 
 #[tokio::test]
-async fn a_push_that_overtakes_the_handshake_leaves_no_deaf_socket() {
+async fn a_push_during_the_handshake_does_not_keep_the_socket_from_later_pushes() {
     let (connected, answer) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let held = (connected.clone(), answer.clone());
     let app =
@@ -50,7 +50,7 @@ async fn a_push_that_overtakes_the_handshake_leaves_no_deaf_socket() {
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
 
-    // The row is there and the socket is not: this push finds nobody.
+    // The row exists already and the socket does not: this push reaches nobody.
     let overtake = async {
         connected.acquire().await.unwrap().forget();
         ann.says(room, "too early").await.created();
@@ -62,7 +62,7 @@ async fn a_push_that_overtakes_the_handshake_leaves_no_deaf_socket() {
 }
 
 #[tokio::test]
-async fn a_logout_that_overtakes_a_join_leaves_nobody_seated() {
+async fn a_join_that_waits_during_a_logout_seats_nobody() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.rich("bob", 500).await);
     let room = ann.opens_a_room().await;
@@ -70,7 +70,7 @@ async fn a_logout_that_overtakes_a_join_leaves_nobody_seated() {
     let mut holder = app.database().await;
     let lock = format!("SELECT id FROM rooms WHERE id = {room} FOR UPDATE");
 
-    // The join waits for the room's lock, its password checked and its socket known.
+    // The join waits for the room's lock after its password and its socket were checked.
     let mut held = holder.start_transaction(TxOpts::default()).await.unwrap();
     held.query_drop(&lock).await.unwrap();
     socket.send("joinRoom", json!({"roomId": room, "password": ROOM_PASSWORD})).await;
@@ -78,7 +78,7 @@ async fn a_logout_that_overtakes_a_join_leaves_nobody_seated() {
     bob.post("/api/auth/logout", json!({})).await.no_content();
     held.rollback().await.unwrap();
 
-    // The lock is given in turn: after the join.
+    // Locks are granted in turn: this one after the join's.
     let mut after = holder.start_transaction(TxOpts::default()).await.unwrap();
     after.query_drop(&lock).await.unwrap();
     after.rollback().await.unwrap();
@@ -88,7 +88,7 @@ async fn a_logout_that_overtakes_a_join_leaves_nobody_seated() {
 }
 
 #[tokio::test]
-async fn a_logout_that_overtakes_an_edit_a_deletion_or_a_reaction_leaves_the_message_as_it_is() {
+async fn edits_deletions_and_reactions_that_wait_during_a_logout_change_nothing() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
@@ -98,7 +98,7 @@ async fn a_logout_that_overtakes_an_edit_a_deletion_or_a_reaction_leaves_the_mes
     let (mut holder, mut watcher) = (app.database().await, app.database().await);
     let lock = format!("SELECT id FROM rooms WHERE id = {room} FOR UPDATE");
 
-    // All wait for the room's lock, their sockets known.
+    // All three wait for the room's lock after their sockets were checked.
     let mut held = holder.start_transaction(TxOpts::default()).await.unwrap();
     held.query_drop(&lock).await.unwrap();
     let data = json!({"messageId": sent["message"]["messageId"], "content": "too late", "reaction": "👍"});
@@ -112,11 +112,11 @@ async fn a_logout_that_overtakes_an_edit_a_deletion_or_a_reaction_leaves_the_mes
             tokio::task::yield_now().await;
         }
     };
-    timeout(Duration::from_secs(20), all_wait).await.expect("all three wait");
+    timeout(Duration::from_secs(20), all_wait).await.expect("not all three wait");
     bob.post("/api/auth/logout", json!({})).await.no_content();
     held.rollback().await.unwrap();
 
-    // The lock is given in turn: after all.
+    // Locks are granted in turn: this one after all others.
     let mut after = holder.start_transaction(TxOpts::default()).await.unwrap();
     after.query_drop(&lock).await.unwrap();
     after.rollback().await.unwrap();

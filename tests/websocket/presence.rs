@@ -6,12 +6,12 @@ use tokio::time::timeout;
 
 use crate::harness::{Person, Socket, TestApp};
 
-/// A hold that ends while a test waits for it, and one that no test waits for.
+/// A delay before friends are notified that a test can wait for, and one that no test waits for.
 const SHORT: Duration = Duration::from_millis(50);
-const FOREVER: Duration = Duration::from_secs(3600);
+const ENDLESS: Duration = Duration::from_secs(3600);
 
-async fn holding(hold: Duration) -> TestApp {
-    TestApp::adjusted(|config| config.presence_hold = hold).await
+async fn with_delay(delay: Duration) -> TestApp {
+    TestApp::adjusted(|config| config.presence_hold = delay).await
 }
 
 async fn befriend(one: &Person, other: &Person) {
@@ -19,7 +19,7 @@ async fn befriend(one: &Person, other: &Person) {
     other.post("/api/friend-requests", json!({"userId": one.user_id})).await.created();
 }
 
-/// Ann and Bob, who are friends.
+/// The friends Ann and Bob.
 async fn friends(app: &TestApp) -> (Person, Person) {
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     befriend(&ann, &bob).await;
@@ -30,20 +30,20 @@ fn presence(person: &Person, online: bool) -> Value {
     json!({"userId": person.user_id, "online": online})
 }
 
-/// Waits until so many rows are left of a person.
+/// Waits until a person has `count` rows in `table`.
 async fn until(app: &TestApp, count: u64, table: &str, person: &Person) {
     let sql = format!("SELECT COUNT(*) FROM {table} AND user_id = '{}'", person.user_id);
     let left = async { while app.rows::<u64>(&sql).await != [count] {} };
     timeout(Duration::from_secs(20), left).await.unwrap_or_else(|_| panic!("{count} of {table}"));
 }
 
-/// The sockets that may do something.
+/// The sockets that have not expired.
 const OPEN: &str = "connections WHERE expires_at > UTC_TIMESTAMP(3)";
-/// Those, and those whose `$disconnect` is still under way.
+/// All sockets, including those whose `$disconnect` still waits.
 const KNOWN: &str = "connections WHERE TRUE";
 const SHOWN: &str = "presence WHERE TRUE";
 
-/// All that a socket has got so far.
+/// All frames that a socket has received so far.
 async fn received(socket: &mut Socket) -> Vec<Value> {
     socket.send("ping", json!({})).await;
     let mut frames = Vec::new();
@@ -57,7 +57,7 @@ async fn received(socket: &mut Socket) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn friends_hear_when_the_first_socket_opens() {
+async fn friends_are_notified_when_the_first_socket_opens() {
     let app = TestApp::start().await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = [bob.connect().await, bob.connect().await];
@@ -70,8 +70,8 @@ async fn friends_hear_when_the_first_socket_opens() {
 }
 
 #[tokio::test]
-async fn friends_hear_when_the_only_socket_has_closed() {
-    let app = holding(SHORT).await;
+async fn friends_are_notified_when_the_last_socket_closes() {
+    let app = with_delay(SHORT).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
     for _ in 0..2 {
@@ -84,8 +84,8 @@ async fn friends_hear_when_the_only_socket_has_closed() {
 }
 
 #[tokio::test]
-async fn nobody_else_hears_of_it() {
-    let app = holding(SHORT).await;
+async fn only_friends_are_notified() {
+    let app = with_delay(SHORT).await;
     let (ann, bob) = friends(&app).await;
     let (asking, rejected, stranger) = (app.user("cat").await, app.user("dan").await, app.user("eve").await);
     for asker in [&asking, &rejected] {
@@ -95,7 +95,7 @@ async fn nobody_else_hears_of_it() {
             ann.patch(&path, json!({"status": "rejected"})).await.ok();
         }
     }
-    // A friend of a friend, too.
+    // A friend of a friend.
     befriend(&bob, &stranger).await;
     let mut others = [asking.connect().await, rejected.connect().await, stranger.connect().await];
     let mut bobs = bob.connect().await;
@@ -109,8 +109,8 @@ async fn nobody_else_hears_of_it() {
 }
 
 #[tokio::test]
-async fn a_second_socket_is_silent_and_so_is_the_last_but_one_that_closes() {
-    let app = holding(SHORT).await;
+async fn opening_or_closing_one_of_several_sockets_is_not_pushed() {
+    let app = with_delay(SHORT).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
     let (first, second) = (ann.connect().await, ann.connect().await);
@@ -123,8 +123,8 @@ async fn a_second_socket_is_silent_and_so_is_the_last_but_one_that_closes() {
 }
 
 #[tokio::test]
-async fn a_reconnect_within_the_hold_is_silent() {
-    let app = holding(Duration::from_secs(3)).await;
+async fn a_reconnect_within_the_delay_is_not_pushed() {
+    let app = with_delay(Duration::from_secs(3)).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
     let first = ann.connect().await;
@@ -132,7 +132,7 @@ async fn a_reconnect_within_the_hold_is_silent() {
     first.close().await;
     until(&app, 0, OPEN, &ann).await;
     let second = ann.connect().await;
-    // The first one's `$disconnect` has held back, and ended.
+    // The `$disconnect` of the first socket has waited and ended.
     until(&app, 1, KNOWN, &ann).await;
     bobs.has_nothing().await;
     second.close().await;
@@ -140,17 +140,17 @@ async fn a_reconnect_within_the_hold_is_silent() {
 }
 
 #[tokio::test]
-async fn every_reconnect_is_held_back_for_anew() {
-    let app = holding(Duration::from_secs(6)).await;
+async fn every_disconnect_starts_a_new_delay() {
+    let app = with_delay(Duration::from_secs(6)).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
     ann.connect().await.close().await;
     assert_eq!(bobs.receives("presence").await, presence(&ann, true));
     let second = ann.connect().await;
-    // She stays for half of the first hold.
+    // She stays online for half of the first delay.
     until(&app, 1, "connections WHERE expires_at < UTC_TIMESTAMP(3) - INTERVAL 3 SECOND", &ann).await;
     second.close().await;
-    // The first hold is over, the second is not.
+    // The first delay is over and the second is not.
     until(&app, 1, KNOWN, &ann).await;
     until(&app, 0, OPEN, &ann).await;
     let _third = ann.connect().await;
@@ -159,8 +159,8 @@ async fn every_reconnect_is_held_back_for_anew() {
 }
 
 #[tokio::test]
-async fn nothing_is_said_before_the_hold_is_over() {
-    let app = holding(FOREVER).await;
+async fn nothing_is_pushed_before_the_delay_is_over() {
+    let app = with_delay(ENDLESS).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
     ann.connect().await.close().await;
@@ -173,8 +173,8 @@ async fn nothing_is_said_before_the_hold_is_over() {
 }
 
 #[tokio::test]
-async fn who_has_no_friends_is_not_waited_for() {
-    let app = holding(FOREVER).await;
+async fn users_without_friends_have_no_delay() {
+    let app = with_delay(ENDLESS).await;
     let ann = app.user("ann").await;
     let anns = ann.connect().await;
     until(&app, 1, SHOWN, &ann).await;
@@ -184,8 +184,8 @@ async fn who_has_no_friends_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn two_last_sockets_that_close_at_once_are_told_once() {
-    let app = holding(SHORT).await;
+async fn two_last_sockets_that_close_concurrently_are_pushed_once() {
+    let app = with_delay(SHORT).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
     for _ in 0..10 {
@@ -199,8 +199,8 @@ async fn two_last_sockets_that_close_at_once_are_told_once() {
 }
 
 #[tokio::test]
-async fn however_sockets_come_and_go_the_last_word_is_true() {
-    let app = holding(Duration::from_millis(5)).await;
+async fn however_sockets_open_and_close_the_last_push_is_true() {
+    let app = with_delay(Duration::from_millis(5)).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
     for round in 0..5 {
@@ -212,7 +212,7 @@ async fn however_sockets_come_and_go_the_last_word_is_true() {
         until(&app, 0, SHOWN, &ann).await;
         assert_eq!(received(&mut bobs).await.last().unwrap()["data"], presence(&ann, false));
     }
-    // The last round overlaps with one that stays.
+    // The last round overlaps with a socket that stays open.
     let _stays = ann.connect().await;
     until(&app, 1, KNOWN, &ann).await;
     until(&app, 1, SHOWN, &ann).await;
@@ -220,8 +220,8 @@ async fn however_sockets_come_and_go_the_last_word_is_true() {
 }
 
 #[tokio::test]
-async fn who_is_signed_out_goes_offline() {
-    let app = holding(SHORT).await;
+async fn a_user_who_logs_out_goes_offline() {
+    let app = with_delay(SHORT).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
     let mut anns = ann.connect().await;
@@ -233,7 +233,7 @@ async fn who_is_signed_out_goes_offline() {
 }
 
 #[tokio::test]
-async fn a_socket_that_gives_way_to_a_newer_one_is_silent() {
+async fn replacing_the_oldest_socket_with_a_new_one_is_not_pushed() {
     let app = TestApp::with(&[("MAX_SOCKETS", "1")]).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
@@ -246,8 +246,8 @@ async fn a_socket_that_gives_way_to_a_newer_one_is_silent() {
 }
 
 #[tokio::test]
-async fn who_becomes_a_friend_of_somebody_online_hears_them_go() {
-    let app = holding(SHORT).await;
+async fn a_new_friend_is_notified_when_the_user_goes_offline() {
+    let app = with_delay(SHORT).await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let (anns, mut bobs) = (ann.connect().await, bob.connect().await);
     befriend(&ann, &bob).await;
@@ -258,8 +258,8 @@ async fn who_becomes_a_friend_of_somebody_online_hears_them_go() {
 }
 
 #[tokio::test]
-async fn when_a_friendship_has_ended_nothing_more_is_heard() {
-    let app = holding(SHORT).await;
+async fn former_friends_are_not_notified() {
+    let app = with_delay(SHORT).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
     let anns = ann.connect().await;
@@ -273,8 +273,8 @@ async fn when_a_friendship_has_ended_nothing_more_is_heard() {
 }
 
 #[tokio::test]
-async fn when_a_friendship_ends_during_the_hold_nothing_more_is_heard() {
-    let app = holding(Duration::from_secs(1)).await;
+async fn friends_who_part_during_the_delay_are_not_notified() {
+    let app = with_delay(Duration::from_secs(1)).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
     ann.connect().await.close().await;
@@ -286,11 +286,11 @@ async fn when_a_friendship_ends_during_the_hold_nothing_more_is_heard() {
 }
 
 #[tokio::test]
-async fn a_disconnect_that_died_or_never_came_is_made_up_for_at_the_next_connect() {
-    let app = holding(FOREVER).await;
+async fn a_lost_disconnect_is_made_up_for_at_the_next_connect() {
+    let app = with_delay(ENDLESS).await;
     let (ann, bob) = friends(&app).await;
     let mut bobs = bob.connect().await;
-    // What is left of it: the row of `presence`, and at most a socket that expired long ago.
+    // What it leaves behind: the row in `presence`, and perhaps a socket that expired long ago.
     app.run("INSERT INTO presence (user_id) VALUES (?)", (&ann.user_id,)).await;
     app.run(
         "INSERT INTO connections (connection_id, user_id, session_id, connected_at, expires_at)
@@ -306,8 +306,8 @@ async fn a_disconnect_that_died_or_never_came_is_made_up_for_at_the_next_connect
 }
 
 #[tokio::test]
-async fn a_server_that_stops_holds_nothing_back() {
-    let app = holding(FOREVER).await;
+async fn a_server_that_stops_ends_all_delays() {
+    let app = with_delay(ENDLESS).await;
     let (ann, bob) = friends(&app).await;
     let sockets = [ann.connect().await, bob.connect().await];
     app.stop();

@@ -5,7 +5,7 @@ use tokio::time::timeout;
 
 use crate::harness::{Person, TestApp};
 
-/// Asks until nothing is left, and answers the numbers of all messages and the last cursor.
+/// Syncs until nothing is left, and returns the `updatedSeq` of all messages and the last cursor.
 async fn catch_up(person: &Person, room: u64, mut cursor: u64, by_frame: bool) -> (Vec<u64>, u64) {
     let key = room.to_string();
     let mut socket = person.connect().await;
@@ -31,15 +31,15 @@ async fn catch_up(person: &Person, room: u64, mut cursor: u64, by_frame: bool) -
             if room["hasMore"] == false {
                 return (seqs, next);
             }
-            assert!(next > cursor, "each page makes progress");
+            assert!(next > cursor, "the cursor must advance");
             cursor = next;
         }
     };
-    timeout(Duration::from_secs(60), paging).await.expect("the pages end")
+    timeout(Duration::from_secs(60), paging).await.expect("the pages do not end")
 }
 
 #[tokio::test]
-async fn a_socket_that_was_away_gets_600_messages_joins_and_leaves_page_by_page_without_gap_or_repeat() {
+async fn catching_up_with_600_messages_joins_and_leaves_has_no_gap_or_repeat() {
     let app = TestApp::start().await;
     let (ann, bob, eve) = (app.prime("ann").await, app.prime("bob").await, app.prime("eve").await);
     let room = ann.opens_a_room().await;
@@ -48,7 +48,7 @@ async fn a_socket_that_was_away_gets_600_messages_joins_and_leaves_page_by_page_
         if number % 30 == 0 {
             eve.joins(room).await.created();
         }
-        // Of many sizes, and some whose characters JSON writes longer.
+        // The messages have many sizes, and characters that JSON escapes.
         let content = "\n\"é".repeat(1 + number % 200);
         ann.says(room, &content).await.created();
         if number % 30 == 20 {
@@ -63,7 +63,7 @@ async fn a_socket_that_was_away_gets_600_messages_joins_and_leaves_page_by_page_
 }
 
 #[tokio::test]
-async fn long_messages_are_cut_to_what_a_socket_takes() {
+async fn pages_of_long_messages_fit_into_a_frame() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
@@ -74,7 +74,7 @@ async fn long_messages_are_cut_to_what_a_socket_takes() {
 }
 
 #[tokio::test]
-async fn a_room_left_foreign_or_unknown_is_gone() {
+async fn a_room_that_was_left_or_is_foreign_or_unknown_is_gone() {
     let app = TestApp::start().await;
     let (ann, bob, zoe) = (app.prime("ann").await, app.user("bob").await, app.foreigner("zoe").await);
     let (left, kept, foreign) =
@@ -92,7 +92,7 @@ async fn a_room_left_foreign_or_unknown_is_gone() {
 }
 
 #[tokio::test]
-async fn many_rooms_are_caught_up_with_in_turn() {
+async fn one_sync_can_catch_up_with_many_rooms() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let mut cursors = serde_json::Map::new();
@@ -103,7 +103,7 @@ async fn many_rooms_are_caught_up_with_in_turn() {
         }
         cursors.insert(room.to_string(), json!(10));
     }
-    let mut heard = 0;
+    let mut received = 0;
     let mut pages = 0;
     let paging = async {
         loop {
@@ -111,7 +111,7 @@ async fn many_rooms_are_caught_up_with_in_turn() {
             pages += 1;
             let rooms = answer["rooms"].as_object().unwrap();
             for (room, changes) in rooms {
-                heard += changes["messages"].as_array().unwrap().len();
+                received += changes["messages"].as_array().unwrap().len();
                 cursors[room] = changes["nextSeq"].clone();
             }
             if rooms.values().all(|changes| changes["hasMore"] == false) {
@@ -119,13 +119,13 @@ async fn many_rooms_are_caught_up_with_in_turn() {
             }
         }
     };
-    timeout(Duration::from_secs(60), paging).await.expect("the pages end");
-    assert_eq!((heard, pages), (5 * 50, 2));
+    timeout(Duration::from_secs(60), paging).await.expect("the pages do not end");
+    assert_eq!((received, pages), (5 * 50, 2));
     assert!(cursors.values().all(|cursor| *cursor == json!(60)));
 }
 
 #[tokio::test]
-async fn wrong_cursors_are_named() {
+async fn invalid_cursors_are_reported() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let wrong = async |body: Value| ann.post("/api/sync", body).await.wrong_fields();

@@ -10,24 +10,24 @@ async fn ticket(person: &Person) -> String {
 }
 
 #[tokio::test]
-async fn a_ticket_opens_one_socket_of_its_user() {
+async fn a_ticket_opens_one_socket_for_its_user() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
     let ticket = ticket(&ann).await;
     let Ok(mut socket) = app.connect(&format!("?ticket={ticket}")).await else {
-        panic!("the ticket opens nothing")
+        panic!("the ticket opens no socket")
     };
     let ack = socket.acked("sendMessage", json!({"roomId": room, "content": "it is me"})).await;
     assert_eq!(ack["message"]["userId"], ann.user_id);
     let Err((status, _)) = app.connect(&format!("?ticket={ticket}")).await else {
-        panic!("it opened another")
+        panic!("the ticket opened another socket")
     };
     assert_eq!(status, 401);
 }
 
 #[tokio::test]
-async fn of_eight_who_use_a_ticket_at_once_one_gets_in() {
+async fn a_ticket_used_eight_times_concurrently_opens_one_socket() {
     let app = TestApp::start().await;
     let query = format!("?ticket={}", ticket(&app.user("ann").await).await);
     let sockets = join_all((0..8).map(|_| app.connect(&query))).await;
@@ -37,7 +37,7 @@ async fn of_eight_who_use_a_ticket_at_once_one_gets_in() {
 }
 
 #[tokio::test]
-async fn a_ticket_is_worth_nothing_after_a_minute_or_after_its_session() {
+async fn a_ticket_is_invalid_after_a_minute_or_after_its_session() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let (late, orphan) = (ticket(&ann).await, ticket(&bob).await);
@@ -50,7 +50,7 @@ async fn a_ticket_is_worth_nothing_after_a_minute_or_after_its_session() {
     bob.post("/api/auth/logout", json!({})).await.no_content();
     for ticket in [late, orphan, "x".to_owned(), String::new()] {
         let Err((status, _)) = app.connect(&format!("?ticket={ticket}")).await else {
-            panic!("{ticket} opens a socket")
+            panic!("{ticket:?} opened a socket")
         };
         assert_eq!(status, 401);
     }
@@ -66,7 +66,7 @@ async fn tickets_are_stored_as_hashes_only() {
 }
 
 #[tokio::test]
-async fn a_ticket_needs_a_session() {
+async fn a_ticket_requires_a_session() {
     let app = TestApp::start().await;
     app.post("/api/ws-ticket", json!({})).await.refused(401, "unauthenticated");
 }
