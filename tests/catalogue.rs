@@ -81,10 +81,10 @@ fn every_route_is_documented_and_nothing_else() {
 }
 
 #[test]
-fn the_readme_lists_every_route() {
-    let readme = include_str!("../README.md");
+fn the_contract_lists_every_route() {
+    let contract = include_str!("../docs/contract.md");
     for route in Template::parse(BUILT_IN).unwrap().http {
-        assert!(readme.contains(&format!("`{}`", route.path)), "{} {}", route.method, route.path);
+        assert!(contract.contains(&format!("`{}`", route.path)), "{} {}", route.method, route.path);
     }
 }
 
