@@ -81,10 +81,10 @@ fn the_openapi_document_describes_exactly_the_routes() {
 }
 
 #[test]
-fn the_readme_lists_every_route() {
-    let readme = include_str!("../README.md");
+fn the_contract_lists_every_route() {
+    let contract = include_str!("../docs/contract.md");
     for route in Template::parse(BUILT_IN).unwrap().http {
-        assert!(readme.contains(&format!("`{}`", route.path)), "{} {}", route.method, route.path);
+        assert!(contract.contains(&format!("`{}`", route.path)), "{} {}", route.method, route.path);
     }
 }
 
