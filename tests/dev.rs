@@ -292,7 +292,7 @@ async fn what_a_killed_run_left_behind_is_ended_and_nothing_else() {
     let watches = Watches::new(&folder).await;
     let (mut killed, mut left) = watches.start(&app, &folder).await;
     assert!(!killed.signal(Signal::KILL).await.success());
-    let (mut dev, watch) = watches.start(&app, &folder).await;
+    let (mut dev, mut watch) = watches.start(&app, &folder).await;
     assert_eq!(next(&mut left).await.as_deref(), Some("after"));
     assert_eq!(next(&mut left).await, None);
 

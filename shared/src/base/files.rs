@@ -2,24 +2,23 @@
 
 use crate::config::Store;
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
-use aws_lc_rs::hmac;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{Credentials, ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::MetadataDirective;
+use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use chrono::{NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -249,7 +248,7 @@ impl Files {
         conditions.push(json!(["content-length-range", size, size]));
         let policy = json!({ "expiration": time::rfc3339(expires_at), "conditions": conditions });
         let policy = BASE64_STANDARD.encode(policy.to_string());
-        fields.insert("x-amz-signature", signature(credentials.secret_access_key(), &day, region, &policy));
+        fields.insert("x-amz-signature", signature(credentials.secret_access_key(), now, region, &policy));
         fields.insert("policy", policy);
         Ok(Form { url: url.trim_end_matches('/').to_owned(), fields })
     }
@@ -292,16 +291,8 @@ pub(crate) async fn by<T>(deadline: Instant, call: impl Future<Output = Result<T
 }
 
 /// Signature Version 4 of a POST policy in base64 (Amazon S3 API Reference, "Calculating a signature").
-fn signature(secret: &str, day: &str, region: &str, policy: &str) -> String {
-    let keyed = |key: &[u8], text: &str| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes());
-    let mut key = keyed(format!("AWS4{secret}").as_bytes(), day);
-    for part in [region, "s3", "aws4_request", policy] {
-        key = keyed(key.as_ref(), part);
-    }
-    key.as_ref().iter().fold(String::new(), |mut hex, byte| {
-        _ = write!(hex, "{byte:02x}");
-        hex
-    })
+fn signature(secret: &str, now: DateTime<Utc>, region: &str, policy: &str) -> String {
+    calculate_signature(generate_signing_key(secret, now.into(), region, "s3"), policy.as_bytes())
 }
 
 fn status<E>(error: &SdkError<E>) -> Option<u16> {
@@ -333,8 +324,9 @@ mod tests {
     #[test]
     fn a_policy_is_signed_as_in_the_example_of_the_documentation() {
         let policy = "eyAiZXhwaXJhdGlvbiI6ICIyMDE1LTEyLTMwVDEyOjAwOjAwLjAwMFoiLA0KICAiY29uZGl0aW9ucyI6IFsNCiAgICB7ImJ1Y2tldCI6ICJzaWd2NGV4YW1wbGVidWNrZXQifSwNCiAgICBbInN0YXJ0cy13aXRoIiwgIiRrZXkiLCAidXNlci91c2VyMS8iXSwNCiAgICB7ImFjbCI6ICJwdWJsaWMtcmVhZCJ9LA0KICAgIHsic3VjY2Vzc19hY3Rpb25fcmVkaXJlY3QiOiAiaHR0cDovL3NpZ3Y0ZXhhbXBsZWJ1Y2tldC5zMy5hbWF6b25hd3MuY29tL3N1Y2Nlc3NmdWxfdXBsb2FkLmh0bWwifSwNCiAgICBbInN0YXJ0cy13aXRoIiwgIiRDb250ZW50LVR5cGUiLCAiaW1hZ2UvIl0sDQogICAgeyJ4LWFtei1tZXRhLXV1aWQiOiAiMTQzNjUxMjM2NTEyNzQifSwNCiAgICB7IngtYW16LXNlcnZlci1zaWRlLWVuY3J5cHRpb24iOiAiQUVTMjU2In0sDQogICAgWyJzdGFydHMtd2l0aCIsICIkeC1hbXotbWV0YS10YWciLCAiIl0sDQoNCiAgICB7IngtYW16LWNyZWRlbnRpYWwiOiAiQUtJQUlPU0ZPRE5ON0VYQU1QTEUvMjAxNTEyMjkvdXMtZWFzdC0xL3MzL2F3czRfcmVxdWVzdCJ9LA0KICAgIHsieC1hbXotYWxnb3JpdGhtIjogIkFXUzQtSE1BQy1TSEEyNTYifSwNCiAgICB7IngtYW16LWRhdGUiOiAiMjAxNTEyMjlUMDAwMDAwWiIgfQ0KICBdDQp9";
+        let day = "2015-12-29T00:00:00Z".parse().unwrap();
         assert_eq!(
-            signature("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "20151229", "us-east-1", policy),
+            signature("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", day, "us-east-1", policy),
             "8afdbf4008c03f22c2cd3cdb72e4afbb1f6a588f3255ac628749a66d7f09699e"
         );
     }
