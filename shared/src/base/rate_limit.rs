@@ -117,7 +117,9 @@ impl Count {
 
     fn standing(&self, limit: Limit, tally: u64) -> Standing {
         let used = if tally < self.closed { 0 } else { (tally & MOST) as u32 };
-        let reset = (tally >> COUNT_BITS).saturating_sub(self.now).div_ceil(1000).max(1);
+        // A statement that waited while another one opened the window has the older clock.
+        let window = limit.window.as_millis() as u64;
+        let reset = (tally >> COUNT_BITS).saturating_sub(self.now).min(window).div_ceil(1000).max(1);
         Standing { limit: limit.count, remaining: limit.count.saturating_sub(used), reset }
     }
 }
@@ -252,5 +254,7 @@ mod tests {
         assert_eq!(left(count.closed + 3), Standing { limit: 3, remaining: 0, reset: 1 });
         assert_eq!(left(count.closed - 1), Standing { limit: 3, remaining: 3, reset: 1 });
         assert_eq!(left(0), Standing { limit: 3, remaining: 3, reset: 1 });
+        // A window that was opened by a later clock.
+        assert_eq!(left(count.fresh + (900 << COUNT_BITS)), Standing { limit: 3, remaining: 2, reset: 3 });
     }
 }
