@@ -65,7 +65,10 @@ enum Command {
         #[arg(long, value_name = "FOLDER", default_value = ".local/uploads")]
         uploads: PathBuf,
     },
-    /// Serve for trying things out: what is missing of secrets and of the schema is made first.
+    /// Add missing secrets to .env, bring the schema up to date, and serve until Ctrl-C.
+    ///
+    /// `scripts/dev` builds and runs this. Unless they are set, `SIGNUP_GRANTS` is `open` and
+    /// `REGISTER_LIMIT` is `0` here.
     Dev(dev::Options),
     /// Bring the database's schema up to date.
     Migrate,
@@ -143,7 +146,7 @@ async fn run(command: Command) -> Result<(), String> {
     }
 }
 
-/// The environment, and the file for what it leaves open.
+/// The settings of the environment, and those of the file that it does not have.
 fn settings(file: &Path) -> BTreeMap<String, String> {
     let from_file = dotenvy::from_path_iter(file).into_iter().flatten().flatten();
     from_file.chain(std::env::vars()).collect()
@@ -208,7 +211,7 @@ async fn serve_remote(
     served.map_err(|error| error.to_string())
 }
 
-/// The store of files for functions that know its keys from the same settings.
+/// The store of files for functions behind an Invoke endpoint, which have its keys from the same settings.
 async fn remote_store(port: u16, uploads: &Path) -> Result<Store, String> {
     let mut settings = settings(Path::new(ENV_FILE));
     let mut key =
@@ -271,8 +274,8 @@ fn unreachable_database(error: shared::Error) -> String {
     }
 }
 
-/// Is done at Ctrl-C, or at the TERM of a service manager, which from this call on end nothing by
-/// themselves.
+/// Waits for Ctrl-C, or for the TERM of a service manager. From this call on, neither ends the process by
+/// itself.
 fn stopped() -> Result<impl Future<Output = ()> + Send + 'static, String> {
     let catch = |kind| signal(kind).map_err(|error| format!("cannot wait for signals: {error}"));
     let (mut interrupt, mut terminate) = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);

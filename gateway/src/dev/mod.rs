@@ -1,5 +1,5 @@
-//! `coterie dev`: all that lies between a database server and a session to copy. `scripts/dev` builds
-//! and runs it.
+//! `coterie dev`: given a database server, it makes what is missing, serves, and prints a session to copy.
+//! `scripts/dev` builds and runs it.
 
 mod lambda;
 mod process;
@@ -15,13 +15,13 @@ use tokio::time::{sleep, timeout};
 
 use crate::{ENV_FILE, listen, migrate, serve, settings};
 
-/// The script that runs the session to copy, which is below a line in it.
+/// The script with the session to copy, which begins below the line `# ---`.
 const SESSION: &str = include_str!("../../../scripts/session");
-/// How long a server may take until it answers.
+/// How long a server may take to answer for the first time.
 const START: Duration = Duration::from_secs(30);
-/// The pause between two looks at something that happens elsewhere.
+/// The pause between two checks of something that happens in another process.
 const PAUSE: Duration = Duration::from_millis(50);
-/// What holds here, other than elsewhere, for settings that are absent.
+/// The defaults of this command, for settings that are absent.
 const DEFAULTS: [(&str, &str); 2] = [("SIGNUP_GRANTS", "open"), ("REGISTER_LIMIT", "0")];
 
 #[derive(Args)]
@@ -29,16 +29,16 @@ pub(crate) struct Options {
     /// Run each function as processes of its own, under `cargo lambda watch`.
     #[arg(long)]
     lambda: bool,
-    /// Do not build the functions anew when their code changes.
+    /// Do not rebuild the functions when their code changes.
     #[arg(long, requires = "lambda")]
     ignore_changes: bool,
-    /// Where `cargo lambda watch` has its log and its process id.
+    /// The folder for the log and the process id of `cargo lambda watch`.
     #[arg(long, value_name = "FOLDER", default_value = ".local/lambda")]
     folder: PathBuf,
     /// Where files are kept, unless `UPLOADS_BUCKET` names another store.
     #[arg(long, value_name = "FOLDER", default_value = ".local/uploads")]
     uploads: PathBuf,
-    /// The settings that the environment leaves open. Secrets that are set nowhere are added here.
+    /// The file of settings. The environment wins over it; missing secrets are added to it.
     #[arg(long, value_name = "FILE", default_value = ENV_FILE)]
     env_file: PathBuf,
     /// Only check that the settings name a database.
@@ -46,7 +46,7 @@ pub(crate) struct Options {
     has_database: bool,
 }
 
-/// Makes the secrets and the schema, and serves until Ctrl-C.
+/// Adds missing secrets, brings the schema up to date, and serves until Ctrl-C.
 ///
 /// # Errors
 /// What to tell the user.
