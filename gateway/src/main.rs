@@ -52,7 +52,10 @@ enum Command {
         #[arg(long, value_name = "FOLDER", default_value = ".local/uploads")]
         uploads: PathBuf,
     },
-    /// Make the missing secrets and the schema, then serve. `scripts/dev` runs this.
+    /// Add missing secrets to .env, bring the schema up to date, and serve until Ctrl-C.
+    ///
+    /// `scripts/dev` builds and runs this. Unless they are set, `SIGNUP_GRANTS` is `open` and
+    /// `REGISTER_LIMIT` is `0` here.
     Dev(dev::Options),
     /// Bring the database's schema up to date.
     Migrate,

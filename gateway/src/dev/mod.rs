@@ -1,5 +1,5 @@
-//! `coterie dev`: all that lies between a database server and a session to copy. `scripts/dev` builds
-//! and runs it.
+//! `coterie dev`: given a database server, it makes what is missing, serves, and prints a session to copy.
+//! `scripts/dev` builds and runs it.
 
 mod lambda;
 mod options;
@@ -16,10 +16,10 @@ use tokio::net::TcpStream;
 use crate::serve::{listen, migrate, serve};
 use crate::settings::settings;
 
-/// The defaults that differ from those of `coterie serve`.
+/// The defaults of this command, for settings that are absent.
 const DEFAULTS: [(&str, &str); 2] = [("SIGNUP_GRANTS", "open"), ("REGISTER_LIMIT", "0")];
 
-/// Makes the secrets and the schema, and serves until Ctrl-C.
+/// Adds missing secrets, brings the schema up to date, and serves until Ctrl-C.
 ///
 /// # Errors
 /// What to tell the user.

@@ -1,6 +1,6 @@
-//! A process that does not outlive its use. A file has its id and start time, as scripts/server writes
-//! them, so that what a killed run left behind is found again and nothing else is ever ended: the id
-//! alone may meanwhile be another program's.
+//! A child process that never outlives its use. A file keeps its id and start time, in the format of
+//! `scripts/server`: by it the next run finds what a killed run left behind, and ends nothing else. The id
+//! alone could by then belong to another program.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::terminal::PAUSE;
 
-/// How long a process may take to end. Then it is killed.
+/// How long a process may take to end before it is killed.
 const END: Duration = Duration::from_secs(20);
 
 /// A child process.
@@ -35,7 +35,7 @@ impl Process {
         Ok(Self { child, identity, pid_file })
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it ends by itself.
     pub(super) async fn ended(&mut self) {
         _ = self.child.wait().await;
     }
@@ -58,7 +58,7 @@ pub(super) async fn end(pid_file: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// What tells a process from all others.
+/// What distinguishes a process from all others, past ones included.
 #[derive(PartialEq)]
 struct Identity {
     id: u32,
@@ -67,7 +67,7 @@ struct Identity {
 }
 
 impl Identity {
-    /// That of a process, until it has ended (`proc_pid_stat(5)`).
+    /// The identity of a process that has not ended (`proc_pid_stat(5)`).
     fn of(id: u32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
         // The second field is the program's name in parentheses, which may hold anything.
@@ -82,7 +82,7 @@ impl Identity {
         Some(Self { id: id.parse().ok()?, birth: birth.to_owned() })
     }
 
-    /// Ends the process, and waits for its end. If that takes too long, it is killed.
+    /// Ends the process, and waits for its end. A process that takes too long is killed.
     async fn end(&self) -> Result<(), String> {
         let (mut signal, mut next) = (Signal::TERM, Instant::now());
         while Self::of(self.id).as_ref() == Some(self) {
