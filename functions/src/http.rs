@@ -149,7 +149,7 @@ pub fn found(url: &str) -> Result<Response> {
 /// An error as `application/problem+json` (RFC 9457), logged when it is ours.
 pub fn problem(error: &Error, request_id: &str) -> Response {
     error.log();
-    let status = StatusCode::from_u16(error.status_and_code().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response =
         answer(status, "application/problem+json", &error.problem(request_id)).unwrap_or_default();
     *response.status_mut() = status;

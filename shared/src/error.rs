@@ -184,7 +184,7 @@ impl Error {
     }
 
     /// The table: the HTTP status and the stable code of each error.
-    pub fn status_and_code(&self) -> (u16, &'static str) {
+    fn status_and_code(&self) -> (u16, &'static str) {
         match self {
             Self::InvalidRequest(_) => (400, "invalid_request"),
             Self::Unauthenticated => (401, "unauthenticated"),
@@ -231,6 +231,18 @@ impl Error {
         }
     }
 
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        let (status, _) = self.status_and_code();
+        status
+    }
+
+    /// The stable code.
+    fn code(&self) -> &'static str {
+        let (_, code) = self.status_and_code();
+        code
+    }
+
     /// The RFC 9457 problem that a client sees, on REST as the body and on a socket as `data` of an
     /// `error` event. `request_id` is given with a 500, for a report.
     pub fn problem(&self, request_id: &str) -> Value {
@@ -273,7 +285,7 @@ impl Error {
             Self::DatabaseUnavailable(cause) => cause,
             _ => return,
         };
-        tracing::error!(code = self.status_and_code().1, cause, "a request failed");
+        tracing::error!(code = self.code(), cause, "a request failed");
     }
 }
 

@@ -44,7 +44,7 @@ impl Reply {
     fn problem(error: &Error, request_id: &str) -> Self {
         error.log();
         Self {
-            status_code: error.status_and_code().0,
+            status_code: error.status(),
             headers: HashMap::from([("Content-Type", "application/problem+json".to_owned())]),
             body: Some(error.problem(request_id).to_string()),
         }

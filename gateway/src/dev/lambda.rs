@@ -131,7 +131,10 @@ async fn warm_up(endpoint: &str) -> Result<(), String> {
         http.post(url).body("{}").send()
     });
     let answers = try_join_all(calls).await;
-    answers.map(|_| ()).map_err(|_| "A function did not start within five minutes.".to_owned())
+    answers.map(drop).map_err(|error| match error.is_timeout() {
+        true => "A function did not start within five minutes.".to_owned(),
+        false => format!("A function could not be started: {error}"),
+    })
 }
 
 fn last_lines(log: &Path) -> String {

@@ -4,7 +4,7 @@
 //! comes by its name, and while grants are closed by its join code too.
 
 use crate::base::tokens::{IssuedToken, random_token};
-use mysql_async::prelude::Queryable;
+use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Transaction, params};
 
 use crate::base::db::Db;
@@ -160,7 +160,7 @@ pub async fn renew_join_code(db: &Db, admin: &User) -> Result<IssuedToken> {
 }
 
 async fn renew(transaction: &mut Transaction<'static>, admin: &User) -> Result<IssuedToken> {
-    if rank(transaction, admin).await?.0 != Role::Admin {
+    if rank(transaction, admin).await?.role != Role::Admin {
         return Err(users::ADMINS);
     }
     if admin.organization_id == PUBLIC {
@@ -185,14 +185,21 @@ fn hash(code: &str) -> Vec<u8> {
     sha256(&[code.as_bytes()])
 }
 
+/// What a user is in the organization.
+#[derive(Clone, Copy, Debug, FromRow)]
+pub(crate) struct Rank {
+    pub(crate) role: Role,
+    pub(crate) prime: bool,
+}
+
 /// Holds, until the transaction ends, what a user is in the organization, whatever they were when the request
 /// began: their role, and whether they are prime. The organization's row is taken first: what is made in it
 /// needs that too, and so does every change of a role.
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn rank(transaction: &mut Transaction<'static>, user: &User) -> Result<(Role, bool)> {
-    let rank: Option<(Role, bool)> = transaction
+pub(crate) async fn rank(transaction: &mut Transaction<'static>, user: &User) -> Result<Rank> {
+    let rank: Option<Rank> = transaction
         .exec_first(
             "SELECT u.role, u.prime FROM organizations o STRAIGHT_JOIN users u ON u.organization_id = o.id
              WHERE o.id = ? AND u.user_id = ? LOCK IN SHARE MODE",

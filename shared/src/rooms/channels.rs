@@ -91,7 +91,7 @@ async fn insert(
     transaction: &mut Transaction<'static>,
     (creator, by, name): (&User, Option<&ConnectionId>, &RoomName),
 ) -> Result<Room> {
-    if !organizations::rank(transaction, creator).await?.0.makes_channels() {
+    if !organizations::rank(transaction, creator).await?.role.makes_channels() {
         return Err(MAKERS);
     }
     connections::still_open(transaction, by).await?;

@@ -47,7 +47,7 @@ async fn insert(
     transaction: &mut Transaction<'static>,
     (creator, name, password_hash): (&User, &str, &str),
 ) -> Result<Room> {
-    if !organizations::rank(transaction, creator).await?.1 {
+    if !organizations::rank(transaction, creator).await?.prime {
         return Err(Error::PrimeRequired);
     }
     let new = NewRoom {
