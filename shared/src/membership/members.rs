@@ -433,7 +433,7 @@ async fn write_role(
 const COLUMNS: &str = "m.user_id, u.name, m.role, m.joined_at,
     EXISTS (SELECT 1 FROM connections c WHERE c.user_id = m.user_id AND c.expires_at > UTC_TIMESTAMP(3)) AS online";
 
-/// Returns the members of a room, oldest first.
+/// Returns the members of a room, in the order in which they joined.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::NotAMember`].
@@ -460,7 +460,7 @@ pub async fn list(db: &Db, asker: &User, room_id: RoomId) -> Result<Vec<Member>>
     }
 }
 
-/// A row of the list. When everybody has left, the room's row is returned alone, without a member.
+/// A member in a list. When everybody has left, the room's row is returned alone, without a member.
 #[derive(FromRow)]
 struct MemberRow {
     user_id: Option<UserId>,

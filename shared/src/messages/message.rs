@@ -90,7 +90,8 @@ pub enum MessageKind {
     Text,
     /// A file that a user sent.
     File,
-    /// A join, a leave or a removal; `content` says which ([`MembershipChange`](super::system::MembershipChange)).
+    /// A join, a leave or a removal. `content` says which
+    /// ([`MembershipChange`](super::system::MembershipChange)).
     System,
 }
 

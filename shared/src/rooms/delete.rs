@@ -11,7 +11,7 @@ use crate::{Error, Result};
 use mysql_async::Transaction;
 use mysql_async::prelude::Queryable;
 
-/// Deletes a prime room or a group for its owner. Returns who its members were. [`erase`] removes its
+/// Deletes a prime room or a group for its owner. Returns its former members. [`erase`] removes its
 /// contents.
 ///
 /// # Errors
@@ -43,7 +43,7 @@ async fn delete_own(
     }
 }
 
-/// Deletes a channel. Returns who its members were. [`erase`] removes its contents.
+/// Deletes a channel. Returns its former members. [`erase`] removes its contents.
 ///
 /// # Errors
 /// [`Error::NotFound`] when the organization has no such channel, [`Error::RoleRequired`] unless the
@@ -65,7 +65,7 @@ async fn close_channel(
 }
 
 /// Detaches a room that the caller has locked from its organization and removes its members, so that
-/// nobody can find it any more. Coins paid for it are not refunded. Returns who its members were.
+/// nobody can find it any more. Coins paid for it are not refunded. Returns its former members.
 ///
 /// # Errors
 /// Any error of the database.
