@@ -1,4 +1,4 @@
-//! Direct chats: the one room of two users (contract section 2).
+//! Direct chats: the one room of two users (`docs/contract.md`, "Direct chats").
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
@@ -16,19 +16,19 @@ use crate::{Error, Result};
 
 const CAPACITY: u32 = 2;
 
-/// How many characters of each name are in a direct chat's name, which has at most 100.
+/// How many characters of each user's name go into the name of a direct chat, which has at most 100.
 const NAME_LENGTH: usize = 48;
 
-/// For whom a message is.
+/// The receiver of a message.
 #[derive(Debug)]
 pub enum Receiver {
-    /// A user, by the name of the field that gave them.
+    /// A user, and the name of the field that named them.
     User(UserId, &'static str),
     /// The members of a room of any kind.
     Chat(RoomId),
 }
 
-/// A request to write to somebody.
+/// A request to send a message to a user or a room.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the contract's fields")]
 pub struct Letter {
@@ -62,11 +62,11 @@ impl Read for Letter {
     }
 }
 
-/// Writes to a room, or to a user: their direct chat is made with its first message. Every letter counts
-/// for `MESSAGE_LIMIT`, a refused one too.
+/// Sends a message to a room, or to a user: their direct chat is created with its first message. Every
+/// request counts for `MESSAGE_LIMIT`, even if it is refused.
 ///
 /// # Errors
-/// As [`send::send`]; [`Error::NotFound`] for the user, and a 400 for oneself.
+/// Those of [`send::send`], [`Error::NotFound`] for the user, and a 400 for oneself.
 pub async fn send(app: &App, sender: &User, letter: Letter) -> Result<Sent> {
     let Letter { receiver, words } = letter;
     let draft = match receiver {
@@ -81,7 +81,7 @@ pub async fn send(app: &App, sender: &User, letter: Letter) -> Result<Sent> {
         },
     };
     match draft {
-        // Counted there.
+        // `send::send` counts it.
         Ok(draft) => send::send(app, Sender::User(sender), &draft).await,
         Err(refusal) => {
             rate_limit::count(&app.db, &app.config.limits, Limited::Message(&sender.user_id)).await?;
@@ -90,7 +90,8 @@ pub async fn send(app: &App, sender: &User, letter: Letter) -> Result<Sent> {
     }
 }
 
-/// The direct chat of these two. None: it begins with these words, as it may.
+/// Returns the direct chat of these two users. Returns `None` when there is none yet and these words may
+/// begin it.
 async fn room_with(
     app: &App,
     sender: &User,
@@ -108,7 +109,7 @@ async fn room_with(
     Ok(room_id)
 }
 
-/// The direct chat with somebody of the organization, if there is one.
+/// Returns the direct chat with a user of the organization, if there is one.
 async fn room_of(app: &App, user: &User, other: &UserId) -> Result<Option<RoomId>> {
     let (lesser, greater) = pair(&user.user_id, other);
     let found: Option<Option<RoomId>> = app
@@ -123,11 +124,11 @@ async fn room_of(app: &App, user: &User, other: &UserId) -> Result<Option<RoomId
     found.ok_or(Error::NotFound(Thing::User))
 }
 
-/// How a direct chat begins.
+/// How a direct chat began.
 enum Begun {
-    /// With this message.
+    /// This message created it.
     Now(Box<Sent>),
-    /// It had, just before, when the other wrote too.
+    /// It had just been created, because the other user wrote at the same time.
     Before(RoomId),
 }
 
@@ -139,7 +140,7 @@ async fn begin(app: &App, sender: &User, other: &UserId, words: &Words) -> Resul
             Ok(Begun::Now(Box::new(send::stored_message(&app.db, &draft, stored).await?)))
         }
         Opened::Before(room_id) => {
-            // It is now sent, and counted, as any other.
+            // The message is now sent, and counted, like any other.
             rate_limit::give_back(&app.db, limits, limited).await?;
             Ok(Begun::Before(room_id))
         }
@@ -151,8 +152,8 @@ enum Opened {
     Before(RoomId),
 }
 
-/// Makes the direct chat of two users with its first message. Their rows are locked first, in the order
-/// of their ids: however many begin at once, one does and the others find its room.
+/// Creates the direct chat of two users with its first message. The users' rows are locked first, in the
+/// order of their ids. However many requests start at once, one creates the room and the others find it.
 async fn open(
     transaction: &mut Transaction<'static>,
     (sender, other, words): (&User, &UserId, &Words),
@@ -166,7 +167,7 @@ async fn open(
             params! { lesser, greater },
         )
         .await?;
-    // The first read without a lock: its snapshot is younger than the locks.
+    // This is the first read without a lock, so its snapshot is younger than the locks.
     let room_id: Option<RoomId> = transaction
         .exec_first(
             "SELECT room_id FROM direct_chats WHERE lesser_id = ? AND greater_id = ?",
@@ -195,7 +196,7 @@ async fn open(
         )
         .await?;
     let draft = Draft::of(room_id, words.clone());
-    // It was counted before the transaction began.
+    // The message was counted before the transaction began.
     match send::store(transaction, (Sender::User(sender), &draft, None)).await? {
         Some(stored) => Ok(Opened::Now(draft, stored)),
         None => Err(Error::internal("a direct chat refused its first message")),

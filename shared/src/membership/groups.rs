@@ -1,4 +1,4 @@
-//! Groups: rooms that their owner and moderators fill (contract section 2).
+//! Groups: rooms whose owner and moderators add the members (`docs/contract.md`, "Groups").
 
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Params, Row, Transaction, Value, params};
@@ -15,16 +15,16 @@ use crate::rooms::room::{self, NewRoom, Room, RoomKind, RoomName, RoomRole};
 use crate::sockets::connections;
 use crate::{Error, Result};
 
-/// How many members a group holds, its creator included.
+/// The most members of a group, its creator included.
 const CAPACITY: u32 = 256;
 const MOST_OTHERS: usize = CAPACITY as usize - 1;
 
-/// A request to make a group.
+/// A request to create a group.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct NewGroup {
     pub name: RoomName,
-    /// Each once; the creator may be among them.
+    /// The first members, each once. The creator may be among them.
     pub members: Vec<UserId>,
 }
 
@@ -32,7 +32,7 @@ impl Read for NewGroup {
     fn read(fields: &mut Fields) -> Result<Self, Missing> {
         let name = fields.required("name");
         let members = fields.optional("members").map(Option::unwrap_or_default);
-        // One more may be the creator.
+        // The creator may be one more.
         if matches!(&members, Ok(UserIds(members)) if members.len() > MOST_OTHERS + 1) {
             fields.wrong("members", too_many());
         }
@@ -44,11 +44,11 @@ fn too_many() -> String {
     format!("must be at most {MOST_OTHERS} others")
 }
 
-/// Makes a group, whose creator is its owner. Those whom it is made with are no joins, and take no
-/// numbers. `by` is the socket that asks, if one does.
+/// Creates a group. The creator becomes its owner. Its first members do not count as joins and take no
+/// numbers. `by` is the socket that the request came from, if it came from one.
 ///
 /// # Errors
-/// [`Error::NotFound`] when the organization lacks one of the members.
+/// [`Error::NotFound`] when a member does not belong to the organization.
 pub async fn create(db: &Db, creator: &User, by: Option<&ConnectionId>, new: &NewGroup) -> Result<Room> {
     let others: Vec<&UserId> = new.members.iter().filter(|member| **member != creator.user_id).collect();
     if others.len() > MOST_OTHERS {
@@ -89,10 +89,10 @@ async fn insert(
     room::insert(transaction, new).await
 }
 
-/// A group as a member sees it.
+/// Returns a group as a member sees it.
 ///
 /// # Errors
-/// [`Error::NotFound`] for other kinds of rooms too, [`Error::NotAMember`].
+/// [`Error::NotFound`], also for other kinds of rooms, and [`Error::NotAMember`].
 pub async fn of_member(db: &Db, user: &User, group_id: RoomId) -> Result<Room> {
     let row: Option<Row> = db
         .first(
@@ -112,26 +112,26 @@ pub async fn of_member(db: &Db, user: &User, group_id: RoomId) -> Result<Room> {
     }
 }
 
-/// A request to add somebody.
+/// A request to add a user to a group.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Addition {
-    /// Who is to be added.
+    /// The user to add.
     pub user_id: UserId,
 }
 
 impl Request for Addition {}
 
-/// What adding somebody did.
+/// The outcome of adding a user.
 #[derive(Debug)]
 pub struct Added {
-    /// The group, after it.
+    /// The group afterwards.
     pub group: Room,
-    /// The number of the join and the name of who was added; none when they were a member already.
+    /// The number of the join and the name of the added user. `None` when they were already a member.
     pub joined: Option<(u64, String)>,
 }
 
-/// Adds a user of the organization to a group, for its owner and moderators.
+/// Adds a user of the organization to a group. Only its owner and moderators may.
 ///
 /// # Errors
 /// [`Error::NotFound`] for the group or the user, [`Error::NotAMember`], [`Error::RoomRoleRequired`],
@@ -155,7 +155,8 @@ async fn seat(
     if group.kind != RoomKind::Group {
         return Err(Error::NotFound(Thing::Room));
     }
-    // Under the room's lock nobody enters, leaves or is appointed; nobody leaves an organization.
+    // While the room is locked, nobody joins, leaves or is appointed. Users never leave their
+    // organization.
     let candidate: Option<Candidate> = transaction
         .exec_first(
             "SELECT (SELECT o.role FROM room_members o

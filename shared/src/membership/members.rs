@@ -1,4 +1,5 @@
-//! Members: who is in a room, and how one gets in and out (contract section 2).
+//! Members: who is in a room, and how users join and leave (`docs/contract.md`, "Joining a room" and
+//! "Members and roles in a room").
 
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
@@ -21,7 +22,7 @@ use crate::rooms::room::{self, Room, RoomKind, RoomRole};
 use crate::sockets::connections;
 use crate::{Error, Result};
 
-/// The price, in coins, of every prime room after the first for who is not prime.
+/// The price in coins that a non-prime user pays for every prime room after the first.
 const PRICE: i64 = 150;
 
 /// A member as clients see it.
@@ -37,12 +38,12 @@ pub struct Member {
     pub joined_at: NaiveDateTime,
 }
 
-/// A request to enter a room. With an invitation the password counts for nothing.
+/// A request to join a room. If it has an invitation, the password is ignored.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct JoinRequest {
-    /// None for the room of the invitation.
+    /// `None` to join the room of the invitation.
     pub room_id: Option<RoomId>,
     pub password: Option<Password>,
     pub invite_token: Option<InviteToken>,
@@ -57,42 +58,43 @@ impl Request for JoinRequest {
     }
 }
 
-/// What entering a room answers.
+/// The answer to joining a room.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Joined {
-    /// The room, after it.
+    /// The room afterwards.
     pub room: Room,
-    /// What it cost, in coins.
+    /// How many coins were charged.
     pub charged: i64,
-    /// The balance after it.
+    /// The balance afterwards.
     pub avail_coins: i64,
-    /// Whether nothing changed, since the user was in the room already.
+    /// Whether nothing changed because the user was already in the room.
     pub already_member: bool,
-    /// The number of the join in the room; none when nothing changed.
+    /// The number of the join in the room. `None` when nothing changed.
     #[serde(skip)]
     pub seq: Option<u64>,
 }
 
-/// What somebody has in hand at the door.
+/// What a user presents in order to join.
 #[derive(Clone, Copy)]
 enum Key<'a> {
     Nothing,
     /// The right password.
     Password,
-    /// The hash of an invitation's token, which only counts under the locks.
+    /// The hash of an invitation's token. It is checked under the locks.
     Invitation(&'a [u8]),
 }
 
-/// Enters a prime room or a channel.
+/// Joins a prime room or a channel.
 ///
-/// The password never changes, so it is checked first, outside any lock: with sixteen people at the
-/// door, bcrypt under the room's lock would take seconds. Then [`seat`] decides in one transaction.
-/// `by` is the socket that asks, if one does.
+/// The password never changes, so it is checked first, outside any lock. If sixteen users joined at once,
+/// running bcrypt under the room's lock would take seconds. Then [`seat`] decides in one transaction.
+/// `by` is the socket that the request came from, if it came from one.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::WrongRoomPassword`], [`Error::RateLimited`] after `PASSWORD_LIMIT` of these,
-/// [`Error::InvitationInvalid`], [`Error::InviteeNotPrime`], [`Error::RoomFull`], [`Error::InsufficientCoins`].
+/// [`Error::NotFound`], [`Error::WrongRoomPassword`], [`Error::RateLimited`] after `PASSWORD_LIMIT` wrong
+/// passwords, [`Error::InvitationInvalid`], [`Error::InviteeNotPrime`], [`Error::RoomFull`],
+/// [`Error::InsufficientCoins`].
 pub async fn join(app: &App, user: &User, by: Option<&ConnectionId>, entry: JoinRequest) -> Result<Joined> {
     user.must_be(entry.user_id.as_ref())?;
     let token_hash = entry.invite_token.as_ref().map(InviteToken::hash);
@@ -111,7 +113,7 @@ pub async fn join(app: &App, user: &User, by: Option<&ConnectionId>, entry: Join
             },
         )
         .await?;
-    // Who names no room is told nothing of the one that their token may be for.
+    // A request that names no room learns nothing about the room that its token may be for.
     let nowhere = match entry.room_id {
         Some(_) => Error::NotFound(Thing::Room),
         None => Error::InvitationInvalid,
@@ -129,7 +131,7 @@ pub async fn join(app: &App, user: &User, by: Option<&ConnectionId>, entry: Join
         }
     };
     match app.db.transaction((user, by, room_id, key), seat).await {
-        // Deleted meanwhile.
+        // The room was deleted meanwhile.
         Err(Error::NotFound(Thing::Room)) => Err(nowhere),
         outcome => outcome,
     }
@@ -144,7 +146,7 @@ struct Purse {
     has_paid: bool,
 }
 
-/// Seats a user, under the locks of the room and of the user.
+/// Adds a user to a room, under the locks of the room and of the user.
 async fn seat(
     transaction: &mut Transaction<'static>,
     (user, by, room_id, key): (&User, Option<&ConnectionId>, RoomId, Key<'_>),
@@ -173,7 +175,7 @@ async fn seat(
         });
     }
     let invitation = match key {
-        // Who was a member at the door, and needed no password, may have left since.
+        // A user who was a member when joining began, and so needed no password, may have left since.
         Key::Nothing if room.kind == RoomKind::Prime => return Err(Error::WrongRoomPassword),
         Key::Nothing | Key::Password => None,
         Key::Invitation(token_hash) => {
@@ -210,7 +212,7 @@ async fn seat(
     if let Some(invitation) = invitation {
         invitations::use_up(transaction, invitation).await?;
     }
-    // Who enters an empty room owns it: every room with members has an owner.
+    // The user who joins an empty room becomes its owner: every room with members has an owner.
     let role = if room.member_count == 0 { RoomRole::Owner } else { RoomRole::Member };
     let seq = system::note(transaction, &mut room, &user.user_id, MembershipChange::Joined).await?;
     let member = [(&user.user_id, role)];
@@ -224,8 +226,8 @@ async fn seat(
     })
 }
 
-/// Leaves a room. An owner who leaves is followed by the oldest moderator, else the oldest member.
-/// Answers the number of the leave in the room.
+/// Leaves a room. If the owner leaves, the oldest moderator succeeds them, or else the oldest member.
+/// Returns the number of the leave in the room.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::NotAMember`], [`Error::DirectChat`].
@@ -252,7 +254,7 @@ async fn unseat(
     take_out(transaction, &mut room, &user.user_id, role, MembershipChange::Left).await
 }
 
-/// Ends a membership in a room that the caller has locked, and finds an owner's successor. Answers the
+/// Ends a membership in a room that the caller has locked, and appoints an owner's successor. Returns the
 /// number of the change.
 async fn take_out(
     transaction: &mut Transaction<'static>,
@@ -276,17 +278,18 @@ async fn take_out(
     system::note(transaction, room, user_id, notice).await
 }
 
-/// A membership that somebody else ended.
+/// A membership that another user ended.
 #[derive(Debug)]
 pub struct Removed {
     /// The number of the removal in the room.
     pub seq: u64,
-    /// The name of who was removed.
+    /// The name of the removed user.
     pub name: String,
 }
 
-/// Removes somebody else from a room: its owner anybody, its moderators plain members, in a channel the
-/// organization's admins anybody, whether they are in it or not.
+/// Removes another user from a room. The owner may remove anybody and moderators may remove plain
+/// members. In a channel, admins of the organization may remove anybody, whether or not they are in it
+/// themselves.
 ///
 /// # Errors
 /// [`Error::NotFound`] for the room or the member, [`Error::NotAMember`], [`Error::DirectChat`],
@@ -303,7 +306,7 @@ async fn put_out(
     let ranks = ranks(transaction, user, room_id, member).await?;
     let is_admin = room.kind == RoomKind::Channel && ranks.organization_role == Role::Admin;
     let own_role = match ranks.own_role {
-        // As an owner may.
+        // An admin may do what an owner may.
         _ if is_admin => RoomRole::Owner,
         role => role.ok_or(Error::NotAMember)?,
     };
@@ -324,7 +327,7 @@ async fn put_out(
     Ok(Removed { seq, name })
 }
 
-/// Who acts in a room, and on whom.
+/// The ranks of the acting user and of the member acted on.
 #[derive(FromRow)]
 struct Ranks {
     organization_role: Role,
@@ -333,7 +336,8 @@ struct Ranks {
     member_name: Option<String>,
 }
 
-/// The ranks of two in a room that the caller has locked, as they stay until the transaction ends.
+/// Reads the ranks of two users in a room that the caller has locked. They stay the same until the
+/// transaction ends.
 async fn ranks(
     transaction: &mut Transaction<'static>,
     user: &User,
@@ -354,7 +358,7 @@ async fn ranks(
     ranks.ok_or(Error::Unauthenticated)
 }
 
-/// What an owner can make of a member.
+/// A role that an owner can give to a member.
 #[derive(Clone, Copy, Debug)]
 pub struct AssignableRole(RoomRole);
 
@@ -368,7 +372,7 @@ impl<'de> Deserialize<'de> for AssignableRole {
     }
 }
 
-/// A request to change a member.
+/// A request to change a member's role.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "it is the contract's field of its name")]
@@ -378,7 +382,7 @@ pub struct MemberUpdate {
 
 impl Request for MemberUpdate {}
 
-/// Makes a member a moderator, or a plain member again, for the room's owner. Answers the member.
+/// Makes a member a moderator, or a plain member again. Only the room's owner may. Returns the member.
 ///
 /// # Errors
 /// [`Error::NotFound`] for the room or the member, [`Error::NotAMember`], [`Error::DirectChat`],
@@ -429,7 +433,7 @@ async fn write_role(
 const COLUMNS: &str = "m.user_id, u.name, m.role, m.joined_at,
     EXISTS (SELECT 1 FROM connections c WHERE c.user_id = m.user_id AND c.expires_at > UTC_TIMESTAMP(3)) AS online";
 
-/// The members of a room, oldest first.
+/// Returns the members of a room, in the order in which they joined.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::NotAMember`].
@@ -456,7 +460,7 @@ pub async fn list(db: &Db, asker: &User, room_id: RoomId) -> Result<Vec<Member>>
     }
 }
 
-/// A room's row comes back alone, without a member, when everybody has left.
+/// A member in a list. When everybody has left, the room's row is returned alone, without a member.
 #[derive(FromRow)]
 struct MemberRow {
     user_id: Option<UserId>,

@@ -1,5 +1,5 @@
-//! Who is in a room: joining, leaving, removing, appointing; groups and direct chats, which are made
-//! with their members.
+//! Membership: joining, leaving, removing and appointing; groups and direct chats, which are created with
+//! their members.
 
 pub mod direct;
 pub mod groups;

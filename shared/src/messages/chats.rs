@@ -1,4 +1,5 @@
-//! Chats: the rooms of one user, of every kind (contract sections 2 and 3, `list-chats`).
+//! Chats: the rooms of one user, of every kind (`list-chats`; `docs/contract.md`, "Routes: messages and
+//! chats" and "Read positions and unread counts").
 
 use chrono::NaiveDateTime;
 use mysql_async::prelude::FromRow;
@@ -13,7 +14,7 @@ use crate::base::user::User;
 use crate::messages::message::{Message, MessageRow, message_columns};
 use crate::rooms::room::{Room, RoomKind};
 
-/// A room as one of its members has it in a list.
+/// A room in the list of one of its members.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Chat {
@@ -21,26 +22,27 @@ pub struct Chat {
     pub chat_id: RoomId,
     /// The room.
     pub room: Room,
-    /// The newest message, which may be a notice or a deleted one.
+    /// The newest message. It may be a system message or a deleted message.
     pub last_message: Option<Message>,
-    /// How many messages of others, neither notices nor deleted ones, come after what the member has read.
-    /// At most the newest 100,000 numbers are looked at.
+    /// How many messages of others come after the member's read position, not counting system messages
+    /// and deleted ones. At most the newest 100,000 numbers are looked at.
     pub unread: u64,
     /// The room's newest number.
     pub last_seq: u64,
 }
 
-/// So many numbers of a room are looked at for what is unread, the newest.
+/// How many numbers of a room are looked at to count unread messages, from the newest back.
 const MOST_UNREAD: u32 = 100_000;
 
-/// The rooms of a user, each with its newest message and with how many are unread.
+/// The rooms of a user, each with its newest message and the count of unread messages.
 ///
-/// The newest message is the last row of the room's range of the primary key: without naming the index and the whole
-/// of its order, both servers would sort the room.
+/// The newest message is the last row of the room's range of the primary key. Both servers would sort the
+/// room if the statement did not name the index and the whole of its order.
 ///
-/// What is unread is counted over the numbers from the last back to the read position, each of which is looked up by
-/// the primary key: with `seq > read_seq`, a range of its own for each room, both servers would read the whole room.
-/// Of too many numbers the text would be longer than `max_allowed_packet`, and NULL.
+/// Unread messages are counted over the numbers from the last back to the read position, and each number
+/// is looked up by the primary key. With `seq > read_seq`, a separate range for each room, both servers
+/// would read the whole room. For too many numbers the text would exceed `max_allowed_packet` and become
+/// NULL.
 const CHATS: &str = concat!(
     "SELECT counted.total, listed.*, ",
     message_columns!(":user_id"),
@@ -64,16 +66,16 @@ const CHATS: &str = concat!(
      ORDER BY listed.updated_at DESC, listed.id DESC"
 );
 
-/// A page of the rooms that a user is in, where something happened last first.
+/// Returns a page of the rooms that a user is in, the most recently active first.
 ///
 /// # Errors
-/// The database's.
+/// Any error of the database.
 pub async fn list(db: &Db, user: &User, page: Page) -> Result<Paged<Chat>> {
     let params = params! { "user_id" => &user.user_id, "most_unread" => MOST_UNREAD };
     Paged::read(db, CHATS, params, page).await
 }
 
-/// The room of a [`Chat`], whose names do not clash with its message's.
+/// The room of a [`Chat`], with names that do not clash with those of its message.
 #[derive(FromRow)]
 struct ChatRow {
     id: RoomId,
@@ -91,7 +93,7 @@ struct ChatRow {
 
 impl FromRow for Chat {
     fn from_row_opt(row: Row) -> Result<Self, FromRowError> {
-        // A room in which nobody has said anything comes without a message.
+        // A room without messages yields a row without a message.
         let last_message = match row.get::<Option<u64>, _>("seq").flatten() {
             Some(_) => Some(MessageRow::from_row_opt(row.clone())?.message()),
             None => None,

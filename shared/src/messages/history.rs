@@ -1,4 +1,4 @@
-//! A room's history, page by page (contract sections 2 and 3, `get-chat`).
+//! The history of a room, page by page (`get-chat`; `docs/contract.md`, "Lists").
 
 use crate::messages::message::message_columns;
 use mysql_async::prelude::FromRow;
@@ -14,22 +14,22 @@ use crate::messages::message::{Message, MessageRow};
 use crate::rooms::room::RoomKind;
 use crate::{Error, Result};
 
-/// Which part of a room's history.
+/// A range of a room's history.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryRange {
     /// Only numbers below this one.
     pub before: Option<WholeNumber>,
-    /// Only numbers above this one; without it the newest come first into the page.
+    /// Only numbers above this one. Without it the page is filled from the newest message back.
     pub after: Option<WholeNumber>,
-    /// At most so many.
+    /// The most messages of the page.
     #[serde(deserialize_with = "limit")]
     pub limit: u64,
 }
 
 /// The most messages of one page.
 const MOST: u64 = 200;
-/// The most bytes of the messages of one page: an answer, with what is around them, stays below 2 MB.
+/// The most bytes of the messages of one page. With everything around them, the answer stays below 2 MB.
 const MOST_BYTES: usize = 2_000_000 - 100;
 
 impl Request for HistoryRange {}
@@ -45,16 +45,16 @@ fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct History {
-    /// In ascending order, whichever way one pages.
+    /// In ascending order, whatever the direction of the page.
     pub messages: Vec<Message>,
-    /// Whether there are more in the direction of the page.
+    /// Whether there are more messages in the direction of the page.
     pub has_more: bool,
     /// The room's newest number.
     pub last_seq: u64,
 }
 
-/// The page that begins at one end of a range. The room's row comes in any case, so that one statement decides
-/// whether the asker may, and reads.
+/// Selects the page that begins at one end of a range. The room's row is always returned, so that one
+/// statement both checks whether the asker may read and reads.
 macro_rules! page {
     ($direction:literal) => {
         concat!(
@@ -78,8 +78,8 @@ macro_rules! page {
 const OLDEST_FIRST: &str = page!("ASC");
 const NEWEST_FIRST: &str = page!("DESC");
 
-/// A page of the history of a room, of the one kind that the door knows, for its members, who see it from
-/// its beginning.
+/// Returns a page of a room's history for its members, who see it from the beginning. `only` is the kind
+/// of room that the endpoint accepts.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::NotAMember`].

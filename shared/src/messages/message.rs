@@ -1,4 +1,4 @@
-//! What a message is: its id, its shape and its row (contract section 2).
+//! What a message is: its id, its shape and its row (`docs/contract.md`, "Messages").
 
 use crate::base::db::text_column;
 use crate::base::fields;
@@ -18,7 +18,7 @@ use unicode_segmentation::UnicodeSegmentation;
 /// The most bytes of a reaction.
 const MOST_BYTES: usize = 32;
 
-/// Where a message stands: `"{roomId}-{seq}"` in JSON, the primary key in the database.
+/// The id of a message: `"{roomId}-{seq}"` in JSON, the primary key in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageId {
     /// The room.
@@ -49,16 +49,17 @@ impl Serialize for MessageId {
     }
 }
 
-/// A message that a client names to act on it. What no service could have given, like `message-123`, is
-/// unknown and not malformed (contract section 7).
+/// A message that a client names to act on it. An id that no service could have given, like
+/// `message-123`, is unknown rather than malformed (`docs/contract.md`, "Slips of the seeds"; the rule is
+/// in "Ids, times and text").
 #[derive(Clone, Copy, Debug)]
 pub struct NamedMessage(Option<MessageId>);
 
 impl NamedMessage {
-    /// Its id.
+    /// Returns its id.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when it is no message's.
+    /// [`Error::NotFound`] when it is not the id of a message.
     pub fn id(self) -> Result<MessageId> {
         self.0.ok_or(Error::NotFound(Thing::Message))
     }
@@ -71,25 +72,26 @@ impl<'de> Deserialize<'de> for NamedMessage {
 }
 
 text_type!(
-    /// What a message says: 1 to 8,000 characters.
+    /// The text of a message: 1 to 8,000 characters.
     Content, |content| lines(content, 1..=8000)
 );
 
 text_type!(
-    /// A client's own id for a message, which makes sending it repeatable: 1 to 64 characters.
+    /// A client's own id for a message, which makes sending repeatable: 1 to 64 characters.
     ClientMessageId, |id| line(id, 1..=64)
 );
 
-/// What a message is.
+/// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum MessageKind {
-    /// Somebody's words.
+    /// A text that a user sent.
     Text,
-    /// Somebody's file.
+    /// A file that a user sent.
     File,
-    /// A join, a leave or a removal; `content` says which ([`MembershipChange`](super::system::MembershipChange)).
+    /// A join, a leave or a removal. `content` says which
+    /// ([`MembershipChange`](super::system::MembershipChange)).
     System,
 }
 
@@ -120,7 +122,7 @@ pub struct Message {
     pub deleted: bool,
 }
 
-/// A file as a message shows it.
+/// A file as shown in a message.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
@@ -134,7 +136,7 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// The file of a message, from the column that `message_columns!` selects.
+    /// Reads the file of a message from the column that `message_columns!` selects.
     pub(crate) fn stored(column: &str) -> Option<Self> {
         let (upload_id, file_name, file_type, size) = serde_json::from_str(column).ok()?;
         Some(Self::new(UploadId::stored(upload_id), file_name, file_type, size))
@@ -147,8 +149,8 @@ impl Attachment {
 }
 
 text_type!(
-    /// What somebody reacts with: one character as people see it (Unicode's extended grapheme cluster) of at
-    /// most 32 bytes.
+    /// A reaction: one character as people see it (Unicode's extended grapheme cluster) of at most 32
+    /// bytes.
     Reaction, |text| {
         let text = line(text, 1..=MOST_BYTES).unwrap_or_default();
         let is_one = text.graphemes(true).count() == 1 && !text.trim().is_empty();
@@ -160,7 +162,7 @@ text_type!(
     }
 );
 
-/// All reactions of one kind to a message, as somebody sees them.
+/// All reactions of one kind to a message, as one user sees them.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
@@ -171,8 +173,8 @@ pub struct Given {
     pub user_ids: Vec<UserId>,
 }
 
-/// The reactions to a message from what is stored with it, and from the asker's own in hexadecimal digits, which
-/// both servers give alike.
+/// Builds the reactions to a message from the stored column and from the asker's own reactions. These are
+/// in hexadecimal digits, which both servers return alike.
 pub(crate) fn stored_reactions(all: Option<&str>, own: Option<&str>) -> Vec<Given> {
     let all: Vec<(String, u64, Vec<String>)> =
         all.and_then(|all| serde_json::from_str(all).ok()).unwrap_or_default();
@@ -196,7 +198,7 @@ pub(crate) fn hex(reaction: &str) -> String {
 }
 
 /// The columns of a [`MessageRow`], from `messages x` and its sender `users u`. `$asker` is SQL for the
-/// `userId` of whoever sees it.
+/// `userId` of the user who sees the message.
 macro_rules! message_columns {
     ($asker:literal) => {
         concat!(

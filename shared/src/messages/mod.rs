@@ -1,4 +1,4 @@
-//! Messages: sending, changing, reading and catching up. All changes of a room take its next number
+//! Messages: sending, changing, reading and catching up. Every change of a room takes its next number
 //! here.
 
 pub mod chats;

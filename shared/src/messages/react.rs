@@ -1,7 +1,8 @@
-//! Reactions to messages (contract sections 2 and 4).
+//! Reactions to messages (`docs/contract.md`, "Reactions").
 //!
-//! The table `reactions` says who reacted with what; the column `reactions` of a message has it as it is
-//! shown, so that reading counts nothing. Both change in one transaction that has locked the room.
+//! The table `reactions` stores who reacted with what. The column `reactions` of a message stores the
+//! same in the form that is shown, so that reading counts nothing. Both change in one transaction that
+//! has locked the room.
 
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,10 +22,10 @@ use crate::{Error, Result};
 
 /// The most different reactions to one message.
 const MOST: usize = 20;
-/// How many of those who gave a reaction are named.
+/// How many of the users who gave a reaction are named.
 const NAMED: usize = 10;
 
-/// What is stored with a message; none without reactions.
+/// Returns what is stored with a message; `None` when it has no reactions.
 fn to_store(all: &[Given]) -> Result<Option<String>> {
     let all: Vec<_> = all.iter().map(|given| (&given.reaction, given.count, &given.user_ids)).collect();
     if all.is_empty() {
@@ -33,7 +34,7 @@ fn to_store(all: &[Given]) -> Result<Option<String>> {
     serde_json::to_string(&all).map(Some).map_err(Error::internal)
 }
 
-/// A reaction to give or to take back.
+/// A request to give a reaction or to take it back.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
@@ -47,13 +48,13 @@ pub struct ReactionChange {
 
 impl Request for ReactionChange {}
 
-/// Gives a reaction to a message, or takes one's own back. What one has given already, or has not, takes
-/// no number. `by` is the socket that asks.
+/// Gives a reaction to a message, or takes back the user's own. Giving a reaction twice, or taking back
+/// one that was not given, takes no number. `by` is the socket that the request came from.
 ///
 /// # Errors
 /// [`Error::IdentityMismatch`], [`Error::NotFound`] for a message that is unknown, deleted or of another
-/// organization, [`Error::NotAMember`], and a 400 for a system message and for one more than 20
-/// different reactions.
+/// organization, [`Error::NotAMember`], and a 400 for a system message and for more than 20 different
+/// reactions.
 pub async fn react(db: &Db, user: &User, by: &ConnectionId, change: &ReactionChange) -> Result<Revised> {
     user.must_be(change.user_id.as_ref())?;
     db.transaction((user, by, change.message_id.id()?, change), store).await
@@ -137,7 +138,7 @@ async fn take_back(
         given.count -= 1;
         given.mine = false;
         given.user_ids.retain(|user_id| *user_id != user.user_id);
-        // Whoever came next is named now.
+        // The next user in order takes the free place.
         if (given.user_ids.len() as u64) < given.count.min(NAMED as u64) {
             given.user_ids = transaction
                 .exec(
@@ -152,15 +153,15 @@ async fn take_back(
     Ok(())
 }
 
-/// A message as the members of its room see it, each with what is `mine`: one for all who have given
-/// the same reactions, with their sockets.
+/// Returns the message as the members of its room see it, which differs in what is `mine`. Members who
+/// gave the same reactions share one version, which comes with their sockets.
 ///
 /// # Errors
-/// The database's.
+/// Any error of the database.
 pub async fn as_seen(db: &Db, message: &Message) -> Result<Vec<(Message, Vec<ConnectionId>)>> {
     let rows: Vec<(ConnectionId, Option<String>)> = db
         .rows(
-            // Nothing that was given after this state of the message.
+            // Skips reactions that were given after this state of the message.
             "SELECT c.connection_id,
                     (SELECT JSON_ARRAYAGG(HEX(g.reaction)) FROM reactions g
                      WHERE g.room_id = m.room_id AND g.seq = :seq AND g.user_id = m.user_id
@@ -219,7 +220,7 @@ mod tests {
         assert_eq!((fits.len(), longer.len()), (32, 33));
         assert!(is_reaction(&fits));
         assert!(!is_reaction(&longer));
-        // One grapheme too, of 35 bytes.
+        // This is one grapheme too, but of 35 bytes.
         assert!(!is_reaction("👩🏽‍❤️‍💋‍👨🏿"));
     }
 

@@ -1,4 +1,4 @@
-//! Read positions: up to where a member has read (contract section 2).
+//! Read positions: how far a member has read (`docs/contract.md`, "Read positions and unread counts").
 
 use mysql_async::params;
 
@@ -10,7 +10,7 @@ use crate::base::user::User;
 use crate::messages::message::MessageId;
 use crate::sockets::connections;
 
-/// Up to where somebody says that they have read: `roomId` and `seq`, or a message.
+/// The position up to which a user says they have read: `roomId` and `seq`, or a message.
 #[derive(Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct Position {
@@ -43,24 +43,24 @@ impl Read for Position {
     }
 }
 
-/// Where a read position stands after it was to be moved.
+/// The read position after a request to move it.
 #[derive(Debug)]
 pub struct ReadUpTo {
     /// The position.
     pub seq: u64,
-    /// The sockets to tell, when it has moved; none in a room of more than 50 members.
+    /// The sockets to notify if the position moved. Empty in a room of more than 50 members.
     pub sockets: Vec<ConnectionId>,
 }
 
-/// Moves a member's read position forward, never past the room's last number and never back. `by` is
-/// the socket that asks.
+/// Moves a member's read position forward, never past the room's last number and never back. `by` is the
+/// socket that the request came from.
 ///
 /// # Errors
 /// [`crate::Error::NotFound`], [`crate::Error::NotAMember`], [`crate::Error::IdentityMismatch`],
 /// [`crate::Error::Unauthenticated`] when the socket's session has ended meanwhile.
 pub async fn read(db: &Db, user: &User, by: &ConnectionId, position: &Position) -> Result<ReadUpTo> {
     user.must_be(position.user_id.as_ref())?;
-    // The room first, as in sending, though its row is only read.
+    // The room comes first, as in sending, although its row is only read.
     let moved = db
         .execute(
             "UPDATE rooms r

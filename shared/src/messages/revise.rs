@@ -1,4 +1,4 @@
-//! Revisions: editing a message and deleting it (contract sections 2 and 3).
+//! Revisions: editing and deleting a message (`docs/contract.md`, "Editing and deleting a message").
 
 use crate::messages::message::message_columns;
 use mysql_async::prelude::{FromRow, Queryable};
@@ -16,7 +16,7 @@ use crate::rooms::room::{self, Room, RoomKind, RoomRole};
 use crate::sockets::connections;
 use crate::{Error, Result};
 
-/// New words for a message.
+/// A request to replace the text of a message.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "it is the contract's field of its name")]
@@ -26,17 +26,17 @@ pub struct Edit {
 
 impl Request for Edit {}
 
-/// A message after somebody asked to revise it.
+/// A message after a request to revise it.
 #[derive(Debug)]
 pub struct Revised {
-    /// As it is now; its `updated_seq` is the number of its last change.
+    /// The message as it is now. Its `updated_seq` is the number of its last change.
     pub message: Message,
-    /// Whether anything changed, which the members are to be told.
+    /// Whether anything changed that the members must be notified of.
     pub changed: bool,
 }
 
-/// Gives a message other words, by its sender. The words that it has take no number.
-/// `by` is the socket that asks, if one does.
+/// Replaces the content of a message, for its sender. An edit to the same content takes no number. `by`
+/// is the socket that the request came from, if it came from one.
 ///
 /// # Errors
 /// [`Error::NotFound`] for a message that is unknown, deleted or of another organization,
@@ -77,9 +77,9 @@ async fn change(
     Ok(Revised { message, changed: true })
 }
 
-/// Deletes a message: its place in the history stays, with nothing in it. Its sender may, and who keeps
-/// order in the room. Deleting it again changes nothing.
-/// `by` is the socket that asks, if one does.
+/// Deletes a message. It keeps its place in the history, without its contents. The sender may delete it,
+/// and so may those who moderate the room. Deleting it again changes nothing. `by` is the socket that the
+/// request came from, if it came from one.
 ///
 /// # Errors
 /// [`Error::NotFound`] for a message that is unknown or of another organization,
@@ -94,7 +94,7 @@ async fn empty(
 ) -> Result<Revised> {
     let Found { mut room, mut message, room_role, role } = find(transaction, user, by, message_id).await?;
     let keeps_order = match (room_role, role) {
-        // Of two who write to each other none is above the other, whoever began.
+        // In a direct chat neither user ranks above the other, whoever started it.
         _ if room.kind == RoomKind::Direct => false,
         (RoomRole::Owner | RoomRole::Moderator, _) => true,
         (RoomRole::Member, Role::Admin | Role::Moderator) => room.kind == RoomKind::Channel,
@@ -114,7 +114,7 @@ async fn empty(
     }
     message.updated_seq = room::next_seq(transaction, &mut room).await?;
     message.deleted = true;
-    // Whatever hangs on a message goes with it, here and below.
+    // Everything attached to a message is deleted with it, here and below.
     message.content = String::new();
     message.attachment = None;
     transaction
@@ -131,7 +131,7 @@ async fn empty(
     Ok(Revised { message, changed: true })
 }
 
-/// A message in its room, which is locked, and what the user is there.
+/// A message, the locked room that it is in, and the user's roles.
 pub(crate) struct Found {
     pub(crate) room: Room,
     pub(crate) message: Message,
@@ -139,8 +139,8 @@ pub(crate) struct Found {
     role: Role,
 }
 
-/// Locks the room of a message and finds the message for one of the room's members. Membership is
-/// checked first: who is not in the room does not learn which messages it has.
+/// Locks the room of a message and finds the message for one of the room's members. Membership is checked
+/// first, so that other users do not learn which messages the room has.
 pub(crate) async fn find(
     transaction: &mut Transaction<'static>,
     user: &User,
@@ -153,7 +153,8 @@ pub(crate) async fn find(
         error => error,
     })?;
     connections::still_open(transaction, by).await?;
-    // The transaction's first look without a lock, so it sees all that was done before the lock was had.
+    // This is the transaction's first read without a lock, so it sees everything committed before the
+    // lock was granted.
     let row: Option<Row> = transaction
         .exec_first(
             concat!(
@@ -185,7 +186,7 @@ pub(crate) async fn find(
     Ok(Found { room, message, room_role, role })
 }
 
-/// Takes all reactions from a message, in the transaction that deletes it.
+/// Removes all reactions from a message, in the transaction that deletes it.
 async fn clear_reactions(transaction: &mut Transaction<'static>, message: &mut Message) -> Result<()> {
     if message.reactions.is_empty() {
         return Ok(());
@@ -195,7 +196,8 @@ async fn clear_reactions(transaction: &mut Transaction<'static>, message: &mut M
     Ok(transaction.exec_drop(sql, (message.room_id, message.seq)).await?)
 }
 
-/// Takes a message's file from it, in the transaction that deletes the message; the sweep erases it.
+/// Detaches the file from a message, in the transaction that deletes the message. The sweep erases the
+/// file.
 async fn release_upload(transaction: &mut Transaction<'static>, room_id: RoomId, seq: u64) -> Result<()> {
     let sql = "UPDATE uploads SET room_id = NULL, seq = NULL WHERE room_id = ? AND seq = ?";
     Ok(transaction.exec_drop(sql, (room_id, seq)).await?)

@@ -1,4 +1,5 @@
-//! Messages: sending, and the numbers that order them (contract section 2).
+//! Messages: sending them, and the numbers that order them (`docs/contract.md`, "Messages", "Order and
+//! numbers" and "Repeatable sends").
 
 use crate::messages::message::message_columns;
 use chrono::NaiveDateTime;
@@ -20,12 +21,12 @@ use crate::rooms::room::RoomKind;
 use crate::sockets::connections;
 use crate::{Error, Result};
 
-/// A message to be sent.
+/// A message to send.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct Draft {
     pub room_id: RoomId,
-    /// The kind of room that the door knows; none for all kinds.
+    /// The only kind of room that the endpoint accepts; `None` for all kinds.
     pub only: Option<RoomKind>,
     pub content: Content,
     pub client_message_id: Option<ClientMessageId>,
@@ -41,10 +42,11 @@ impl Read for Draft {
 }
 
 impl Draft {
-    /// Reads a message for the room that the field `room` names, of the one kind that the door knows.
+    /// Reads a message for the room that the field `room` names. The endpoint may accept only one kind of
+    /// room.
     ///
     /// # Errors
-    /// [`Missing`] after a field could not be read.
+    /// [`Missing`] when a field could not be read.
     pub fn read_for(
         fields: &mut Fields,
         room: &str,
@@ -56,14 +58,14 @@ impl Draft {
         Ok(Self { only, user_id: user_id?, ..Self::of(room_id?, words?) })
     }
 
-    /// Words for a room of any kind.
+    /// Makes a draft of these words for a room of any kind.
     pub(crate) fn of(room_id: RoomId, words: Words) -> Self {
         let Words { content, client_message_id, is_encrypted, reply_to } = words;
         Self { room_id, only: None, content, client_message_id, is_encrypted, reply_to, user_id: None }
     }
 
-    /// What must be the same when a `clientMessageId` comes again. Each part is led by its length
-    /// or has a fixed one, so that no two drafts make the same text.
+    /// Hashes what must be the same when a `clientMessageId` is used again. Each part has a fixed length
+    /// or is preceded by its length, so that no two drafts yield the same text.
     fn body_hash(&self) -> Vec<u8> {
         let content = self.content.as_str().as_bytes();
         sha256(&[
@@ -75,7 +77,7 @@ impl Draft {
     }
 }
 
-/// What is to be said, when it need not be known yet in which room.
+/// The words of a message whose room may not be known yet.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct Words {
@@ -86,10 +88,10 @@ pub struct Words {
 }
 
 impl Words {
-    /// Reads them; where the room is known, `replyTo` must be of it.
+    /// Reads the words. If the room is known, `replyTo` must name a message in it.
     ///
     /// # Errors
-    /// [`Missing`] after a field could not be read.
+    /// [`Missing`] when a field could not be read.
     pub(crate) fn read_in(
         fields: &mut Fields,
         room_id: Option<RoomId>,
@@ -111,7 +113,7 @@ impl Words {
         })
     }
 
-    /// The message that they make in a room of any kind.
+    /// Makes a draft of these words for a room of any kind.
     ///
     /// # Errors
     /// A 400 for a `replyTo` of another room.
@@ -123,28 +125,28 @@ impl Words {
     }
 }
 
-/// Who sends: a signed-in user, or whoever a socket belongs to.
+/// The sender: a signed-in user, or the user of a socket.
 #[derive(Clone, Copy, Debug)]
 pub enum Sender<'a> {
-    /// By REST: the session was looked up.
+    /// Sends over REST. The session was already looked up.
     User(&'a User),
-    /// By a frame: the socket is looked up in the statement that takes the number, so that a
-    /// revoked session or a removed member is refused at once.
+    /// Sends a frame. The statement that takes the number looks up the socket, so that a revoked session
+    /// or a removed member is refused at once.
     Socket(&'a ConnectionId),
 }
 
-/// What sending did.
+/// The outcome of sending.
 #[derive(Debug)]
 pub struct Sent {
     /// The message, in its present state.
     pub message: Message,
-    /// The sockets of the room's members, the sender's among them. None for a message that the same
-    /// sender had sent before: nobody is told again.
+    /// The sockets of the room's members, including the sender's. `None` for a message that the same
+    /// sender had already sent: nobody is notified again.
     pub sockets: Option<Vec<ConnectionId>>,
 }
 
 impl Sent {
-    /// A message that had been sent before.
+    /// A message that had already been sent.
     pub(crate) fn before(message: Message) -> Self {
         Self { message, sockets: None }
     }
@@ -155,15 +157,15 @@ impl Sent {
     }
 }
 
-/// How often a send is tried that finds no place and no reason why: its sender's window of
-/// `MESSAGE_LIMIT` has just been opened or has just ended.
+/// How often a send is retried when it is refused without a visible reason: the sender's window of
+/// `MESSAGE_LIMIT` has just opened or has just ended.
 const ATTEMPTS: u32 = 3;
 
-/// Sends a message. Every send counts for `MESSAGE_LIMIT`, a refused one too.
+/// Sends a message. Every send counts for `MESSAGE_LIMIT`, even if it is refused.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::NotAMember`], [`Error::IdentityMismatch`],
-/// [`Error::ClientMessageIdReused`], a 400 for a `replyTo` that is no message of the room,
+/// [`Error::ClientMessageIdReused`], a 400 for a `replyTo` that names no message of the room,
 /// [`Error::RateLimited`], and [`Error::Unauthenticated`] for an unknown socket.
 pub async fn send(app: &App, sender: Sender<'_>, draft: &Draft) -> Result<Sent> {
     let (db, limits) = (&app.db, &app.config.limits);
@@ -171,7 +173,7 @@ pub async fn send(app: &App, sender: Sender<'_>, draft: &Draft) -> Result<Sent> 
         let (user_id, refusal) = match db.transaction((sender, draft, limits.message), store).await {
             Ok(Some(stored)) => return stored_message(db, draft, stored).await,
             Ok(None) => why_refused(db, sender, draft).await?,
-            // Found after the number was taken, so the transaction was rolled back.
+            // These were found after the number was taken, so the transaction was rolled back.
             Err(error @ (Error::ClientMessageIdReused | Error::InvalidRequest(_))) => {
                 (sender.user_id(db).await?, Some(error))
             }
@@ -197,12 +199,12 @@ pub async fn send(app: &App, sender: Sender<'_>, draft: &Draft) -> Result<Sent> 
     Err(Error::internal("a send found no place and no reason why"))
 }
 
-/// Takes a room's next number for a signed-in user, if they may, and counts the send.
+/// Takes a room's next number for a signed-in user who may send, and counts the send.
 ///
-/// The room comes first: the statement locks every row that it joins, in this order, and with another row first it
-/// would deadlock with joins. The window comes last, for who has its lock waits for no other room. Where nothing is
-/// limited `:window` is NULL: no window is joined nor locked, and none is full. `LAST_INSERT_ID(…)` carries the
-/// number out.
+/// The room comes first. The statement locks every row that it joins, in this order; with another row
+/// first it would deadlock with joins. The window comes last, because whoever holds its lock waits for no
+/// other room. Without a limit `:window` is NULL: no window is joined or locked, and none is full.
+/// `LAST_INSERT_ID(…)` returns the number.
 const TAKE_NUMBER_FOR_USER: &str = "
     UPDATE rooms r
     STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = :sender
@@ -213,7 +215,7 @@ const TAKE_NUMBER_FOR_USER: &str = "
       AND (:user_id IS NULL OR m.user_id = :user_id)
       AND (:window IS NULL OR l.tally < :closed OR (l.tally & :most) < :count)";
 
-/// As [`TAKE_NUMBER_FOR_USER`], for whoever an open socket belongs to.
+/// Like [`TAKE_NUMBER_FOR_USER`], for the user of an open socket.
 const TAKE_NUMBER_FOR_SOCKET: &str = "
     UPDATE rooms r
     STRAIGHT_JOIN connections c ON c.connection_id = :sender AND c.expires_at > UTC_TIMESTAMP(3)
@@ -225,7 +227,8 @@ const TAKE_NUMBER_FOR_SOCKET: &str = "
       AND (:user_id IS NULL OR m.user_id = :user_id)
       AND (:window IS NULL OR l.tally < :closed OR (l.tally & :most) < :count)";
 
-/// Stores a signed-in user's message under its number, unless it replies to what is not there.
+/// Stores a signed-in user's message under its number, unless it replies to a message that does not
+/// exist.
 const INSERT_FOR_USER: &str = "
     INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, is_encrypted,
                           client_message_id, body_hash, reply_to_seq, created_at)
@@ -235,7 +238,8 @@ const INSERT_FOR_USER: &str = "
     WHERE u.user_id = :sender AND (:reply_to_seq IS NULL OR EXISTS
         (SELECT 1 FROM messages p WHERE p.room_id = :room_id AND p.seq = :reply_to_seq))";
 
-/// As [`INSERT_FOR_USER`], for whoever a socket belongs to, which the number's statement has locked.
+/// Like [`INSERT_FOR_USER`], for the user of a socket, whose row the statement that took the number has
+/// locked.
 const INSERT_FOR_SOCKET: &str = "
     INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, is_encrypted,
                           client_message_id, body_hash, reply_to_seq, created_at)
@@ -252,8 +256,8 @@ pub(crate) struct Stored {
     pub(crate) created_at: NaiveDateTime,
 }
 
-/// Takes the room's next number, if the sender may, counts the send where there is a limit, and stores the
-/// message. None: refused.
+/// Takes the room's next number if the sender may send, counts the send if there is a limit, and stores
+/// the message. Returns `None` when the send was refused.
 pub(crate) async fn store(
     transaction: &mut Transaction<'static>,
     (sender, draft, limit): (Sender<'_>, &Draft, Option<Limit>),
@@ -353,7 +357,7 @@ impl Sender<'_> {
     }
 }
 
-/// A message just stored, with its sender's name, and the sockets of the room's members.
+/// Returns a message that was just stored, with its sender's name, and the sockets of the room's members.
 pub(crate) async fn stored_message(db: &Db, draft: &Draft, stored: Stored) -> Result<Sent> {
     let Stored { seq, created_at } = stored;
     let SenderAndSockets { user_id, name, sockets } = sender_and_sockets(db, draft.room_id, seq).await?;
@@ -378,7 +382,8 @@ pub(crate) async fn stored_message(db: &Db, draft: &Draft, stored: Stored) -> Re
     Ok(Sent { message, sockets: Some(sockets) })
 }
 
-/// Who sent a message just stored, by id and name, and the sockets of the room's members.
+/// The id and name of the sender of a message that was just stored, and the sockets of the room's
+/// members.
 pub(crate) struct SenderAndSockets {
     pub(crate) user_id: UserId,
     pub(crate) name: String,
@@ -401,8 +406,8 @@ pub(crate) async fn sender_and_sockets(db: &Db, room_id: RoomId, seq: u64) -> Re
     Ok(SenderAndSockets { user_id, name, sockets })
 }
 
-/// Who was refused when [`store`] matched no row, and why, found after the fact, since it is needed so
-/// seldom. No reason: it was the limit.
+/// Returns which user was refused when [`store`] matched no row, and why. This is looked up afterwards,
+/// because it is rarely needed. If the reason is `None`, it was the limit.
 async fn why_refused(db: &Db, sender: Sender<'_>, draft: &Draft) -> Result<(UserId, Option<Error>)> {
     let (user_id, socket) = match sender {
         Sender::User(user) => (Some(&user.user_id), None),
@@ -430,10 +435,11 @@ async fn why_refused(db: &Db, sender: Sender<'_>, draft: &Draft) -> Result<(User
     Ok((user_id, reason))
 }
 
-/// The message, as it is now, that a member of the room sent before under this `clientMessageId`.
+/// Returns the message, in its present state, that a member of the room sent earlier with this
+/// `clientMessageId`.
 ///
 /// # Errors
-/// [`Error::ClientMessageIdReused`] when that had another body.
+/// [`Error::ClientMessageIdReused`] when that message had another body.
 pub(crate) async fn sent_before(
     db: &Db,
     user_id: &UserId,

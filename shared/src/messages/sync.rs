@@ -1,4 +1,5 @@
-//! Catching up: every message that changed after a client's cursors (contract section 2).
+//! Catching up: every message that changed after a client's cursors (`docs/contract.md`, "Catching up
+//! with sync").
 
 use crate::messages::message::message_columns;
 use std::collections::BTreeMap;
@@ -17,16 +18,16 @@ use crate::{Error, Result};
 
 /// The most rooms of one request.
 const MOST_ROOMS: usize = 100;
-/// The most messages of one answer; a client asks again while a room has more.
+/// The most messages of one answer. A client asks again while a room has more.
 const MOST_MESSAGES: usize = 200;
-/// An answer on a socket stays below 100 KB, since API Gateway takes 128 KB.
+/// An answer on a socket stays below 100 KB, because API Gateway accepts at most 128 KB.
 pub const SOCKET_BYTES: usize = 100_000;
-/// An answer on REST stays below 2 MB.
+/// An answer over REST stays below 2 MB.
 pub const REST_BYTES: usize = 2_000_000;
-/// What a room without messages takes in the answer, at most.
+/// The most bytes that a room without messages takes in the answer.
 const ROOM_BYTES: usize = 120;
 
-/// The rooms to catch up with, each with the highest number up to which the client has seen all.
+/// The rooms to catch up with, each with the highest number up to which the client has seen everything.
 #[derive(Debug)]
 pub struct Cursors(BTreeMap<u64, u64>);
 
@@ -45,7 +46,7 @@ impl Read for Cursors {
                 (Ok(room_id), Err(_)) => {
                     fields.wrong(format!("rooms.{room_id}"), "must be a cursor, a whole number from 0");
                 }
-                // Not repeated, since it may be of any length.
+                // The key is not repeated, since it may be of any length.
                 (Err(_), _) => fields.wrong("rooms", "must be named by room ids"),
             }
         }
@@ -64,15 +65,15 @@ pub struct Changes {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum RoomChanges {
-    /// Left, deleted, foreign or unknown: the client forgets it.
+    /// The user left the room, or it was deleted, is foreign or unknown. The client forgets it.
     Gone {
-        /// `true`.
+        /// Always `true`.
         gone: bool,
     },
-    /// A room of the asker's.
+    /// A room that the asker is a member of.
     #[serde(rename_all = "camelCase")]
     Here {
-        /// In their present state, by `updatedSeq`.
+        /// In their present state, ordered by `updatedSeq`.
         messages: Vec<Message>,
         /// The cursor to ask with next.
         next_seq: u64,
@@ -83,11 +84,12 @@ pub enum RoomChanges {
     },
 }
 
-/// Every message of the rooms whose `updatedSeq` is newer than the cursor, oldest change first, all from one
-/// snapshot, in at most `bytes` of JSON. Each answer makes progress in at least one room that has more.
+/// Returns every message of the rooms whose `updatedSeq` is newer than the cursor, oldest change first.
+/// All come from one snapshot and take at most `bytes` of JSON. Each answer makes progress in at least
+/// one room that has more.
 ///
 /// # Errors
-/// The database's.
+/// Any error of the database.
 pub async fn changes(db: &Db, asker: &User, cursors: &Cursors, bytes: usize) -> Result<Changes> {
     let mut snapshot = TxOpts::default();
     snapshot.with_consistent_snapshot(true);
@@ -118,7 +120,7 @@ async fn read(
     let mut behind = Vec::new();
     for (room_id, last_seq) in mine {
         let cursor = cursors.get(&room_id).copied().unwrap_or_default();
-        // A cursor from the future, as after a restored backup, starts over at what there is.
+        // A cursor from the future, as after a restored backup, is set back to the room's newest number.
         if cursor < last_seq {
             behind.push((room_id, cursor));
         }
@@ -129,8 +131,8 @@ async fn read(
         return Ok(Changes { rooms });
     }
 
-    // One range of the key (room_id, updated_seq) for each room, read in the key's order: the server
-    // stops at the limit, however much there is.
+    // Each room is one range of the key (room_id, updated_seq), read in the key's order. The server stops
+    // at the limit, however much there is.
     let ranges = vec!["(x.room_id = ? AND x.updated_seq > ?)"; behind.len()].join(" OR ");
     let mut params: Vec<Value> = vec![(&asker.user_id).into()];
     params.extend(behind.iter().flat_map(|&(room_id, cursor)| [Value::from(room_id), cursor.into()]));
@@ -165,7 +167,8 @@ async fn read(
             messages.push(message);
         }
     }
-    // From the room that was cut on, there is more after what was taken, or after the cursor.
+    // In the room where the answer was cut off and all later ones, more follows what was taken, or the
+    // cursor.
     if let Some(RoomId(cut)) = cut {
         for &(room_id, cursor) in behind.iter().filter(|&&(room_id, _)| room_id >= cut) {
             if let Some(RoomChanges::Here { messages, next_seq, has_more, .. }) = rooms.get_mut(&room_id) {

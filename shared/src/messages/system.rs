@@ -1,4 +1,4 @@
-//! System messages: joins, leaves and removals, as the history has them.
+//! System messages: the entries for joins, leaves and removals in the history.
 
 use crate::Result;
 use crate::base::ids::UserId;
@@ -7,7 +7,7 @@ use crate::rooms::room::Room;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
 
-/// What a system message tells, as its `content`.
+/// What a system message is about; its `content`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum MembershipChange {
     Joined,
@@ -15,8 +15,8 @@ pub(crate) enum MembershipChange {
     Removed,
 }
 
-/// Stores a system message in a room that the caller has locked, counts its member in or out, and
-/// brings `room` up to date. Answers its number. A direct chat has none.
+/// Stores a system message in a room that the caller has locked, adjusts the member count, and updates
+/// `room`. Returns the message's number. A direct chat has no system messages.
 pub(crate) async fn note(
     transaction: &mut Transaction<'static>,
     room: &mut Room,

@@ -1,4 +1,5 @@
-//! Typing: who is writing just now. It is told and never stored (contract section 4).
+//! Typing: who is writing just now. It is pushed and never stored (`docs/contract.md`, "Typing, presence
+//! and read positions").
 
 use crate::app::App;
 use crate::base::db::Db;
@@ -8,14 +9,14 @@ use crate::base::user::User;
 use crate::sockets::connections;
 use crate::{Error, Result};
 
-/// The sockets that hear that a member is typing. Nobody does in a room of more than 50, nor when they
-/// have just heard it. `by` is the socket that says so.
+/// Returns the sockets to notify that a member is typing: none in a room of more than 50 members, and
+/// none if they were notified just before. `by` is the socket that the request came from.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::NotAMember`], [`Error::Unauthenticated`] when the socket's session has ended
 /// meanwhile.
 pub async fn start(app: &App, user: &User, by: &ConnectionId, room_id: RoomId) -> Result<Vec<ConnectionId>> {
-    // Counted first, so that nothing comes between the look at who may tell whom and the telling.
+    // Counted first, so that nothing runs between the check of who may be notified and the push.
     let limited = Limited::Typing(&user.user_id, room_id);
     let is_new = match rate_limit::count(&app.db, &app.config.limits, limited).await {
         Ok(_) => true,
@@ -26,10 +27,10 @@ pub async fn start(app: &App, user: &User, by: &ConnectionId, room_id: RoomId) -
     Ok(if is_new { sockets } else { Vec::new() })
 }
 
-/// The sockets that hear that a member has stopped.
+/// Returns the sockets to notify that a member has stopped typing.
 ///
 /// # Errors
-/// As [`start`].
+/// The same as for [`start`].
 pub async fn stop(db: &Db, by: &ConnectionId, room_id: RoomId) -> Result<Vec<ConnectionId>> {
     Ok(connections::of_small_room(db, by, room_id).await?.sockets)
 }

@@ -1,5 +1,6 @@
-//! Channels: rooms that are open to their organization (contract sections 2 to 4). How one gets in and
-//! out is in [`crate::members`], as for every room.
+//! Channels: rooms that are open to their organization (`docs/contract.md`, "Channels" and "Creating and
+//! announcing a channel"). As for every room, [`crate::membership::members`] decides who joins and
+//! leaves.
 
 use crate::rooms::room::COLUMNS;
 use chrono::NaiveDateTime;
@@ -22,12 +23,12 @@ use crate::rooms::room::{self, NewRoom, Room, RoomKind, RoomName};
 use crate::sockets::connections;
 use crate::{Error, Result};
 
-/// How many members a channel holds.
+/// The most members of a channel.
 pub const CAPACITY: u32 = 1000;
 
 const MAKERS: Error = Error::RoleRequired("the organization's admins and moderators");
 
-/// A channel as the list of an organization's channels has it.
+/// A channel as it appears in the list of an organization's channels.
 #[derive(Debug, Serialize, FromRow)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
@@ -42,7 +43,7 @@ pub struct Listed {
     pub organization_id: u64,
 }
 
-/// Counts one look at the list of channels. None when the limit is turned off.
+/// Counts one request for the list of channels. Returns `None` when the limit is turned off.
 ///
 /// # Errors
 /// [`Error::RateLimited`] after `CHAT_LIST_LIMIT`.
@@ -50,12 +51,13 @@ pub async fn count_listing(app: &App, asker: &User) -> Result<Option<Standing>> 
     rate_limit::count(&app.db, &app.config.limits, Limited::ChatList(&asker.user_id)).await
 }
 
-/// A page of the channels of the asker's organization, the newest first.
+/// Returns a page of the channels in the asker's organization, newest first.
 ///
 /// # Errors
-/// The database's.
+/// Any error of the database.
 pub async fn list(db: &Db, asker: &User, page: Page) -> Result<Paged<Listed>> {
-    // The index is named, since MySQL would rather read and sort them all where most rooms are of one organization.
+    // The index is named because MySQL would otherwise read and sort all channels when most rooms belong
+    // to one organization.
     let sql = "
         SELECT counted.total, listed.*
         FROM (SELECT COUNT(*) AS total FROM rooms FORCE INDEX (rooms_newest)
@@ -68,18 +70,18 @@ pub async fn list(db: &Db, asker: &User, page: Page) -> Result<Paged<Listed>> {
     Paged::read(db, sql, params! { "organization_id" => asker.organization_id }, page).await
 }
 
-/// A request to make a channel.
+/// A request to create a channel.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NewChannel {
-    /// What it is called.
+    /// The channel's name.
     pub name: RoomName,
 }
 
 impl Request for NewChannel {}
 
-/// Makes a channel, whose creator is its owner and first member. `by` is the socket that asks, if one
-/// does.
+/// Creates a channel. The creator becomes its owner and first member. `by` is the socket that the request
+/// came from, if it came from one.
 ///
 /// # Errors
 /// [`Error::RoleRequired`] unless the creator is an admin or a moderator of the organization.
@@ -106,37 +108,38 @@ async fn insert(
     room::insert(transaction, new).await
 }
 
-/// A channel to be announced, and to be made first when there is none.
+/// A channel to announce. It is created first if it does not exist.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Announcement {
-    /// What a new channel is called.
+    /// The name for a new channel.
     pub room_name: RoomName,
-    /// Who is to hear of it, each once; nobody for the whole organization.
+    /// The users to notify, each once. Empty means the whole organization.
     #[serde(deserialize_with = "fields::or_default")]
     pub invited_users: UserIds,
-    /// A channel that is there; any other number is ignored, since ids are not for clients to choose.
+    /// An existing channel. A number that names none is ignored, since clients do not choose ids.
     pub room_id: Option<RoomId>,
-    /// The organization, which can only be one's own.
+    /// The organization. It can only be the user's own.
     pub organization_id: Option<WholeNumber>,
 }
 
 impl Request for Announcement {}
 
-/// The channel of an announcement.
+/// The channel to announce.
 #[derive(Debug)]
 pub struct Announced {
     /// The channel.
     pub room: Room,
-    /// Who is to hear of one that was there. Of a new one it is asked after its commit.
+    /// The sockets to notify about a channel that already existed. For a new channel they are looked up
+    /// after its commit.
     pub sockets: Option<Vec<ConnectionId>>,
 }
 
-/// Makes the channel of an announcement, unless it is there already. `by` is the socket that asks.
+/// Finds the channel to announce, or creates it. `by` is the socket that the request came from.
 ///
 /// # Errors
 /// [`Error::NotFound`] for another organization or one of its users, [`Error::RoleRequired`] unless the
-/// user is an admin or a moderator, or the creator of a channel that is there, [`Error::Unauthenticated`] when
+/// user is an admin, a moderator, or the creator of an existing channel, [`Error::Unauthenticated`] when
 /// the socket's session has ended meanwhile.
 pub async fn find_or_create(
     db: &Db,
@@ -152,12 +155,12 @@ pub async fn find_or_create(
         Some(room_id) => find(db, user, room_id).await?,
         None => None,
     };
-    // Asked again where it counts.
+    // Checked again in the statement that decides.
     let is_creator = there.as_ref().is_some_and(|room| room.created_by == user.user_id);
     if !is_creator && !user.role.makes_channels() {
         return Err(MAKERS);
     }
-    // Users stay in their organization for good, so this need not stand in the transaction.
+    // Users never leave their organization, so this check may run outside the transaction.
     users::all_of(db, user.organization_id, &invited_users.0).await?;
     match there {
         Some(room) => {
@@ -177,8 +180,8 @@ async fn find(db: &Db, user: &User, room_id: RoomId) -> Result<Option<Room>> {
     db.first(&sql, (room_id, user.organization_id)).await
 }
 
-/// Whether the user of a socket may tell of a room, and if so the sockets of its organization's users. No row: the
-/// socket is not open. A condition on the users `i` may follow.
+/// Selects whether the user of a socket may announce a room and, if so, the sockets of the users in its
+/// organization. Returns no row when the socket is not open. A condition on the users `i` may follow.
 const ORGANIZATION: &str = "
     SELECT a.may, o.connection_id
     FROM (SELECT r.organization_id, u.role IN (?, ?) OR r.created_by = u.user_id AS may
@@ -188,8 +191,9 @@ const ORGANIZATION: &str = "
     LEFT JOIN (users i JOIN connections o ON o.user_id = i.user_id AND o.expires_at > UTC_TIMESTAMP(3))
       ON i.organization_id = a.organization_id AND a.may";
 
-/// The sockets of those who hear of a channel that is there: the invited, or with none the whole
-/// organization. It is the last that is asked before they are told, and it asks for the right to tell them too.
+/// Returns the sockets to notify about an existing channel: those of the invited users, or of the whole
+/// organization when nobody is named. This is the last query before the push, so it also checks the right
+/// to announce.
 async fn audience(
     db: &Db,
     by: &ConnectionId,

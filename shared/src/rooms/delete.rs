@@ -1,4 +1,4 @@
-//! Deleting rooms, and erasing what was in them (contract section 2).
+//! Deleting rooms and erasing their contents (`docs/contract.md`, "Deleting a room").
 
 use crate::base::db::Db;
 use crate::base::ids::{RoomId, UserId};
@@ -11,11 +11,12 @@ use crate::{Error, Result};
 use mysql_async::Transaction;
 use mysql_async::prelude::Queryable;
 
-/// Deletes a prime room or a group, for its owner. Answers who was in it; what is in it is for [`erase`].
+/// Deletes a prime room or a group for its owner. Returns its former members. [`erase`] removes its
+/// contents.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::NotAMember`], [`Error::DirectChat`], and [`Error::RoomRoleRequired`] for other
-/// members, and for everybody in a channel.
+/// [`Error::NotFound`], [`Error::NotAMember`], [`Error::DirectChat`], and [`Error::RoomRoleRequired`] for
+/// members who are not the owner, and for everybody when the room is a channel.
 pub async fn delete(db: &Db, user: &User, room_id: RoomId) -> Result<Vec<UserId>> {
     db.transaction((user, room_id), delete_own).await
 }
@@ -42,7 +43,7 @@ async fn delete_own(
     }
 }
 
-/// Deletes a channel. Answers its members; what is in it is for [`erase`].
+/// Deletes a channel. Returns its former members. [`erase`] removes its contents.
 ///
 /// # Errors
 /// [`Error::NotFound`] when the organization has no such channel, [`Error::RoleRequired`] unless the
@@ -63,11 +64,11 @@ async fn close_channel(
     close(transaction, room_id).await
 }
 
-/// Takes a room that the caller has locked from its organization, and its members from it: nobody finds
-/// it any more. What was paid for it stays paid. Answers who was in it.
+/// Detaches a room that the caller has locked from its organization and removes its members, so that
+/// nobody can find it any more. Coins paid for it are not refunded. Returns its former members.
 ///
 /// # Errors
-/// The database's.
+/// Any error of the database.
 pub(crate) async fn close(transaction: &mut Transaction<'static>, room_id: RoomId) -> Result<Vec<UserId>> {
     let members = transaction.exec("SELECT user_id FROM room_members WHERE room_id = ?", (room_id,)).await?;
     transaction.exec_drop("DELETE FROM room_members WHERE room_id = ?", (room_id,)).await?;
@@ -77,29 +78,29 @@ pub(crate) async fn close(transaction: &mut Transaction<'static>, room_id: RoomI
     Ok(members)
 }
 
-/// How many messages one statement erases: few enough to hold no lock for long.
+/// How many messages one statement erases: few enough that it holds no lock for long.
 const ERASED_AT_ONCE: u64 = 2000;
-/// How many such statements the request makes that has deleted the room.
+/// How many such statements the request that deleted the room runs.
 const ERASURES: usize = 10;
 
-/// Erases what is in a room that was just deleted, as far as that is soon done: the sweep does the rest,
-/// and all of it when this fails, since the room is gone either way.
+/// Erases the contents of a room that was just deleted, as far as that is quick. The sweep erases the
+/// rest. If this fails, the sweep erases everything: the room is gone either way.
 pub async fn erase(db: &Db, room_id: RoomId) {
     if let Err(error) = erase_some(db, room_id, ERASURES).await {
         error.log();
     }
 }
 
-/// Erases a deleted room, its messages first, by so many statements at most; answers whether that was
-/// enough. One statement for all of them could take longer than a function may.
+/// Erases a deleted room, messages first, with at most `statements` statements. Returns whether that was
+/// enough. A single statement for everything could run longer than a function may.
 ///
 /// # Errors
-/// The database's.
+/// Any error of the database.
 pub(crate) async fn erase_some(db: &Db, room_id: RoomId, statements: usize) -> Result<bool> {
     let messages = "DELETE FROM messages WHERE room_id = ? ORDER BY seq LIMIT ?";
     for _ in 0..statements {
         if db.execute(messages, (room_id, ERASED_AT_ONCE)).await?.affected_rows < ERASED_AT_ONCE {
-            // Its invitations go with it, by their foreign key.
+            // The room's invitations are deleted with it, by their foreign key.
             db.execute("DELETE FROM rooms WHERE id = ? AND organization_id IS NULL", (room_id,)).await?;
             return Ok(true);
         }

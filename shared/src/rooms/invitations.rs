@@ -1,4 +1,5 @@
-//! Invitations: a prime room's creator lets one prime user in without the password (contract section 2).
+//! Invitations: the creator of a prime room lets one prime user in without the password
+//! (`docs/contract.md`, "Invitations").
 
 use crate::base::tokens::{IssuedToken, random_token};
 use strum::{EnumString, IntoStaticStr};
@@ -21,17 +22,17 @@ use mysql_async::{Row, Transaction, params};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// How long an invitation is good for.
+/// How long an invitation is valid.
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
-/// The most invitations of one list.
+/// The most invitations in one list.
 const MOST: u32 = 500;
 
 number_type!(
-    /// An invitation's id, which is no secret.
+    /// An invitation's id. It is not a secret.
     InvitationId
 );
 
-/// What opens the room: 256 random bits, or anything that somebody may have sent instead.
+/// The token of an invitation: 256 random bits, or whatever a client sent instead.
 #[derive(Clone, Debug)]
 pub struct InviteToken(SecretString);
 
@@ -42,13 +43,13 @@ impl<'de> Deserialize<'de> for InviteToken {
 }
 
 impl InviteToken {
-    /// What is stored of it.
+    /// The hash that is stored instead of the token.
     pub(crate) fn hash(&self) -> Vec<u8> {
         sha256(&[self.0.expose_secret().as_bytes()])
     }
 }
 
-/// A request to invite somebody.
+/// A request to invite a user.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
@@ -60,18 +61,18 @@ pub struct NewInvitation {
 
 impl Request for NewInvitation {}
 
-/// An invitation just made: the one time that its token is shown.
+/// A new invitation. Its token is shown only this once.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Invited {
-    /// By this the inviter revokes it.
+    /// The inviter revokes the invitation by this id.
     pub invitation_id: InvitationId,
-    /// By this the invitee joins.
+    /// The invitee joins with this token.
     pub invite_token: IssuedToken,
-    /// 24 hours from now.
+    /// 24 hours after the invitation was created.
     #[serde(serialize_with = "time::serialize")]
     pub expires_at: NaiveDateTime,
-    /// The room, for the invitee.
+    /// The room, as shown to the invitee.
     #[serde(skip)]
     pub room: Room,
     /// The invitee.
@@ -81,13 +82,13 @@ pub struct Invited {
 
 /// Invites a prime user of the organization into a prime room.
 ///
-/// The password is checked outside any lock; then one statement makes the invitation, if all that was
-/// true before it still is.
+/// The password is checked outside any lock. Then one statement creates the invitation if everything that
+/// was true before still is.
 ///
 /// # Errors
 /// [`Error::NotFound`] for the room or the user, [`Error::NotRoomCreator`], [`Error::NotAMember`] for a
-/// creator who has left, [`Error::InviteeNotPrime`], a 400 for somebody who is in the room,
-/// [`Error::WrongRoomPassword`] and, after `PASSWORD_LIMIT` of these, [`Error::RateLimited`].
+/// creator who has left, [`Error::InviteeNotPrime`], a 400 for a user who is already in the room,
+/// [`Error::WrongRoomPassword`] and, after `PASSWORD_LIMIT` wrong passwords, [`Error::RateLimited`].
 pub async fn create(app: &App, inviter: &User, new: NewInvitation) -> Result<Invited> {
     let Allowed { room, password_hash } = allowed(&app.db, inviter, new.room_id, &new.user_id).await?;
     prime::check_password(app, inviter, new.room_id, new.password, password_hash).await?;
@@ -95,7 +96,8 @@ pub async fn create(app: &App, inviter: &User, new: NewInvitation) -> Result<Inv
     let invite_token = random_token::<32>();
     let now = time::now();
     let expires_at = now + LIFETIME;
-    // The room first, as everywhere. The statement may be sent twice: the token is only inserted once.
+    // The room is locked first, as everywhere. The statement may be sent twice: a token is inserted only
+    // once.
     let done = app
         .db
         .execute(
@@ -138,7 +140,7 @@ struct Allowed {
     password_hash: Option<String>,
 }
 
-/// The room of an invitation that may be made, but for its password.
+/// Checks everything that an invitation needs except the password, and reads its room.
 async fn allowed(db: &Db, inviter: &User, room_id: RoomId, invitee: &UserId) -> Result<Allowed> {
     let row: Option<Row> = db
         .first(
@@ -177,24 +179,24 @@ async fn allowed(db: &Db, inviter: &User, room_id: RoomId, invitee: &UserId) -> 
     }
 }
 
-/// What has become of an invitation.
+/// The status of an invitation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum InvitationStatus {
-    /// It may be used.
+    /// It can be used.
     Pending,
-    /// Its invitee joined by it.
+    /// Its invitee joined with it.
     Used,
-    /// Its inviter took it back.
+    /// Its inviter revoked it.
     Revoked,
-    /// Its 24 hours are over.
+    /// Its 24 hours have passed.
     Expired,
 }
 
 text_column!(InvitationStatus);
 
-/// An invitation as its inviter and its invitee see it: without its token.
+/// An invitation without its token, as its inviter and its invitee see it.
 #[derive(Debug, Serialize, FromRow)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
@@ -211,11 +213,11 @@ pub struct Invitation {
     pub expires_at: NaiveDateTime,
 }
 
-/// The invitations that somebody sent and received, newest first: at most 500 of each, so that nobody who
-/// sends many hides what another one sent or received.
+/// Returns the invitations that the asker sent and received, newest first. It returns at most 500 of
+/// each, so that a user who sends many cannot hide those that others sent or received.
 ///
 /// # Errors
-/// The database's.
+/// Any error of the database.
 pub async fn list(db: &Db, asker: &User) -> Result<Vec<Invitation>> {
     db.rows(
         "SELECT i.invitation_id, i.room_id, r.name AS room_name, i.inviter_id AS `from`, i.invitee_id AS `to`,
@@ -232,12 +234,12 @@ pub async fn list(db: &Db, asker: &User) -> Result<Vec<Invitation>> {
     .await
 }
 
-/// Takes an invitation back; again is as well.
+/// Revokes an invitation. Revoking it again also succeeds.
 ///
 /// # Errors
-/// [`Error::NotFound`] when it is unknown, somebody else's, or used.
+/// [`Error::NotFound`] when it is unknown, belongs to another user, or was used.
 pub async fn revoke(db: &Db, inviter: &User, invitation_id: InvitationId) -> Result<()> {
-    // LAST_INSERT_ID tells that there is such a row, also when nothing in it changes.
+    // LAST_INSERT_ID shows that the row exists, even when the statement changes nothing in it.
     let done = db
         .execute(
             "UPDATE invitations
@@ -249,7 +251,7 @@ pub async fn revoke(db: &Db, inviter: &User, invitation_id: InvitationId) -> Res
     done.last_insert_id.map(drop).ok_or(Error::NotFound(Thing::Invitation))
 }
 
-/// Locks the invitation of this user into this room, if it is good. The caller has locked the room and
+/// Locks the invitation of this user into this room if it is valid. The caller has locked the room and
 /// the user.
 ///
 /// # Errors
@@ -271,10 +273,11 @@ pub(crate) async fn lock(
     id.ok_or(Error::InvitationInvalid)
 }
 
-/// Uses up an invitation that the caller has locked, in the transaction that seats its invitee.
+/// Marks an invitation that the caller has locked as used, in the transaction that adds its invitee to
+/// the room.
 ///
 /// # Errors
-/// The database's.
+/// Any error of the database.
 pub(crate) async fn use_up(
     transaction: &mut Transaction<'static>,
     invitation_id: InvitationId,

@@ -1,5 +1,5 @@
-//! Rooms: what they are, how each kind is made, invited to and deleted. Who is in them is decided in
-//! `membership`, because joins write messages.
+//! Rooms: what they are, and how each kind is created, invited to and deleted. `membership` decides who
+//! is in them, because joins write messages.
 
 pub mod channels;
 pub mod delete;

@@ -1,4 +1,4 @@
-//! Prime rooms: six people, and a password at the entrance (contract section 2).
+//! Prime rooms: at most six members, and a password for joining (`docs/contract.md`, "Prime rooms").
 
 use crate::app::App;
 use crate::base::fields::Request;
@@ -12,10 +12,10 @@ use crate::{Error, Result};
 use mysql_async::Transaction;
 use serde::Deserialize;
 
-/// How many members a prime room holds, its creator included.
+/// The most members of a prime room, its creator included.
 pub const PRIME_CAPACITY: u32 = 6;
 
-/// A request to make a password room.
+/// A request to create a prime room.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
@@ -26,12 +26,12 @@ pub struct NewPrimeRoom {
 
 impl Request for NewPrimeRoom {}
 
-/// Makes a password room, whose creator is its owner and first member.
+/// Creates a prime room. The creator becomes its owner and first member.
 ///
 /// # Errors
 /// [`Error::PrimeRequired`] unless the creator is prime.
 pub async fn create(app: &App, creator: &User, new: NewPrimeRoom) -> Result<Room> {
-    // Asked again where it counts; here it saves a hash.
+    // Checked again inside the transaction. Checking here saves hashing the password in vain.
     if !creator.prime {
         return Err(Error::PrimeRequired);
     }
@@ -61,10 +61,10 @@ async fn insert(
     room::insert(transaction, new).await
 }
 
-/// Checks the password of a room, whose hash the caller has read. It never changes, so this needs no lock.
+/// Checks the password of a room whose hash the caller has read. It never changes, so this needs no lock.
 ///
 /// # Errors
-/// [`Error::WrongRoomPassword`], and after `PASSWORD_LIMIT` of these [`Error::RateLimited`].
+/// [`Error::WrongRoomPassword`], and after `PASSWORD_LIMIT` wrong passwords [`Error::RateLimited`].
 pub(crate) async fn check_password(
     app: &App,
     user: &User,
@@ -73,7 +73,7 @@ pub(crate) async fn check_password(
     hash: Option<String>,
 ) -> Result<()> {
     let limited = Limited::RoomPassword(&user.user_id, room_id);
-    // Before the work, or many at once would all be let through to it.
+    // Counted before the hashing, since many requests at once would otherwise all get that far.
     rate_limit::count(&app.db, &app.config.limits, limited).await?;
     if !app.passwords.verify(password, hash).await? {
         return Err(Error::WrongRoomPassword);

@@ -1,4 +1,4 @@
-//! Rooms: one kind of thing with four doors (contract section 2).
+//! Rooms: one type for all four kinds, which differ in how users join (`docs/contract.md`, "Rooms").
 
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
@@ -19,16 +19,16 @@ text_type!(
     RoomName, |text| name(text, 1..=100)
 );
 
-/// The door by which one gets in.
+/// The kind of a room, which decides how users join it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum RoomKind {
-    /// Made by a prime user, entered by its password: 6 members.
+    /// Created by a prime user and joined with its password. At most 6 members.
     Prime,
-    /// Open to the organization: 1000 members.
+    /// Open to the organization. At most 1000 members.
     Channel,
-    /// Filled by its owner and moderators: 256 members.
+    /// Its owner and moderators add the members. At most 256 members.
     Group,
     /// Two users.
     Direct,
@@ -41,9 +41,9 @@ text_column!(RoomKind);
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum RoomRole {
-    /// One in every room that has members.
+    /// Every room with members has exactly one.
     Owner,
-    /// Made by the owner.
+    /// Appointed by the owner.
     Moderator,
     /// Everybody else.
     Member,
@@ -74,7 +74,8 @@ pub struct Room {
 pub(crate) const COLUMNS: &str =
     "id, kind, name, capacity, member_count, created_by, organization_id, last_seq, created_at, updated_at";
 
-/// Locks a room of an organization until the transaction ends: the first lock of every change in it.
+/// Locks a room of an organization until the transaction ends. Every change in a room takes this lock
+/// first.
 ///
 /// # Errors
 /// [`Error::NotFound`] when the organization has no such room.
@@ -92,25 +93,25 @@ pub(crate) async fn lock(
     room.ok_or(Error::NotFound(Thing::Room))
 }
 
-/// A room that is made with all its members, before it is there.
+/// A room about to be created with all its members.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewRoom<'a> {
     pub(crate) kind: RoomKind,
     pub(crate) name: &'a str,
-    /// Of a prime room, and of no other.
+    /// The hash of the password. Only a prime room has one.
     pub(crate) password_hash: Option<&'a str>,
     pub(crate) capacity: u32,
-    /// Its owner.
+    /// The user who creates the room and owns it.
     pub(crate) creator: &'a User,
     /// The other members, each once.
     pub(crate) others: &'a [&'a UserId],
 }
 
-/// Makes a room with its first members, of whom no system message tells. The caller has locked the
-/// organization and then these users.
+/// Creates a room with its first members. No system messages are written for them. The caller has locked
+/// the organization and then these users.
 ///
 /// # Errors
-/// The database's.
+/// Any error of the database.
 pub(crate) async fn insert(transaction: &mut Transaction<'static>, new: NewRoom<'_>) -> Result<Room> {
     let NewRoom { kind, name, password_hash, capacity, creator, others } = new;
     let now = time::now();
@@ -151,10 +152,10 @@ pub(crate) async fn insert(transaction: &mut Transaction<'static>, new: NewRoom<
     })
 }
 
-/// Inserts members of a room who come in at this number and time, and have read all before it.
+/// Inserts members of a room who join at this number and time and have read everything before it.
 ///
 /// # Errors
-/// The database's.
+/// Any error of the database.
 pub(crate) async fn insert_members(
     transaction: &mut Transaction<'static>,
     room_id: RoomId,
@@ -176,7 +177,8 @@ pub(crate) async fn insert_members(
 }
 
 /// Takes the next number of a room that the caller has locked, for a change of one of its messages.
-/// `updated_at` stays: it is the time of the newest message, not of a later change of an old one.
+/// `updated_at` does not change: it is the time of the newest message, not of a later change to an old
+/// one.
 pub(crate) async fn next_seq(transaction: &mut Transaction<'static>, room: &mut Room) -> Result<u64> {
     room.last_seq += 1;
     transaction.exec_drop("UPDATE rooms SET last_seq = ? WHERE id = ?", (room.last_seq, room.id)).await?;
