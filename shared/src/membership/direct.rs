@@ -31,12 +31,12 @@ pub enum Receiver {
 /// A request to send a message to a user or a room.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the contract's fields")]
-pub struct Letter {
+pub struct DirectMessage {
     pub receiver: Receiver,
     pub words: Words,
 }
 
-impl Read for Letter {
+impl Read for DirectMessage {
     fn read(fields: &mut Fields) -> Result<Self, Missing> {
         const NAMES: [&str; 3] = ["userId", "receiverId", "to"];
         let users = NAMES.map(|name| (name, fields.optional::<UserId>(name)));
@@ -67,8 +67,8 @@ impl Read for Letter {
 ///
 /// # Errors
 /// Those of [`send::send`], [`Error::NotFound`] for the user, and a 400 for oneself.
-pub async fn send(app: &App, sender: &User, letter: Letter) -> Result<Sent> {
-    let Letter { receiver, words } = letter;
+pub async fn send(app: &App, sender: &User, message: DirectMessage) -> Result<Sent> {
+    let DirectMessage { receiver, words } = message;
     let draft = match receiver {
         Receiver::Chat(room_id) => words.in_room(room_id),
         Receiver::User(other, field) => match room_with(app, sender, &other, field, &words).await {
@@ -209,8 +209,8 @@ mod tests {
 
     use super::*;
 
-    fn wrong(letter: Value) -> Vec<String> {
-        match Fields::parse::<Letter>(letter) {
+    fn wrong(message: Value) -> Vec<String> {
+        match Fields::parse::<DirectMessage>(message) {
             Err(Error::InvalidRequest(wrong)) => wrong.into_iter().map(|error| error.field).collect(),
             other => panic!("{other:?}"),
         }
@@ -219,7 +219,10 @@ mod tests {
     #[test]
     fn a_letter_has_just_one_receiver() {
         for receiver in ["userId", "receiverId", "to", "chatId"] {
-            assert!(Fields::parse::<Letter>(json!({(receiver): 7, "content": "x"})).is_ok(), "{receiver}");
+            assert!(
+                Fields::parse::<DirectMessage>(json!({(receiver): 7, "content": "x"})).is_ok(),
+                "{receiver}"
+            );
         }
         assert_eq!(wrong(json!({"content": "x"})), ["userId"]);
         assert_eq!(wrong(json!({"to": "bob", "chatId": 1, "content": "x"})), ["userId"]);

@@ -95,46 +95,56 @@ enum Key<'a> {
 /// [`Error::NotFound`], [`Error::WrongRoomPassword`], [`Error::RateLimited`] after `PASSWORD_LIMIT` wrong
 /// passwords, [`Error::InvitationInvalid`], [`Error::InviteeNotPrime`], [`Error::RoomFull`],
 /// [`Error::InsufficientCoins`].
-pub async fn join(app: &App, user: &User, by: Option<&ConnectionId>, entry: JoinRequest) -> Result<Joined> {
-    user.must_be(entry.user_id.as_ref())?;
-    let token_hash = entry.invite_token.as_ref().map(InviteToken::hash);
-    let door: Option<(RoomId, RoomKind, Option<String>, bool)> = app
+pub async fn join(app: &App, user: &User, by: Option<&ConnectionId>, request: JoinRequest) -> Result<Joined> {
+    user.must_be(request.user_id.as_ref())?;
+    let token_hash = request.invite_token.as_ref().map(InviteToken::hash);
+    let found: Option<RoomToJoin> = app
         .db
         .first(
-            "SELECT r.id, r.kind, r.password_hash, m.user_id IS NOT NULL
+            "SELECT r.id, r.kind, r.password_hash, m.user_id IS NOT NULL AS is_member
              FROM rooms r LEFT JOIN room_members m ON m.room_id = r.id AND m.user_id = :user_id
              WHERE r.organization_id = :organization_id AND r.id = COALESCE(:room_id,
                  (SELECT i.room_id FROM invitations i WHERE i.token_hash = :token_hash))",
             params! {
                 "user_id" => &user.user_id,
                 "organization_id" => user.organization_id,
-                "room_id" => entry.room_id,
+                "room_id" => request.room_id,
                 "token_hash" => &token_hash,
             },
         )
         .await?;
     // A request that names no room learns nothing about the room that its token may be for.
-    let nowhere = match entry.room_id {
+    let nowhere = match request.room_id {
         Some(_) => Error::NotFound(Thing::Room),
         None => Error::InvitationInvalid,
     };
-    let Some((room_id, kind @ (RoomKind::Prime | RoomKind::Channel), password_hash, is_member)) = door else {
+    let is_open_to_joins = |room: &RoomToJoin| matches!(room.kind, RoomKind::Prime | RoomKind::Channel);
+    let Some(room) = found.filter(is_open_to_joins) else {
         return Err(nowhere);
     };
     let key = match &token_hash {
         Some(token_hash) => Key::Invitation(token_hash),
-        None if is_member || kind == RoomKind::Channel => Key::Nothing,
+        None if room.is_member || room.kind == RoomKind::Channel => Key::Nothing,
         None => {
-            let password = entry.password.ok_or(Error::WrongRoomPassword)?;
-            prime::check_password(app, user, room_id, password, password_hash).await?;
+            let password = request.password.ok_or(Error::WrongRoomPassword)?;
+            prime::check_password(app, user, room.id, password, room.password_hash).await?;
             Key::Password
         }
     };
-    match app.db.transaction((user, by, room_id, key), seat).await {
+    match app.db.transaction((user, by, room.id, key), seat).await {
         // The room was deleted meanwhile.
         Err(Error::NotFound(Thing::Room)) => Err(nowhere),
         outcome => outcome,
     }
+}
+
+/// What a join needs to know of a room before it locks anything.
+#[derive(FromRow)]
+struct RoomToJoin {
+    id: RoomId,
+    kind: RoomKind,
+    password_hash: Option<String>,
+    is_member: bool,
 }
 
 #[derive(FromRow)]

@@ -196,7 +196,7 @@ pub async fn send(app: &App, sender: Sender<'_>, draft: &Draft) -> Result<Sent> 
             _ => {}
         }
     }
-    Err(Error::internal("a send found no place and no reason why"))
+    Err(Error::internal("a message was refused by its limit three times while the limit had room"))
 }
 
 /// Takes a room's next number for a signed-in user who may send, and counts the send.

@@ -130,7 +130,7 @@ pub async fn create(app: &App, inviter: &User, new: NewInvitation) -> Result<Inv
         // Something changed while the password was being checked.
         None => match allowed(&app.db, inviter, new.room_id, &new.user_id).await {
             Err(refusal) => Err(refusal),
-            Ok(_) => Err(Error::internal("an invitation was refused for no reason that lasted")),
+            Ok(_) => Err(Error::internal("an invitation was refused although nothing forbids it")),
         },
     }
 }
