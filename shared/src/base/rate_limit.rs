@@ -97,10 +97,10 @@ fn hash(text: &str) -> String {
 
 /// The numbers that a statement needs to count a `tally` up at this moment.
 ///
-/// A statement that does more than count joins `rate_limits l` as the last of its tables. The limit allows one
-/// more while `l.tally < :closed OR (l.tally & :most) < :count`, and then the statement counts it with
-/// `l.tally = IF(l.tally < :closed, :fresh, l.tally + 1)`, which opens a window if none is open. When the limit
-/// allows no more, [`standing`] says why.
+/// A statement that does more than count joins `rate_limits l` as the last of its tables. The limit allows
+/// one more while `l.tally < :closed OR (l.tally & :most) < :count`, and then the statement counts it with
+/// `l.tally = IF(l.tally < :closed, :fresh, l.tally + 1)`. This opens a window if none is open. When the
+/// limit allows no more, [`standing`] says why.
 pub(crate) struct Count {
     /// A tally below this one belongs to a window that has ended.
     pub(crate) closed: u64,
