@@ -60,7 +60,7 @@ pub struct FriendRequest {
 /// The user who is asked to be a friend.
 #[derive(Debug)]
 pub struct NewFriendRequest {
-    /// The one who is asked.
+    /// The user who is asked.
     pub user_id: UserId,
     /// The field that named them, one of the three that may.
     field: &'static str,
