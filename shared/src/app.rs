@@ -1,4 +1,4 @@
-//! What an execution environment keeps between invocations.
+//! What an execution environment keeps from one invocation to the next.
 
 use std::sync::Arc;
 
@@ -20,20 +20,20 @@ pub struct App {
     pub db: Db,
     /// The object store.
     pub files: Files,
-    /// The way to the sockets.
+    /// The transport to the sockets.
     pub push: Push,
-    /// bcrypt.
+    /// The bcrypt hasher.
     pub passwords: Passwords,
-    /// The keys of access tokens.
+    /// The keys for access tokens.
     pub access_tokens: Arc<AccessTokens>,
-    /// The key of refresh tokens.
+    /// The key for refresh tokens.
     pub refresh_tokens: Arc<RefreshTokens>,
     /// Whether the process is about to end.
     pub(crate) ending: Arc<watch::Sender<bool>>,
 }
 
 impl App {
-    /// An app that uses at most `connections` of the database's connections. Nothing connects yet.
+    /// Creates an app that uses at most `connections` database connections. Nothing connects yet.
     pub fn new(config: Config, push: Push, connections: usize) -> Self {
         Self {
             db: Db::new(config.database.clone(), connections),

@@ -1,4 +1,5 @@
-//! Every setting, read once from the environment (contract section 6). `.env.example` lists them.
+//! Settings, all read once from the environment (`docs/contract.md`, "Settings" and "Rate limits").
+//! `.env.example` lists them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,18 +11,20 @@ use secrecy::SecretString;
 
 use crate::Result;
 
-/// HS256 and the refresh tokens' HMAC use 256-bit keys (RFC 7518 section 3.2).
+/// The key size in bytes: HS256 and the HMAC of refresh tokens use 256-bit keys (RFC 7518 section 3.2).
 const SECRET_BYTES: usize = 32;
-/// The largest count of a limit and its longest window, a day: [`crate::rate_limit`] has room for them.
+/// The largest count of a limit, and its longest window, a day: [`crate::base::rate_limit`] has room for
+/// them.
 const MOST_COUNTED: u32 = 1_000_000;
 const MOST_SECONDS: u64 = 86_400;
-/// How long a user's last socket has been closed when their friends are told (contract section 4).
+/// How long a user's last socket has been closed before their friends are notified (`docs/contract.md`,
+/// "Typing, presence and read positions").
 const PRESENCE_HOLD: Duration = Duration::from_secs(5);
 
 /// All settings.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `PORT`: where `coterie serve` listens.
+    /// `PORT`: the port that `coterie serve` listens on.
     pub port: u16,
     /// `DATABASE_URL`, or `DB_HOST DB_PORT DB_USER DB_PASSWORD DB_NAME`.
     pub database: Opts,
@@ -35,31 +38,33 @@ pub struct Config {
     pub bcrypt_cost: u32,
     /// `SIGNUP_GRANTS`.
     pub signup_grants: SignupGrants,
-    /// `STARTING_COINS`: what a user starts with when grants are closed.
+    /// `STARTING_COINS`: what a user starts with while grants are closed.
     pub starting_coins: i64,
-    /// `ALLOWED_ORIGINS`: who may open a socket from a browser; empty for anyone.
+    /// `ALLOWED_ORIGINS`: the origins from which a browser may open a socket; empty for any.
     pub allowed_origins: Vec<String>,
     /// `CHAT_LIST_LIMIT` to `REGISTER_LIMIT`.
     pub limits: Limits,
-    /// `MAX_SOCKETS`: open sockets of one user; none for no limit.
+    /// `MAX_SOCKETS`: the most open sockets of one user; `None` for no limit.
     pub max_sockets: Option<u32>,
-    /// Until friends are told that a user's last socket has closed: a reconnect in time is silent.
+    /// How long friends are not notified that a user's last socket has closed: a reconnect within this time
+    /// is silent.
     pub presence_hold: Duration,
-    /// `WS_MANAGEMENT_ENDPOINT`: where `@connections` is reached; the template sets it in AWS.
+    /// `WS_MANAGEMENT_ENDPOINT`: the address of `@connections`; the template sets it in AWS.
     pub management_endpoint: Option<String>,
-    /// Where files are kept.
+    /// The object store for files.
     pub store: Store,
 }
 
-/// The object store. Without a bucket it counts as one that does not answer.
+/// The object store. A store without a bucket counts as unavailable.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
     /// `UPLOADS_BUCKET`; the template sets it in AWS.
     pub bucket: Option<String>,
-    /// `S3_ENDPOINT`: a store other than AWS's, like `http://127.0.0.1:9000`, where the bucket is the
-    /// first part of a path.
+    /// `S3_ENDPOINT`: a store other than AWS's, such as `http://127.0.0.1:9000`. There the bucket is the
+    /// first part of the path.
     pub endpoint: Option<String>,
-    /// The keys of a store in this process. None: the AWS SDK's own settings, in AWS the function's role.
+    /// The keys of a store in this process. `None` uses the AWS SDK's own settings, which in AWS means the
+    /// function's role.
     pub keys: Option<Keys>,
 }
 
@@ -72,16 +77,16 @@ pub struct Keys {
     pub secret: SecretString,
 }
 
-/// What a registration may claim (contract section 1).
+/// What a registration may claim (`docs/contract.md`, "Signup grants").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignupGrants {
-    /// Coins and the prime flag are honoured.
+    /// Claimed coins and the prime flag are granted.
     Open,
-    /// Everybody starts with `STARTING_COINS` and not prime.
+    /// Everybody starts with `STARTING_COINS` and is not prime.
     Closed,
 }
 
-/// The rate limits; none where a limit is turned off.
+/// The rate limits; `None` where a limit is turned off.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each is the setting of its name")]
 pub struct Limits {
@@ -94,12 +99,12 @@ pub struct Limits {
     pub register: Option<Limit>,
 }
 
-/// At most `count` in a window of time; written `10/600` (ten in 600 seconds).
+/// At most `count` requests in a window of time; `10/600` means ten in 600 seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// How many.
+    /// The number of requests.
     pub count: u32,
-    /// How long the window stays open after its first.
+    /// How long the window stays open after its first request.
     pub window: Duration,
 }
 
@@ -116,7 +121,7 @@ impl FromStr for Limit {
     }
 }
 
-/// Everything that is wrong with the settings, a line each.
+/// Everything that is wrong with the settings, one line for each mistake.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigError(Vec<String>);
 
@@ -130,10 +135,10 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Config {
-    /// Reads the settings of the process.
+    /// Reads the settings from the environment of the process.
     ///
     /// # Errors
-    /// All mistakes at once.
+    /// All mistakes together.
     pub fn from_env() -> Result<Self, ConfigError> {
         Self::from(std::env::vars().collect())
     }
@@ -141,7 +146,7 @@ impl Config {
     /// Reads the settings from a map. An empty value counts as absent.
     ///
     /// # Errors
-    /// All mistakes at once.
+    /// All mistakes together.
     pub fn from(map: BTreeMap<String, String>) -> Result<Self, ConfigError> {
         let mut settings = Settings { map, wrong: Vec::new() };
         let config = Self {
@@ -205,7 +210,7 @@ impl Settings {
         self.text(name).is_some()
     }
 
-    /// Notes that a setting is wrong, and goes on with a stand-in, so that all mistakes are found.
+    /// Notes that a setting is wrong and goes on with a stand-in value, so that all mistakes are found.
     fn wrong<T>(&mut self, name: &str, expected: &str, stand_in: T) -> T {
         self.wrong.push(format!("{name} must be {expected}"));
         stand_in
@@ -258,7 +263,7 @@ impl Settings {
         match (self.text("DATABASE_URL"), self.text("DB_HOST")) {
             (Some(url), _) => match Opts::from_url(&url) {
                 Ok(opts) if opts.db_name().is_some() => opts,
-                // The URL holds a password, so it is not repeated.
+                // The URL contains a password, so the message does not repeat it.
                 _ => self.wrong(
                     "DATABASE_URL",
                     "like mysql://user:password@host:3306/database",

@@ -1,8 +1,9 @@
 //! Coterie's domain: its types, its rules and its SQL. Nothing here knows HTTP or Lambda.
 //!
-//! The modules below stand in order: each one uses only those above it. A test keeps that so
-//! (`tests/structure.rs`). What REST and WebSocket have in common is one function here that both
-//! call. What clients may rely on is written in `docs/contract.md`.
+//! The modules below are listed in order: each one uses only those above it, and a test checks this
+//! (`tests/structure.rs`). What REST and WebSocket have in common is one function here that both call.
+//! `docs/contract.md` says what clients may rely on; a comment names the heading that a rule comes from.
+//! (Migrations name its sections by number.)
 
 pub mod error;
 

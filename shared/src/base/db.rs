@@ -1,7 +1,7 @@
-//! MySQL: the pool, transactions that survive a deadlock, and errors of the server as [`Error`]s.
+//! MySQL: the pool, transactions that survive a deadlock, and the server's errors as [`Error`]s.
 //!
-//! The order of locks is the same everywhere: the organization, the room, users by id, the rest. Who makes a
-//! room, whose row has the organization's by a foreign key, takes that first.
+//! Locks are taken in the same order everywhere: the organization, the room, users by id, the rest. A new
+//! room's foreign key locks the row of its organization, so code that creates a room takes that lock first.
 
 use std::time::Duration;
 
@@ -12,58 +12,59 @@ use mysql_async::{
 
 use crate::{Error, Result};
 
-/// A deadlock victim: the server has rolled the transaction back.
+/// The transaction was a deadlock's victim: the server has rolled it back.
 const ER_LOCK_DEADLOCK: u16 = 1213;
-/// A lock was not given within `innodb_lock_wait_timeout`: only the statement is rolled back.
+/// A lock was not granted within `innodb_lock_wait_timeout`: only the statement is rolled back.
 const ER_LOCK_WAIT_TIMEOUT: u16 = 1205;
 const ER_DUP_ENTRY: u16 = 1062;
-/// How often a transaction is tried before its error reaches the caller.
+/// How many times a transaction is tried before the caller gets its error.
 const ATTEMPTS: u32 = 4;
 
 /// A row changed after the snapshot was taken (MariaDB with `innodb_snapshot_isolation`).
 const ER_CHECKREAD: u16 = 1020;
-/// Set on every connection. MariaDB turns snapshot isolation on from 11.6.2: a locking read would fail
-/// where every other server reads the newest row. MySQL and older ones take the rest for a comment.
+/// Set on every connection. MariaDB turns snapshot isolation on from 11.6.2, and then a locking read fails
+/// where every other server reads the newest row. MySQL and older versions of MariaDB treat the second part
+/// as a comment.
 const SESSION: &str =
     "SET SESSION innodb_lock_wait_timeout = 3 /*M!110602 , SESSION innodb_snapshot_isolation = OFF */";
 
-/// Set on every connection too, so that a snapshot or a gap's lock does not depend on the server's settings.
+/// Also set on every connection, so that snapshots and gap locks do not depend on the server's settings.
 const ISOLATION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
 
 /// The server's default `wait_timeout` is 8 hours; proxies cut idle connections sooner.
 const WAIT_TIMEOUT: usize = 300;
-/// The largest packet we send: no statement here comes near it.
+/// The largest packet that we send: no statement comes near it.
 const MAX_ALLOWED_PACKET: usize = 16 * 1024 * 1024;
-/// A server that does not answer by then is reported as unavailable.
+/// A server that has not answered by then is reported as unavailable.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The database of one execution environment. Clones share its pool.
+/// The database, as one execution environment uses it. Clones share its pool.
 #[derive(Clone, Debug)]
 pub struct Db {
     pool: Pool,
 }
 
-/// What a statement without rows did.
+/// The effect of a statement that returns no rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Executed {
-    /// How many rows it changed; by an upsert 1 is a new one and 2 an old one.
+    /// How many rows it changed. For an upsert, 1 means a new row and 2 an existing one.
     pub affected_rows: u64,
-    /// What `LAST_INSERT_ID` is after it, if it set that.
+    /// The value of `LAST_INSERT_ID` after the statement, if it set one.
     pub last_insert_id: Option<u64>,
 }
 
 impl Db {
-    /// A pool of at most `connections`, which connects when first used.
+    /// Creates a pool of at most `connections`, which connects on first use.
     pub fn new(opts: Opts, connections: usize) -> Self {
         let pool_opts = PoolOpts::new()
-            // From 0, so that idle connections end after the TTL.
+            // The minimum is 0, so that idle connections end after the TTL.
             .with_constraints(PoolConstraints::new(0, connections.max(1)).unwrap_or_default())
             .with_inactive_connection_ttl(Duration::from_secs(WAIT_TIMEOUT as u64 / 2))
-            // A reset would cost a round trip, and all prepared statements, on every return.
+            // A reset would cost a round trip on every return, and would drop all prepared statements.
             .with_reset_connection(false);
         let opts = OptsBuilder::from_opts(opts)
             .pool_opts(pool_opts)
-            // Given here, they need not be asked of the server on each connection.
+            // Values given here need not be queried from the server on each connection.
             .max_allowed_packet(Some(MAX_ALLOWED_PACKET))
             .wait_timeout(Some(WAIT_TIMEOUT))
             .prefer_socket(false)
@@ -79,11 +80,11 @@ impl Db {
         }
     }
 
-    /// All rows of one statement.
+    /// Returns all rows of one statement.
     ///
-    /// An idle connection may have died while a Lambda environment was frozen, so a statement that
-    /// fails with its connection is sent once more on another: it must be one that can be repeated.
-    /// A lock conflict undoes it, and it is sent again as in [`Db::transaction`].
+    /// An idle connection may have died while a Lambda environment was frozen. A statement that fails with
+    /// its connection is therefore sent once more on another, so it must be safe to repeat. A lock conflict
+    /// undoes the statement, and it is sent again as in [`Db::transaction`].
     ///
     /// # Errors
     /// [`Error::DatabaseUnavailable`], or [`Error::Internal`] for a wrong statement.
@@ -96,7 +97,8 @@ impl Db {
         rows.into_iter().map(|row| R::from_row_opt(row).map_err(Error::internal)).collect()
     }
 
-    /// The first row of one statement, if there is any. It may be sent twice, as with [`Db::rows`].
+    /// Returns the first row of one statement, if there is one. The statement may be sent twice, as with
+    /// [`Db::rows`].
     ///
     /// # Errors
     /// As [`Db::rows`].
@@ -108,7 +110,7 @@ impl Db {
         Ok(self.rows(sql, params).await?.into_iter().next())
     }
 
-    /// One statement that answers no rows. It may be sent twice, as with [`Db::rows`].
+    /// Runs one statement that returns no rows. The statement may be sent twice, as with [`Db::rows`].
     ///
     /// # Errors
     /// As [`Db::rows`].
@@ -133,7 +135,7 @@ impl Db {
         }
     }
 
-    /// Asks the server for a sign of life.
+    /// Asks the server whether it is alive.
     ///
     /// # Errors
     /// [`Error::DatabaseUnavailable`].
@@ -144,13 +146,14 @@ impl Db {
         }
     }
 
-    /// Does `work` in one transaction and commits it, or rolls it back when it fails.
+    /// Runs `work` in one transaction. Commits when it succeeds, rolls back when it fails.
     ///
-    /// A deadlock or a lock wait rolls back and does `work` again, up to three times, after a short
-    /// random pause; so `work` must touch nothing but the transaction. `args` are handed to it.
+    /// After a deadlock or a lock wait timeout, rolls back and runs `work` again, up to three times, after
+    /// a short random pause. So `work` must change nothing outside the transaction. `args` are passed to
+    /// it.
     ///
     /// # Errors
-    /// What `work` answered, or the database's error.
+    /// The error of `work`, or the database's.
     pub async fn transaction<A, T, W>(&self, args: A, work: W) -> Result<T>
     where
         A: Copy + Send,
@@ -160,7 +163,7 @@ impl Db {
         self.transaction_with(TxOpts::default(), args, work).await
     }
 
-    /// As [`Db::transaction`], with an isolation level or a snapshot.
+    /// Works like [`Db::transaction`], with an isolation level or a snapshot.
     ///
     /// # Errors
     /// As [`Db::transaction`].
@@ -179,7 +182,8 @@ impl Db {
                     Err(error) => Err(error.into()),
                 },
                 Err(error) => {
-                    // Its own failure must not hide the first one; a dropped connection rolls back.
+                    // An error of the rollback must not hide the first one; dropping the connection rolls
+                    // back too.
                     if let Err(cause) = transaction.rollback().await {
                         tracing::warn!(%cause, "rollback failed");
                     }
@@ -204,23 +208,23 @@ impl Db {
             Err(_) => Err(timed_out()),
         };
         match begin().await {
-            // Nothing was written yet, so a dead idle connection costs one more try and no more.
+            // Nothing was written yet, so a dead idle connection costs only one more try.
             Err(Error::DatabaseUnavailable(error)) if is_disconnect(&error) => begin().await,
             transaction => transaction,
         }
     }
 
-    /// Ends the pool's connections.
+    /// Closes the pool's connections.
     ///
     /// # Errors
-    /// [`Error::DatabaseUnavailable`] when they cannot be ended in order.
+    /// [`Error::DatabaseUnavailable`] when they cannot be closed cleanly.
     pub async fn disconnect(self) -> Result<()> {
         Ok(self.pool.disconnect().await?)
     }
 }
 
-/// An `async fn(&mut Transaction, args)`. A trait of its own, since the future of a plain
-/// `AsyncFn` bound cannot be proved `Send` on stable Rust.
+/// An `async fn(&mut Transaction, args)`. It is a trait of its own, since stable Rust cannot prove that the
+/// future of a plain `AsyncFn` bound is `Send`.
 pub trait Work<'t, A, T>: Send + Sync {
     /// What the function returns.
     type Future: Future<Output = Result<T>> + Send;
@@ -245,8 +249,8 @@ impl From<mysql_async::Error> for Error {
         match &error {
             mysql_async::Error::Io(_) => Self::DatabaseUnavailable(error),
             mysql_async::Error::Driver(_) if is_disconnect(&error) => Self::DatabaseUnavailable(error),
-            // Too many connections, shutting down, access denied, unknown database, read only:
-            // an operator's matter, and worth another try.
+            // Too many connections, shutting down, access denied, unknown database, read only: these are
+            // for the operator to fix, and worth another try.
             mysql_async::Error::Server(server)
                 if matches!(server.code, 1040 | 1044 | 1045 | 1049 | 1053 | 1203 | 1290) =>
             {
@@ -257,8 +261,8 @@ impl From<mysql_async::Error> for Error {
     }
 }
 
-/// Lets a column of texts hold an enum, each variant by the name that `strum` gives it. (The `FromValue` that
-/// `mysql_async` derives would add a public type without documentation to every module.)
+/// Lets a text column hold an enum, each variant under the name that `strum` gives it. (The `FromValue`
+/// that `mysql_async` derives would add an undocumented public type to every module.)
 macro_rules! text_column {
     ($name:ident) => {
         impl TryFrom<mysql_async::Value> for $name {
@@ -283,12 +287,12 @@ macro_rules! text_column {
 }
 pub(crate) use text_column;
 
-/// The unique key that a statement would have violated: `PRIMARY`, `users_email`.
+/// The unique key that a statement would have violated, such as `PRIMARY` or `users_email`.
 pub fn duplicate_key(error: &mysql_async::Error) -> Option<&str> {
     match error {
         mysql_async::Error::Server(server) if server.code == ER_DUP_ENTRY => {
-            // "Duplicate entry '…' for key 'users.users_email'" on MySQL, 'users_email' on MariaDB.
-            // The entry is the client's text, so only what follows the last quote pair counts.
+            // "Duplicate entry '…' for key 'users.users_email'" on MySQL, 'users_email' on MariaDB. The
+            // entry is the client's text, so only the text in the last pair of quotes counts.
             let key = server.message.trim_end_matches('\'').rsplit('\'').next()?;
             key.rsplit('.').next()
         }
@@ -296,12 +300,12 @@ pub fn duplicate_key(error: &mysql_async::Error) -> Option<&str> {
     }
 }
 
-/// The places of a list of so many values: `?, ?, ?`.
+/// Returns the placeholders of a list of so many values: `?, ?, ?`.
 pub(crate) fn places(count: usize) -> String {
     rows("?", count)
 }
 
-/// The places of so many rows, each of which is `row`: `(?, ?), (?, ?)`.
+/// Returns the placeholders of so many rows, each of which is `row`: `(?, ?), (?, ?)`.
 pub(crate) fn rows(row: &str, count: usize) -> String {
     vec![row; count].join(", ")
 }
@@ -320,10 +324,10 @@ fn is_disconnect(error: &mysql_async::Error) -> bool {
     )
 }
 
-/// Waits a short random while, if a lock conflict should be tried again.
+/// Waits for a short random time if a lock conflict should be tried again.
 ///
 /// # Errors
-/// The error itself, if not.
+/// The given error, if it should not be tried again.
 async fn try_again(attempt: &mut u32, error: Error) -> Result<()> {
     if *attempt == ATTEMPTS || !is_lock_conflict(&error) {
         return Err(error);

@@ -35,22 +35,22 @@ use serde_json::{Map, Value};
 use crate::error::FieldError;
 use crate::{Error, Result};
 
-/// A field could not be read. What was wrong is noted in the [`Fields`] it came from.
+/// A field could not be read. The [`Fields`] it came from holds the reason.
 #[derive(Debug)]
 pub struct Missing;
 
 /// A request type that reads itself from [`Fields`].
 pub trait Read: Sized {
-    /// Reads every field first and uses `?` only after, so that no mistake hides another.
+    /// Read every field before the first `?`, so that no mistake hides another.
     ///
     /// # Errors
-    /// [`Missing`] after a field could not be read.
+    /// [`Missing`] when a field could not be read.
     fn read(fields: &mut Fields) -> std::result::Result<Self, Missing>;
 }
 
-/// A request type that derives `Deserialize`, one field of the JSON object for each of its own.
+/// A request type that derives `Deserialize`. Each of its fields is one field of the JSON object.
 pub trait Request: DeserializeOwned {
-    /// Notes what is wrong with the fields together, besides what is wrong with each.
+    /// Notes what is wrong with the fields in combination, after each of them was checked alone.
     fn check(_fields: &mut Fields) {}
 }
 
@@ -61,7 +61,7 @@ impl<T: Request> Read for T {
     }
 }
 
-/// The fields of a JSON object, and what was wrong with those read so far.
+/// The fields of a JSON object, and the mistakes found in those read so far.
 #[derive(Debug)]
 pub struct Fields {
     object: Map<String, Value>,
@@ -84,10 +84,10 @@ impl Fields {
         }
     }
 
-    /// Reads the one field of a JSON object that matters.
+    /// Reads a single field of a JSON object, and ignores the others.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] with that field.
+    /// [`Error::InvalidRequest`] naming that field.
     pub fn one_of<T: DeserializeOwned>(object: Value, name: &str) -> Result<T> {
         let Value::Object(mut object) = object else {
             return Err(Error::invalid("body", "must be a JSON object"));
@@ -95,7 +95,7 @@ impl Fields {
         one(name, object.remove(name))
     }
 
-    /// The field, which must be there. `null` is absent.
+    /// Reads a field, which must be present. `null` counts as absent.
     ///
     /// # Errors
     /// [`Missing`], with the reason noted.
@@ -109,10 +109,10 @@ impl Fields {
         }
     }
 
-    /// The field, or none when it is absent or `null`.
+    /// Reads a field. Returns `None` when it is absent or `null`.
     ///
     /// # Errors
-    /// [`Missing`] when it is there and wrong, with the reason noted.
+    /// [`Missing`] when it is present but wrong, with the reason noted.
     pub fn optional<T: DeserializeOwned>(&mut self, name: &str) -> std::result::Result<Option<T>, Missing> {
         match self.object.remove(name) {
             None | Some(Value::Null) => Ok(None),
@@ -123,7 +123,7 @@ impl Fields {
         }
     }
 
-    /// All fields of a type that derives `Deserialize`. An absent field counts as `null`.
+    /// Reads all fields of a type that derives `Deserialize`. An absent field counts as `null`.
     ///
     /// Each pass stops at its first mistake. The next pass leaves the wrong fields to the end, so a
     /// request with `n` wrong fields takes `n + 1` passes.
@@ -143,16 +143,16 @@ impl Fields {
         }
     }
 
-    /// Whether a field is there, right or wrong, and not `null`.
+    /// Whether a field is present and not `null`, right or wrong.
     pub fn has(&self, name: &str) -> bool {
         self.object.get(name).is_some_and(|value| !value.is_null())
     }
 
-    /// The fields of the object in the field, or none when it is absent or `null`. What is wrong in it is
-    /// named `name.field`.
+    /// Reads the fields of an object inside a field. Returns `None` when it is absent or `null`. Mistakes
+    /// in it are reported as `name.field`.
     ///
     /// # Errors
-    /// [`Missing`] when it is there and wrong, with the reasons noted.
+    /// [`Missing`] when it is present but wrong, with the reasons noted.
     pub fn object<T: Read>(&mut self, name: &str) -> std::result::Result<Option<T>, Missing> {
         let object = match self.object.remove(name) {
             None | Some(Value::Null) => return Ok(None),
@@ -176,7 +176,7 @@ impl Fields {
     }
 }
 
-/// One pass over an object's fields: those that were found wrong before come last.
+/// One pass over an object's fields. The fields that an earlier pass found wrong come last.
 struct Pass<'a> {
     object: &'a Map<String, Value>,
     wrong: &'a [&'static str],
@@ -235,7 +235,7 @@ impl<'de, N: Iterator<Item = &'static str>> MapAccess<'de> for PassFields<'de, N
     }
 }
 
-/// A field that is not there: none for an option, and a mistake for everything else.
+/// An absent field: `None` for an option, a mistake for everything else.
 struct Absent;
 
 impl<'de> Deserializer<'de> for Absent {
@@ -260,7 +260,7 @@ pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<b
     Ok(Option::<Flag>::deserialize(deserializer)?.is_some_and(|Flag(flag)| flag))
 }
 
-/// For `#[serde(deserialize_with = "fields::or_default")]`: an absent field has its type's default.
+/// For `#[serde(deserialize_with = "fields::or_default")]`: an absent field gets its type's default.
 pub fn or_default<'de, D, T>(deserializer: D) -> std::result::Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -272,7 +272,7 @@ where
 /// Reads a value that stands alone, such as an id in a path.
 ///
 /// # Errors
-/// [`Error::InvalidRequest`] with its name.
+/// [`Error::InvalidRequest`] with the name of the value.
 pub fn one<T: DeserializeOwned>(name: &str, value: Option<Value>) -> Result<T> {
     match value {
         None | Some(Value::Null) => Err(Error::invalid(name, "is required")),
@@ -280,7 +280,7 @@ pub fn one<T: DeserializeOwned>(name: &str, value: Option<Value>) -> Result<T> {
     }
 }
 
-/// Reads a JSON string, and says no more than that when it is none (a value may be a secret).
+/// Reads a JSON string. The error never repeats a wrong value, which may be a secret.
 pub(crate) fn string<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<String, D::Error> {
     match Value::deserialize(deserializer)? {
         Value::String(text) => Ok(text),
@@ -288,7 +288,8 @@ pub(crate) fn string<'de, D: Deserializer<'de>>(deserializer: D) -> std::result:
     }
 }
 
-/// Reads an id, which a request may give as a number or a string (contract section 1).
+/// Reads an id, which a request may give as a number or a string (`docs/contract.md`, "Ids, times and
+/// text").
 pub(crate) fn string_or_number<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<String, D::Error> {
@@ -299,7 +300,7 @@ pub(crate) fn string_or_number<'de, D: Deserializer<'de>>(
     }
 }
 
-/// A whole number that a request may also give as a string of digits, as every query string does.
+/// A whole number that a request may also give as a string of digits, as query strings always do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WholeNumber(pub u64);
 

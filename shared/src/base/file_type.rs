@@ -1,4 +1,5 @@
-//! What a file may be, by its bytes, and the name that it is shown under (contract section 3).
+//! Which files are allowed, decided by their bytes, and the name that a file is shown under
+//! (`docs/contract.md`, "Files").
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
@@ -7,18 +8,18 @@ use crate::base::db::text_column;
 use crate::base::text::text_type;
 use strum::{EnumString, IntoStaticStr};
 
-/// The most characters of a file's name before its extension.
+/// The most characters in a file's name before its extension.
 const NAME_CHARACTERS: usize = 200;
 
 text_type!(
-    /// A file's name as its sender has it; [`FileType::name`] makes it one to show.
+    /// A file's name as the sender gave it; [`FileType::name`] turns it into one that is safe to show.
     GivenName, |name| match name.chars().count() {
         1..=1000 => Ok(name),
         _ => Err("must be 1 to 1000 characters".to_owned()),
     }
 );
 
-/// What a file may be.
+/// The types of files that are allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, EnumString, IntoStaticStr)]
 pub enum FileType {
     /// A PDF document.
@@ -37,24 +38,24 @@ pub enum FileType {
 
 text_column!(FileType);
 
-/// What files of other kinds begin with, or pages and archives hold, in lower case: with one of these
-/// near its beginning a file is two things at once.
+/// In lower case, what files of other types begin with, or what pages and archives contain. A file with one
+/// of these near its beginning could be read as two types.
 const FOREIGN: [&[u8]; 8] =
     [b"<html", b"<!doctype", b"<script", b"<svg", b"<?php", b"<iframe", b"<body", b"pk\x03\x04"];
-/// With this near its end a file is a ZIP archive too, whatever it begins with. (By chance one large
-/// file in 65,000 has it there.)
+/// A file with this near its end is also a ZIP archive, whatever it begins with. (One large file in 65,000
+/// has it there by chance.)
 const END_OF_ARCHIVE: &[u8] = b"PK\x05\x06";
 
 impl FileType {
-    /// The type that a file has by its bytes: both ends of it, as in [`crate::files::Stored`]. None for
-    /// every other, and for a file that could be taken for something else besides.
+    /// Returns the type of a file, given both ends of it as in [`crate::base::files::Stored`]. Returns
+    /// `None` for any other type, and for a file that could be mistaken for something else as well.
     pub fn of(first: &[u8], last: &[u8]) -> Option<Self> {
         let (is_pdf, is_jpeg, is_png) =
             (infer::archive::is_pdf(first), infer::image::is_jpeg(first), infer::image::is_png(first));
-        // `infer` finds a PDF's mark wherever a reader would, so that an image with one is both.
+        // `infer` finds a PDF's mark wherever a reader would, so an image that contains one counts as both.
         let (file_type, begins) = match (is_pdf, is_jpeg, is_png) {
             (true, false, false) => (Self::Pdf, first.starts_with(b"%PDF-")),
-            // After the mark of its beginning comes that of a segment.
+            // The mark of a segment follows the mark of the beginning.
             (false, true, false) => {
                 (Self::Jpeg, first.get(3).is_some_and(|&marker| (0xC0..0xFF).contains(&marker)))
             }
@@ -67,7 +68,7 @@ impl FileType {
         (begins && !is_foreign).then_some(file_type)
     }
 
-    /// The type of this name, as in a `Content-Type`. None: another one.
+    /// Returns the type with this name, as in a `Content-Type`, or `None` for any other name.
     pub fn named(name: &str) -> Option<Self> {
         match name.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
             "application/pdf" => Some(Self::Pdf),
@@ -77,7 +78,7 @@ impl FileType {
         }
     }
 
-    /// `image/png` and the like.
+    /// The type's name, such as `image/png`.
     pub fn media_type(self) -> &'static str {
         match self {
             Self::Pdf => "application/pdf",
@@ -94,13 +95,14 @@ impl FileType {
         }
     }
 
-    /// A name that is safe to show and to save a file under: the last part of a path, without what
-    /// some system gives a meaning to, and with an extension of the type, so that no name lies.
+    /// Returns a name that is safe to show and to save a file under. It is the last part of a path, without
+    /// the characters that have a meaning on some system. Its extension is the type's own, so the name
+    /// cannot lie.
     pub fn name(self, given: Option<&GivenName>) -> String {
         let given = given.map(GivenName::as_str).unwrap_or_default();
         let last = given.rsplit(['/', '\\']).find(|part| !part.trim().is_empty()).unwrap_or_default();
-        // Marks of direction would let `gpj.exe` look like `exe.jpg`, and of two names that look the same
-        // one might have marks that nobody sees.
+        // Direction marks could make `gpj.exe` look like `exe.jpg`, and invisible marks could make two
+        // different names look the same.
         let shown = |c: &char| {
             !c.is_control()
                 && !matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -127,8 +129,8 @@ impl FileType {
     }
 }
 
-/// Whether Windows takes a name for a device's, whatever follows its first dot (Microsoft, "Naming
-/// files, paths, and namespaces").
+/// Whether Windows treats a name as a device's, whatever follows its first dot (Microsoft, "Naming files,
+/// paths, and namespaces").
 fn is_device(name: &str) -> bool {
     let name = name.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
     match name.strip_prefix("com").or(name.strip_prefix("lpt")) {
@@ -137,10 +139,11 @@ fn is_device(name: &str) -> bool {
     }
 }
 
-/// What does not need an escape in a header's value (RFC 8187 section 3.2.1), or fewer.
+/// The characters to escape in a header's value: all that RFC 8187 section 3.2.1 requires, and some more.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// `attachment`, so that no browser shows a file as a page, with its name in both spellings.
+/// Returns an `attachment` header, so that no browser shows a file as a page, with the file's name in both
+/// spellings.
 pub(crate) fn disposition(file_name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-._~ ()[]+,".contains(c) { c } else { '_' };
     let ascii: String = file_name.chars().map(plain).collect();

@@ -1,4 +1,4 @@
-//! The object store: S3 in AWS, and in `gateway/` an S3 endpoint over a folder, by the same calls.
+//! The object store: S3 in AWS, and an S3 endpoint over a folder in `gateway/`. The calls are the same.
 
 use crate::config::Store;
 use std::collections::BTreeMap;
@@ -28,29 +28,29 @@ use tokio::time::Instant;
 use crate::base::time;
 use crate::{Error, Result};
 
-/// How much of a file's beginning is looked at. PDF readers look for their mark in so much.
+/// How much of the beginning of a file is examined. PDF readers look for their mark within this range.
 pub const HEAD_BYTES: usize = 1024;
-/// How much of a file's end is looked at. So far from it may begin the record that makes a ZIP archive:
-/// 22 bytes and a comment of up to 65,535 (PKWARE's APPNOTE.TXT, section 4.3.16).
+/// How much of the end of a file is examined. The record that makes a file a ZIP archive may begin this far
+/// from the end: it has 22 bytes and a comment of up to 65,535 (PKWARE's APPNOTE.TXT, section 4.3.16).
 pub const TAIL_BYTES: usize = 22 + 65_535;
-/// How long a signed URL is good for (contract section 3, `get-upload`).
+/// How long a signed URL is valid (`docs/contract.md`, "Files").
 const SIGNED_URL: Duration = Duration::from_secs(5 * 60);
 
-/// A store that does not answer must not use up a function's 28 s.
+/// These timeouts keep a store that does not answer from using up a function's 28 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
 const ATTEMPTS: u32 = 2;
 
-/// So many old files are enough for one time.
+/// Listing old files stops after about this many.
 const MANY_KEYS: usize = 10_000;
 
-/// Where a store with keys of its own says it is; any would do.
+/// The region of a store that has its own keys; any name would do.
 const OWN_REGION: &str = "us-east-1";
-/// The one algorithm of Signature Version 4.
+/// The only algorithm of Signature Version 4.
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// The bucket in which files are kept. Clones share its client, which is made when first used.
+/// The bucket that holds the files. Clones share its client, which is created on first use.
 #[derive(Clone, Debug)]
 pub struct Files(Arc<Inner>);
 
@@ -68,28 +68,28 @@ struct Connected {
     credentials: SharedCredentialsProvider,
 }
 
-/// What is known of a stored file without reading it whole.
+/// What can be learned about a stored file without reading all of it.
 #[derive(Clone, Debug)]
 pub struct Stored {
-    /// In bytes.
+    /// The file's size in bytes.
     pub size: u64,
-    /// At most [`HEAD_BYTES`] of its beginning.
+    /// The first bytes of the file, at most [`HEAD_BYTES`].
     pub first: Bytes,
-    /// At most [`TAIL_BYTES`] of its end.
+    /// The last bytes of the file, at most [`TAIL_BYTES`].
     pub last: Bytes,
 }
 
-/// What a client posts to the store, as `multipart/form-data`: these fields, then `file`.
+/// A form that a client posts to the store as `multipart/form-data`: these fields first, then `file`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Form {
-    /// Where to.
+    /// The URL to post to.
     pub url: String,
-    /// To be sent as they are.
+    /// The fields to send, unchanged.
     pub fields: BTreeMap<&'static str, String>,
 }
 
 impl Files {
-    /// Files in this store. Nothing connects yet.
+    /// Opens this store. Nothing connects yet.
     pub fn new(store: Store) -> Self {
         Self(Arc::new(Inner { store, connected: OnceCell::new() }))
     }
@@ -110,8 +110,8 @@ impl Files {
         Ok(())
     }
 
-    /// Looks at both ends of a file that is not written again. None when there is no such file, or it
-    /// is empty.
+    /// Reads both ends of a file, which must not be overwritten meanwhile. Returns `None` when the file is
+    /// missing or empty.
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`].
@@ -126,12 +126,12 @@ impl Files {
         Ok(last.map(|(_, last)| Stored { size, first, last }))
     }
 
-    /// A range of a file, with its whole size.
+    /// Reads a range of a file, and the size of the whole file.
     async fn part(&self, key: &str, range: String) -> Result<Option<(u64, Bytes)>> {
         let Connected { client, bucket, .. } = self.connected().await?;
         let part = match client.get_object().bucket(bucket).key(key).range(range).send().await {
             Ok(part) => part,
-            // An empty file has no range at all.
+            // An empty file cannot satisfy any range.
             Err(error) if matches!(status(&error), Some(404 | 416)) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
@@ -142,7 +142,7 @@ impl Files {
         Ok(Some((size, bytes.into_bytes())))
     }
 
-    /// Copies a file; answers whether it was there.
+    /// Copies a file. Returns whether it existed.
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`].
@@ -157,7 +157,7 @@ impl Files {
         }
     }
 
-    /// Erases a file, if it is there.
+    /// Erases a file, if it exists.
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`].
@@ -167,7 +167,7 @@ impl Files {
         Ok(())
     }
 
-    /// The keys that begin so, at most 1,000 of them.
+    /// Returns the keys with this prefix, at most 1,000 of them.
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`].
@@ -177,7 +177,8 @@ impl Files {
         Ok(listed.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect())
     }
 
-    /// The keys that begin so, of files stored longer ago than this; not much more than 10,000 of them.
+    /// Returns the keys with this prefix whose files were stored longer ago than this. Stops not much above
+    /// 10,000 keys.
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`].
@@ -198,10 +199,10 @@ impl Files {
         Ok(keys)
     }
 
-    /// A URL that gives a file for five minutes, under these two headers.
+    /// Signs a URL that serves a file for five minutes with these two headers.
     ///
     /// # Errors
-    /// [`Error::StoreUnavailable`] without credentials to sign with.
+    /// [`Error::StoreUnavailable`] without credentials for signing.
     pub async fn signed_url(&self, key: &str, content_type: &str, disposition: &str) -> Result<String> {
         let Connected { client, bucket, .. } = self.connected().await?;
         let get = client.get_object().bucket(bucket).key(key);
@@ -210,11 +211,11 @@ impl Files {
         Ok(get.presigned(lifetime).await?.uri().to_owned())
     }
 
-    /// The form with which a client may store one file itself: this key, type and size, until then
-    /// (Amazon S3 API Reference, "Authenticating requests in browser-based uploads using POST").
+    /// Signs a form with which a client can store one file directly, with this key, type and size, until
+    /// this time (Amazon S3 API Reference, "Authenticating requests in browser-based uploads using POST").
     ///
     /// # Errors
-    /// [`Error::StoreUnavailable`] without credentials to sign with.
+    /// [`Error::StoreUnavailable`] without credentials for signing.
     pub async fn form(
         &self,
         key: &str,
@@ -223,7 +224,7 @@ impl Files {
         expires_at: NaiveDateTime,
     ) -> Result<Form> {
         let Connected { client, bucket, region, credentials } = self.connected().await?;
-        // The bucket's address is what the SDK makes of it: a URL of an object without the object.
+        // The SDK knows the bucket's address: it is the URL of an object without the object's key.
         let lifetime = PresigningConfig::expires_in(SIGNED_URL).map_err(Error::internal)?;
         let object = client.get_object().bucket(bucket).key(key).presigned(lifetime).await?;
         let address = object.uri().split('?').next().and_then(|url| url.strip_suffix(key));
@@ -275,34 +276,35 @@ impl Connected {
         let config = loader.load().await;
         let region = config.region().map(ToString::to_string).ok_or_else(|| absent("AWS_REGION"))?;
         let credentials = config.credentials_provider().ok_or_else(|| absent("AWS_ACCESS_KEY_ID"))?;
-        // A bucket is a name in the host only where the host is AWS's.
+        // Only AWS's own endpoints take the bucket's name as part of the host.
         let client = aws_sdk_s3::config::Builder::from(&config).force_path_style(store.endpoint.is_some());
         Ok(Self { bucket, client: Client::from_conf(client.build()), region, credentials })
     }
 }
 
-/// What the store answers before a time, whatever its single calls may take.
+/// Returns what the store answers before the deadline, however long its single calls may take.
 ///
 /// # Errors
-/// [`Error::StoreUnavailable`] when the time is over.
+/// [`Error::StoreUnavailable`] when the deadline passes.
 pub(crate) async fn by<T>(deadline: Instant, call: impl Future<Output = Result<T>>) -> Result<T> {
     let late = |_| Error::StoreUnavailable("it takes too long".into());
     tokio::time::timeout_at(deadline, call).await.map_err(late)?
 }
 
-/// Signature Version 4 of a POST policy in base64 (Amazon S3 API Reference, "Calculating a signature").
+/// Signs a POST policy, given in base64, with Signature Version 4 (Amazon S3 API Reference, "Calculating a
+/// signature").
 fn signature(secret: &str, now: DateTime<Utc>, region: &str, policy: &str) -> String {
     calculate_signature(generate_signing_key(secret, now.into(), region, "s3"), policy.as_bytes())
 }
 
 fn status<E>(error: &SdkError<E>) -> Option<u16> {
-    // By status, since a copy's or range's refusal has no variant of its own.
+    // Compares the status, since the SDK has no variant for a refused copy or range.
     error.raw_response().map(|response| response.status().as_u16())
 }
 
 impl<E: std::error::Error + Send + Sync + 'static> From<SdkError<E>> for Error {
     fn from(error: SdkError<E>) -> Self {
-        // `Display` of an SDK's error is one word; what happened is in its causes.
+        // An SDK error's `Display` is a single word; its causes say what happened.
         Self::StoreUnavailable(aws_sdk_s3::error::DisplayErrorContext(error).to_string().into())
     }
 }

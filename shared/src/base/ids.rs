@@ -1,9 +1,9 @@
-//! The ids that several folders need.
+//! The ids that more than one folder needs.
 
 use crate::base::text::{line, text_type};
 
 text_type!(
-    /// A user's public id: 1 to 64 of `[A-Za-z0-9._-]`, beginning with a letter or digit, not `me`.
+    /// A user's public id: 1 to 64 of `[A-Za-z0-9._-]`. It begins with a letter or digit and is not `me`.
     UserId, id, |id| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         let well_formed = id.starts_with(|c: char| c.is_ascii_alphanumeric()) && id.chars().all(allowed) && id.len() <= 64;
@@ -15,13 +15,14 @@ text_type!(
     }
 );
 
-/// Two users as the columns `lesser_id` and `greater_id` have them, whoever is named first: both servers and
-/// Rust compare byte by byte.
+/// Returns two users in the order of the columns `lesser_id` and `greater_id`, whichever is named first.
+/// Rust compares them byte by byte, and so do both servers.
 pub(crate) fn pair<'a>(one: &'a UserId, other: &'a UserId) -> (&'a UserId, &'a UserId) {
     if one < other { (one, other) } else { (other, one) }
 }
 
-/// Declares the type of an id that the database counts up. It reads from a JSON integer, or from a string of one.
+/// Declares the type of an id that the database counts up. It reads from a JSON integer, or from a string
+/// that holds one.
 macro_rules! number_type {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -63,12 +64,12 @@ number_type!(
 );
 
 text_type!(
-    /// API Gateway's id of a socket.
+    /// API Gateway's id for a socket.
     ConnectionId, |id| line(id, 1..=64)
 );
 
 impl ConnectionId {
-    /// The id as API Gateway gave it in an event.
+    /// Wraps an id as API Gateway gave it in an event.
     pub fn new(id: String) -> Self {
         Self(id)
     }

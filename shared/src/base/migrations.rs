@@ -1,4 +1,4 @@
-//! The migrator: `migrations/*.sql`, embedded, applied in order, each once.
+//! The migrator: applies the embedded `migrations/*.sql` in order, each of them once.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, Pool};
@@ -9,20 +9,20 @@ mod embedded {
     refinery::embed_migrations!("../migrations");
 }
 
-/// Seconds to wait for another migrator that is at work on the same database.
+/// Seconds to wait for another migrator that is working on the same database.
 const LOCK_SECONDS: u32 = 60;
 
-/// Applies the migrations that a database lacks, and answers their names.
+/// Applies the migrations that a database lacks, and returns their names.
 ///
-/// Two environments may start at once and refinery has no lock of its own, so a named lock is held
-/// on another connection meanwhile.
+/// Two environments may start at once and refinery has no lock of its own, so a named lock is held on
+/// another connection meanwhile.
 ///
 /// # Errors
 /// [`Error::DatabaseUnavailable`] or [`Error::Internal`] with the migration that failed.
 pub async fn migrate(database: &Opts) -> Result<Vec<String>> {
     let mut guard = Conn::new(database.clone()).await?;
     let lock = format!("coterie migrations of {}", database.db_name().unwrap_or_default());
-    // A name longer than 64 characters is refused.
+    // The server refuses a lock name longer than 64 characters.
     let lock: String = lock.chars().take(64).collect();
     let held: Option<Option<i64>> = guard.exec_first("SELECT GET_LOCK(?, ?)", (&lock, LOCK_SECONDS)).await?;
     if held.flatten() != Some(1) {
@@ -31,7 +31,7 @@ pub async fn migrate(database: &Opts) -> Result<Vec<String>> {
     let mut pool = Pool::new(database.clone());
     let report = embedded::migrations::runner().run_async(&mut pool).await;
     pool.disconnect().await?;
-    // Closing the connection releases the lock, also when we are killed before this line.
+    // Closing the connection releases the lock, even if the process is killed before this line.
     guard.disconnect().await?;
     let report = report.map_err(Error::internal)?;
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())

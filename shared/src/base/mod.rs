@@ -1,6 +1,6 @@
-//! What every part needs and what knows nothing of chat: the database, requests, texts, ids, keys,
-//! the store of files and the transport to sockets. A rule about people, rooms or messages belongs in
-//! their folders.
+//! What every other folder needs and what knows nothing of chat: the database, requests, texts, ids, keys,
+//! the file store and the transport to sockets. Rules about people, rooms or messages belong in the folders
+//! of those names.
 
 pub mod db;
 pub mod fields;

@@ -1,4 +1,4 @@
-//! Lists page by page, in the shape of the contract's section 3, "Lists".
+//! Lists page by page (`docs/contract.md`, "Lists").
 
 use mysql_async::prelude::FromRow;
 use mysql_async::{Params, Row, Value};
@@ -8,7 +8,7 @@ use crate::base::db::Db;
 use crate::base::fields::{Request, WholeNumber};
 use crate::{Error, Result};
 
-/// The most rows of one page.
+/// The most rows that one page can have.
 const MOST: u64 = 100;
 
 /// Which page of a list.
@@ -18,7 +18,7 @@ pub struct Page {
     /// From 1.
     #[serde(rename = "page", deserialize_with = "number")]
     pub number: u64,
-    /// How many rows it has, 1 to 100.
+    /// How many rows a page has, 1 to 100.
     #[serde(rename = "pageSize", deserialize_with = "size")]
     pub size: u64,
 }
@@ -43,19 +43,19 @@ fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Paged<T> {
-    /// How many rows there are on all pages.
+    /// The number of rows on all pages.
     pub total: u64,
-    /// How many pages there are.
+    /// The number of pages.
     pub pages: u64,
-    /// The number of this one.
+    /// The number of this page.
     pub current_page: u64,
-    /// Its rows; none after the last page.
+    /// The rows of this page; empty after the last page.
     pub data: Vec<T>,
 }
 
 impl<T: FromRow> Paged<T> {
-    /// The rows of a page, and how many there are on all pages, both by one statement, so that they are of one
-    /// moment. It reads:
+    /// Reads the rows of a page and the number of rows on all pages. One statement reads both, so they
+    /// belong to the same moment. It has this form:
     ///
     /// ```sql
     /// SELECT counted.total, listed.*, … FROM (SELECT COUNT(*) AS total FROM …) counted
@@ -63,13 +63,14 @@ impl<T: FromRow> Paged<T> {
     /// … ORDER BY …
     /// ```
     ///
-    /// What `listed` selects is read for the rows of the pages before too, so it names no more than the tables have;
-    /// more about each row of the page is found by a `LEFT JOIN` behind it. The order is a total one. It is said
-    /// twice, since a derived table has none of its own: where an index can serve it, so that the rows of this page
-    /// are read and no other, and for these few.
+    /// `listed` also reads the rows of the earlier pages, so it selects only what the tables themselves
+    /// hold. Further columns for the rows of the page come from a `LEFT JOIN` after it. The order must be
+    /// total. It stands in the statement twice, since a derived table has no order of its own: once inside
+    /// `listed`, where an index can serve it so that only the rows of this page are read, and once outside
+    /// for these few rows.
     ///
     /// # Errors
-    /// The database's.
+    /// The database's errors.
     pub(crate) async fn read(db: &Db, sql: &str, params: Params, page: Page) -> Result<Self> {
         let Params::Named(mut params) = params else {
             return Err(Error::internal("a paged statement names its parameters"));
@@ -78,7 +79,7 @@ impl<T: FromRow> Paged<T> {
         params.insert(b"page_offset".to_vec(), (page.number - 1).saturating_mul(page.size).into());
         let rows: Vec<Row> = db.rows(sql, Params::Named(params)).await?;
         let total = rows.first().and_then(|row| row.get("total")).unwrap_or(0);
-        // A page after the last one still comes with the total, in a row without anything else.
+        // Even a page after the last one comes with the total, in a row that holds nothing else.
         let is_row = |row: &Row| row.get::<Value, _>("is_row") != Some(Value::NULL);
         let data = rows.into_iter().filter(is_row);
         let data = data.map(|row| T::from_row_opt(row).map_err(Error::internal));

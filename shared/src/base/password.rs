@@ -1,4 +1,4 @@
-//! Passwords: bcrypt, off the async threads, at most one for each processor at a time.
+//! Passwords: bcrypt, run off the async threads, on at most one password for each processor at a time.
 
 use std::sync::Arc;
 
@@ -10,15 +10,16 @@ use crate::base::fields;
 use crate::base::text;
 use crate::{Error, Result};
 
-/// bcrypt reads 72 bytes and no more: a longer password is refused, not cut (contract section 3).
+/// bcrypt reads only the first 72 bytes: a longer password is refused, not cut (`docs/contract.md`,
+/// "Passwords").
 const LONGEST: usize = 72;
 const SHORTEST: usize = 8;
 
-/// A password to be set: 8 to 72 bytes.
+/// A new password: 8 to 72 bytes.
 #[derive(Clone, Debug)]
 pub struct NewPassword(SecretString);
 
-/// A password to be checked: anything that somebody may have typed.
+/// A password to check: whatever somebody may have typed.
 #[derive(Clone, Debug)]
 pub struct Password(SecretString);
 
@@ -43,18 +44,18 @@ impl<'de> Deserialize<'de> for Password {
 #[derive(Clone, Debug)]
 pub struct Passwords {
     cost: u32,
-    /// A permit for each processor: more at once would only make all of them slower.
+    /// One permit for each processor: running more at once would only slow all of them down.
     permits: Arc<Semaphore>,
 }
 
 impl Passwords {
-    /// A hasher of this bcrypt cost.
+    /// Creates a hasher with this bcrypt cost.
     pub fn new(cost: u32) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self { cost, permits: Arc::new(Semaphore::new(processors)) }
     }
 
-    /// The bcrypt hash of a password, 60 characters.
+    /// Returns the bcrypt hash of a password, 60 characters long.
     ///
     /// # Errors
     /// [`Error::Internal`] when bcrypt fails.
@@ -64,16 +65,16 @@ impl Passwords {
         self.compute(move || bcrypt::hash(password.0.expose_secret(), cost).map_err(Error::internal)).await
     }
 
-    /// Whether a password is the one that was hashed. Without a hash it takes the same time and
-    /// answers no: how long a login takes does not tell whether the user exists.
+    /// Whether this is the password that was hashed. Without a hash the answer is no, and it takes the same
+    /// time: the duration of a login does not reveal whether the user exists.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the stored hash is none.
+    /// [`Error::Internal`] when the stored hash is not a valid one.
     #[expect(clippy::disallowed_methods, reason = "this is the place")]
     pub async fn verify(&self, password: Password, hash: Option<String>) -> Result<bool> {
         let cost = self.cost;
         self.compute(move || match hash {
-            // A longer one was never set, and bcrypt would look at its first 72 bytes only.
+            // A longer password was never set, and bcrypt would read only its first 72 bytes.
             Some(hash) if password.0.expose_secret().len() <= LONGEST => {
                 bcrypt::verify(password.0.expose_secret(), &hash).map_err(Error::internal)
             }
@@ -82,11 +83,12 @@ impl Passwords {
         .await
     }
 
-    /// The hash of a password that was found right by a hash of another cost than is now used; none by one
-    /// of the same. The time of a login shall not tell for long whose password was set under another one.
+    /// Hashes a correct password again when its hash has another cost than the one in use now. Returns
+    /// `None` when the cost is the same. Otherwise the duration of a login would go on revealing which
+    /// passwords were set under the other cost.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the stored hash is none.
+    /// [`Error::Internal`] when the stored hash is not a valid one.
     #[expect(clippy::disallowed_methods, reason = "this is the place")]
     pub async fn renew(&self, password: Password, hash: &str) -> Result<Option<String>> {
         let cost = self.cost;

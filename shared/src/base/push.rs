@@ -1,4 +1,4 @@
-//! The transport to sockets: API Gateway's `@connections`, or sockets that this process holds.
+//! The transport to sockets: API Gateway's `@connections`, or sockets that this process holds itself.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,22 +17,22 @@ use tokio::sync::OnceCell;
 use crate::Result;
 use crate::base::ids::ConnectionId;
 
-/// When a post is given up: its socket does not read, or there is no route out of a VPC, where posts
-/// hang instead of failing.
+/// When a post is given up. Either its socket does not read, or a VPC has no route out, which makes posts
+/// hang instead of fail.
 pub(crate) const POST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why a post did not arrive.
+/// Why a post was not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotDelivered {
-    /// 410: the socket is closed, or its handshake is not done.
+    /// 410: the socket is closed, or its handshake is not finished.
     Gone,
     /// 429: too many posts at once, or the socket does not read.
     Throttled,
-    /// Anything else; logged where it happened.
+    /// Any other failure, which was logged where it happened.
     Failed,
 }
 
-/// The open sockets of this process.
+/// The open sockets that this process holds.
 pub trait Sockets: fmt::Debug + Send + Sync {
     /// Queues a text frame.
     fn post(&self, connection_id: &str, frame: Bytes) -> BoxFuture<'_, Result<(), NotDelivered>>;
@@ -40,12 +40,12 @@ pub trait Sockets: fmt::Debug + Send + Sync {
     fn close(&self, connection_id: &str) -> BoxFuture<'_, Result<(), NotDelivered>>;
 }
 
-/// The way to the sockets.
+/// How to reach the sockets.
 #[derive(Clone, Debug)]
 pub enum Push {
-    /// API Gateway's `@connections` at this endpoint; the client is made at the first push.
+    /// API Gateway's `@connections` at this endpoint. The client is created at the first push.
     Management(Arc<Management>),
-    /// Sockets that this process holds itself.
+    /// The sockets that this process holds itself.
     Local(Arc<dyn Sockets>),
 }
 
@@ -65,7 +65,7 @@ impl Push {
     /// Posts a text frame to a socket.
     ///
     /// # Errors
-    /// Why it did not arrive.
+    /// The reason why the frame was not delivered.
     pub(crate) async fn post(&self, connection_id: &ConnectionId, frame: Bytes) -> Result<(), NotDelivered> {
         match self {
             Self::Local(sockets) => sockets.post(connection_id.as_str(), frame).await,
@@ -80,7 +80,7 @@ impl Push {
     /// Closes a socket.
     ///
     /// # Errors
-    /// Why it could not be closed.
+    /// The reason why the socket could not be closed.
     pub(crate) async fn close(&self, connection_id: &ConnectionId) -> Result<(), NotDelivered> {
         match self {
             Self::Local(sockets) => sockets.close(connection_id.as_str()).await,
@@ -99,7 +99,7 @@ impl Management {
             let timeouts = TimeoutConfig::builder().operation_timeout(POST_TIMEOUT).build();
             let mut loader = aws_config::defaults(BehaviorVersion::latest())
                 .timeout_config(timeouts)
-                // A fan-out tries again itself, without holding up the other sockets.
+                // A fan-out retries on its own, without holding up the other sockets.
                 .retry_config(RetryConfig::disabled());
             if let Some(endpoint) = &self.endpoint {
                 loader = loader.endpoint_url(endpoint);
@@ -111,7 +111,7 @@ impl Management {
 }
 
 fn not_delivered<E: std::error::Error + 'static>(error: SdkError<E>) -> NotDelivered {
-    // By status, since the SDK maps errors by a code that proxies may drop.
+    // Compares the status, since the SDK tells errors apart by a code that proxies may drop.
     match error.raw_response().map(|response| response.status().as_u16()) {
         Some(410) => NotDelivered::Gone,
         Some(429) => NotDelivered::Throttled,

@@ -1,5 +1,5 @@
-//! Rate limits: so many in a window of time, counted in MySQL, since functions share no memory
-//! (contract section 6). A window opens with its first request.
+//! Rate limits: at most so many requests in a window of time (`docs/contract.md`, "Rate limits"). MySQL
+//! counts them, since functions share no memory. A window opens with its first request.
 
 use std::time::Duration;
 
@@ -15,15 +15,15 @@ use crate::config::{Limit, Limits};
 use crate::error::Standing;
 use crate::{Error, Result};
 
-/// The bits of a `tally` that count; above them stands the end of its window.
+/// The lower bits of a `tally` hold its count; the bits above them hold the end of its window.
 const COUNT_BITS: u32 = 20;
-/// The most that a tally can count; [`Limit::count`] stays below.
+/// The largest count that a tally can hold; [`Limit::count`] stays below it.
 pub const MOST: u64 = (1 << COUNT_BITS) - 1;
 
-/// How long a room has heard enough of somebody's typing.
+/// How long a room is not notified again of the same user's typing.
 pub const TYPING: Duration = Duration::from_secs(2);
 
-/// Something that is limited, and for whom.
+/// What is limited, and for whom.
 #[derive(Clone, Copy, Debug)]
 pub enum Limited<'a> {
     /// `CHAT_LIST_LIMIT`.
@@ -32,7 +32,7 @@ pub enum Limited<'a> {
     Message(&'a UserId),
     /// `FRAME_LIMIT`.
     Frame(&'a UserId),
-    /// `typing` in a room: one in [`TYPING`], as long as `FRAME_LIMIT` is on.
+    /// `typing` in a room: one for each [`TYPING`], while `FRAME_LIMIT` is on.
     Typing(&'a UserId, RoomId),
     /// `TICKET_LIMIT`.
     Ticket(&'a UserId),
@@ -40,7 +40,7 @@ pub enum Limited<'a> {
     Upload(&'a UserId),
     /// `PASSWORD_LIMIT` at login: whatever was typed as an identifier, and the client's address.
     Login(&'a str, &'a str),
-    /// `PASSWORD_LIMIT` at a room's door.
+    /// `PASSWORD_LIMIT` for joining a room.
     RoomPassword(&'a UserId, RoomId),
     /// `REGISTER_LIMIT`, for new users and new identifiers: the client's address.
     Registration(&'a str),
@@ -81,7 +81,7 @@ impl Limited<'_> {
             | Self::Frame(user_id)
             | Self::Ticket(user_id)
             | Self::Upload(user_id) => user_id.to_string(),
-            // Of any length, so a hash stands for both; the address has no newline.
+            // Either may have any length, so a hash stands for both. The address contains no newline.
             Self::Login(identifier, address) => hash(&format!("{address}\n{identifier}")),
             Self::RoomPassword(user_id, room_id) | Self::Typing(user_id, room_id) => {
                 hash(&format!("{}\n{user_id}", room_id.0))
@@ -95,15 +95,16 @@ fn hash(text: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(sha256(&[text.as_bytes()]))
 }
 
-/// The numbers by which a `tally` is counted up at this moment.
+/// The numbers that a statement needs to count a `tally` up at this moment.
 ///
-/// A statement that does more than to count joins `rate_limits l` as the last of its tables. There is a place where
-/// `l.tally < :closed OR (l.tally & :most) < :count`, and `l.tally = IF(l.tally < :closed, :fresh, l.tally + 1)`
-/// takes it, in a window that opens or is open; where there is none, [`standing`] says why.
+/// A statement that does more than count joins `rate_limits l` as the last of its tables. The limit allows
+/// one more while `l.tally < :closed OR (l.tally & :most) < :count`, and then the statement counts it with
+/// `l.tally = IF(l.tally < :closed, :fresh, l.tally + 1)`. This opens a window if none is open. When the
+/// limit allows no more, [`standing`] says why.
 pub(crate) struct Count {
-    /// A tally below this one is of a window that has ended.
+    /// A tally below this one belongs to a window that has ended.
     pub(crate) closed: u64,
-    /// The tally of a window that opens now, with its first.
+    /// The tally of a window that opens now, with its first request counted.
     pub(crate) fresh: u64,
     now: u64,
 }
@@ -117,17 +118,18 @@ impl Count {
 
     fn standing(&self, limit: Limit, tally: u64) -> Standing {
         let used = if tally < self.closed { 0 } else { (tally & MOST) as u32 };
-        // A statement that waited while another one opened the window has the older clock.
+        // The clock is the older one when this statement waited while another one opened the window.
         let window = limit.window.as_millis() as u64;
         let reset = (tally >> COUNT_BITS).saturating_sub(self.now).min(window).div_ceil(1000).max(1);
         Standing { limit: limit.count, remaining: limit.count.saturating_sub(used), reset }
     }
 }
 
-/// Counts one, in one statement that many may send at once. None when the limit is turned off.
+/// Counts one request, in a single statement that many may send at once. Returns `None` when the limit is
+/// turned off.
 ///
 /// # Errors
-/// [`Error::RateLimited`] when it is one too many.
+/// [`Error::RateLimited`] when the limit is already used up.
 pub async fn count(db: &Db, limits: &Limits, limited: Limited<'_>) -> Result<Option<Standing>> {
     let Some(limit) = limited.limit(limits) else { return Ok(None) };
     let count = Count::now(limit);
@@ -151,11 +153,11 @@ pub async fn count(db: &Db, limits: &Limits, limited: Limited<'_>) -> Result<Opt
     Ok(Some(standing))
 }
 
-/// How much of a window is used, without counting. Who has had no window yet gets one that has ended, for
-/// a statement that joins it. None when the limit is turned off.
+/// Returns how much of a window is used, without counting. A subject without a window gets one that has
+/// ended, so that a statement can join it. Returns `None` when the limit is turned off.
 ///
 /// # Errors
-/// The database's.
+/// The database's errors.
 pub(crate) async fn standing(db: &Db, limits: &Limits, limited: Limited<'_>) -> Result<Option<Standing>> {
     let Some(limit) = limited.limit(limits) else { return Ok(None) };
     let done = db
@@ -168,10 +170,10 @@ pub(crate) async fn standing(db: &Db, limits: &Limits, limited: Limited<'_>) -> 
     Ok(Some(Count::now(limit).standing(limit, done.last_insert_id.unwrap_or(0))))
 }
 
-/// Forgets windows that have ended, in at most so many batches; answers how many.
+/// Deletes windows that have ended, in at most `batches` batches. Returns how many it deleted.
 ///
 /// # Errors
-/// The database's.
+/// The database's errors.
 pub(crate) async fn forget_ended(db: &Db, batch: usize, batches: usize) -> Result<u64> {
     let open = (Utc::now().timestamp_millis() as u64) << COUNT_BITS;
     let mut forgotten = 0;
@@ -184,7 +186,7 @@ pub(crate) async fn forget_ended(db: &Db, batch: usize, batches: usize) -> Resul
         let places = rows("(?, ?)", ended.len());
         let mut params: Vec<mysql_async::Value> =
             ended.iter().flat_map(|(name, subject)| [name.into(), subject.into()]).collect();
-        // Asked again, since a window may have opened meanwhile.
+        // Checked again in the statement, since a window may have opened meanwhile.
         params.push(open.into());
         let sql = format!("DELETE FROM rate_limits WHERE (name, subject) IN ({places}) AND tally < ?");
         forgotten += db.execute(&sql, params).await?.affected_rows;
@@ -195,11 +197,11 @@ pub(crate) async fn forget_ended(db: &Db, batch: usize, batches: usize) -> Resul
     Ok(forgotten)
 }
 
-/// Takes one back that was counted before it turned out to be none of those that are limited: a
-/// right password.
+/// Takes back one that was counted before it proved not to be of the limited kind, such as a correct
+/// password.
 ///
 /// # Errors
-/// The database's.
+/// The database's errors.
 pub async fn give_back(db: &Db, limits: &Limits, limited: Limited<'_>) -> Result<()> {
     if limited.limit(limits).is_none() {
         return Ok(());
@@ -250,11 +252,11 @@ mod tests {
         assert_eq!(left(count.fresh), Standing { limit: 3, remaining: 2, reset: 3 });
         assert_eq!(left(count.fresh + 2), Standing { limit: 3, remaining: 0, reset: 3 });
         assert_eq!(left(count.fresh + 9), Standing { limit: 3, remaining: 0, reset: 3 });
-        // Its last millisecond, and the first one after it.
+        // The last millisecond of the window, and the first one after it.
         assert_eq!(left(count.closed + 3), Standing { limit: 3, remaining: 0, reset: 1 });
         assert_eq!(left(count.closed - 1), Standing { limit: 3, remaining: 3, reset: 1 });
         assert_eq!(left(0), Standing { limit: 3, remaining: 3, reset: 1 });
-        // A window that was opened by a later clock.
+        // A later clock opened this window.
         assert_eq!(left(count.fresh + (900 << COUNT_BITS)), Standing { limit: 3, remaining: 2, reset: 3 });
     }
 }

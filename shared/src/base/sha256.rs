@@ -1,9 +1,9 @@
-//! SHA-256, under which texts and files are compared and secrets are stored.
+//! SHA-256: texts and files are compared by their hash, and secrets are stored as one.
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-/// The hash of these parts as one text; what is led by its length, or always as long, cannot be taken for
-/// another part.
+/// Hashes these parts as one text. Put a part's length before it, or give it a fixed length, so that no
+/// part can be mistaken for another.
 pub(crate) fn sha256(parts: &[&[u8]]) -> Vec<u8> {
     let mut context = Context::new(&SHA256);
     for part in parts {

@@ -1,5 +1,5 @@
-//! What a text may be: its length in characters (Unicode scalars) and the characters it may have; and
-//! which names are one, however they are written.
+//! The rules for texts: their length in characters (Unicode scalar values), the characters they may
+//! contain, and which spellings of a name count as the same name.
 
 use std::ops::RangeInclusive;
 
@@ -12,10 +12,10 @@ use icu_properties::{CodePointMapData, CodePointSetData};
 
 use crate::Result;
 
-/// A text of one line: no control characters at all.
+/// Checks a text of one line: it has no control characters at all.
 ///
 /// # Errors
-/// What is wrong with it, as a clause that follows the field's name.
+/// Says what is wrong with it, in a clause that follows the field's name.
 pub fn line(text: String, length: RangeInclusive<usize>) -> Result<String, String> {
     if text.chars().any(char::is_control) {
         return Err("must have no control characters".to_owned());
@@ -23,10 +23,11 @@ pub fn line(text: String, length: RangeInclusive<usize>) -> Result<String, Strin
     of_length(text, length)
 }
 
-/// A text of many lines: no control characters but tab and newline (contract section 1).
+/// Checks a text of many lines: its only control characters are tab and newline (`docs/contract.md`, "Ids,
+/// times and text").
 ///
 /// # Errors
-/// What is wrong with it, as a clause that follows the field's name.
+/// Says what is wrong with it, in a clause that follows the field's name.
 pub fn lines(text: String, length: RangeInclusive<usize>) -> Result<String, String> {
     if text.chars().any(|c| c.is_control() && c != '\t' && c != '\n') {
         return Err("must have no control characters but tab and newline".to_owned());
@@ -34,11 +35,12 @@ pub fn lines(text: String, length: RangeInclusive<usize>) -> Result<String, Stri
     of_length(text, length)
 }
 
-/// The name of somebody or something: a line of which all is seen, and which is not blank. Characters without a
-/// look of their own, those that turn the direction of what follows among them, would make two names look alike.
+/// Checks the name of a person or thing: one line that is not blank and hides nothing. Invisible
+/// characters, including those that change the direction of the text after them, would make two names look
+/// alike.
 ///
 /// # Errors
-/// What is wrong with it, as a clause that follows the field's name.
+/// Says what is wrong with it, in a clause that follows the field's name.
 pub fn name(text: String, length: RangeInclusive<usize>) -> Result<String, String> {
     let longest_key = LONGEST_KEY * length.end();
     let text = line(text, length)?;
@@ -48,7 +50,8 @@ pub fn name(text: String, length: RangeInclusive<usize>) -> Result<String, Strin
             return Err(format!("must have no invisible characters, and has U+{:04X}", u32::from(c)));
         }
     }
-    // A name in letters that say more than one, as some ligatures do, can have a key longer than its column.
+    // A single character can stand for several letters, as some ligatures do. A name of such characters can
+    // have a key that is too long for its column.
     match key(&text).chars().count() {
         0 => Err("must not be blank".to_owned()),
         long if long > longest_key => Err("must be written in plainer characters".to_owned()),
@@ -56,11 +59,13 @@ pub fn name(text: String, length: RangeInclusive<usize>) -> Result<String, Strin
     }
 }
 
-/// How many characters the key of a name has for each that the name may have, at most; the columns have so many.
+/// The most characters that the key of a name can have for each character that the name may have. The
+/// columns are sized for this.
 const LONGEST_KEY: usize = 3;
 
-/// What names compare by: without regard to case, to how their characters are composed, to how many spaces are
-/// between their words, and to what is not seen (Unicode's `NFKC_Casefold`).
+/// The key by which names are compared. It ignores case, how characters are composed, the number of spaces
+/// between words, and invisible characters (Unicode's `NFKC_Casefold`; `docs/contract.md`, "How names
+/// compare").
 pub fn key(text: &str) -> String {
     let normalizer = ComposingNormalizer::new_nfkc();
     let seen: String = text.chars().filter(|&c| !is_unseen(c)).collect();
@@ -68,26 +73,26 @@ pub fn key(text: &str) -> String {
     normalizer.normalize(&folded).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Whether a character has no look of its own: joiners, variation selectors, and the controls of direction too.
+/// Whether a character is invisible: joiners, variation selectors and direction controls are.
 fn is_unseen(c: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
 
-/// Whether what is not seen itself changes the look of what it stands between: in an emoji of several characters, and
-/// in scripts whose letters join.
+/// Whether an invisible character changes how its neighbours look. It does so inside an emoji of several
+/// characters, and in scripts whose letters join.
 fn is_at_home(before: &[char], c: char, after: &[char]) -> bool {
     let is_picture = |c: char| CodePointSetData::new::<ExtendedPictographic>().contains(c);
     let Some(&last) = before.last() else { return false };
     match c {
-        // As text or as a picture: ❤️, and the keycap 1️⃣.
+        // Shows a character as text or as a picture: ❤️, and the keycap 1️⃣.
         '\u{fe0e}' | '\u{fe0f}' => is_picture(last) || after.first() == Some(&'\u{20e3}'),
-        // 👩🏽‍🚀, ❤️‍🔥.
+        // Joins emoji: 👩🏽‍🚀, ❤️‍🔥.
         '\u{200d}' if after.first().is_some_and(|&next| is_picture(next)) => {
             is_picture(last) || last == '\u{fe0f}' || CodePointSetData::new::<EmojiModifier>().contains(last)
         }
-        // The flag of a part of a country: 🏴 and its letters.
+        // The flag of a country's region: 🏴 and its letters.
         '\u{e0020}'..='\u{e007f}' => last == '🏴' || ('\u{e0020}'..='\u{e007e}').contains(&last),
-        // ශ්‍රී, and نامه‌ای (Unicode Standard Annex 31, section 2.3).
+        // Shapes letters: ශ්‍රී, and نامه‌ای (Unicode Standard Annex 31, section 2.3).
         '\u{200c}' | '\u{200d}' if !after.is_empty() => {
             let joins = CodePointMapData::<JoiningType>::new().get(last) == JoiningType::DualJoining;
             let is_virama = CodePointMapData::<CanonicalCombiningClass>::new().get(last)
@@ -106,8 +111,8 @@ fn of_length(text: String, length: RangeInclusive<usize>) -> Result<String, Stri
     }
 }
 
-/// Declares a type that holds a text which passed a check: whoever has one need not check again.
-/// It reads from a JSON string, or (`id`) from a JSON string or integer; from a row it comes unchecked, since it
+/// Declares a type for a text that has passed a check, so that no code need check it again. It reads from a
+/// JSON string or, with `id`, from a JSON string or integer. A value from a row is not checked, since it
 /// was checked before it was stored.
 macro_rules! text_type {
     ($(#[$doc:meta])* $name:ident, $check:expr) => {
@@ -128,7 +133,8 @@ macro_rules! text_type {
                 &self.0
             }
 
-            /// One that needs no check: it was made here, or checked before it was stored.
+            /// Wraps a text that needs no check, because it was made here or was checked before it was
+            /// stored.
             #[allow(dead_code, reason = "few are made without a check")]
             pub(crate) fn stored(text: String) -> Self {
                 Self(text)

@@ -3,12 +3,12 @@
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, SubsecRound, Utc};
 use serde::Serializer;
 
-/// This instant, cut to the millisecond that a `DATETIME(3)` column keeps.
+/// Returns the current time, cut to the millisecond, which is what a `DATETIME(3)` column keeps.
 pub fn now() -> NaiveDateTime {
     Utc::now().naive_utc().trunc_subsecs(3)
 }
 
-/// `2026-11-21T10:15:30.123Z`.
+/// Formats a time like `2026-11-21T10:15:30.123Z`.
 pub fn rfc3339(time: NaiveDateTime) -> String {
     DateTime::<Utc>::from_naive_utc_and_offset(time, Utc).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
@@ -18,7 +18,7 @@ pub fn serialize<S: Serializer>(time: &NaiveDateTime, serializer: S) -> std::res
     serializer.serialize_str(&rfc3339(*time))
 }
 
-/// For `#[serde(serialize_with = "time::serialize_optional")]`: `null` for none.
+/// For `#[serde(serialize_with = "time::serialize_optional")]`: `None` becomes `null`.
 pub fn serialize_optional<S: Serializer>(
     time: &Option<NaiveDateTime>,
     serializer: S,

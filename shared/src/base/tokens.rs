@@ -1,4 +1,4 @@
-//! Access tokens: JWT, HS256, 15 minutes (contract section 3; RFC 7519).
+//! Access tokens: JWT, HS256, 15 minutes (`docs/contract.md`, "Sessions and tokens"; RFC 7519).
 
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -12,12 +12,12 @@ use crate::base::user::Role;
 use crate::config::Config;
 use crate::{Error, Result};
 
-/// How long an access token is good for, in seconds; `expiresIn` of every answer that has one.
+/// How long an access token is valid, in seconds. Answers report it as `expiresIn`.
 pub const LIFETIME: u64 = 15 * 60;
 const ISSUER: &str = "coterie";
 const AUDIENCE: &str = "coterie";
 
-/// What a token says. Only `sid` is believed: the session's row tells who its user is now.
+/// The claims of a token. The service relies on `sid` alone: the session's row says who its user is now.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Claims {
     /// The user.
@@ -34,13 +34,13 @@ pub struct Claims {
     pub exp: u64,
     /// Who issued it.
     pub iss: String,
-    /// For whom it was issued.
+    /// The audience it was issued for.
     pub aud: String,
     /// The token's own id.
     pub jti: String,
 }
 
-/// A token on its way to its owner, who is shown it once: it can be serialized, but `Debug` hides it.
+/// A token on its way to its owner, who sees it once. It can be serialized, but `Debug` hides it.
 #[derive(Clone, Debug)]
 pub struct IssuedToken(SecretString);
 
@@ -60,13 +60,13 @@ impl Serialize for IssuedToken {
 #[derive(Clone, Debug)]
 pub struct AccessTokens {
     signing: EncodingKey,
-    /// The present key, then the previous one during a rotation.
+    /// The current key first, then the previous one during a rotation.
     accepted: Vec<DecodingKey>,
     validation: Validation,
 }
 
 impl AccessTokens {
-    /// The keys of `JWT_SECRET` and `JWT_SECRET_PREVIOUS`.
+    /// Derives the keys from `JWT_SECRET` and `JWT_SECRET_PREVIOUS`.
     pub fn new(config: &Config) -> Self {
         // The algorithm is pinned here and never taken from a token's header.
         let mut validation = Validation::new(Algorithm::HS256);
@@ -84,7 +84,7 @@ impl AccessTokens {
         }
     }
 
-    /// A signed token for a session.
+    /// Signs a token for a session.
     ///
     /// # Errors
     /// [`Error::Internal`] when it cannot be signed.
@@ -111,7 +111,7 @@ impl AccessTokens {
         token.map(IssuedToken::from).map_err(Error::internal)
     }
 
-    /// What a token says, if one of our keys signed it and it has not expired.
+    /// Returns the claims of a token that one of our keys signed and that has not expired.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`], whatever is wrong with it.
@@ -129,24 +129,24 @@ impl AccessTokens {
 pub struct RefreshTokens(hmac::Key);
 
 impl RefreshTokens {
-    /// The key of `REFRESH_SECRET`.
+    /// Derives the key from `REFRESH_SECRET`.
     pub fn new(config: &Config) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, config.refresh_secret.expose_secret().as_bytes()))
     }
 
-    /// What is stored of a token.
+    /// Returns the hash of a token, which is what the database stores.
     pub(crate) fn hash(&self, token: &str) -> Vec<u8> {
         hmac::sign(&self.0, token.as_bytes()).as_ref().to_vec()
     }
 
-    /// The token that follows this one. No token begins like the text that is signed here, so a
+    /// Returns the token that follows this one. No token begins like the text that is signed here, so a
     /// stored hash is never a successor.
     pub(crate) fn successor(&self, token: &str) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&self.0, format!("successor of {token}").as_bytes()))
     }
 }
 
-/// `N` random bytes from the operating system's generator, in unpadded base64url.
+/// Returns `N` random bytes from the operating system's generator, in unpadded base64url.
 pub(crate) fn random_token<const N: usize>() -> String {
     BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; N]>())
 }

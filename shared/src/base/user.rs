@@ -13,21 +13,21 @@ use strum::{EnumString, IntoStaticStr};
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Role {
-    /// May everything in the organization.
+    /// May do everything in the organization.
     Admin,
-    /// May make channels.
+    /// May create channels.
     Moderator,
-    /// What everybody starts as.
+    /// The role that every user starts with.
     User,
 }
 
 text_column!(Role);
 
 impl Role {
-    /// Those that may make channels, and announce those of others.
+    /// The roles that may create channels, and announce the channels of others.
     pub(crate) const CHANNEL_MAKERS: [Self; 2] = [Self::Admin, Self::Moderator];
 
-    /// Whether it may make channels, and announce those of others.
+    /// Whether the role may create channels, and announce the channels of others.
     pub fn makes_channels(self) -> bool {
         Self::CHANNEL_MAKERS.contains(&self)
     }
@@ -44,25 +44,26 @@ impl<'de> Deserialize<'de> for Role {
     }
 }
 
-/// The user behind a request, as the database knew them when it began.
+/// The user behind a request, as the database knew them when the request began.
 #[derive(Clone, Debug)]
 pub struct User {
-    /// The public id.
+    /// The user's public id.
     pub user_id: UserId,
-    /// The tenant.
+    /// The user's organization.
     pub organization_id: u64,
-    /// The name to show.
+    /// The user's display name.
     pub name: String,
-    /// The role in the organization.
+    /// The user's role in the organization.
     pub role: Role,
     /// Whether the user is prime.
     pub prime: bool,
-    /// The session that the request came with.
+    /// The session that authenticated the request.
     pub session_id: String,
 }
 
 impl User {
-    /// Checks the `userId` that a client may give for the acting user (contract section 1).
+    /// Checks the `userId` that a client may give for the acting user (`docs/contract.md`, "The acting
+    /// user").
     ///
     /// # Errors
     /// [`Error::IdentityMismatch`] when it is somebody else's.

@@ -1,5 +1,5 @@
-//! What an admin changes about the users of the organization (contract section 1, "Role" and
-//! `SIGNUP_GRANTS`).
+//! What an admin can change about the users of their organization (`docs/contract.md`, "Roles in the
+//! organization", "Coins" and "Signup grants").
 
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Transaction, params};
@@ -16,7 +16,7 @@ use crate::people::profiles::{self, SeenProfile};
 use crate::people::users;
 use crate::{Error, Result};
 
-/// A change that an admin makes; what is absent stays.
+/// A change that an admin makes. Absent fields keep their values.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct UserChange {
@@ -34,12 +34,12 @@ impl Read for UserChange {
     }
 }
 
-/// Makes all of a change or nothing, and answers the user's profile as the admin sees it.
+/// Applies a change completely or not at all. Returns the user's profile as the admin sees it.
 ///
 /// # Errors
-/// [`Error::RoleRequired`] unless the asker is an admin, and for coins and the prime flag where grants are
-/// closed; [`Error::NotFound`] for a user of another organization too; [`Error::LastAdmin`];
-/// [`Error::InsufficientCoins`] and the other refusals of a grant.
+/// [`Error::RoleRequired`] unless the asker is an admin, and for coins and the prime flag while grants are
+/// closed; [`Error::NotFound`], also for a user of another organization; [`Error::LastAdmin`];
+/// [`Error::InsufficientCoins`] and the other errors of a grant.
 pub async fn update(app: &App, asker: &User, user_id: &UserId, change: &UserChange) -> Result<SeenProfile> {
     app.db.transaction((asker, app.config.signup_grants, user_id, change), apply).await
 }
@@ -59,7 +59,8 @@ async fn apply(
     if change.role.is_some() {
         organizations::lock(transaction, asker.organization_id).await?;
     }
-    // By the primary key, whatever the table's size, so that these two are locked in order and no other.
+    // The primary key makes sure that these two rows are locked in order, and no others, whatever the
+    // table's size.
     let rows: Vec<Row> = transaction
         .exec(
             "SELECT user_id, organization_id, role, avail_coins FROM users FORCE INDEX (PRIMARY)

@@ -1,4 +1,4 @@
-//! Coins: an append-only ledger whose sum is the balance, always (contract section 1).
+//! Coins: an append-only ledger whose sum always equals the balance (`docs/contract.md`, "Coins").
 
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
@@ -15,25 +15,25 @@ use crate::base::time;
 use crate::base::user::User;
 use crate::{Error, Result};
 
-/// The most coins that a user can have; a CHECK holds it too.
+/// The most coins that a user can have; a CHECK enforces it too.
 pub const MOST: i64 = 1_000_000_000;
 
 /// Why a balance changed.
 #[derive(Clone, Copy, Debug)]
 pub enum Reason<'a> {
-    /// What a user started with.
+    /// The coins that a user started with.
     Signup,
     /// The price of a room.
     RoomEntry(RoomId),
-    /// What an admin or the operator wrote.
+    /// The text that an admin or the operator wrote.
     Grant(&'a GrantReason),
 }
 
-/// Changes a user's balance by `delta` coins and writes the ledger's row, in the caller's
-/// transaction, which has checked that the balance allows it. Answers the row's id.
+/// Changes a user's balance by `delta` coins and writes the ledger's row, in the caller's transaction,
+/// which has checked that the balance allows it. Returns the row's id.
 ///
 /// # Errors
-/// The database's; the schema refuses a balance out of bounds.
+/// The database's errors. The schema refuses a balance that is out of bounds.
 pub async fn change(
     transaction: &mut Transaction<'static>,
     user_id: &UserId,
@@ -58,12 +58,12 @@ pub async fn change(
     transaction.last_insert_id().ok_or_else(|| Error::internal("a ledger's row was not written"))
 }
 
-/// How many coins are given, or taken when it is negative: -1,000,000,000 to 1,000,000,000, not 0.
+/// How many coins to give, or to take if negative: -1,000,000,000 to 1,000,000,000, not 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delta(i64);
 
 impl Delta {
-    /// In coins.
+    /// The number of coins.
     pub fn coins(self) -> i64 {
         self.0
     }
@@ -83,23 +83,23 @@ impl TryFrom<i64> for Delta {
 
 impl<'de> Deserialize<'de> for Delta {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // What is no integer is refused as 0 is.
+        // A value that is not an integer gets the same error as 0.
         let coins = Value::deserialize(deserializer)?.as_i64().unwrap_or_default();
         Self::try_from(coins).map_err(de::Error::custom)
     }
 }
 
 text_type!(
-    /// Why coins are given or taken, on one line of 1 to 64 characters.
+    /// The reason for giving or taking coins: one line of 1 to 64 characters.
     GrantReason, |reason| line(reason, 1..=64)
 );
 
 text_type!(
-    /// What makes a grant repeatable: 1 to 64 characters, compared byte for byte.
+    /// The key that makes a grant repeatable: 1 to 64 characters, compared byte for byte.
     IdempotencyKey, |key| line(key, 1..=64)
 );
 
-/// A grant of coins, which can be sent again.
+/// A grant of coins, which may safely be sent again.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
@@ -111,19 +111,19 @@ pub struct Grant {
 
 impl Request for Grant {}
 
-/// Who grants.
+/// Who makes a grant.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Granter<'a> {
     Admin(&'a UserId),
     Operator,
 }
 
-/// Gives or takes coins once for each key, in the caller's transaction, which has locked the user and
-/// found `available` coins. Answers whether anything changed: not when it was done before.
+/// Gives or takes coins once for each key, in the caller's transaction, which has locked the user and found
+/// `available` coins. Returns whether anything changed: a repeated grant changes nothing.
 ///
 /// # Errors
-/// [`Error::IdempotencyKeyReused`] for another grant under the same key, [`Error::InsufficientCoins`], and
-/// [`Error::InvalidRequest`] for more coins than a user can have.
+/// [`Error::IdempotencyKeyReused`] for a different grant under the same key, [`Error::InsufficientCoins`],
+/// and [`Error::InvalidRequest`] for more coins than a user can have.
 pub(crate) async fn grant(
     transaction: &mut Transaction<'static>,
     by: Granter<'_>,
@@ -168,7 +168,7 @@ pub(crate) async fn grant(
     Ok(true)
 }
 
-/// A row of the ledger as its user sees it.
+/// A row of the ledger, as its user sees it.
 #[derive(Debug, Serialize, FromRow)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
@@ -184,10 +184,10 @@ pub struct LedgerEntry {
     pub created_at: NaiveDateTime,
 }
 
-/// A page of the user's own ledger, newest first.
+/// Returns a page of the user's own ledger, newest first.
 ///
 /// # Errors
-/// The database's.
+/// The database's errors.
 pub async fn list(db: &Db, user: &User, page: Page) -> Result<Paged<LedgerEntry>> {
     let sql = "
         SELECT counted.total, listed.*

@@ -1,5 +1,5 @@
-//! Friends: one asks, the other answers, and a row for the two is both the request and, once it is
-//! accepted, the friendship (contract section 3).
+//! Friends: one user asks and the other answers. A single row for the two is the request and, once
+//! accepted, the friendship (`docs/contract.md`, "Friends").
 
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
@@ -16,7 +16,7 @@ use crate::error::Thing;
 use crate::{Error, Result};
 use strum::{EnumString, IntoStaticStr};
 
-/// The ids of a user's friends, as `friend_id`; `:user_id` is the user.
+/// Selects the ids of a user's friends as `friend_id`; `:user_id` is the user.
 macro_rules! friends {
     () => {
         "SELECT to_id AS friend_id FROM friend_requests WHERE from_id = :user_id AND status = 'accepted'
@@ -27,16 +27,16 @@ pub(crate) use friends;
 
 const COLUMNS: &str = "id, from_id, to_id, status, created_at";
 
-/// Where a request stands.
+/// The status of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum FriendRequestStatus {
-    /// It waits for its answer.
+    /// The request is waiting for an answer.
     Pending,
     /// The two are friends.
     Accepted,
-    /// They are not; either may ask anew.
+    /// The two are not friends; either may ask again.
     Rejected,
 }
 
@@ -57,12 +57,12 @@ pub struct FriendRequest {
     pub created_at: NaiveDateTime,
 }
 
-/// Whom somebody asks.
+/// The user who is asked to be a friend.
 #[derive(Debug)]
 pub struct NewFriendRequest {
-    /// The one who is asked.
+    /// The user who is asked.
     pub user_id: UserId,
-    /// The field that named them, of the three that may.
+    /// The field that named them, one of the three that may.
     field: &'static str,
 }
 
@@ -87,18 +87,19 @@ impl Read for NewFriendRequest {
     }
 }
 
-/// Asks somebody to be friends. Whoever asks the one who has asked them accepts by it: with both rows
-/// of the users locked, of two who ask each other in one instant one is the second. After a rejection
-/// a new request takes the old one's place.
+/// Asks another user to be friends. If that user has already asked, this accepts their request. Both users'
+/// rows are locked, so when two users ask each other at the same instant, one of them comes second. After a
+/// rejection a new request replaces the old one.
 ///
 /// # Errors
-/// [`Error::InvalidRequest`] to oneself, [`Error::NotFound`], [`Error::FriendRequestExists`],
+/// [`Error::InvalidRequest`] for a request to oneself, [`Error::NotFound`], [`Error::FriendRequestExists`],
 /// [`Error::AlreadyFriends`].
 pub async fn ask(db: &Db, user: &User, asked: &NewFriendRequest) -> Result<FriendRequest> {
     if asked.user_id == user.user_id {
         return Err(Error::invalid(asked.field, "must be somebody else's: this is your own"));
     }
-    // Without locks on gaps, so that many pairs may ask at once: the users' rows keep a pair's apart.
+    // Takes no gap locks, so that many pairs may ask at once. The locks on the users' rows serialize each
+    // pair.
     let mut options = TxOpts::default();
     options.with_isolation_level(IsolationLevel::ReadCommitted);
     db.transaction_with(options, (user, &asked.user_id), request).await
@@ -109,7 +110,7 @@ async fn request(
     (user, other): (&User, &UserId),
 ) -> Result<FriendRequest> {
     let (lesser, greater) = pair(&user.user_id, other);
-    // By that key, since another one's order would be another order of locks.
+    // Uses the primary key, since another key would lock the rows in another order.
     let here: Vec<UserId> = transaction
         .exec(
             "SELECT user_id FROM users FORCE INDEX (PRIMARY)
@@ -203,20 +204,20 @@ impl<'de> Deserialize<'de> for AnswerStatus {
     }
 }
 
-/// A request after an answer.
+/// A request, after it was answered.
 #[derive(Debug)]
 pub struct Answered {
-    /// As it is now.
+    /// The request as it is now.
     pub request: FriendRequest,
-    /// Whether the answer changed it; the same one again does not.
+    /// Whether the answer changed the request; the same answer again does not.
     pub changed: bool,
 }
 
-/// Answers a request, by the one whom it asks. A rejection may be thought over; a friendship is ended
-/// by [`remove`].
+/// Answers a request that the user received. A rejection can still be changed to an acceptance; [`remove`]
+/// ends a friendship.
 ///
 /// # Errors
-/// [`Error::NotFound`] also for the one who asked; [`Error::AlreadyFriends`].
+/// [`Error::NotFound`], also for the user who sent the request; [`Error::AlreadyFriends`].
 pub async fn answer(
     db: &Db,
     user: &User,
@@ -246,10 +247,10 @@ async fn decide(
     Ok(Answered { request: set(transaction, request, status).await?, changed: true })
 }
 
-/// The user's requests, sent and received, newest first.
+/// Returns the requests that the user sent and received, newest first.
 ///
 /// # Errors
-/// The database's.
+/// The database's errors.
 pub async fn requests(db: &Db, user: &User) -> Result<Vec<FriendRequest>> {
     db.rows(
         &format!(
@@ -260,10 +261,10 @@ pub async fn requests(db: &Db, user: &User) -> Result<Vec<FriendRequest>> {
     .await
 }
 
-/// Ends a friendship, by either of the two.
+/// Ends a friendship. Either of the two may do it.
 ///
 /// # Errors
-/// [`Error::NotFound`] when there is none.
+/// [`Error::NotFound`] when there is no such friendship.
 pub async fn remove(db: &Db, user: &User, friend: &UserId) -> Result<()> {
     let (lesser, greater) = pair(&user.user_id, friend);
     let removed = db

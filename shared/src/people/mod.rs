@@ -1,5 +1,5 @@
-//! People: users, their organizations, coins, friends and sessions, and how they sign in. What
-//! concerns a user inside a room belongs in `membership`.
+//! People: users, their organizations, coins, friends and sessions, and how they sign in. What concerns a
+//! user within a room belongs in `membership`.
 
 pub mod administration;
 pub mod auth;

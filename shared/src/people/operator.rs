@@ -1,6 +1,6 @@
-//! The operator, who runs the service: makes admins, and gives coins and the prime flag whatever
-//! `SIGNUP_GRANTS` says (contract section 1). Only who has the database, or may invoke the function
-//! `operator`, gets here.
+//! The operator runs the service: appoints admins, and grants coins and the prime flag whatever
+//! `SIGNUP_GRANTS` says (`docs/contract.md`, "The operator"). These functions need access to the database,
+//! or permission to invoke the function `operator`.
 
 use crate::base::tokens::random_token;
 use mysql_async::prelude::Queryable;
@@ -18,34 +18,34 @@ use crate::people::organizations;
 use crate::people::profiles::{self, Organization, OwnProfile};
 use crate::{Error, Result};
 
-/// The ledger's reason of a grant that comes without one.
+/// The reason that the ledger gets for a grant without one.
 const REASON: &str = "granted by the operator";
 
-/// What the operator wants.
+/// What the operator can do.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// Make a user an admin of their organization: also the first one of `public`.
+    /// Make a user an admin of their organization, including the first admin of `public`.
     MakeAdmin {
         /// The user.
         user_id: UserId,
     },
-    /// Give a user coins or the prime flag, or take them.
+    /// Give a user coins or the prime flag, or take them away.
     Grant {
         /// The user.
         user_id: UserId,
-        /// The coins; none leaves them.
+        /// The coins to give; `None` leaves the balance alone.
         coins: Option<Delta>,
-        /// The flag; none leaves it.
+        /// The prime flag to set; `None` leaves it alone.
         prime: Option<bool>,
-        /// For the ledger.
+        /// The reason, for the ledger.
         reason: Option<GrantReason>,
-        /// Makes the grant of coins repeatable.
+        /// A key that makes the grant of coins repeatable.
         idempotency_key: Option<IdempotencyKey>,
     },
 }
 
 text_type!(
-    /// The name of a command.
+    /// The name of this command.
     CommandName, |name| line(name, 0..=64)
 );
 
@@ -79,7 +79,7 @@ impl Read for Command {
     }
 }
 
-/// What was done, and how the user is after it.
+/// What was done, and the user's state after it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
@@ -87,13 +87,13 @@ pub struct Report {
     pub user_id: UserId,
     /// The user's organization.
     pub organization: Organization,
-    /// The role in it.
+    /// The user's role in the organization.
     pub role: Role,
     /// Whether the user is prime.
     pub prime: bool,
-    /// The balance, in coins.
+    /// The user's balance, in coins.
     pub avail_coins: i64,
-    /// The coins that this gave or took; 0 when the same grant had been made before.
+    /// The coins that were given or taken now; 0 when the same grant had been made before.
     pub granted: i64,
     /// Whether anything changed.
     pub changed: bool,
@@ -113,14 +113,14 @@ impl Report {
     }
 }
 
-/// Does what the operator wants, all of it or nothing.
+/// Carries out the operator's command, completely or not at all.
 ///
 /// # Errors
-/// [`Error::NotFound`] for an unknown user, and the refusals of a grant of coins.
+/// [`Error::NotFound`] for an unknown user, and the errors of a grant of coins.
 pub async fn run(db: &Db, command: &Command) -> Result<Report> {
     match command {
         Command::MakeAdmin { user_id } => {
-            // A user stays in one organization, so it may be looked up before it is locked.
+            // A user never changes organization, so the organization may be looked up before it is locked.
             let organization_id: Option<u64> =
                 db.first("SELECT organization_id FROM users WHERE user_id = ?", (user_id,)).await?;
             let organization_id = organization_id.ok_or(Error::NotFound(Thing::User))?;

@@ -1,7 +1,7 @@
-//! Organizations: the tenants. Nothing of one is visible in another (contract section 1).
+//! Organizations: the tenants. Nothing of one is visible in another (`docs/contract.md`, "Organizations").
 //!
-//! Who registers under a new name makes that organization and is its admin. Into one that exists one
-//! comes by its name, and while grants are closed by its join code too.
+//! Registering under a new name creates the organization and makes the user its admin. To enter an
+//! organization that exists, a user names it and, while grants are closed, also gives its join code.
 
 use crate::base::tokens::{IssuedToken, random_token};
 use mysql_async::prelude::{FromRow, Queryable};
@@ -16,19 +16,19 @@ use crate::config::SignupGrants;
 use crate::people::users::{self, Name};
 use crate::{Error, Result};
 
-/// The built-in organization `public`, which the first migration makes. It has no door.
+/// The built-in organization `public`, which the first migration creates. Everybody may enter it.
 pub const PUBLIC: u64 = 1;
 
 text_type!(
-    /// Whatever was sent as a join code; a wrong one opens nothing.
+    /// Whatever was sent as a join code; a wrong one lets nobody in.
     JoinCode, |code| line(code, 1..=1024)
 );
 
-/// An organization that is there. Once made it stays.
+/// An organization that exists. Organizations are never deleted.
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) id: u64,
-    /// Of its present join code, if it has one.
+    /// The hash of its current join code, if it has one.
     code_hash: Option<Vec<u8>>,
 }
 
@@ -36,10 +36,10 @@ impl Known {
     /// The built-in organization.
     pub(crate) const PUBLIC: Self = Self { id: PUBLIC, code_hash: None };
 
-    /// Whether a registration with this code gets in, as far as it can be told without a lock.
+    /// Checks whether a registration with this code gets in, as far as can be told without a lock.
     ///
     /// # Errors
-    /// [`Error::OrganizationClosed`].
+    /// [`Error::OrganizationClosed`] when it does not.
     pub(crate) fn admits(&self, grants: SignupGrants, code: Option<&JoinCode>) -> Result<()> {
         let hash = code.map(|code| hash(code.as_str()));
         match grants == SignupGrants::Open || self.id == PUBLIC || (hash.is_some() && hash == self.code_hash)
@@ -50,10 +50,10 @@ impl Known {
     }
 }
 
-/// The organization of this name, if there is one.
+/// Returns the organization with this name, if there is one.
 ///
 /// # Errors
-/// The database's.
+/// The database's errors.
 pub(crate) async fn named(db: &Db, name: &Name) -> Result<Option<Known>> {
     let found: Option<(u64, Option<Vec<u8>>)> = db
         .first(
@@ -65,21 +65,22 @@ pub(crate) async fn named(db: &Db, name: &Name) -> Result<Option<Known>> {
     Ok(found.map(|(id, code_hash)| Known { id, code_hash }))
 }
 
-/// Where a registration has got in.
+/// The organization that a registration entered.
 pub(crate) struct Entered {
     pub(crate) organization_id: u64,
-    /// What the user is there.
+    /// The user's role there.
     pub(crate) role: Role,
-    /// The new organization's join code, for the one who made it.
+    /// The new organization's join code, for the user who created it.
     pub(crate) join_code: Option<IssuedToken>,
 }
 
-/// Lets a registration into `public`, into the organization that it names, or into a new one of that
-/// name. Of many who name a new one at once the first makes it; the others find that it exists.
+/// Lets a registration into `public`, into the organization that it names, or into a new one of that name.
+/// When several registrations name the same new organization at once, the first creates it and the others
+/// find that it exists.
 ///
 /// # Errors
-/// [`Error::OrganizationClosed`] without its join code while grants are closed,
-/// [`Error::RoleNotAllowed`] for a role above `user` in one that exists.
+/// [`Error::OrganizationClosed`] without the organization's join code while grants are closed,
+/// [`Error::RoleNotAllowed`] for a role above `user` in an organization that exists.
 pub(crate) async fn enter(
     transaction: &mut Transaction<'static>,
     grants: SignupGrants,
@@ -112,7 +113,7 @@ enum Made {
 }
 
 async fn make(transaction: &mut Transaction<'static>, name: &Name) -> Result<Made> {
-    // Whoever comes second waits here for the first one's commit, and then finds its row.
+    // A second registration waits here until the first one commits, and then finds its row.
     transaction
         .exec_drop(
             "INSERT INTO organizations (name, name_key, created_at) VALUES (?, ?, ?)
@@ -133,8 +134,8 @@ async fn make(transaction: &mut Transaction<'static>, name: &Name) -> Result<Mad
     id.map(Made::Before).ok_or_else(|| Error::internal("an organization is neither new nor there"))
 }
 
-/// Holds, until the transaction ends, that this is the organization's present join code: it may have been
-/// renewed while the password was being hashed.
+/// Checks that this is the organization's current join code, and keeps it so until the transaction ends:
+/// the code may have been renewed while the password was being hashed.
 async fn opens(
     transaction: &mut Transaction<'static>,
     organization_id: u64,
@@ -151,7 +152,7 @@ async fn opens(
     found.map(drop).ok_or(Error::OrganizationClosed)
 }
 
-/// A new join code of the admin's organization; the one before is void at once.
+/// Creates a new join code for the admin's organization; the previous code is void at once.
 ///
 /// # Errors
 /// [`Error::RoleRequired`] unless the user is its admin, [`Error::OrganizationOpen`] for `public`.
@@ -192,12 +193,13 @@ pub(crate) struct Rank {
     pub(crate) prime: bool,
 }
 
-/// Holds, until the transaction ends, what a user is in the organization, whatever they were when the request
-/// began: their role, and whether they are prime. The organization's row is taken first: what is made in it
-/// needs that too, and so does every change of a role.
+/// Returns a user's current role in the organization and whether they are prime, whatever these were when
+/// the request began. Neither can change until the transaction ends. The organization's row is locked
+/// first, since everything that is created in the organization needs that lock too, and so does every
+/// change of a role.
 ///
 /// # Errors
-/// The database's.
+/// The database's errors.
 pub(crate) async fn rank(transaction: &mut Transaction<'static>, user: &User) -> Result<Rank> {
     let rank: Option<Rank> = transaction
         .exec_first(
@@ -209,20 +211,21 @@ pub(crate) async fn rank(transaction: &mut Transaction<'static>, user: &User) ->
     rank.ok_or(Error::Unauthenticated)
 }
 
-/// Takes an organization's row, as [`rank`] does, for who locks its users by a statement of their own.
+/// Locks an organization's row as [`rank`] does, for callers that lock its users with a statement of their
+/// own.
 ///
 /// # Errors
-/// The database's.
+/// The database's errors.
 pub(crate) async fn share(transaction: &mut Transaction<'static>, organization_id: u64) -> Result<()> {
     let sql = "SELECT 1 FROM organizations WHERE id = ? LOCK IN SHARE MODE";
     Ok(transaction.exec_drop(sql, (organization_id,)).await?)
 }
 
-/// Locks an organization until the transaction ends: the first lock of every change of a role in it, so
-/// that two admins cannot both be the last but one.
+/// Locks an organization until the transaction ends. Every change of a role in it takes this lock first, so
+/// that its last two admins cannot both step down at once.
 ///
 /// # Errors
-/// The database's.
+/// The database's errors.
 pub(crate) async fn lock(transaction: &mut Transaction<'static>, organization_id: u64) -> Result<()> {
     transaction.exec_drop("SELECT 1 FROM organizations WHERE id = ? FOR UPDATE", (organization_id,)).await?;
     Ok(())

@@ -1,4 +1,5 @@
-//! Profiles: what is seen of a user, and what users change of their own (contract section 3).
+//! Profiles: what others see of a user, and what users change in their own (`docs/contract.md`,
+//! "Profiles").
 
 use crate::app::App;
 use crate::base::db::{Db, text_column};
@@ -20,16 +21,16 @@ use mysql_async::{Transaction, params};
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 
-/// What there is between the asker and somebody else.
+/// The friendship between the asker and another user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "camelCase")]
 #[strum(serialize_all = "camelCase")]
 pub enum Friendship {
-    /// Nothing, or a request that was rejected.
+    /// No friendship, or a request that was rejected.
     None,
-    /// The asker's request waits for its answer.
+    /// The asker's request is waiting for an answer.
     RequestSent,
-    /// A request waits for the asker's answer.
+    /// A request is waiting for the asker to answer it.
     RequestReceived,
     /// They are friends.
     Friends,
@@ -37,7 +38,7 @@ pub enum Friendship {
 
 text_column!(Friendship);
 
-/// A profile as everybody of the organization sees it.
+/// A profile as everybody in the organization sees it.
 #[derive(Debug, Serialize, FromRow)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
@@ -47,9 +48,9 @@ pub struct Profile {
     pub name: String,
     pub role: Role,
     pub prime: bool,
-    /// Whether the user has a socket open.
+    /// Whether the user has an open socket.
     pub online: bool,
-    /// What there is between the user and the asker; none for oneself.
+    /// The friendship between the user and the asker; `None` in the asker's own profile.
     pub friendship: Option<Friendship>,
 }
 
@@ -67,7 +68,7 @@ pub struct OwnProfile {
     pub organization: Organization,
 }
 
-/// The organization of a profile.
+/// The organization, as a profile shows it.
 #[derive(Debug, Serialize)]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct Organization {
@@ -79,9 +80,9 @@ pub struct Organization {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum SeenProfile {
-    /// One's own.
+    /// The asker's own profile.
     Own(Box<OwnProfile>),
-    /// Somebody else's.
+    /// Somebody else's profile.
     Public(Profile),
 }
 
@@ -100,7 +101,7 @@ macro_rules! profile_columns {
     };
 }
 
-/// The profile of one user of an organization, with all that [`OwnProfile`] needs.
+/// Selects the profile of one user of an organization, with everything that [`OwnProfile`] needs.
 const ONE_PROFILE: &str = concat!(
     "SELECT ",
     profile_columns!(),
@@ -127,7 +128,7 @@ struct ProfileRow {
 }
 
 impl ProfileRow {
-    /// As the asker may see it.
+    /// Returns the profile as the asker may see it.
     fn seen_by(self, asker: &UserId) -> SeenProfile {
         let is_own = self.user_id == *asker;
         let own = self.own();
@@ -154,7 +155,7 @@ impl ProfileRow {
     }
 }
 
-/// A user's own profile, inside the transaction that signs them in or changes it.
+/// Returns a user's own profile, inside the transaction that signs them in or changes it.
 ///
 /// # Errors
 /// [`Error::NotFound`] when the organization has no such user.
@@ -168,7 +169,7 @@ pub(crate) async fn own(
     row.map(ProfileRow::own).ok_or(Error::NotFound(Thing::User))
 }
 
-/// What the asker sees of a user of the organization, inside the transaction that changed the user.
+/// Returns what the asker sees of a user of the organization, inside the transaction that changed the user.
 ///
 /// # Errors
 /// [`Error::NotFound`] when the organization has no such user.
@@ -182,10 +183,10 @@ pub(crate) async fn seen(
     row.map(|row| row.seen_by(&asker.user_id)).ok_or(Error::NotFound(Thing::User))
 }
 
-/// The profile of a user of the asker's organization.
+/// Returns the profile of a user in the asker's organization.
 ///
 /// # Errors
-/// [`Error::NotFound`] for an unknown user and one of another organization alike.
+/// [`Error::NotFound`] for an unknown user and for one of another organization alike.
 pub async fn read(db: &Db, asker: &User, user_id: &UserId) -> Result<SeenProfile> {
     let params = params! { "asker" => &asker.user_id, user_id, "organization_id" => asker.organization_id };
     let row: Option<ProfileRow> = db.first(ONE_PROFILE, params).await?;
@@ -195,14 +196,14 @@ pub async fn read(db: &Db, asker: &User, user_id: &UserId) -> Result<SeenProfile
 /// A request for a page of an organization's users.
 #[derive(Debug)]
 pub struct Search {
-    /// Which page.
+    /// Which page to return.
     pub page: Page,
-    /// How their userId, username or name begins.
+    /// How the userId, username or name of the users begins.
     pub prefix: Option<Prefix>,
 }
 
 text_type!(
-    /// The beginning of a userId, username or name; empty for anybody.
+    /// The beginning of a userId, username or name; an empty one matches everybody.
     Prefix, |prefix| line(prefix, 0..=100)
 );
 
@@ -215,15 +216,16 @@ impl Read for Search {
 }
 
 impl Prefix {
-    /// The pattern for `LIKE … ESCAPE '!'` of what begins so, `%` and `_` being themselves.
+    /// Returns the `LIKE … ESCAPE '!'` pattern for texts with this beginning, in which `%` and `_` stand
+    /// for themselves.
     fn pattern(&self) -> String {
         pattern(&self.0)
     }
 
-    /// The same for the key of what begins so.
+    /// Returns the same pattern for keys with this beginning.
     fn key_pattern(&self) -> String {
         let mut key = key(&self.0);
-        // Between two words, and no part of a key that stands alone.
+        // A key has no trailing space, but here the space separates two words.
         if !key.is_empty() && self.0.ends_with(char::is_whitespace) {
             key.push(' ');
         }
@@ -242,7 +244,8 @@ fn pattern(text: &str) -> String {
     pattern + "%"
 }
 
-/// A page of the users of an organization. Who is online and whose friend is looked up for these alone.
+/// Selects a page of an organization's users. Who is online and who is a friend is looked up for the users
+/// of this page only.
 macro_rules! page {
     ($and_matching:literal) => {
         concat!(
@@ -266,11 +269,11 @@ const MATCHING: &str = page!(
           OR LOWER(u.name) LIKE LOWER(:pattern COLLATE utf8mb4_bin) ESCAPE '!')"
 );
 
-/// A page of the users of the asker's organization, by userId. A username and a name begin with the
-/// prefix without regard to case, a userId byte for byte.
+/// Returns a page of the users in the asker's organization, ordered by userId. The prefix matches usernames
+/// and names without regard to case, and userIds byte for byte.
 ///
 /// # Errors
-/// The database's.
+/// The database's errors.
 pub async fn list(db: &Db, asker: &User, search: &Search) -> Result<Paged<Profile>> {
     let sql = if search.prefix.is_some() { MATCHING } else { ALL };
     let params = params! {
@@ -282,7 +285,7 @@ pub async fn list(db: &Db, asker: &User, search: &Search) -> Result<Paged<Profil
     Paged::read(db, sql, params, search.page).await
 }
 
-/// A request to change the own profile; what is absent stays.
+/// A request to change the user's own profile. Absent fields keep their values.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
@@ -293,12 +296,12 @@ pub struct ProfileUpdate {
     pub phone: Option<Phone>,
     pub email: Option<Email>,
     pub password: Option<NewPassword>,
-    /// The present password, which a new one needs.
+    /// The current password, which is required to set a new one.
     pub current_password: Option<Password>,
 }
 
 impl ProfileUpdate {
-    /// Whether it asks for something that nobody else may have.
+    /// Whether the request asks for an identifier, which nobody else may have.
     fn names_an_identifier(&self) -> bool {
         self.username.is_some() || self.email.is_some() || self.phone.is_some()
     }
@@ -312,21 +315,21 @@ impl Request for ProfileUpdate {
     }
 }
 
-/// The hashes of a change of password that was allowed.
+/// The hashes for a change of password that was allowed.
 #[derive(Debug)]
 struct Rehashed {
-    /// The present one, as it was when the present password was found right.
+    /// The current hash, as it was when the current password was verified.
     verified: String,
     new: String,
 }
 
-/// Changes the user's own profile, for a client at `address`. A new password ends every other session
-/// of the user; the sockets of these sessions are returned, to be closed.
+/// Changes the user's own profile, for a client at `address`. A new password ends every other session of
+/// the user. Returns the sockets of these sessions, for the caller to close.
 ///
 /// # Errors
-/// [`Error::UserExists`] when an identifier is taken; [`Error::InvalidCredentials`] for a wrong present
-/// password; [`Error::RateLimited`] after `PASSWORD_LIMIT` of these, counted together with logins, and after
-/// `REGISTER_LIMIT` changes of an identifier, counted together with registrations.
+/// [`Error::UserExists`] when an identifier is taken; [`Error::InvalidCredentials`] for a wrong current
+/// password; [`Error::RateLimited`] after `PASSWORD_LIMIT` of these, counted together with logins, and
+/// after `REGISTER_LIMIT` changes of an identifier, counted together with registrations.
 pub async fn update(
     app: &App,
     user: &User,
@@ -334,7 +337,7 @@ pub async fn update(
     change: &ProfileUpdate,
 ) -> Result<(OwnProfile, Vec<ConnectionId>)> {
     if change.names_an_identifier() {
-        // Whether somebody has it already is what a registration would tell, too.
+        // Like a registration, this reveals whether somebody already has an identifier.
         rate_limit::count(&app.db, &app.config.limits, Limited::Registration(address)).await?;
     }
     let rehashed = match (&change.password, &change.current_password) {
@@ -344,7 +347,7 @@ pub async fn update(
     app.db.transaction((user, change, rehashed.as_ref()), apply).await
 }
 
-/// Checks the present password and hashes the new one.
+/// Checks the current password and hashes the new one.
 async fn rehash(
     app: &App,
     user: &User,
@@ -374,7 +377,7 @@ async fn apply(
         let hash: Option<String> = transaction
             .exec_first("SELECT password_hash FROM users WHERE user_id = ? FOR UPDATE", (&user.user_id,))
             .await?;
-        // Another change may have come first while this one's passwords were being hashed.
+        // Another change may have been committed while the passwords of this one were being hashed.
         if hash.as_ref() != Some(&rehashed.verified) {
             return Err(Error::InvalidCredentials);
         }
@@ -405,10 +408,10 @@ async fn apply(
     Ok((own(transaction, &user.user_id, user.organization_id).await?, sockets))
 }
 
-/// The profiles of a user's friends, by userId.
+/// Returns the profiles of a user's friends, ordered by userId.
 ///
 /// # Errors
-/// The database's.
+/// The database's errors.
 pub async fn friends(db: &Db, user: &User) -> Result<Vec<Profile>> {
     db.rows(
         concat!(

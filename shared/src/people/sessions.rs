@@ -1,4 +1,4 @@
-//! Sessions: one for each device that signed in (contract section 3, "Sessions").
+//! Sessions: one for each device that signed in (`docs/contract.md`, "Sessions and tokens").
 
 use crate::base::tokens::{IssuedToken, LIFETIME, random_token};
 use crate::sockets::connections;
@@ -21,25 +21,26 @@ use crate::{Error, Result};
 
 /// A session and its refresh tokens end after this many days without a refresh.
 const DAYS: u32 = 7;
-/// How long after an exchange the same refresh token may be answered again (contract section 3).
+/// How long after an exchange the same refresh token may be answered again (`docs/contract.md`, "Sessions
+/// and tokens").
 const GRACE_SECONDS: u32 = 30;
 
 /// What a client gets when it signs in.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tokens {
-    /// A JWT; see [`super::access_token`].
+    /// A JWT; see [`crate::base::tokens`].
     pub access_token: IssuedToken,
-    /// Opaque, 256 random bits; good for one refresh.
+    /// Opaque, 256 random bits, valid for one refresh.
     pub refresh_token: IssuedToken,
     /// Seconds until the access token expires.
     pub expires_in: u64,
 }
 
-/// Opens a session for a user, inside the transaction that decided to.
+/// Opens a session for a user, inside the transaction that allowed it.
 ///
 /// # Errors
-/// The database's.
+/// The database's errors.
 pub async fn open(
     transaction: &mut Transaction<'static>,
     app: &App,
@@ -70,7 +71,7 @@ pub async fn open(
     })
 }
 
-/// The user of a session; a `WHERE` follows, and more joins may.
+/// Selects the user of a session. A `WHERE` follows, and further joins may.
 pub(crate) const SIGNED_IN: &str =
     "SELECT s.session_id, u.user_id, u.organization_id, u.name, u.role, u.prime
      FROM sessions s JOIN users u ON u.user_id = s.user_id";
@@ -98,10 +99,10 @@ impl SignedIn {
     }
 }
 
-/// The user whose access token this is, as the database knows them now.
+/// Returns the user who holds this access token, as the database knows them now.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] when the token is bad or its session has ended.
+/// [`Error::Unauthenticated`] when the token is invalid or its session has ended.
 pub async fn authenticate(app: &App, access_token: &str) -> Result<User> {
     let claims = app.access_tokens.verify(access_token)?;
     let row: Option<SignedIn> = app
@@ -121,7 +122,7 @@ pub async fn authenticate(app: &App, access_token: &str) -> Result<User> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Refresh {
-    /// The refresh token, as the client sent it: 1 to 1,024 characters. A wrong one finds nothing.
+    /// The refresh token as the client sent it: 1 to 1,024 characters. A wrong one matches nothing.
     #[serde(deserialize_with = "refresh_token")]
     pub refresh_token: SecretString,
 }
@@ -134,23 +135,23 @@ fn refresh_token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretStr
 
 /// Exchanges a refresh token for its successor and a fresh access token.
 ///
-/// The successor is derived from the old token, so that the answer can be given again: within
-/// [`GRACE_SECONDS`] of the exchange, while the successor is unused, the old token gets that same
-/// successor (two tabs at once, a lost answer). Any other second use means that somebody else has
-/// the token: the session ends, whoever has its newest token (RFC 9700 section 4.14.2).
+/// The successor is derived from the old token, so that the answer can be given again. Within
+/// [`GRACE_SECONDS`] of the exchange, and while the successor is unused, the old token gets the same
+/// successor again (two tabs refreshing at once, a lost answer). Any other second use means that somebody
+/// else has the token, so the session ends, whoever holds its newest token (RFC 9700 section 4.14.2).
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] for a token that is unknown or of an ended session.
+/// [`Error::Unauthenticated`] for a token that is unknown or whose session has ended.
 pub async fn refresh(app: &App, request: &Refresh) -> Result<Rotation> {
     app.db.transaction((app, request.refresh_token.expose_secret()), rotate).await
 }
 
-/// What became of a refresh token.
+/// The outcome of using a refresh token.
 #[derive(Debug)]
 pub enum Rotation {
-    /// It was exchanged for these.
+    /// The token was exchanged for these.
     Refreshed(Tokens),
-    /// It had been used before, so its session was revoked. These were the session's sockets.
+    /// The token had already been used, so its session was revoked. These were the session's sockets.
     Reused(Vec<ConnectionId>),
 }
 
@@ -164,7 +165,8 @@ struct TokenRow {
 
 async fn rotate(transaction: &mut Transaction<'static>, (app, token): (&App, &str)) -> Result<Rotation> {
     let hash = app.refresh_tokens.hash(token);
-    // The session's row is locked too, so that all exchanges and the end of one session queue up.
+    // The lock covers the session's row too, so that all exchanges of a session and its end happen one
+    // after another.
     let row: Option<TokenRow> = transaction
         .exec_first(
             "SELECT s.session_id, s.user_id, t.rotated_at IS NOT NULL AS is_rotated,
@@ -175,7 +177,7 @@ async fn rotate(transaction: &mut Transaction<'static>, (app, token): (&App, &st
         )
         .await?;
     let row = row.ok_or(Error::Unauthenticated)?;
-    // Not in the statement above: users are locked before sessions, never after.
+    // A statement of its own, since users are locked before sessions, never after.
     let place: Option<(u64, Role)> = transaction
         .exec_first("SELECT organization_id, role FROM users WHERE user_id = ?", (&row.user_id,))
         .await?;
@@ -224,17 +226,17 @@ async fn rotate(transaction: &mut Transaction<'static>, (app, token): (&App, &st
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Logout {
-    /// All of the user's sessions, not only the one that asks.
+    /// Ends all of the user's sessions, not only the current one.
     #[serde(deserialize_with = "fields::flag")]
     pub everywhere: bool,
 }
 
 impl Request for Logout {}
 
-/// Ends the user's session, or all of them. Returns the sockets to close.
+/// Ends the user's current session, or all of them. Returns the sockets to close.
 ///
 /// # Errors
-/// The database's.
+/// The database's errors.
 pub async fn log_out(db: &Db, user: &User, logout: &Logout) -> Result<Vec<ConnectionId>> {
     let which = match logout.everywhere {
         true => Which::Of(&user.user_id),
@@ -243,7 +245,7 @@ pub async fn log_out(db: &Db, user: &User, logout: &Logout) -> Result<Vec<Connec
     db.transaction(which, revoke).await
 }
 
-/// A device signed in, as its user sees it.
+/// A signed-in device, as its user sees it.
 #[derive(Debug, Serialize, FromRow)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
@@ -252,17 +254,17 @@ pub struct Session {
     pub device_id: Option<String>,
     #[serde(serialize_with = "time::serialize")]
     pub created_at: NaiveDateTime,
-    /// When it ends, unless it is refreshed before.
+    /// When the session ends, unless it is refreshed before.
     #[serde(serialize_with = "time::serialize")]
     pub expires_at: NaiveDateTime,
-    /// Whether it is the one that asks.
+    /// Whether this is the session that the request came with.
     pub current: bool,
 }
 
-/// The user's live sessions, newest first.
+/// Returns the user's live sessions, newest first.
 ///
 /// # Errors
-/// The database's.
+/// The database's errors.
 pub async fn list(db: &Db, user: &User) -> Result<Vec<Session>> {
     db.rows(
         "SELECT session_id, device_id, created_at, expires_at, session_id = ? AS current FROM sessions
@@ -274,14 +276,14 @@ pub async fn list(db: &Db, user: &User) -> Result<Vec<Session>> {
 }
 
 text_type!(
-    /// A session's id as a client gives it; a wrong one finds nothing.
+    /// A session's id as a client gives it; a wrong one matches nothing.
     SessionId, |id| line(id, 1..=64)
 );
 
 /// Ends one of the user's sessions. Returns the sockets to close.
 ///
 /// # Errors
-/// [`Error::NotFound`] when it is unknown, has ended, or is somebody else's.
+/// [`Error::NotFound`] when the session is unknown, has ended, or belongs to somebody else.
 pub async fn end_one(db: &Db, user: &User, session_id: &SessionId) -> Result<Vec<ConnectionId>> {
     db.transaction((user, session_id), revoke_one).await
 }
@@ -301,10 +303,10 @@ async fn revoke_one(
     revoke(transaction, Which::Session(session_id.as_str())).await
 }
 
-/// Holds, until the transaction ends, that a session has not been revoked.
+/// Checks that a session has not been revoked, and keeps it so until the transaction ends.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] when it has.
+/// [`Error::Unauthenticated`] when it has been revoked.
 pub(crate) async fn still_live(transaction: &mut Transaction<'static>, session_id: &str) -> Result<()> {
     let live: Option<u8> = transaction
         .exec_first(
@@ -315,18 +317,18 @@ pub(crate) async fn still_live(transaction: &mut Transaction<'static>, session_i
     live.map(drop).ok_or(Error::Unauthenticated)
 }
 
-/// Which sessions end.
+/// Which sessions to end.
 #[derive(Clone, Copy)]
 pub(crate) enum Which<'a> {
     Session(&'a str),
-    /// All of a user's.
+    /// All sessions of a user.
     Of(&'a UserId),
-    /// All of a user's but the one that asks.
+    /// All sessions of a user but the one that the request came with.
     OthersThan(&'a User),
 }
 
-/// Marks sessions as revoked and lets their sockets expire in one transaction: what is committed
-/// afterwards reaches none of them, and none of them may do anything. Answers the sockets.
+/// Marks sessions as revoked and lets their sockets expire, both in one transaction. Nothing that is
+/// committed afterwards reaches these sockets, and they may do nothing any more. Returns the sockets.
 pub(crate) async fn revoke(
     transaction: &mut Transaction<'static>,
     which: Which<'_>,

@@ -1,5 +1,5 @@
-//! Users: who they are (contract section 1). What is seen of them is in [`crate::profiles`], and how they
-//! register and sign in in [`crate::auth`].
+//! Users: who they are (`docs/contract.md`, "Users"). What others see of them is in
+//! [`crate::people::profiles`]; how they register and sign in is in [`crate::people::auth`].
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::base::user::User;
 use crate::error::Thing;
 use crate::{Error, Result};
 
-/// Users whom a request names: each once, in the order in which they came. At most 1000 can be given.
+/// The users that a request names: each once, in the order given. A request can name at most 1000.
 #[derive(Debug, Default)]
 pub struct UserIds(pub Vec<UserId>);
 
@@ -43,8 +43,8 @@ impl<'de> Deserialize<'de> for UserIds {
 }
 
 text_type!(
-    /// A username: 1 to 64 printable characters, inner spaces allowed, no `@`, not all digits, so
-    /// that it is taken neither for an e-mail address nor for an id.
+    /// A username: 1 to 64 printable characters, inner spaces allowed, no `@`, not all digits. So it cannot
+    /// be mistaken for an e-mail address or an id.
     Username, |text| {
         let text = name(text, 1..=64)?;
         let key = key(&text);
@@ -58,7 +58,7 @@ text_type!(
 );
 
 text_type!(
-    /// An e-mail address, as far as one can tell without sending to it.
+    /// An e-mail address, checked as far as is possible without sending to it.
     Email, |email| {
         let email = line(email, 3..=254)?;
         let parts = email.split_once('@');
@@ -66,7 +66,7 @@ text_type!(
             Some((local, domain))
                 if !local.is_empty() && !domain.is_empty() && !domain.contains('@') && !email.contains(char::is_whitespace) =>
             {
-                // Its key would not fit its column.
+                // Its key would not fit the column.
                 if key(&email).chars().count() > 700 {
                     return Err("must be written in plainer characters".to_owned());
                 }
@@ -78,7 +78,7 @@ text_type!(
 );
 
 text_type!(
-    /// A phone number in E.164: `+` and at most 15 digits; spaces and dashes are removed.
+    /// A phone number in E.164: `+` and at most 15 digits. Spaces and dashes are removed.
     Phone, |phone| {
         let phone: String = phone.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
         let digits = phone.strip_prefix('+').unwrap_or_default();
@@ -91,16 +91,16 @@ text_type!(
 );
 
 text_type!(
-    /// A name to show: 1 to 100 characters.
+    /// A display name: 1 to 100 characters.
     Name, |text| name(text, 1..=100)
 );
 
 text_type!(
-    /// What a client calls its device: at most 128 characters.
+    /// The client's own name for its device: at most 128 characters.
     DeviceId, id, |id| line(id, 0..=128)
 );
 
-/// By what a user signs in.
+/// An identifier that a user signs in with.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub enum Identifier {
@@ -113,7 +113,7 @@ pub enum Identifier {
 }
 
 impl Identifier {
-    /// What tries are counted under: one text for all the ways to write an identifier.
+    /// Returns the text under which attempts are counted: the same for all spellings of an identifier.
     pub(crate) fn counted(&self) -> String {
         let (Self::Any(text)
         | Self::UserId(text)
@@ -124,14 +124,14 @@ impl Identifier {
     }
 }
 
-/// The refusal of what is for admins.
+/// The error for what only admins may do.
 pub(crate) const ADMINS: Error = Error::RoleRequired("the organization's admins");
 
-/// Holds, until the transaction ends, that a user is an admin of the organization, whatever they were
-/// when the request began.
+/// Checks that a user is an admin of the organization, whatever they were when the request began, and keeps
+/// it so until the transaction ends.
 ///
 /// # Errors
-/// [`Error::RoleRequired`] when they are not.
+/// [`Error::RoleRequired`] when they are not an admin.
 pub(crate) async fn still_admin(transaction: &mut Transaction<'static>, user: &User) -> Result<()> {
     let found: Option<u8> = transaction
         .exec_first(
@@ -142,10 +142,10 @@ pub(crate) async fn still_admin(transaction: &mut Transaction<'static>, user: &U
     found.map(drop).ok_or(ADMINS)
 }
 
-/// Checks that all of these are users of the organization.
+/// Checks that all of these users belong to the organization.
 ///
 /// # Errors
-/// [`Error::NotFound`] for one that is unknown or of another organization.
+/// [`Error::NotFound`] for a user who is unknown or in another organization.
 pub(crate) async fn all_of(db: &Db, organization_id: u64, user_ids: &[UserId]) -> Result<()> {
     if user_ids.is_empty() {
         return Ok(());
@@ -158,7 +158,7 @@ pub(crate) async fn all_of(db: &Db, organization_id: u64, user_ids: &[UserId]) -
     if found == Some(user_ids.len() as u64) { Ok(()) } else { Err(Error::NotFound(Thing::User)) }
 }
 
-/// The error of a statement that writes a user's identifiers: which of them somebody else has.
+/// The error of a statement that writes a user's identifiers: says which of them somebody else has.
 pub(crate) fn taken(error: mysql_async::Error) -> Error {
     match duplicate_key(&error) {
         Some("users_username") => Error::UserExists { field: "username" },

@@ -1,4 +1,4 @@
-//! Login: a new session, by any of a user's identifiers and the password (contract section 3).
+//! Login: any of a user's identifiers and the password open a new session (`docs/contract.md`, "Login").
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
@@ -26,7 +26,8 @@ pub struct Login {
 }
 
 text_type!(
-    /// What was typed to say who one is: a wrong one finds nobody, so it is not checked further.
+    /// What somebody typed to identify themselves. A wrong one matches nobody, so it is not checked
+    /// further.
     Typed, id, |typed| line(typed, 1..=254)
 );
 
@@ -56,7 +57,7 @@ impl Read for Login {
     }
 }
 
-/// What a login answers.
+/// The answer to a login.
 #[derive(Debug, Serialize)]
 pub struct LoggedIn {
     /// The user's own profile.
@@ -66,11 +67,11 @@ pub struct LoggedIn {
     pub tokens: Tokens,
 }
 
-/// Signs a user in, at a client at `address`: a new session.
+/// Signs a user in with a new session, for a client at `address`.
 ///
 /// # Errors
-/// [`Error::RateLimited`] after `PASSWORD_LIMIT` failures,
-/// [`Error::InvalidCredentials`] for an unknown user and a wrong password alike, after the same time.
+/// [`Error::RateLimited`] after `PASSWORD_LIMIT` failures, [`Error::InvalidCredentials`] for an unknown
+/// user and for a wrong password alike, after the same time.
 pub async fn login(app: &App, address: &str, login: Login) -> Result<LoggedIn> {
     const NOBODY: &str = "";
     let counted = login.identifier.counted();
@@ -108,8 +109,9 @@ pub async fn login(app: &App, address: &str, login: Login) -> Result<LoggedIn> {
     Ok(LoggedIn { user, tokens })
 }
 
-/// The user whose password it is, of those whom an identifier may mean, and its hash. There are two when
-/// somebody's username is somebody else's userId: nobody can take the other's logins by choosing it.
+/// Returns the user whose password this is, among those that an identifier may mean, and its hash. There
+/// are two such users when one's username is the other's userId: nobody can take over another user's logins
+/// by choosing that name.
 async fn whose(
     app: &App,
     password: &Password,
@@ -136,7 +138,8 @@ async fn sign_in(
             (user_id,),
         )
         .await?;
-    // A new password ends every session, and so the one that the old password was just about to open.
+    // A new password ends every session. That includes a session that the old password was just about to
+    // open.
     let Some((organization_id, role, _)) = row.filter(|(_, _, hash)| hash == verified) else {
         return Err(Error::InvalidCredentials);
     };

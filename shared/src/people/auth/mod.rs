@@ -1,5 +1,5 @@
-//! Signing in: registration, login and the tickets that open sockets. The sessions that they open
-//! are in [`crate::people::sessions`].
+//! Signing in: registration, login, and the tickets that open sockets. The sessions that result are in
+//! [`crate::people::sessions`].
 
 pub mod login;
 pub mod registration;

@@ -1,4 +1,4 @@
-//! Registration: a new user, signed in (contract section 1).
+//! Registration: a new user, signed in (`docs/contract.md`, "Users" and "Signup grants").
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
@@ -60,46 +60,47 @@ pub struct Registration {
 impl Request for Registration {}
 
 impl Registration {
-    /// The prime flag that it claims, under either of its names.
+    /// The prime flag that the registration claims, under either of its names.
     fn prime(&self) -> Option<bool> {
         self.is_prime.or(self.is_prime_member).map(|Flag(prime)| prime)
     }
 }
 
-/// What a registration answers.
+/// The answer to a registration.
 #[derive(Debug, Serialize)]
 pub struct Registered {
     /// The new user's own profile.
     pub user: OwnProfile,
-    /// The first session.
+    /// The user's first session.
     #[serde(flatten)]
     pub tokens: Tokens,
-    /// What was asked for and not given, a sentence each.
+    /// One sentence for each thing that was requested but not granted (`docs/contract.md`, "Warnings at
+    /// registration").
     pub warnings: Vec<&'static str>,
-    /// What lets others into the organization that was made by this, shown once.
+    /// The code with which others can join the organization that this registration created, shown once.
     #[serde(rename = "joinCode", skip_serializing_if = "Option::is_none")]
     pub join_code: Option<IssuedToken>,
 }
 
-/// The row that a registration inserts; see the fields of [`Registration`].
+/// The row that a registration inserts; for its columns see the fields of [`Registration`].
 struct NewUser {
     user_id: UserId,
     name: String,
     password_hash: String,
     coins: i64,
     prime: bool,
-    /// The organization that it names, when that was there already.
+    /// The organization that the registration names, if that existed already.
     known_organization: Option<u64>,
     registration: Registration,
 }
 
-/// Registers a user in the organization that they name, or in `public`, and signs them in, for a client
-/// at `address`. A new name makes a new organization, whose admin they are; either both are stored or
+/// Registers a user in the organization that they name, or in `public`, and signs them in, for a client at
+/// `address`. A new name creates an organization with the user as its admin. Either both are stored or
 /// neither.
 ///
 /// # Errors
-/// [`Error::RateLimited`] after `REGISTER_LIMIT`, [`Error::OrganizationClosed`] without its join code,
-/// [`Error::RoleNotAllowed`] for a role above `user` in an organization that exists,
+/// [`Error::RateLimited`] after `REGISTER_LIMIT`, [`Error::OrganizationClosed`] without the organization's
+/// join code, [`Error::RoleNotAllowed`] for a role above `user` in an organization that exists,
 /// [`Error::UserExists`] when an identifier is taken.
 pub async fn register(app: &App, address: &str, registration: Registration) -> Result<Registered> {
     rate_limit::count(&app.db, &app.config.limits, Limited::Registration(address)).await?;
@@ -108,7 +109,8 @@ pub async fn register(app: &App, address: &str, registration: Registration) -> R
         Some(name) => organizations::named(&app.db, name).await?,
         None => Some(Known::PUBLIC),
     };
-    // Asked again where it counts; here it saves a hash, which a guess must not cost.
+    // Checked again inside the transaction. Checking here saves the cost of a hash, which a mere guess must
+    // not cause.
     if let Some(known) = &known_organization {
         known.admits(app.config.signup_grants, registration.join_code.as_ref())?;
         if !matches!(registration.role, None | Some(Role::User)) {
@@ -199,7 +201,7 @@ async fn insert(
     Ok((user, tokens, join_code))
 }
 
-/// 16 random letters and digits, of which there are 10^24.
+/// Returns 16 random letters and digits. There are 10^24 such texts.
 fn generated_id() -> UserId {
     use rand::RngExt;
     use rand::distr::Alphanumeric;

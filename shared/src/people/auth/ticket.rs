@@ -1,5 +1,5 @@
-//! Tickets: a browser cannot send a header with a handshake, and a token in a URL ends up in logs;
-//! a ticket there is worthless a minute later, or once it was used (contract section 3).
+//! Tickets. A browser cannot send a header with a handshake, and a token in a URL ends up in logs. A ticket
+//! in a log is worthless after a minute, or once it was used (`docs/contract.md`, "Sessions and tokens").
 
 use crate::base::tokens::{IssuedToken, random_token};
 use crate::people::sessions::SIGNED_IN;
@@ -14,20 +14,20 @@ use crate::base::user::User;
 use crate::people::sessions;
 use crate::{Error, Result};
 
-/// How long a ticket is good for, in seconds.
+/// How long a ticket is valid, in seconds.
 const LIFETIME: u32 = 60;
 
-/// A ticket, shown once.
+/// A ticket, shown only once.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ticket {
     /// 256 random bits.
     pub ticket: IssuedToken,
-    /// In seconds.
+    /// How long the ticket is valid, in seconds.
     pub expires_in: u32,
 }
 
-/// A new ticket, bound to the user's session.
+/// Creates a ticket that is bound to the user's session.
 ///
 /// # Errors
 /// [`Error::RateLimited`] after `TICKET_LIMIT`.
@@ -45,10 +45,10 @@ pub async fn create(app: &App, user: &User) -> Result<Ticket> {
     Ok(Ticket { ticket: ticket.into(), expires_in: LIFETIME })
 }
 
-/// The user of a ticket, which is used up by this.
+/// Uses a ticket up and returns its user.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] when it is unknown, used or expired, or its session has ended.
+/// [`Error::Unauthenticated`] when the ticket is unknown, used or expired, or its session has ended.
 pub async fn redeem(app: &App, ticket: &str) -> Result<User> {
     app.db.transaction(sha256(&[ticket.as_bytes()]).as_slice(), take).await
 }
@@ -64,7 +64,7 @@ async fn take(transaction: &mut Transaction<'static>, hash: &[u8]) -> Result<Use
             (hash,),
         )
         .await?;
-    // The row's lock lets one of many delete it: who deletes it has the ticket.
+    // The row's lock lets only one of several requests delete the ticket, and that request may use it.
     transaction.exec_drop("DELETE FROM tickets WHERE ticket_hash = ?", (hash,)).await?;
     match row {
         Some(row) if transaction.affected_rows() == 1 => Ok(row.user()),
