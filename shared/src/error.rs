@@ -1,4 +1,5 @@
-//! The error type, and the table that maps each error to what a client sees (`docs/contract.md`, "Error codes").
+//! The error type, and the table that maps each error to what a client sees (`docs/contract.md`, "Error
+//! codes").
 
 use std::fmt;
 
@@ -231,9 +232,9 @@ impl Error {
         }
     }
 
-    /// Returns the RFC 9457 problem that a client sees: the body of a REST answer, or the `data` of an `error`
-    /// event on a socket (`docs/contract.md`, "The problem object"). A 500 includes `request_id`, so that
-    /// the client can report it.
+    /// Returns the RFC 9457 problem that a client sees: the body of a REST answer, or the `data` of an
+    /// `error` event on a socket (`docs/contract.md`, "The problem object"). A 500 includes `request_id`, so
+    /// that the client can report it.
     pub fn problem(&self, request_id: &str) -> Value {
         let (status, code) = self.status_and_code();
         let mut problem = Map::new();
@@ -257,7 +258,8 @@ impl Error {
         Value::Object(problem)
     }
 
-    /// Returns how many seconds a client should wait before it tries again, or `None` where that does not help.
+    /// Returns how many seconds a client should wait before it tries again, or `None` where that does not
+    /// help.
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::RateLimited(standing) => Some(standing.reset),
@@ -266,8 +268,8 @@ impl Error {
         }
     }
 
-    /// Logs the error if it is the service's fault, and not if it is the client's. It is called once, where the
-    /// request is answered. The request's span adds the request's id and the function's name.
+    /// Logs the error if it is the service's fault, and not if it is the client's. It is called once, where
+    /// the request is answered. The request's span adds the request's id and the function's name.
     pub fn log(&self) {
         let cause: &dyn std::error::Error = match self {
             Self::Internal(cause) | Self::StoreUnavailable(cause) => cause.as_ref(),

@@ -1,7 +1,7 @@
 //! Connections: one row for each open socket, with its user and session (`docs/contract.md`, "Connecting").
 //!
-//! A socket must stop when its session ends or its user has too many. Its row then expires at once: the socket
-//! gets no more frames and may do nothing. The row stays for `$disconnect`, which needs the user.
+//! A socket must stop when its session ends or its user has too many. Its row then expires at once: the
+//! socket gets no more frames and may do nothing. The row stays for `$disconnect`, which needs the user.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
@@ -75,8 +75,8 @@ async fn insert(
     Ok(surplus)
 }
 
-/// Ends sockets that are open but must stop. `UTC_TIMESTAMP` is the time at which a statement began, before it
-/// waited for its locks. A minute earlier is before the start of any statement that can still be waiting.
+/// Ends sockets that are open but must stop. `UTC_TIMESTAMP` is the time at which a statement began, before
+/// it waited for its locks. A minute earlier is before the start of any statement that can still be waiting.
 ///
 /// # Errors
 /// The database's.
@@ -123,8 +123,8 @@ pub struct Closed {
     pub has_friends: bool,
 }
 
-/// Ends a socket that has closed. Returns whose it was, or `None` if the socket is unknown. Its row stays until
-/// [`forget`]. The row expires before the user's other sockets are read: when a user's last two sockets
+/// Ends a socket that has closed. Returns whose it was, or `None` if the socket is unknown. Its row stays
+/// until [`forget`]. The row expires before the user's other sockets are read: when a user's last two sockets
 /// close at once, at least one of them sees that no other is open.
 ///
 /// # Errors
@@ -159,8 +159,8 @@ pub async fn forget(db: &Db, connection_id: &ConnectionId) -> Result<()> {
     db.execute("DELETE FROM connections WHERE connection_id = ?", (connection_id,)).await.map(drop)
 }
 
-/// Ends the sockets that a post found gone, unless their handshake may still be in progress. Their rows stay for
-/// a `$disconnect` that may still come. Unlike [`end`], this does not backdate the expiry: the session
+/// Ends the sockets that a post found gone, unless their handshake may still be in progress. Their rows stay
+/// for a `$disconnect` that may still come. Unlike [`end`], this does not backdate the expiry: the session
 /// continues, so the socket's last requests may still complete, and a reconnect stays silent for as long as
 /// after any other close.
 ///
@@ -251,9 +251,10 @@ pub struct SmallRoomAudience {
     pub sockets: Vec<ConnectionId>,
 }
 
-/// Returns the sockets of a room of at most 50 members, at the request of one member's socket (`docs/contract.md`,
-/// "Typing, presence and read positions": `typing` and `messageRead`). This is the last query before the
-/// push, and it checks the requesting socket first: a socket that has just ended notifies nobody.
+/// Returns the sockets of a room of at most 50 members, at the request of one member's socket
+/// (`docs/contract.md`, "Typing, presence and read positions": `typing` and `messageRead`). This is the last
+/// query before the push, and it checks the requesting socket first: a socket that has just ended notifies
+/// nobody.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`], [`Error::NotFound`], [`Error::NotAMember`].

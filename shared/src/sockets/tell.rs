@@ -102,8 +102,8 @@ impl App {
         }
     }
 
-    /// Posts frames to one socket, in order. It retries a frame while it is throttled, for [`POST_TIMEOUT`] in
-    /// all, and stops at the first frame that fails. It holds a permit while it posts, but no longer than
+    /// Posts frames to one socket, in order. It retries a frame while it is throttled, for [`POST_TIMEOUT`]
+    /// in all, and stops at the first frame that fails. It holds a permit while it posts, but no longer than
     /// [`SLOW_POST`], and none while it waits to retry.
     async fn deliver(
         &self,
