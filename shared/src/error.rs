@@ -1,4 +1,5 @@
-//! The one error type, and the one table from an error to what a client sees (contract section 5).
+//! The error type, and the table that maps each error to what a client sees (`docs/contract.md`, "Error
+//! codes").
 
 use std::fmt;
 
@@ -8,19 +9,19 @@ use serde_json::{Map, Value, json};
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// One wrong field of a request, as it stands in `errors` of a 400 `invalid_request`.
+/// One wrong field of a request: an entry of `errors` in a 400 `invalid_request`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FieldError {
-    /// The field's name in the request; `body` when the whole is no JSON object.
+    /// The field's name in the request, or `body` when the body is not a JSON object.
     pub field: String,
-    /// What is wrong with it, to follow its name: `must be 1 to 64 characters`.
+    /// What is wrong with it, phrased to follow the field's name: `must be 1 to 64 characters`.
     pub message: String,
 }
 
-/// How much of a window is used.
+/// How much of a rate limit's window is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// How many the window allows.
+    /// How many requests the window allows.
     pub limit: u32,
     /// How many of them are left.
     pub remaining: u32,
@@ -28,7 +29,7 @@ pub struct Standing {
     pub reset: u64,
 }
 
-/// The thing that a 404 did not find; a client sees `room_not_found` and the like.
+/// The thing that was not found. It names the code of a 404: `room_not_found` and the like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Thing {
     /// A room, of any kind.
@@ -53,137 +54,137 @@ pub enum Thing {
     Upload,
 }
 
-/// Whatever can go wrong, one variant for each `code` of the contract. `Display` is the `detail`: it
-/// says what to do, and nothing of the inside.
+/// Everything that can go wrong, one variant for each `code` of the contract. `Display` is the `detail`: it
+/// tells the client what to do and reveals nothing about the implementation.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// 400: the request is not well formed; every wrong field is named.
+    /// 400: the request is malformed. Every wrong field is named.
     #[error("{}", sentence(.0))]
     InvalidRequest(Vec<FieldError>),
-    /// 401: no credentials, or ones that are expired, revoked or forged.
+    /// 401: credentials are missing, expired, revoked or forged.
     #[error("Sign in and send the access token as `Authorization: Bearer <accessToken>`.")]
     Unauthenticated,
-    /// 401: the answer to a wrong password and to an unknown user alike.
+    /// 401: the password is wrong or the user unknown. Both get the same answer.
     #[error("No user has this identifier and password.")]
     InvalidCredentials,
     /// 402: too few coins.
-    #[error("This takes {required} coins, and there are {available}.")]
+    #[error("This costs {required} coins, and you have {available}.")]
     InsufficientCoins {
         /// What it costs, in coins.
         required: i64,
         /// What the user has, in coins.
         available: i64,
     },
-    /// 403: only prime users may.
+    /// 403: only prime users may do this.
     #[error("Only prime users may do this.")]
     PrimeRequired,
-    /// 403: of the organization, but not in the room.
+    /// 403: the user belongs to the organization, but not to the room.
     #[error("Join the room first.")]
     NotAMember,
-    /// 403: only the room's creator may.
+    /// 403: only the room's creator may do this.
     #[error("Only the room's creator may do this.")]
     NotRoomCreator,
-    /// 403: only the sender may.
+    /// 403: only the sender may do this.
     #[error("Only the message's sender may do this.")]
     NotSender,
-    /// 403: the role in the room is too low.
-    #[error("This is for the room's {0}.")]
+    /// 403: the user's role in the room is too low.
+    #[error("This is reserved for the room's {0}.")]
     RoomRoleRequired(&'static str),
-    /// 403: wrong or missing room password.
+    /// 403: the room password is wrong or missing.
     #[error("The room's password is missing or wrong.")]
     WrongRoomPassword,
-    /// 403: an invitation that is unknown, expired, used, revoked or somebody else's.
-    #[error("The invitation is not good for you any more, or never was: ask for a new one.")]
+    /// 403: the invitation is unknown, expired, used, revoked or somebody else's.
+    #[error("The invitation is invalid, expired or already used: ask for a new one.")]
     InvitationInvalid,
-    /// 403: who was or is to be invited is not prime.
+    /// 403: the user who was or is to be invited is not prime.
     #[error("Only prime users can be invited.")]
     InviteeNotPrime,
-    /// 403: the role in the organization is too low.
-    #[error("This is for {0}.")]
+    /// 403: the user's role in the organization is too low.
+    #[error("Only {0} may do this.")]
     RoleRequired(&'static str),
-    /// 403: a registration that claims a role.
-    #[error("In an organization that exists everybody starts as `user`; one of its admins can change that.")]
+    /// 403: the registration claims a role.
+    #[error("In an existing organization everybody starts as `user`. One of its admins can change that.")]
     RoleNotAllowed,
-    /// 403: an organization that others may not register into by its name alone.
-    #[error("This organization exists: ask one of its admins for its `joinCode`.")]
+    /// 403: the organization exists, and its name alone does not let anybody register into it.
+    #[error("This organization already exists: ask one of its admins for the `joinCode`.")]
     OrganizationClosed,
-    /// 403: a `userId` for the acting user that is not the token's.
+    /// 403: the `userId` given for the acting user differs from the token's.
     #[error("`userId` is not the user who is signed in: leave it out, or sign in as that user.")]
     IdentityMismatch,
-    /// 403: a browser's page that may not open a socket.
+    /// 403: the web page may not open a socket.
     #[error("This page may not connect: its origin is not one of ALLOWED_ORIGINS.")]
     OriginNotAllowed,
-    /// 404: it is not there, or is another organization's.
+    /// 404: it does not exist, or it belongs to another organization.
     #[error("There is no such {0}.")]
     NotFound(Thing),
     /// 409: every seat is taken.
     #[error("All {capacity} seats of the room are taken.")]
     RoomFull {
-        /// How many members the room holds.
+        /// The room's most members.
         capacity: u32,
     },
     /// 409: the membership of a direct chat never changes.
-    #[error("A direct chat stays as it is: nobody leaves it or is removed, and it is not deleted.")]
+    #[error("A direct chat cannot change: you cannot leave it, remove a member or delete it.")]
     DirectChat,
-    /// 409: somebody has this userId, username, email or phone.
-    #[error("Somebody already has this {field}.")]
+    /// 409: another user has this userId, username, email or phone.
+    #[error("Another user already has this {field}.")]
     UserExists {
         /// The field's name in the request.
         field: &'static str,
     },
-    /// 409: they are friends.
-    #[error("You are friends already. To end that, remove the friend.")]
+    /// 409: the two users are friends.
+    #[error("You are already friends. To end that, remove the friend.")]
     AlreadyFriends,
-    /// 409: a request waits for its answer.
-    #[error("You have asked already: wait for the answer.")]
+    /// 409: an earlier friend request is still pending.
+    #[error("You have already sent a friend request: wait for the answer.")]
     FriendRequestExists,
-    /// 409: an organization keeps an admin.
-    #[error("This is the organization's last admin: make another one first.")]
+    /// 409: an organization must keep an admin.
+    #[error("This is the organization's last admin: appoint another one first.")]
     LastAdmin,
-    /// 409: a join code for an organization that has no door.
-    #[error("`public` is open to everybody: there is nothing that a join code would open.")]
+    /// 409: a join code was requested for an organization that is open to everybody.
+    #[error("`public` is open to everybody and needs no join code.")]
     OrganizationOpen,
-    /// 409: the same `idempotencyKey` with another grant.
+    /// 409: the `idempotencyKey` was used for a different grant.
     #[error("This idempotencyKey was used for another change of coins: send a new one.")]
     IdempotencyKeyReused,
-    /// 409: the same `clientMessageId` with another body.
+    /// 409: the `clientMessageId` was used with a different body.
     #[error("This clientMessageId was used for another message: send a new one.")]
     ClientMessageIdReused,
-    /// 413: a file that is too large for the way it came.
-    #[error("The file is too large: at most {most} bytes by this way.")]
+    /// 413: the file is too large for this route.
+    #[error("The file is too large: this route accepts at most {most} bytes.")]
     PayloadTooLarge {
-        /// The most bytes.
+        /// The most bytes that the route accepts.
         most: u64,
     },
-    /// 415: no PDF, JPEG or PNG, or not what it is said to be.
-    #[error("Only PDF, JPEG and PNG files, by their bytes, and under their own type.")]
+    /// 415: the file is not a PDF, JPEG or PNG, or its bytes do not match its declared type.
+    #[error("Only PDF, JPEG and PNG files are accepted, and the bytes must match the declared type.")]
     UnsupportedMediaType,
-    /// 429: too many in a window of time.
-    #[error("That was too often: at most {} are allowed at a time. Try again in {} s.", .0.limit, .0.reset)]
+    /// 429: too many requests in a window of time.
+    #[error("Too many requests: at most {} are allowed at a time. Try again in {} s.", .0.limit, .0.reset)]
     RateLimited(Standing),
     /// 503: the database does not answer.
     #[error("The database does not answer. Try again in a moment.")]
     DatabaseUnavailable(#[source] mysql_async::Error),
-    /// 503: the object store does not answer, or not as it should.
-    #[error("The store of files does not answer. Try again in a moment.")]
+    /// 503: the object store does not answer, or answers with an error.
+    #[error("The file store does not answer. Try again in a moment.")]
     StoreUnavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// 500: a bug or a broken environment. Only the log knows the cause.
-    #[error("Something went wrong on our side. Report the request id if it stays so.")]
+    /// 500: a bug or a broken environment. Only the log has the cause.
+    #[error("Something went wrong on our side. If it happens again, report the request id.")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Error {
-    /// A 400 that names one field.
+    /// Makes a 400 that names one field.
     pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::InvalidRequest(vec![FieldError { field: field.into(), message: message.into() }])
     }
 
-    /// A 500 whose cause only the log sees.
+    /// Makes a 500 whose cause appears only in the log.
     pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Internal(cause.into())
     }
 
-    /// The table: the HTTP status and the stable code of each error.
+    /// Returns the HTTP status and the stable code. This is the table of all errors.
     fn status_and_code(&self) -> (u16, &'static str) {
         match self {
             Self::InvalidRequest(_) => (400, "invalid_request"),
@@ -243,12 +244,13 @@ impl Error {
         code
     }
 
-    /// The RFC 9457 problem that a client sees, on REST as the body and on a socket as `data` of an
-    /// `error` event. `request_id` is given with a 500, for a report.
+    /// Returns the RFC 9457 problem that a client sees: the body of a REST answer, or the `data` of an
+    /// `error` event on a socket (`docs/contract.md`, "The problem object"). A 500 includes `request_id`, so
+    /// that the client can report it.
     pub fn problem(&self, request_id: &str) -> Value {
         let (status, code) = self.status_and_code();
         let mut problem = Map::new();
-        // "about:blank" says that the title is the status's own (RFC 9457 section 4.2.1).
+        // With "about:blank" the title is that of the status (RFC 9457 section 4.2.1).
         problem.insert("type".to_owned(), json!("about:blank"));
         problem.insert("title".to_owned(), json!(title(status)));
         problem.insert("status".to_owned(), json!(status));
@@ -268,7 +270,8 @@ impl Error {
         Value::Object(problem)
     }
 
-    /// How many seconds a client should wait before it tries again, where that helps.
+    /// Returns how many seconds a client should wait before it tries again, or `None` where that does not
+    /// help.
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::RateLimited(standing) => Some(standing.reset),
@@ -277,8 +280,8 @@ impl Error {
         }
     }
 
-    /// Logs an error that is ours, once, at the edge. A client's mistake is not logged. The request's span
-    /// adds its id and the function's name.
+    /// Logs the error if it is the service's fault, and not if it is the client's. It is called once, where
+    /// the request is answered. The request's span adds the request's id and the function's name.
     pub fn log(&self) {
         let cause: &dyn std::error::Error = match self {
             Self::Internal(cause) | Self::StoreUnavailable(cause) => cause.as_ref(),

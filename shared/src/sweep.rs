@@ -1,5 +1,5 @@
-//! The sweep: erases what has run out. It is run by a schedule (`template.yaml`), and again takes what
-//! it did not get to before.
+//! The sweep: erases what has expired (`docs/contract.md`, "The sweep"). A schedule runs it
+//! (`template.yaml`), and each run also takes what the earlier ones did not reach.
 
 use futures_util::{StreamExt, stream};
 use mysql_async::{Value, params};
@@ -13,14 +13,14 @@ use crate::base::rate_limit;
 use crate::rooms::delete;
 use crate::uploads::erase;
 
-/// How many rows one statement deletes: few enough to hold no lock for long.
+/// How many rows one statement deletes: few enough that no lock is held for long.
 const BATCH: usize = 500;
-/// How many batches of one kind a run takes, so that it ends well within a function's time.
+/// How many batches of each kind one run takes, so that it ends well within a function's time limit.
 const BATCHES: usize = 20;
 /// How many uploads are erased at once.
 const CONCURRENT_ERASURES: usize = 8;
 
-/// How many of each kind a run erased.
+/// How many of each kind one run erased.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is a table's rows")]
@@ -36,12 +36,12 @@ pub struct Swept {
     pub uploads: u64,
 }
 
-/// Erases expired tickets, invitations, sessions and limit windows, connections past their two hours, what
-/// is left of deleted rooms, and the bytes of uploads that no message has: never sent for a day, left by a deleted message, or posted
-/// to an upload that is no more.
+/// Erases expired tickets, invitations, sessions and limit windows, connections past their two hours, and
+/// what is left of deleted rooms. It also erases the bytes of uploads that belong to no message: not sent
+/// within a day, left behind by a deleted message, or posted to an upload that no longer exists.
 ///
 /// # Errors
-/// The database's or the store's, after what could be erased without it.
+/// The database's or the store's. Everything before the error has been erased.
 pub async fn sweep(app: &App) -> Result<Swept> {
     let db = &app.db;
     let connections = delete(db, CONNECTIONS).await?;
@@ -54,16 +54,16 @@ pub async fn sweep(app: &App) -> Result<Swept> {
     Ok(Swept { connections, tickets, invitations, sessions, rate_limits, rooms, uploads })
 }
 
-/// Rows that have run out.
+/// The statements that find and delete the expired rows of one table.
 #[derive(Clone, Copy)]
 struct Expired {
-    /// Finds the keys of at most so many.
+    /// Finds the keys of expired rows; its parameter is their maximum number.
     find: &'static str,
-    /// Deletes those of a list of keys that have still run out; the list follows.
+    /// Deletes the rows of a list of keys, if they are still expired. The list is appended to it.
     delete: &'static str,
 }
 
-/// `$disconnect` may be a little late, and needs the row.
+/// `$disconnect` may come a little late, and it needs the row.
 const CONNECTIONS: Expired = Expired {
     find: "SELECT connection_id FROM connections WHERE connected_at < UTC_TIMESTAMP(3) - INTERVAL 130 MINUTE LIMIT ?",
     delete: "DELETE FROM connections WHERE connected_at < UTC_TIMESTAMP(3) - INTERVAL 130 MINUTE AND connection_id IN",
@@ -76,7 +76,7 @@ const INVITATIONS: Expired = Expired {
     find: "SELECT invitation_id FROM invitations WHERE expires_at < UTC_TIMESTAMP(3) LIMIT ?",
     delete: "DELETE FROM invitations WHERE expires_at < UTC_TIMESTAMP(3) AND invitation_id IN",
 };
-/// A socket's row must not go with its session before the socket has closed.
+/// A session stays while one of its sockets has a row, which would be deleted with it.
 const SESSIONS: Expired = Expired {
     find: "SELECT session_id FROM sessions WHERE expires_at < UTC_TIMESTAMP(3)
            AND NOT EXISTS (SELECT 1 FROM connections c WHERE c.session_id = sessions.session_id) LIMIT ?",
@@ -84,8 +84,8 @@ const SESSIONS: Expired = Expired {
              AND NOT EXISTS (SELECT 1 FROM connections c WHERE c.session_id = sessions.session_id) AND session_id IN",
 };
 
-/// Deletes rows that have run out, batch by batch. They are looked for without a lock: a `DELETE` by the
-/// condition itself would lock every row that it reads.
+/// Deletes expired rows in batches. It finds them without a lock, because a `DELETE` by the condition itself
+/// would lock every row that it reads.
 async fn delete(db: &Db, expired: Expired) -> Result<u64> {
     let mut deleted = 0;
     for _ in 0..BATCHES {
@@ -117,7 +117,7 @@ async fn rooms(db: &Db) -> Result<u64> {
 async fn uploads(app: &App) -> Result<u64> {
     let mut erased = 0;
     for _ in 0..BATCHES {
-        // A policy ends after fifteen minutes; a day later nothing more is posted.
+        // A policy lasts fifteen minutes, so after a day nothing more can be posted.
         let found: Vec<(UploadId, bool, Option<u64>, Option<String>)> = app
             .db
             .rows(

@@ -1,6 +1,6 @@
-//! What others are told of an act that was committed: one function for each kind of act, which
-//! returns the notice. REST and WebSocket both call these. `by` is the socket that asked for the act; it is
-//! left out, because it gets the `ack`.
+//! The notices of committed changes: one function for each kind of change returns its notice. REST and
+//! WebSocket both call these. `by` is the socket that requested the change; it is left out, because it gets
+//! the `ack`.
 
 use crate::app::App;
 use crate::base::ids::{ConnectionId, RoomId, UserId};
@@ -20,7 +20,7 @@ use crate::sockets::connections;
 use crate::sockets::tell::Notice;
 use crate::{Error, Result};
 
-/// A message or a file was sent; nothing to tell when it had been sent before.
+/// Notifies a room of a message or file. Nobody is notified when it had been sent before.
 pub fn sent(sent: &Sent, by: Option<&ConnectionId>) -> Notice {
     let Sent { message, sockets: Some(sockets) } = sent else { return Notice::default() };
     let (room_id, seq) = (message.room_id, message.seq);
@@ -31,8 +31,8 @@ pub fn sent(sent: &Sent, by: Option<&ConnectionId>) -> Notice {
     Notice::new(&event, sockets.iter().cloned()).except(by)
 }
 
-/// A message has other words; nothing to tell when it had them before. Everybody is told which of its
-/// reactions are their own.
+/// Notifies a room of an edited message. Nobody is notified when the text stayed the same. Each member sees
+/// which of the message's reactions are their own.
 pub async fn edited(app: &App, revised: &Revised, by: Option<&ConnectionId>) -> Notice {
     if !revised.changed {
         return Notice::default();
@@ -48,7 +48,7 @@ pub async fn edited(app: &App, revised: &Revised, by: Option<&ConnectionId>) -> 
     notices.fold(Notice::default(), Notice::then).except(by)
 }
 
-/// Somebody reacted to a message; nothing to tell when that changed nothing.
+/// Notifies a room of a reaction. Nobody is notified when it changed nothing.
 pub async fn reacted(
     app: &App,
     user: &User,
@@ -71,7 +71,7 @@ pub async fn reacted(
     to_room(app, room_id, &event, None).await.except(Some(by))
 }
 
-/// A message was deleted; nothing to tell when it had been before.
+/// Notifies a room of a deleted message. Nobody is notified when it had been deleted before.
 pub async fn deleted(app: &App, revised: &Revised, by: Option<&ConnectionId>) -> Notice {
     let Message { message_id, room_id, updated_seq: seq, .. } = revised.message;
     if !revised.changed {
@@ -80,7 +80,7 @@ pub async fn deleted(app: &App, revised: &Revised, by: Option<&ConnectionId>) ->
     to_room(app, room_id, &Event::MessageDeleted { room_id, seq, message_id }, None).await.except(by)
 }
 
-/// Somebody joined; nothing to tell when they were in the room already.
+/// Notifies a room of a new member. Nobody is notified when the user was already a member.
 pub async fn joined(app: &App, user: &User, joined: &Joined, by: Option<&ConnectionId>) -> Notice {
     let Some(seq) = joined.seq else { return Notice::default() };
     let room_id = joined.room.id;
@@ -88,20 +88,20 @@ pub async fn joined(app: &App, user: &User, joined: &Joined, by: Option<&Connect
     to_room(app, room_id, &event, None).await.except(by)
 }
 
-/// Somebody left; their other sockets learn it too.
+/// Notifies a room, and the other sockets of the user, that the user has left.
 pub async fn left(app: &App, user: &User, room_id: RoomId, seq: u64, by: Option<&ConnectionId>) -> Notice {
     let event =
         Event::UserLeft { room_id, seq, user_id: user.user_id.as_str(), name: &user.name, removed: false };
     to_room(app, room_id, &event, Some(user)).await.except(by)
 }
 
-/// A group was made, for all whom it was made with.
+/// Notifies all first members of a group that it was created.
 pub async fn group_created(app: &App, group: &Room, by: Option<&ConnectionId>) -> Notice {
     to_room(app, group.id, &Event::GroupCreated { group }, None).await.except(by)
 }
 
-/// Somebody was added to a group, and gets to know it before the join; nothing to tell when they were in
-/// it already.
+/// Notifies a group of a user who was added. The user first gets an event of their own. Nobody is notified
+/// when the user was already a member.
 pub async fn added(app: &App, added: &Added, user_id: &UserId) -> Notice {
     let Added { group, joined: Some((seq, name)) } = added else { return Notice::default() };
     let room_id = group.id;
@@ -110,7 +110,7 @@ pub async fn added(app: &App, added: &Added, user_id: &UserId) -> Notice {
     addition.then(to_room(app, room_id, &event, None).await)
 }
 
-/// Somebody was removed, and learns so by an event of their own.
+/// Notifies a room of a removed member, and the removed user with an event of their own.
 pub async fn removed(app: &App, room_id: RoomId, user_id: &UserId, removed: &Removed) -> Notice {
     let Removed { seq, name } = removed;
     let event = Event::UserLeft { room_id, seq: *seq, user_id: user_id.as_str(), name, removed: true };
@@ -118,13 +118,13 @@ pub async fn removed(app: &App, room_id: RoomId, user_id: &UserId, removed: &Rem
     removal.then(to_room(app, room_id, &event, None).await)
 }
 
-/// A room was deleted, with these members.
+/// Notifies the members of a room that it was deleted.
 pub async fn room_deleted(app: &App, room_id: RoomId, members: &[UserId]) -> Notice {
     let members: Vec<&UserId> = members.iter().collect();
     to_users(app, &members, &Event::RoomDeleted { room_id }).await
 }
 
-/// Somebody was invited.
+/// Notifies a user of an invitation.
 pub async fn invited(app: &App, inviter: &User, invited: &Invited) -> Notice {
     let event = Event::Invitation {
         invitation_id: invited.invitation_id,
@@ -136,7 +136,7 @@ pub async fn invited(app: &App, inviter: &User, invited: &Invited) -> Notice {
     to_users(app, &[&invited.invitee], &event).await
 }
 
-/// A channel was made: for the invited users, or with none for its whole organization.
+/// Notifies the invited users of a new channel, or its whole organization if there are none.
 pub async fn channel_created(
     app: &App,
     room: &Room,
@@ -153,7 +153,7 @@ pub async fn channel_created(
     }
 }
 
-/// A channel is there, for these sockets.
+/// Announces a channel to these sockets.
 pub fn channel(
     room: &Room,
     invited_users: &[UserId],
@@ -170,7 +170,7 @@ pub fn channel(
     Notice::new(&event, sockets).except(by)
 }
 
-/// A friend request was answered; nothing to tell when it had the same answer before.
+/// Notifies both users of an answered friend request. Nobody is notified when it had the same answer before.
 pub async fn friend_request_answered(app: &App, answered: &Answered) -> Notice {
     match answered.changed {
         true => friend_request(app, &answered.request).await,
@@ -178,7 +178,7 @@ pub async fn friend_request_answered(app: &App, answered: &Answered) -> Notice {
     }
 }
 
-/// A friend request was made or answered: both users are told where it stands.
+/// Notifies both users of the status of a friend request that was sent or answered.
 pub async fn friend_request(app: &App, friend_request: &FriendRequest) -> Notice {
     let event = match friend_request.status {
         FriendRequestStatus::Pending => Event::FriendRequest { friend_request },
@@ -189,25 +189,25 @@ pub async fn friend_request(app: &App, friend_request: &FriendRequest) -> Notice
     to_users(app, &[&friend_request.from, &friend_request.to], &event).await
 }
 
-/// A member is writing, for these sockets.
+/// Notifies these sockets that a member is typing.
 pub fn typing(user: &User, room_id: RoomId, sockets: Vec<ConnectionId>, by: &ConnectionId) -> Notice {
     let event = Event::Typing { room_id, user_id: user.user_id.as_str(), name: &user.name };
     Notice::new(&event, sockets).except(Some(by))
 }
 
-/// A member has stopped writing, for these sockets.
+/// Notifies these sockets that a member has stopped typing.
 pub fn stopped_typing(user: &User, room_id: RoomId, sockets: Vec<ConnectionId>, by: &ConnectionId) -> Notice {
     let event = Event::StopTyping { room_id, user_id: user.user_id.as_str(), name: &user.name };
     Notice::new(&event, sockets).except(Some(by))
 }
 
-/// A member's read position was to be moved; nothing to tell when it stayed.
+/// Notifies a room of a member's read position. Nobody is notified when the position did not move.
 pub fn read(user: &User, room_id: RoomId, read: ReadUpTo, by: &ConnectionId) -> Notice {
     let event = Event::MessageRead { room_id, user_id: user.user_id.as_str(), read_seq: read.seq };
     Notice::new(&event, read.sockets).except(Some(by))
 }
 
-/// Sessions were revoked: these sockets of theirs are told so and closed.
+/// Notifies the sockets of revoked sessions, and closes them.
 pub fn session_revoked(sockets: Vec<ConnectionId>) -> Notice {
     Notice::new(&Event::SessionRevoked {}, sockets).and_close()
 }
@@ -220,8 +220,8 @@ async fn to_room(app: &App, room_id: RoomId, event: &Event<'_>, and_of: Option<&
     notice(event, connections::of_room(&app.db, room_id, and_of.map(|user| &user.user_id)).await)
 }
 
-/// For sockets that were looked up after the commit, so that one whose session ended before it hears
-/// nothing of it.
+/// Makes a notice for sockets that were looked up after the commit. A socket whose session ended before the
+/// commit is not among them.
 fn notice(event: &Event<'_>, sockets: Result<Vec<ConnectionId>>) -> Notice {
     match sockets {
         Ok(sockets) => Notice::new(event, sockets),
@@ -229,7 +229,8 @@ fn notice(event: &Event<'_>, sockets: Result<Vec<ConnectionId>>) -> Notice {
     }
 }
 
-/// The act is done; who misses the push catches up by the numbers, or finds it in a list.
+/// Logs an error of the lookup. The change is committed; a client that misses the push catches up by the
+/// sequence numbers, or finds the change in a list.
 fn untold(error: &Error) -> Notice {
     error.log();
     Notice::default()

@@ -27,19 +27,19 @@ pub enum ClientEvent {
     Ping,
 }
 
-/// Who may send an event about a room. The statements of each act enforce it; the tests hold every event
+/// Who may send an event about a room. The SQL of each act enforces it, and the tests check every event
 /// against it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permission {
-    /// Everybody, about things of their own.
+    /// Every user, about things of their own.
     Anyone,
-    /// Everybody of the room's organization.
+    /// Every user in the room's organization.
     Organization,
     /// The members of the room.
     Member,
     /// The sender of the message.
     Sender,
-    /// The sender of the message, and the room's owner and moderators.
+    /// The sender of the message, or the room's owner and moderators.
     SenderOrModerator,
     /// The user who uploaded the file.
     Uploader,
@@ -52,7 +52,7 @@ pub enum Permission {
 pub enum AnsweredBy {
     /// `ack`.
     Ack,
-    /// `ack`, if the frame has a `ref`; otherwise not at all, even when it fails.
+    /// `ack`, if the frame has a `ref`. Otherwise there is no answer, even when the event fails.
     AckOnRequest,
     /// `sync`.
     Sync,
@@ -61,20 +61,20 @@ pub enum AnsweredBy {
 }
 
 impl ClientEvent {
-    /// All events, in the contract's order.
+    /// All events, in the order of the contract.
     pub const ALL: &'static [Self] = Self::VARIANTS;
 
-    /// The event of this name.
+    /// Returns the event of this name.
     pub fn named(name: &str) -> Option<Self> {
         name.parse().ok()
     }
 
-    /// Its name in a frame.
+    /// Returns the event's name in a frame.
     pub fn name(self) -> &'static str {
         self.into()
     }
 
-    /// Who may send it.
+    /// Returns who may send the event.
     pub fn permission(self) -> Permission {
         match self {
             Self::Ping | Self::Sync | Self::CreateGroup => Permission::Anyone,
@@ -94,7 +94,7 @@ impl ClientEvent {
         }
     }
 
-    /// How it is answered.
+    /// Returns how the event is answered.
     pub fn answered_by(self) -> AnsweredBy {
         match self {
             Self::Typing | Self::StopTyping | Self::ReadMessage => AnsweredBy::AckOnRequest,
@@ -104,12 +104,12 @@ impl ClientEvent {
         }
     }
 
-    /// Whether a frame without a `ref` gets no answer.
+    /// Returns whether a frame without a `ref` gets no answer.
     pub fn is_answered_on_request(self) -> bool {
         self.answered_by() == AnsweredBy::AckOnRequest
     }
 
-    /// The refusal of a frame that names no event.
+    /// Returns the error for a frame that names no known event.
     pub fn unknown() -> Error {
         let mut names: Vec<_> = Self::ALL.iter().map(|event| event.name()).collect();
         let last = names.pop().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What the service says on a socket (contract section 4).
+//! What the service sends on a socket (`docs/contract.md`, "Pushes" and "Frames").
 
 use chrono::NaiveDateTime;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use crate::people::friends::FriendRequest;
 use crate::rooms::invitations::InvitationId;
 use crate::rooms::room::Room;
 
-/// An event that people get, as `{"event": …, "data": {…}}`.
+/// An event that users get, as `{"event": …, "data": {…}}`.
 #[derive(Clone, Debug, Serialize, VariantNames)]
 #[strum(serialize_all = "camelCase")]
 #[serde(tag = "event", content = "data", rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -123,21 +123,21 @@ impl Event<'_> {
 /// The answer to one frame, for the socket that sent it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Answer<'a> {
-    /// What happened.
+    /// The result.
     #[serde(flatten)]
     pub outcome: Outcome,
-    /// The client's own mark, at the place where the frame had it.
+    /// The client's own `ref`, as it was in the frame.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     pub reference: Option<&'a Value>,
 }
 
-/// What came of a frame.
+/// The result of a frame.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", content = "data", rename_all = "camelCase")]
 pub enum Outcome {
-    /// Done: what REST answers for the same act, with `roomId` and `seq`.
+    /// Success: what REST answers for the same act, with `roomId` and `seq`.
     Ack(Value),
-    /// Refused: a problem of section 5.
+    /// Failure: a problem (`docs/contract.md`, "The problem object").
     Error(Value),
     /// The answer to `ping`: `{time}`.
     Pong(Value),

@@ -1,5 +1,5 @@
-//! What others are told: the events, who gets them, and presence. An act returns what it did; the
-//! function asks here for the notice and tells it.
+//! What other users are notified of: the events, who gets them, and presence. The code that makes a change
+//! returns what it did. The function builds the notice here and sends it.
 
 pub mod announce;
 pub mod client_event;

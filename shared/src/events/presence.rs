@@ -1,5 +1,6 @@
-//! Presence: a user's friends are told when the first socket opens and when the last one has closed
-//! (contract section 4). A row of `presence` says that they have been told of the first.
+//! Presence: a user's friends are notified when the user's first socket opens and when the last one has
+//! closed (`docs/contract.md`, "Typing, presence and read positions"). A row of `presence` means that they
+//! have been notified of the first.
 
 use crate::people::friends::friends;
 use std::time::Duration;
@@ -14,15 +15,16 @@ use crate::events::event::Event;
 use crate::sockets::connections::Closed;
 use crate::sockets::tell::Notice;
 
-/// How much longer than the hold a `$disconnect` may take, in seconds; one that takes longer has died. A
-/// socket that was ended before it closed has expired a minute before (`connections::end`).
+/// How much longer than the hold a `$disconnect` may take, in seconds. One that takes longer has died. It
+/// includes the minute by which `connections::end` backdates the expiry of a socket.
 const SLACK_SECONDS: u64 = 70;
 
-/// A user's socket has opened, and its row is stored: tells their friends, if they know of no other.
+/// Notifies a user's friends that the user is online, unless they know it from another socket. Call it when
+/// the socket's row is stored.
 ///
-/// Nobody is told of a second socket, nor of a reconnect while the last `$disconnect` holds back. Both
-/// leave a row of `connections`; where there is none, a `$disconnect` has died or never came, and the
-/// friends may have seen the user offline meanwhile: they are told again.
+/// A second socket notifies nobody, and neither does a reconnect during the hold of the last `$disconnect`.
+/// In both cases `connections` has another row. If there is none, a `$disconnect` has died or never came, and
+/// the friends may have seen the user offline in the meantime: they are notified again.
 ///
 /// # Errors
 /// The database's.
@@ -53,12 +55,13 @@ pub async fn appear(app: &App, user: &User, connection_id: &ConnectionId) -> Res
     Ok(notice(&user.user_id, true, sockets))
 }
 
-/// A user's socket has closed. If it was the last one, waits for a reconnect, and tells their friends
-/// if there was none. Nothing waits for who has no friends. One that opened and closed meanwhile has a
-/// hold of its own, so a connection that comes and goes stays silent.
+/// Handles a user's closed socket. If it was the last one, this waits for a reconnect, and notifies the
+/// user's friends if there was none. Users without friends are not held back. A socket that opened and closed
+/// in the meantime has a hold of its own, so an unstable connection stays silent.
 ///
-/// Whoever deletes the row tells it, so of two last sockets that close at once only one does. The
-/// friends are told nothing when the user has appeared again since: the two pushes could change places.
+/// The call that deletes the row of `presence` sends the notice, so when the last two sockets close at once,
+/// only one call does. The friends are not notified when the user has appeared again since: the two pushes
+/// could arrive in the wrong order.
 ///
 /// # Errors
 /// The database's.
@@ -105,7 +108,7 @@ fn notice(user_id: &UserId, online: bool, sockets: Vec<ConnectionId>) -> Notice 
 }
 
 impl App {
-    /// Waits so long, or until [`App::end_pauses`]. Answers the time, or zero when it was cut short.
+    /// Waits for `time`, or until [`App::end_pauses`]. Returns `time`, or zero when the pause was cut short.
     pub async fn pause(&self, time: Duration) -> Duration {
         let mut ending = self.ending.subscribe();
         match tokio::time::timeout(time, ending.wait_for(|&ending| ending)).await {
@@ -114,8 +117,8 @@ impl App {
         }
     }
 
-    /// Ends every pause, now and from now on: the process is about to end, and what it has begun is
-    /// done at once.
+    /// Ends every pause, including future ones. The process is about to end, and finishes its work without
+    /// waiting.
     pub fn end_pauses(&self) {
         self.ending.send_replace(true);
     }

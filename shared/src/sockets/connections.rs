@@ -1,7 +1,7 @@
-//! Connections: one row for each open socket, with its user and session (contract section 4).
+//! Connections: one row for each open socket, with its user and session (`docs/contract.md`, "Connecting").
 //!
-//! A socket that may not go on, since its session ended or there are too many, expires at once: nothing
-//! more reaches it and it may do nothing. Its row stays for `$disconnect`, which needs the user.
+//! A socket must stop when its session ends or its user has too many. Its row then expires at once: the
+//! socket gets no more frames and may do nothing. The row stays for `$disconnect`, which needs the user.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
@@ -15,17 +15,18 @@ use crate::{Error, Result};
 
 /// API Gateway ends a connection after two hours (WebSocket API quotas).
 const HOURS: u32 = 2;
-/// A post may overtake the handshake and find nobody; a row younger than this stays all the same,
-/// or an open socket would be deaf for good.
+/// A post may overtake the handshake and find no socket. A row younger than this stays valid even so;
+/// otherwise the socket would open and never get a push.
 const HANDSHAKE_SECONDS: u32 = 60;
-/// The most members of a room in which typing and reading are told (contract section 4).
+/// The most members of a room that is notified of typing and read positions (`docs/contract.md`, "Typing,
+/// presence and read positions").
 const SMALL_ROOM: u32 = 50;
 
-/// Remembers a socket of a signed-in user, and answers those that had to give way to it, since a user
-/// has at most `MAX_SOCKETS`: the oldest, which the caller closes.
+/// Stores a socket of a signed-in user. A user has at most `MAX_SOCKETS`: returns the oldest ones beyond
+/// that, which the caller must close.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] when the session ended meanwhile.
+/// [`Error::Unauthenticated`] when the session has ended in the meantime.
 pub async fn open(
     db: &Db,
     connection_id: &ConnectionId,
@@ -40,10 +41,10 @@ async fn insert(
     (connection_id, user, most): (&ConnectionId, &User, Option<u32>),
 ) -> Result<Vec<ConnectionId>> {
     if most.is_some() {
-        // Two at once would each count without the other.
+        // Without this lock, two sockets that open at once would not count each other.
         transaction.exec_drop("SELECT 1 FROM users WHERE user_id = ? FOR UPDATE", (&user.user_id,)).await?;
     }
-    // The session's row stays locked until the commit: whoever revokes it ends this socket too.
+    // The session's row stays locked until the commit, so revoking the session ends this socket too.
     transaction
         .exec_drop(
             "INSERT INTO connections (connection_id, user_id, session_id, connected_at, expires_at)
@@ -74,8 +75,8 @@ async fn insert(
     Ok(surplus)
 }
 
-/// Ends sockets that may not go on, though they are open. `UTC_TIMESTAMP` is the time at which a statement began,
-/// before it waited for its locks; a minute earlier lies before all that can still be waiting.
+/// Ends sockets that are open but must stop. `UTC_TIMESTAMP` is the time at which a statement began, before
+/// it waited for its locks. A minute earlier is before the start of any statement that can still be waiting.
 ///
 /// # Errors
 /// The database's.
@@ -91,11 +92,11 @@ pub(crate) async fn end(transaction: &mut Transaction<'static>, sockets: &[Conne
     Ok(transaction.exec_drop(sql, ids).await?)
 }
 
-/// Holds, until the transaction ends, that the socket which asked for it is still a known one: its
-/// session may have ended while a password was being checked.
+/// Checks that the requesting socket is still open, and locks its row until the transaction ends. The session
+/// may have ended while a password was being checked.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] when it is not.
+/// [`Error::Unauthenticated`] when the socket is not open any more.
 pub(crate) async fn still_open(
     transaction: &mut Transaction<'static>,
     connection_id: Option<&ConnectionId>,
@@ -114,17 +115,17 @@ pub(crate) async fn still_open(
 /// A socket that has closed.
 #[derive(Debug)]
 pub struct Closed {
-    /// Whose it was.
+    /// The user whose socket it was.
     pub user_id: UserId,
-    /// Whether the user has another one open.
+    /// Whether the user has another socket open.
     pub is_online: bool,
-    /// Whether there is anybody to tell.
+    /// Whether the user has friends to notify.
     pub has_friends: bool,
 }
 
-/// Ends a socket that has closed, and answers whose it was; none if it was unknown. Its row stays until
-/// [`forget`]. It expires before the others are looked at, so that of two last ones at least one sees
-/// that there is no other.
+/// Ends a socket that has closed. Returns whose it was, or `None` if the socket is unknown. Its row stays
+/// until [`forget`]. The row expires before the user's other sockets are read: when a user's last two sockets
+/// close at once, at least one of them sees that no other is open.
 ///
 /// # Errors
 /// The database's.
@@ -150,7 +151,7 @@ pub async fn close(db: &Db, connection_id: &ConnectionId) -> Result<Option<Close
     Ok(row.map(|(user_id, is_online, has_friends)| Closed { user_id, is_online, has_friends }))
 }
 
-/// Forgets a socket that has closed.
+/// Deletes the row of a socket that has closed.
 ///
 /// # Errors
 /// The database's.
@@ -158,9 +159,10 @@ pub async fn forget(db: &Db, connection_id: &ConnectionId) -> Result<()> {
     db.execute("DELETE FROM connections WHERE connection_id = ?", (connection_id,)).await.map(drop)
 }
 
-/// Ends the sockets that a post found gone, unless their handshake may still be under way. Their rows
-/// stay for `$disconnect`, which may be on its way. Not as by [`end`]: its session goes on, so what it asked for
-/// before it closed may be done, and a reconnect is silent for as long as after any other close.
+/// Ends the sockets that a post found gone, unless their handshake may still be in progress. Their rows stay
+/// for a `$disconnect` that may still come. Unlike [`end`], this does not backdate the expiry: the session
+/// continues, so the socket's last requests may still complete, and a reconnect stays silent for as long as
+/// after any other close.
 ///
 /// # Errors
 /// The database's.
@@ -179,7 +181,7 @@ pub async fn end_gone(db: &Db, gone: &[ConnectionId]) -> Result<()> {
     db.execute(&sql, params).await.map(drop)
 }
 
-/// The user whose socket this is, as the database knows them now.
+/// Returns the user whose socket this is, as the database has them now.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`] when the service does not know the socket.
@@ -196,7 +198,7 @@ pub async fn user(db: &Db, connection_id: &ConnectionId) -> Result<User> {
     Ok(User { user_id, organization_id, name, role, prime, session_id })
 }
 
-/// The sockets of these users.
+/// Returns the sockets of these users.
 ///
 /// # Errors
 /// The database's.
@@ -212,7 +214,7 @@ pub async fn of_users(db: &Db, user_ids: &[&UserId]) -> Result<Vec<ConnectionId>
     db.rows(&sql, params).await
 }
 
-/// The sockets of a room's members, and of one more user who has just left it.
+/// Returns the sockets of a room's members, and those of `and_of`, a user who has just left it.
 ///
 /// # Errors
 /// The database's.
@@ -227,7 +229,7 @@ pub async fn of_room(db: &Db, room_id: RoomId, and_of: Option<&UserId>) -> Resul
     .await
 }
 
-/// The sockets of an organization's users.
+/// Returns the sockets of an organization's users.
 ///
 /// # Errors
 /// The database's.
@@ -240,18 +242,19 @@ pub async fn of_organization(db: &Db, organization_id: u64) -> Result<Vec<Connec
     .await
 }
 
-/// Who hears what only small rooms are told.
+/// The audience of the events that only small rooms get.
 #[derive(Debug)]
 pub struct SmallRoomAudience {
-    /// The asker's read position in the room.
+    /// The requesting user's read position in the room.
     pub read_seq: u64,
-    /// The sockets of the members; none in a room of more than 50.
+    /// The members' sockets. Empty in a room of more than 50 members.
     pub sockets: Vec<ConnectionId>,
 }
 
-/// The sockets of a room of at most 50 members, for one of them, whose socket asks (contract section 4: `typing`
-/// and `messageRead`). It is the last that is asked before they are told, and it begins with the asker's own
-/// socket: one that ended just before tells nobody.
+/// Returns the sockets of a room of at most 50 members, at the request of one member's socket
+/// (`docs/contract.md`, "Typing, presence and read positions": `typing` and `messageRead`). This is the last
+/// query before the push, and it checks the requesting socket first: a socket that has just ended notifies
+/// nobody.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`], [`Error::NotFound`], [`Error::NotAMember`].

@@ -1,5 +1,5 @@
-//! Who is connected, and how frames reach them. A row of `connections` is an open socket. Which
-//! events exist and who hears them is decided in `events`.
+//! Who is connected, and how frames reach them. Each open socket has a row in `connections`. The folder
+//! `events` decides which events exist and who gets them.
 
 pub mod connections;
 pub mod tell;

@@ -1,4 +1,4 @@
-//! Telling sockets what was committed. A push may fail or get lost; `sync` is how a client catches up.
+//! Pushes committed changes to sockets. A push may fail or get lost; a client catches up with `sync`.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -17,14 +17,14 @@ use crate::base::ids::ConnectionId;
 use crate::base::push::{NotDelivered, POST_TIMEOUT};
 use crate::sockets::connections;
 
-/// How many posts of one notice are under way at once.
+/// How many posts of one notice run at once.
 const CONCURRENT_POSTS: usize = 32;
-/// A post that takes longer makes room for the others and goes on beside them.
+/// A post that takes longer than this gives up its permit and goes on beside the others.
 const SLOW_POST: Duration = Duration::from_millis(100);
 /// The longest wait before the first retry of a throttled post. It doubles with each retry.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 
-/// What sockets are told about an act, and which of them are then closed.
+/// The frames that sockets get about a change, and which of the sockets are then closed.
 #[derive(Debug, Default)]
 #[must_use = "nobody hears of it before `App::tell`"]
 pub struct Notice(BTreeMap<ConnectionId, Delivery>);
@@ -32,27 +32,27 @@ pub struct Notice(BTreeMap<ConnectionId, Delivery>);
 /// What one socket gets.
 #[derive(Debug, Default)]
 struct Delivery {
-    /// In their order.
+    /// The frames, in the order in which they are sent.
     frames: Vec<Bytes>,
     /// Whether the socket is closed after them.
     closes: bool,
 }
 
 impl Notice {
-    /// One event for these sockets.
+    /// Makes a notice of one event for these sockets.
     pub fn new(event: &impl Serialize, sockets: impl IntoIterator<Item = ConnectionId>) -> Self {
         let Some(frame) = serialized(event) else { return Self::default() };
         let delivery = |socket| (socket, Delivery { frames: vec![frame.clone()], closes: false });
         Self(sockets.into_iter().map(delivery).collect())
     }
 
-    /// These sockets are closed, without an event.
+    /// Makes a notice that closes these sockets without an event.
     pub fn close(sockets: impl IntoIterator<Item = ConnectionId>) -> Self {
         let delivery = |socket| (socket, Delivery { frames: Vec::new(), closes: true });
         Self(sockets.into_iter().map(delivery).collect())
     }
 
-    /// The sockets of this notice are closed after its events.
+    /// Also closes the sockets of this notice, after its events.
     pub fn and_close(mut self) -> Self {
         for delivery in self.0.values_mut() {
             delivery.closes = true;
@@ -60,7 +60,7 @@ impl Notice {
         self
     }
 
-    /// Leaves out the socket that asked for the act: it gets the answer.
+    /// Leaves out the socket that requested the change: it gets the answer instead.
     pub fn except(mut self, by: Option<&ConnectionId>) -> Self {
         if let Some(by) = by {
             self.0.remove(by);
@@ -68,7 +68,7 @@ impl Notice {
         self
     }
 
-    /// Adds a notice that comes after this one. A socket that gets only one of the two does not wait.
+    /// Adds a notice to send after this one. A socket that is in only one of the two does not wait.
     pub fn then(mut self, next: Self) -> Self {
         for (socket, delivery) in next.0 {
             let earlier = self.0.entry(socket).or_default();
@@ -80,8 +80,8 @@ impl Notice {
 }
 
 impl App {
-    /// Tells sockets what was committed: all at once, as far as [`CONCURRENT_POSTS`] allows. No socket
-    /// waits for a slow or dead one. The rows of sockets that turn out to be gone expire.
+    /// Sends a notice to all its sockets at once, as far as [`CONCURRENT_POSTS`] allows. No socket waits for
+    /// a slow or dead one. The rows of sockets that turn out to be gone expire.
     pub async fn tell(&self, notice: Notice) {
         let permits = Semaphore::new(CONCURRENT_POSTS);
         let deliveries: FuturesUnordered<_> = notice
@@ -92,7 +92,7 @@ impl App {
                 if closes {
                     _ = self.push.close(&socket).await;
                 }
-                // The row of a socket that the service closes has expired before.
+                // When the service closes a socket, its row has already expired.
                 (delivered == Err(NotDelivered::Gone) && !closes).then_some(socket)
             })
             .collect();
@@ -102,9 +102,9 @@ impl App {
         }
     }
 
-    /// Posts frames to one of many sockets, each again while it is throttled, for [`POST_TIMEOUT`] in all;
-    /// the first that does not arrive is the last. It has a permit while it posts, but for no longer than
-    /// [`SLOW_POST`], and none while it waits.
+    /// Posts frames to one socket, in order. It retries a frame while it is throttled, for [`POST_TIMEOUT`]
+    /// in all, and stops at the first frame that fails. It holds a permit while it posts, but no longer than
+    /// [`SLOW_POST`], and none while it waits to retry.
     async fn deliver(
         &self,
         permits: &Semaphore,
@@ -116,7 +116,7 @@ impl App {
         for frame in frames {
             loop {
                 let permit = permits.acquire().await;
-                // Its time begins when its turn comes.
+                // The time starts with the first permit.
                 let deadline = *deadline.get_or_insert_with(|| Instant::now() + POST_TIMEOUT);
                 let mut post = pin!(self.push.post(socket, frame.clone()));
                 let quick = timeout(SLOW_POST, post.as_mut()).await;
@@ -142,9 +142,9 @@ impl App {
         Ok(())
     }
 
-    /// Sends one socket the answer to its frame, again while it is throttled.
+    /// Sends a socket the answer to its frame, and retries while it is throttled.
     pub async fn answer(&self, connection_id: &ConnectionId, answer: &impl Serialize) {
-        // A socket that closed meanwhile has its own `$disconnect`.
+        // If the socket has closed in the meantime, its own `$disconnect` handles that.
         _ = self.deliver(&Semaphore::new(1), connection_id, serialized(answer)).await;
     }
 }
@@ -169,18 +169,18 @@ mod tests {
     use crate::base::push::{Push, Sockets};
     use crate::config::Config;
 
-    /// Sockets that are dead, throttled or good by what their ids begin with.
+    /// Sockets whose ids begin with what they are: dead, throttled or good.
     #[derive(Debug, Default)]
     struct Strange {
         delivered: AtomicUsize,
         tries: AtomicUsize,
         under_way: AtomicUsize,
         most_under_way: AtomicUsize,
-        /// How many dead ones were being waited for at the last delivery.
+        /// How many posts to dead sockets were pending at the last delivery.
         waited_for: AtomicUsize,
-        /// What arrived where, in this order.
+        /// The frames that arrived, each with its socket, in order.
         heard: Mutex<Vec<(String, Bytes)>>,
-        /// The sockets that were closed, and how many dead ones were being waited for then.
+        /// The sockets that were closed, each with the number of posts to dead sockets pending at that time.
         closed: Mutex<Vec<(String, usize)>>,
     }
 

@@ -1,5 +1,5 @@
-//! Erasing files that no message has. Functions give up rows; the bytes are the sweep's, which finds
-//! them by the rows and, once a row is gone, by their age.
+//! Erasing files that belong to no message. Functions only release the rows. The sweep erases the bytes,
+//! which it finds by the rows or, once a row is gone, by their age.
 
 use crate::uploads::upload::{POSTED, checked_key, checked_keys, give_up, posted_key};
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::app::App;
 use crate::base::db::places;
 use crate::base::ids::UploadId;
 
-/// How long ago it was posted what has no row and will have none.
+/// A posted file without a row that is older than this will never get one.
 const STRAY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Erases an upload that was not sent in time, and answers whether there was one.
+/// Erases an upload that was not sent in time. Returns whether there was one.
 ///
 /// # Errors
 /// The database's or the store's; the next sweep then erases what is left.
@@ -26,22 +26,22 @@ pub(crate) async fn discard(app: &App, upload_id: &UploadId) -> Result<bool> {
     Ok(is_nobodys)
 }
 
-/// Erases an upload that is nobody's any more: its bytes, and then its row.
+/// Erases a released upload: its bytes, and then its row.
 pub(crate) async fn erase(app: &App, upload_id: &UploadId) -> Result<()> {
     erase_all_but(app, upload_id, None).await?;
     let sql = "DELETE FROM uploads WHERE upload_id = ? AND room_id IS NULL";
     app.db.execute(sql, (upload_id,)).await.map(drop)
 }
 
-/// Erases what lies in the store beside the file of a message: what was posted again, or copied by a
-/// request that came to no end.
+/// Erases everything that the store has of an upload besides the message's file: what was posted again, or
+/// copied by a request that did not finish.
 pub(crate) async fn tidy(app: &App, upload_id: &UploadId, object_key: Option<&str>) -> Result<()> {
     erase_all_but(app, upload_id, object_key).await?;
     app.db.execute("UPDATE uploads SET swept = TRUE WHERE upload_id = ?", (upload_id,)).await.map(drop)
 }
 
-/// Erases what was posted more than a day ago to an upload of which there is no row any more: a policy
-/// lasts longer than an upload that is refused.
+/// Erases what was posted more than a day ago to an upload whose row is gone. This happens because a policy
+/// outlives an upload that was refused.
 ///
 /// # Errors
 /// The database's or the store's.

@@ -1,9 +1,9 @@
-//! Files of a room: PDF, JPEG and PNG by their bytes (contract sections 2 and 3).
+//! Files of a room: PDF, JPEG and PNG, recognized by their bytes (`docs/contract.md`, "Files").
 //!
-//! A small file comes through a function ([`upload`]). A larger one is posted to the store by its
-//! sender, where a policy lets them ([`create`]), and is looked at before it is sent ([`complete`]):
-//! the bytes that were checked are copied to a key that no policy reaches. Either way the row comes
-//! before the bytes, and the message after them.
+//! A small file comes through a function ([`upload`]). The sender posts a larger one to the store, with a
+//! policy that allows it ([`create`]). The file is checked before it is sent ([`complete`]): it is copied to
+//! a key that no policy allows, and the copy is checked. Either way the row is stored before the bytes, and
+//! the message after them.
 
 use crate::base::tokens::random_token;
 use crate::messages::message::message_columns;
@@ -34,22 +34,22 @@ use crate::messages::send::{self, SenderAndSockets, Sent, Stored};
 use crate::sockets::connections;
 use crate::{Error, Result};
 
-/// The most bytes of a file that comes through a function: Lambda's 6 MB hold it in base64.
+/// The most bytes of a file that comes through a function. In base64 it fits into Lambda's 6 MB.
 pub const THROUGH_A_FUNCTION: u64 = 4 * 1024 * 1024;
 /// The most bytes of a file that is posted to the store.
 pub const TO_THE_STORE: u64 = 25 * 1024 * 1024;
-/// How long a policy lets its file be posted, in minutes.
+/// How long a policy allows its file to be posted, in minutes.
 const POLICY_MINUTES: i64 = 15;
-/// How long [`complete`] waits for the store, whatever it does there: the rest of a function's 28 s are
-/// for the database and the pushes.
+/// How long [`complete`] waits for the store in all. The rest of a function's 28 s is for the database and
+/// the pushes.
 const STORE_TIME: Duration = Duration::from_secs(18);
 
 text_type!(
-    /// What is said with a file: up to 8,000 characters.
+    /// The text sent with a file: up to 8,000 characters.
     Caption, |caption| lines(caption, 0..=8000)
 );
 
-/// A file that was sent, as whoever sent it sees it.
+/// A file that was sent, as its sender sees it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Upload<'a> {
     #[serde(flatten)]
@@ -58,7 +58,7 @@ pub struct Upload<'a> {
 }
 
 impl<'a> Upload<'a> {
-    /// The file of a message. None once the message has been deleted.
+    /// Returns the file of a message, or `None` once the message has been deleted.
     pub fn of(message: &'a Message) -> Option<Self> {
         message.attachment.as_ref().map(|attachment| Self { attachment, sender: message.user_id.as_str() })
     }
@@ -75,7 +75,7 @@ pub struct NewUpload {
 
 impl Read for NewUpload {
     fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        // The file itself is no text; whoever reads the form puts a mark in its place.
+        // The file itself is not text. The code that reads the form puts a placeholder in its place.
         let file = fields.required::<IgnoredAny>("file");
         let room_id = room_id(fields);
         let caption = fields.optional("caption");
@@ -88,11 +88,11 @@ impl Read for NewUpload {
 /// A file that came through a function.
 #[derive(Debug)]
 pub struct NewFile {
-    /// As its sender has it.
+    /// The file's name at its sender.
     pub name: Option<GivenName>,
-    /// What it is said to be; none when nothing is said.
+    /// The declared media type, if any.
     pub said_type: Option<String>,
-    /// The whole of it.
+    /// The whole file.
     pub bytes: Bytes,
 }
 
@@ -138,7 +138,7 @@ fn room_id(fields: &mut Fields) -> Result<RoomId, Missing> {
     }
 }
 
-/// A place in the store for one file, and the leave to post it there.
+/// A place in the store for one file, and the permission to post it there.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
@@ -164,14 +164,14 @@ struct Reserved<'a> {
     caption: &'a str,
 }
 
-/// What the keys begin with that policies give.
+/// The prefix of the keys that policies allow.
 pub(crate) const POSTED: &str = "incoming/";
-/// Where a policy lets a file be posted.
+/// Returns the key to which a policy allows a file to be posted.
 pub(crate) fn posted_key(upload_id: &UploadId) -> String {
     format!("{POSTED}{upload_id}")
 }
 
-/// Where checked bytes are.
+/// Returns the key of a checked file.
 pub(crate) fn checked_key(upload_id: &UploadId, object_key: &str) -> String {
     format!("{}{object_key}", checked_keys(upload_id))
 }
@@ -209,7 +209,7 @@ pub async fn upload(app: &App, sender: &User, new: NewUpload, file: NewFile) -> 
     {
         return Ok(Sent::before(message));
     }
-    // Of the limits this alone: `MESSAGE_LIMIT` counts messages of words.
+    // No other limit applies: `MESSAGE_LIMIT` counts text messages.
     rate_limit::count(&app.db, &app.config.limits, Limited::Upload(&sender.user_id)).await?;
 
     let (upload_id, object_key) = (UploadId::stored(random_token::<16>()), random_token::<16>());
@@ -225,7 +225,7 @@ pub async fn upload(app: &App, sender: &User, new: NewUpload, file: NewFile) -> 
         caption,
     };
     reserve(&app.db, reserved).await?;
-    // From here on the sweep would find what this call leaves behind.
+    // From here on the sweep finds whatever this call leaves behind.
     app.files.put(&checked_key(&upload_id, &object_key), file_type.media_type(), file.bytes).await?;
     let sending = Sending { reserved, by: None, object_key: &object_key, again: again.as_ref() };
     let sent = match app.db.transaction(sending, send).await {
@@ -235,7 +235,7 @@ pub async fn upload(app: &App, sender: &User, new: NewUpload, file: NewFile) -> 
     };
     give_up_refused(&app.db, &upload_id).await;
     match (sent, &again) {
-        // Sent by another request of the same client, at the same time.
+        // Another request of the same client has sent it at the same time.
         (Err(Error::ClientMessageIdReused), Some(again)) => {
             let message = again.sent_before(&app.db, sender, new.room_id).await?;
             message.map(Sent::before).ok_or(Error::ClientMessageIdReused)
@@ -245,25 +245,25 @@ pub async fn upload(app: &App, sender: &User, new: NewUpload, file: NewFile) -> 
     }
 }
 
-/// Gives up an upload that is not sent, and answers whether there was one to give up. Its bytes are the
-/// sweep's.
+/// Releases an upload that is not sent, and leaves its bytes to the sweep. Returns whether there was such an
+/// upload.
 ///
 /// # Errors
 /// The database's.
 pub(crate) async fn give_up(db: &Db, upload_id: &UploadId) -> Result<bool> {
     let sql = "UPDATE uploads SET room_id = NULL WHERE upload_id = ? AND seq IS NULL AND room_id IS NOT NULL";
-    // Another request may have sent it meanwhile, and then its bytes are a message's.
+    // Another request may have sent it in the meantime; then its bytes belong to a message.
     Ok(db.execute(sql, (upload_id,)).await?.affected_rows == 1)
 }
 
-/// Gives up an upload after its refusal, which is what the client is told.
+/// Releases an upload that was refused. An error is only logged: the client gets the refusal.
 async fn give_up_refused(db: &Db, upload_id: &UploadId) {
     if let Err(error) = give_up(db, upload_id).await {
         error.log();
     }
 }
 
-/// A place in the store for one file of this type and size, for fifteen minutes.
+/// Reserves a place in the store for one file of this type and size, for fifteen minutes.
 ///
 /// # Errors
 /// As [`upload`]'s.
@@ -292,7 +292,7 @@ pub async fn create(app: &App, sender: &User, new: NewPost) -> Result<Place> {
     Ok(Place { upload_id, form, expires_at })
 }
 
-/// Notes an upload of a member of its room.
+/// Stores the row of an upload, if its sender is a member of the room.
 async fn reserve(db: &Db, new: Reserved<'_>) -> Result<()> {
     let done = db
         .execute(
@@ -314,7 +314,7 @@ async fn reserve(db: &Db, new: Reserved<'_>) -> Result<()> {
             },
         )
         .await?;
-    // It is there too when the statement did its work, its answer was lost, and it was sent again.
+    // The row also exists when the statement succeeded, its answer was lost, and it was sent again.
     if done.affected_rows > 0 || is_reserved(db, new.upload_id).await? {
         return Ok(());
     }
@@ -326,7 +326,7 @@ async fn is_reserved(db: &Db, upload_id: &UploadId) -> Result<bool> {
     Ok(row.is_some())
 }
 
-/// Why somebody may not send to a room.
+/// Returns why a user may not send to a room.
 async fn why_refused(db: &Db, sender: &User, room_id: RoomId) -> Result<Error> {
     let room: Option<u8> = db
         .first("SELECT 1 FROM rooms WHERE id = ? AND organization_id = ?", (room_id, sender.organization_id))
@@ -346,7 +346,7 @@ struct Pending {
     is_member: bool,
 }
 
-/// An upload of this user's, sent or not.
+/// Finds an upload of this user, sent or not.
 async fn find(db: &Db, sender: &User, upload_id: &UploadId) -> Result<Pending> {
     let row: Option<Pending> = db
         .first(
@@ -364,12 +364,12 @@ async fn find(db: &Db, sender: &User, upload_id: &UploadId) -> Result<Pending> {
     }
 }
 
-/// Sends a file that was posted to the store, if it is what it was said to be; once, however often it
-/// is asked for.
+/// Sends a file that was posted to the store, if it has its declared type and size. Repeated calls send it
+/// only once.
 ///
 /// # Errors
-/// [`Error::NotFound`] for an upload that is not the sender's, or of which nothing was posted;
-/// [`Error::UnsupportedMediaType`], after which there is no such upload any more; [`Error::NotAMember`]
+/// [`Error::NotFound`] for an upload that is not the sender's, or to which nothing was posted;
+/// [`Error::UnsupportedMediaType`], after which the upload no longer exists; [`Error::NotAMember`]
 /// and [`Error::StoreUnavailable`].
 pub async fn complete(
     app: &App,
@@ -385,17 +385,17 @@ pub async fn complete(
     if let Some(sent) = check_and_send(app, sender, by, upload_id, &upload).await? {
         return Ok(sent);
     }
-    // Perhaps since another request has sent it meanwhile.
+    // Another request may have sent it in the meantime.
     match find(&app.db, sender, upload_id).await?.seq {
         Some(seq) => message(&app.db, room_id, seq).await.map(Sent::before),
         None => Err(Error::NotFound(Thing::Upload)),
     }
 }
 
-/// None when there is nothing to send, any more or yet.
+/// Checks a posted file and sends it. Returns `None` when there is nothing to send yet, or nothing any more.
 ///
-/// The bytes are copied first and looked at then: nobody can put others in the place of a copy. What was
-/// posted stays where it is: the sweep erases it ([`erase::tidy`]), and nobody waits for that.
+/// The bytes are copied first and then checked, because nobody can replace the bytes of the copy. The posted
+/// file stays; the sweep erases it later ([`erase::tidy`]), so that no request waits for that.
 async fn check_and_send(
     app: &App,
     sender: &User,
@@ -404,7 +404,7 @@ async fn check_and_send(
     upload: &Pending,
 ) -> Result<Option<Sent>> {
     let deadline = Instant::now() + STORE_TIME;
-    // A key of its own for each try: the file of a message is never written again.
+    // Each attempt has its own key, so a message's file is never overwritten.
     let object_key = random_token::<16>();
     let checked = checked_key(upload_id, &object_key);
     let copied = async {
@@ -420,8 +420,8 @@ async fn check_and_send(
         true => send_copy(app, sender, by, upload_id, upload, &object_key).await?,
         false => None,
     };
-    // Only now is it known to be nobody's: after an error the message may be there all the same, as when
-    // the answer to its commit is lost.
+    // Delete the copy only when no message can have it. After an error the message may exist all the same,
+    // for example when the answer to its commit was lost.
     if sent.is_none()
         && let Err(error) = files::by(deadline, app.files.delete(&checked)).await
     {
@@ -434,7 +434,7 @@ async fn check_and_send(
     Ok(sent)
 }
 
-/// Sends what was checked. None: the sender may not, or it has been sent.
+/// Sends a checked file. Returns `None` when the sender may not send it, or when it has already been sent.
 async fn send_copy(
     app: &App,
     sender: &User,
@@ -481,8 +481,8 @@ impl Repeatable<'_> {
     }
 }
 
-/// What must be the same when a `clientMessageId` comes again. The mark at its beginning is no length
-/// of a text message's content.
+/// Hashes what must be the same when a `clientMessageId` is used again. The prefix cannot be confused with
+/// the length of a text message's content.
 fn body_hash(caption: &str, file_name: &str, file_hash: &[u8]) -> Vec<u8> {
     let length = |part: &[u8]| (part.len() as u64).to_be_bytes();
     let (caption, file_name) = (caption.as_bytes(), file_name.as_bytes());
@@ -497,12 +497,12 @@ fn body_hash(caption: &str, file_name: &str, file_hash: &[u8]) -> Vec<u8> {
     ])
 }
 
-/// Takes the room's next number for a file that has none yet, if its sender may, and stores its
-/// message. None: the sender may not, or it has one.
+/// Assigns the room's next sequence number to a file that has none yet, and stores its message. Returns
+/// `None` when the sender may not send it, or when it already has a number.
 async fn send(transaction: &mut Transaction<'static>, sending: Sending<'_>) -> Result<Option<Stored>> {
     let Sending { reserved, by, object_key, again } = sending;
     let now = time::now();
-    // The room first, as in `messages`.
+    // Lock the room first, as in `messages`.
     transaction
         .exec_drop(
             "UPDATE rooms r
@@ -550,7 +550,7 @@ async fn send(transaction: &mut Transaction<'static>, sending: Sending<'_>) -> R
     Ok(Some(Stored { seq, created_at: now }))
 }
 
-/// A message just sent, and the sockets of the room's members.
+/// Returns the message that was just sent, and the sockets of the room's members.
 async fn stored_message(db: &Db, sending: Sending<'_>, stored: Stored) -> Result<Sent> {
     let Stored { seq, created_at } = stored;
     let Sending { reserved, again, .. } = sending;
@@ -597,7 +597,7 @@ async fn message(db: &Db, room_id: RoomId, seq: u64) -> Result<Message> {
     row.map(MessageRow::message).ok_or(Error::NotFound(Thing::Upload))
 }
 
-/// A signed URL of a message's file, for the members of its room.
+/// Returns a signed URL of a message's file, for a member of its room.
 ///
 /// # Errors
 /// [`Error::NotFound`], also once the message has been deleted; [`Error::NotAMember`].
