@@ -1,4 +1,4 @@
-//! `coterie dev` as scripts/dev runs it, each time in a folder of its own.
+//! `coterie dev` as scripts/dev runs it. Each test has its own folder.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,10 +21,10 @@ use tokio::time::timeout;
 use crate::binaries::binary;
 use crate::harness::TestApp;
 
-/// Long enough for whatever is waited for here.
+/// Long enough for everything that these tests wait for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A folder that ends with its test.
+/// A folder that is removed when its test ends.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -42,7 +42,7 @@ impl Folder {
         fs::read_to_string(self.path(".env")).unwrap()
     }
 
-    /// `coterie dev …` in this folder, with no settings but the database and these.
+    /// Makes the command `coterie dev …` in this folder. Its only settings are the database and these.
     fn dev(&self, app: &TestApp, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
         let mut command = Command::new(binary("coterie"));
         command.arg("dev").args(arguments).current_dir(&self.0).env_clear();
@@ -88,7 +88,7 @@ impl Dev {
         timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap()
     }
 
-    /// Ends it as Ctrl-C in its terminal does.
+    /// Ends it in the way that Ctrl-C in its terminal does.
     async fn stop(mut self) {
         assert!(self.signal(Signal::INT).await.success());
         assert_eq!(next(&mut self.output).await, None);
@@ -99,7 +99,7 @@ async fn next(lines: &mut Lines<impl AsyncRead + AsyncBufReadExt + Unpin>) -> Op
     timeout(PATIENCE, lines.next_line()).await.expect("a line comes, or the end").unwrap()
 }
 
-/// The settings of a file.
+/// Reads the settings of a file.
 fn settings(text: &str) -> BTreeMap<String, String> {
     dotenvy::from_read_iter(text.as_bytes()).map(Result::unwrap).collect()
 }
@@ -120,7 +120,7 @@ async fn a_first_start_makes_secrets_and_the_next_keeps_them() {
     assert_ne!(secrets["JWT_SECRET"], secrets["REFRESH_SECRET"]);
     assert_eq!(mode(&folder.path(".env")), 0o600);
 
-    // Grants are open here.
+    // Signup grants are open here.
     let ann = serde_json::json!({"name": "Ann", "password": "correct horse", "isPrime": true});
     let registered =
         app.http.post(format!("{}/api/auth/register", dev.url())).json(&ann).send().await.unwrap();
@@ -203,8 +203,8 @@ async fn whether_a_database_is_set_is_asked_of_the_environment_and_the_file() {
     }
 }
 
-/// Stands in for `cargo` in `cargo lambda watch`: it listens nowhere itself, but tells the test the port that
-/// it was given and, when it is ended, whether the gateway was still there.
+/// Replaces `cargo` in `cargo lambda watch`. It does not listen itself. It tells the test the port that it
+/// was given and, when it ends, whether the gateway was still running.
 const WATCH: &str = r#"#!/usr/bin/env bash
 trap '(exec 5<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null && echo before >&4 || echo after >&4; exit' TERM
 exec 4<>"/dev/tcp/127.0.0.1/$TEST_PORT"
@@ -215,13 +215,13 @@ read -r -u 4
 /// The test's end of the stand-ins.
 struct Watches {
     listener: TcpListener,
-    /// Where the gateway is to listen.
+    /// The port on which the gateway must listen.
     port: String,
     path: String,
     test_port: String,
 }
 
-/// What one stand-in says; it ends when the stand-in does.
+/// The messages of one stand-in. They end when the stand-in ends.
 type Watch = Lines<BufReader<TcpStream>>;
 
 impl Watches {
@@ -296,7 +296,7 @@ async fn what_a_killed_run_left_behind_is_ended_and_nothing_else() {
     assert_eq!(next(&mut left).await.as_deref(), Some("after"));
     assert_eq!(next(&mut left).await, None);
 
-    // Its id may be another program's meanwhile, whose start time is another.
+    // By now the id may belong to another program, with a different start time.
     assert!(!dev.signal(Signal::KILL).await.success());
     let pid_file = folder.path(".local/lambda/watch.pid");
     let noted = fs::read_to_string(&pid_file).unwrap();

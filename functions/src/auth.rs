@@ -8,20 +8,20 @@ use shared::{App, Error, Result};
 
 use crate::http::{self, Request, Response};
 
-/// `POST /api/auth/register`: a new user, signed in.
+/// `POST /api/auth/register`: registers a user and signs them in.
 pub async fn register(app: &App, request: Request) -> Result<Response> {
     let registered = registration::register(app, &http::address(&request), http::json(&request)?).await?;
     http::created(&registered)
 }
 
-/// `POST /api/auth/login`: a new session, by any of a user's identifiers and the password.
+/// `POST /api/auth/login`: starts a session with any of a user's identifiers and the password.
 pub async fn login(app: &App, request: Request) -> Result<Response> {
     let logged_in = login::login(app, &http::address(&request), http::json(&request)?).await?;
     http::ok(&logged_in)
 }
 
-/// `POST /api/auth/refresh-token`: exchanges a refresh token for fresh tokens. A refresh token that was
-/// used before ends its session.
+/// `POST /api/auth/refresh-token`: exchanges a refresh token for new tokens. Reusing a refresh token ends its
+/// session.
 pub async fn refresh_token(app: &App, request: Request) -> Result<Response> {
     match sessions::refresh(app, &http::json(&request)?).await? {
         Rotation::Refreshed(tokens) => http::ok(&tokens),
@@ -32,7 +32,7 @@ pub async fn refresh_token(app: &App, request: Request) -> Result<Response> {
     }
 }
 
-/// `POST /api/auth/logout`: ends the session, or all of the user's, and closes their sockets.
+/// `POST /api/auth/logout`: ends the session, or all sessions of the user, and closes their sockets.
 pub async fn logout(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
     let sockets = sessions::log_out(&app.db, &user, &http::json_or_nothing(&request)?).await?;

@@ -11,12 +11,12 @@ use shared::{App, Result};
 
 use crate::http::{self, Request, Response};
 
-/// `GET /api/chat`: a page of the organization's channels. Every answer says how much of
+/// `GET /api/chat`: returns a page of the organization's channels. Every answer says how much of
 /// `CHAT_LIST_LIMIT` is used.
 pub async fn list_chat(app: &App, request: Request) -> Result<Response> {
     let asker = http::user(app, &request).await?;
     let standing = channels::count_listing(app, &asker).await?;
-    // The request counts whatever comes of it, so a refusal has the headers too.
+    // Every request counts, even one that fails, so an error has the headers too.
     let request_id = request.lambda_context_ref().map_or("", |context| context.request_id.as_str());
     let answer = page(app, &asker, &request).await;
     let answer = answer.unwrap_or_else(|error| http::problem(&error, request_id));
@@ -30,7 +30,7 @@ async fn page(app: &App, asker: &User, request: &Request) -> Result<Response> {
     http::ok(&channels::list(&app.db, asker, http::query(request)?).await?)
 }
 
-/// `POST /api/chat`: an admin or a moderator makes a channel.
+/// `POST /api/chat`: an admin or a moderator creates a channel.
 pub async fn create_chat(app: &App, request: Request) -> Result<Response> {
     let creator = http::user(app, &request).await?;
     let NewChannel { name } = http::json(&request)?;
@@ -39,7 +39,7 @@ pub async fn create_chat(app: &App, request: Request) -> Result<Response> {
     http::created(&json!({ "chatRoom": room }))
 }
 
-/// `DELETE /api/chat/{roomId}`: an admin deletes a channel and all that is in it.
+/// `DELETE /api/chat/{roomId}`: an admin deletes a channel and everything in it.
 pub async fn delete_chat(app: &App, request: Request) -> Result<Response> {
     let admin = http::user(app, &request).await?;
     let room_id: RoomId = http::path_id(&request, "roomId")?;

@@ -21,7 +21,7 @@ pub async fn get_chat(app: &App, request: Request) -> Result<Response> {
     http::ok(&history::read(&app.db, &asker, chat_id, None, &range).await?)
 }
 
-/// `POST /chats/send-message`: writes to a user, or to a room.
+/// `POST /chats/send-message`: sends a message to a user or a room.
 pub async fn send_direct(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
     let sent = direct::send(app, &user, http::json(&request)?).await?;
@@ -30,7 +30,7 @@ pub async fn send_direct(app: &App, request: Request) -> Result<Response> {
     http::created_or_repeated(sent.is_new(), &json!({ "chatId": message.room_id, "message": message }))
 }
 
-/// `POST /api/sync`: what changed in rooms after the client's cursors.
+/// `POST /api/sync`: returns what has changed in rooms since the client's cursors.
 pub async fn sync(app: &App, request: Request) -> Result<Response> {
     let asker = http::user(app, &request).await?;
     let cursors = http::json(&request)?;

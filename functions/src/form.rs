@@ -14,14 +14,14 @@ use shared::{Error, Result};
 
 use crate::http::Request;
 
-/// The field of the form that is the file.
+/// The form's field with the file.
 const FILE: &str = "file";
-/// All of its fields.
+/// All fields of the form.
 const NAMES: [&str; 6] = [FILE, "roomId", "chatId", "groupId", "caption", "clientMessageId"];
-/// The most bytes of another field: a caption of 8,000 characters has fewer.
+/// The most bytes of any other field. A caption of 8,000 characters has fewer.
 const TEXT_BYTES: u64 = 64 * 1024;
 
-/// The file of a `multipart/form-data` body, and the fields beside it.
+/// Reads the file of a `multipart/form-data` body, and the other fields.
 ///
 /// # Errors
 /// A 400 that names every wrong field, and [`Error::PayloadTooLarge`].
@@ -39,7 +39,7 @@ pub(crate) async fn read(request: Request) -> Result<(NewUpload, NewFile)> {
     let mut file = None;
     let mut wrong = Vec::new();
     while let Some(part) = parts.next_field().await.map_err(refused)? {
-        // Others, and those without a name, are passed over.
+        // Skip unknown fields, and fields without a name.
         let Some(name) = part.name().and_then(|given| NAMES.into_iter().find(|&name| name == given)) else {
             continue;
         };
@@ -49,10 +49,10 @@ pub(crate) async fn read(request: Request) -> Result<(NewUpload, NewFile)> {
         }
         let mut text = Value::Bool(true);
         if name == FILE {
-            // A name that is none is as good as no name.
+            // Treat an invalid name as a missing one.
             let given = part.file_name().and_then(|name| GivenName::try_from(name.to_owned()).ok());
             let said = part.content_type().map(ToString::to_string);
-            // This one says nothing.
+            // This type says nothing about the file.
             let said_type = said.filter(|said| said != "application/octet-stream");
             file = Some(NewFile { name: given, said_type, bytes: part.bytes().await.map_err(refused)? });
         } else {
@@ -66,7 +66,7 @@ pub(crate) async fn read(request: Request) -> Result<(NewUpload, NewFile)> {
     match (Fields::parse(Value::Object(texts)), file) {
         (Ok(new), Some(file)) if wrong.is_empty() => Ok((new, file)),
         (parsed, _) => {
-            // Of each field what was found first.
+            // Keep only the first mistake in each field.
             if let Err(Error::InvalidRequest(others)) = parsed {
                 let is_new = |other: &FieldError| !wrong.iter().any(|known| known.field == other.field);
                 let others: Vec<_> = others.into_iter().filter(is_new).collect();
@@ -81,7 +81,7 @@ fn error(field: &str, message: &str) -> FieldError {
     FieldError { field: field.to_owned(), message: message.to_owned() }
 }
 
-/// What is wrong with a form, without repeating any of it.
+/// Returns what is wrong with a form, without repeating any of its content.
 fn refused(error: multer::Error) -> Error {
     match error {
         multer::Error::FieldSizeExceeded { field_name: Some(name), .. } if name == FILE => {

@@ -9,7 +9,7 @@ use shared::{App, Result};
 
 use crate::http::{self, Request, Response};
 
-/// `POST /api/friend-requests`: asks somebody to be friends. Asking back accepts.
+/// `POST /api/friend-requests`: sends a friend request. If the other user has sent one too, this accepts it.
 pub async fn create_friend_request(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
     let friend_request = friends::ask(&app.db, &user, &http::json(&request)?).await?;

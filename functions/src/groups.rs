@@ -1,4 +1,4 @@
-//! `/groups`: rooms that their owner and moderators fill.
+//! `/groups`: rooms whose owner and moderators add the members.
 
 use serde_json::json;
 use shared::base::ids::RoomId;
@@ -10,7 +10,7 @@ use shared::{App, Result};
 
 use crate::http::{self, Request, Response};
 
-/// `POST /groups`: makes a group.
+/// `POST /groups`: creates a group.
 pub async fn create_group(app: &App, request: Request) -> Result<Response> {
     let creator = http::user(app, &request).await?;
     let group = groups::create(&app.db, &creator, None, &http::json(&request)?).await?;
@@ -18,7 +18,7 @@ pub async fn create_group(app: &App, request: Request) -> Result<Response> {
     http::created(&json!({ "group": group }))
 }
 
-/// `POST /groups/{groupId}/add-user`: the owner or a moderator adds somebody to a group.
+/// `POST /groups/{groupId}/add-user`: the owner or a moderator adds a user to a group.
 pub async fn add_user(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
     let (group_id, addition): (RoomId, Addition) =

@@ -1,4 +1,4 @@
-//! Reading a request and answering it.
+//! Reading requests and writing answers.
 
 pub use lambda_http::Request;
 use lambda_http::http::{StatusCode, header};
@@ -16,23 +16,23 @@ use shared::{App, Error, Result};
 /// An answer to a request.
 pub type Response = lambda_http::Response<Body>;
 
-/// The user whose access token the request bears, as the database knows them now.
+/// Returns the user whose access token the request bears, as the database has them now.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] without a good one.
+/// [`Error::Unauthenticated`] without a valid token.
 pub async fn user(app: &App, request: &Request) -> Result<User> {
     let token = request
         .headers()
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split_once(' '))
-        // The scheme compares without case (RFC 9110 section 11.1).
+        // The scheme is case-insensitive (RFC 9110 section 11.1).
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
     sessions::authenticate(app, token.ok_or(Error::Unauthenticated)?).await
 }
 
-/// The client's address, as the gateway saw it; a header could claim any.
+/// Returns the client's address as the gateway saw it. A header could claim any address.
 pub fn address(request: &Request) -> String {
     match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.clone().unwrap_or_default(),
@@ -40,13 +40,13 @@ pub fn address(request: &Request) -> String {
     }
 }
 
-/// The fields of the JSON body.
+/// Reads the fields of the JSON body.
 ///
 /// # Errors
 /// A 400 that names every wrong field, or `body`.
 pub fn json<T: Read>(request: &Request) -> Result<T> {
     let body = serde_json::from_slice(request.body().as_ref());
-    // What serde says of it could repeat a part of it, so it is only said where it went wrong.
+    // serde's message could repeat a part of the body, so the answer only names the place of the mistake.
     let body = body.map_err(|error| match error.is_eof() && error.column() == 0 {
         true => Error::invalid("body", "must be a JSON object, and there is none"),
         false => Error::invalid(
@@ -57,7 +57,7 @@ pub fn json<T: Read>(request: &Request) -> Result<T> {
     Fields::parse(body)
 }
 
-/// The fields of the JSON body, which may be left out when none of them is required.
+/// Reads the fields of the JSON body, which may be left out when no field is required.
 ///
 /// # Errors
 /// A 400 that names every wrong field, or `body`.
@@ -68,16 +68,16 @@ pub fn json_or_nothing<T: Read>(request: &Request) -> Result<T> {
     }
 }
 
-/// One id of the path, like `{roomId}`.
+/// Reads one id of the path, like `{roomId}`.
 ///
 /// # Errors
-/// A 400 that names it.
+/// A 400 that names the id.
 pub fn path_id<T: DeserializeOwned>(request: &Request, name: &str) -> Result<T> {
     let id = request.path_parameters_ref().and_then(|path| path.first(name)).map(Value::from);
     fields::one(name, id)
 }
 
-/// The fields of the query string.
+/// Reads the fields of the query string.
 ///
 /// # Errors
 /// A 400 that names every wrong field.
@@ -87,7 +87,7 @@ pub fn query<T: Read>(request: &Request) -> Result<T> {
     Fields::parse(Value::Object(object))
 }
 
-/// Two parts of a request, each as it was read: what is wrong with either is told at once.
+/// Combines two parts of a request, so that one answer names the mistakes in both.
 ///
 /// # Errors
 /// A 400 that names every wrong field of both.
@@ -101,23 +101,23 @@ pub fn both<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {
     }
 }
 
-/// 200 with a JSON body.
+/// Answers 200 with a JSON body.
 ///
 /// # Errors
-/// [`Error::Internal`] when it cannot be written.
+/// [`Error::Internal`] when the body cannot be written.
 pub fn ok(body: &impl Serialize) -> Result<Response> {
     answer(StatusCode::OK, "application/json", body)
 }
 
-/// 201 with a JSON body.
+/// Answers 201 with a JSON body.
 ///
 /// # Errors
-/// [`Error::Internal`] when it cannot be written.
+/// [`Error::Internal`] when the body cannot be written.
 pub fn created(body: &impl Serialize) -> Result<Response> {
     answer(StatusCode::CREATED, "application/json", body)
 }
 
-/// 201 with a JSON body, or 200 when the request was a repetition.
+/// Answers 201 with a JSON body, or 200 when the request was a repetition.
 ///
 /// # Errors
 /// [`Error::Internal`] when the body cannot be written.
@@ -125,18 +125,18 @@ pub fn created_or_repeated(is_new: bool, body: &impl Serialize) -> Result<Respon
     if is_new { created(body) } else { ok(body) }
 }
 
-/// 204.
+/// Answers 204.
 ///
 /// # Errors
-/// [`Error::Internal`] when it cannot be written.
+/// [`Error::Internal`] when the answer cannot be written.
 pub fn no_content() -> Result<Response> {
     lambda_http::Response::builder().status(StatusCode::NO_CONTENT).body(Body::Empty).map_err(Error::internal)
 }
 
-/// 302 to another URL, for this one request.
+/// Answers 302: redirects this one request to another URL.
 ///
 /// # Errors
-/// [`Error::Internal`] when the URL is none.
+/// [`Error::Internal`] when the URL is invalid.
 pub fn found(url: &str) -> Result<Response> {
     lambda_http::Response::builder()
         .status(StatusCode::FOUND)
@@ -146,7 +146,7 @@ pub fn found(url: &str) -> Result<Response> {
         .map_err(Error::internal)
 }
 
-/// An error as `application/problem+json` (RFC 9457), logged when it is ours.
+/// Answers with an error as `application/problem+json` (RFC 9457), and logs it if it is the service's fault.
 pub fn problem(error: &Error, request_id: &str) -> Response {
     error.log();
     let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -166,7 +166,7 @@ pub fn problem(error: &Error, request_id: &str) -> Response {
     response
 }
 
-/// An answer that tells how much of a rate limit is used (contract section 6).
+/// Adds the headers that say how much of a rate limit is used (`docs/contract.md`, "Rate limits").
 pub fn with_standing(mut response: Response, standing: &Standing) -> Response {
     let headers = response.headers_mut();
     headers.insert("ratelimit-limit", standing.limit.into());
@@ -180,7 +180,7 @@ fn answer(status: StatusCode, content_type: &str, body: &impl Serialize) -> Resu
     lambda_http::Response::builder()
         .status(status)
         .header(header::CONTENT_TYPE, content_type)
-        // Answers hold tokens and private messages.
+        // Answers contain tokens and private messages.
         .header(header::CACHE_CONTROL, "no-store")
         .body(Body::Text(body))
         .map_err(Error::internal)

@@ -1,7 +1,7 @@
-//! A function: event JSON in, answer JSON out, with the [`App`] of its environment.
+//! A function: it takes an event's JSON and returns its answer's JSON, with the [`App`] of its environment.
 //!
 //! The same [`Function`] runs in a Lambda binary ([`Function::run`]) and in `gateway/`
-//! ([`Function::call`]), so nothing about it can differ between the two.
+//! ([`Function::call`]), so it cannot behave differently in the two.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -34,8 +34,8 @@ impl fmt::Debug for Function {
     }
 }
 
-/// A handler of events `E`: `async fn(&App, E) -> A`. A trait of its own, since the future of a
-/// plain `AsyncFn` bound cannot be proved `Send` on stable Rust.
+/// A handler of events `E`: `async fn(&App, E) -> A`. It is a trait of its own because stable Rust cannot
+/// prove that the future of a plain `AsyncFn` bound is `Send`.
 pub trait Handler<'a, E, A>: Send + Sync {
     /// What the handler returns.
     type Future: Future<Output = A> + Send + 'a;
@@ -55,19 +55,19 @@ where
     }
 }
 
-/// A handler that can be made a [`Function`]. `Events` says which events it takes; the compiler finds it.
+/// A handler that can become a [`Function`]. `Events` is the type of its events; the compiler infers it.
 pub trait IntoFunction<Events> {
-    /// The function.
+    /// Makes the function.
     fn into_function(self) -> Function;
 }
 
-/// The function of a handler.
+/// Makes the function of a handler.
 pub fn function<Events>(handler: impl IntoFunction<Events>) -> Function {
     handler.into_function()
 }
 
-/// A handler behind the HTTP API (payload 2.0). An error becomes its problem, since the gateway would
-/// turn an `Err` into a 500 of its own.
+/// A handler behind the HTTP API (payload 2.0). It answers an error with its problem, because the gateway
+/// would turn an `Err` into a 500 of its own.
 impl<H> IntoFunction<Request> for H
 where
     H: for<'a> Handler<'a, Request, shared::Result<Response>> + 'static,
@@ -105,7 +105,7 @@ where
     }
 }
 
-/// A handler that nothing routes to: it is invoked by its name.
+/// A handler without a route, invoked by its name.
 impl<H> IntoFunction<serde_json::Value> for H
 where
     H: for<'a> Handler<'a, serde_json::Value, shared::Result<serde_json::Value>> + 'static,
@@ -120,8 +120,8 @@ where
     }
 }
 
-/// Adds the request's id to its span: the one that a client sees as `requestId`. For a WebSocket that is
-/// API Gateway's, not Lambda's.
+/// Adds the request's id to its span: the id that a client sees as `requestId`. For a WebSocket, that is API
+/// Gateway's id and not Lambda's.
 fn name_request(request_id: &str) {
     Span::current().record("request_id", request_id);
 }
@@ -144,11 +144,11 @@ impl Function {
         }))
     }
 
-    /// Runs the function once, in a span that gives each line of the log the function's name and the
-    /// request's id. The span has the highest level, so that a log of errors alone has it too.
+    /// Runs the function once, in a span that adds the function's name and the request's id to each line of
+    /// the log. The span has the highest level, so that a log of only errors has it too.
     ///
     /// # Errors
-    /// What Lambda would report as a function error: an event that is not of its kind.
+    /// What Lambda would report as a function error: an event of the wrong kind.
     #[tracing::instrument(
         name = "request",
         level = "error",
@@ -164,7 +164,7 @@ impl Function {
         (self.0)(app, event, context).await
     }
 
-    /// Runs the function in Lambda: settings once, then event after event.
+    /// Runs the function in Lambda: reads the settings once, then handles one event after another.
     ///
     /// # Errors
     /// Wrong settings, or the runtime's.
@@ -172,15 +172,15 @@ impl Function {
         tracing_subscriber::fmt()
             .json()
             .flatten_event(true)
-            // The innermost span alone: the runtime puts one of its own around each event, for what it logs.
+            // Log only the innermost span: the runtime puts one of its own around each event.
             .with_span_list(false)
             .with_env_filter(tracing_subscriber::EnvFilter::new("info"))
-            // CloudWatch has its own time.
+            // CloudWatch adds the time itself.
             .without_time()
             .init();
         let config = Config::from_env().inspect_err(|error| tracing::error!(%error, "cannot start"))?;
         let push = Push::management(config.management_endpoint.clone());
-        // An environment runs one event at a time, so one connection is all that it can use.
+        // An environment runs one event at a time, so it can use only one connection.
         let app = App::new(config, push, 1);
         let serve = service_fn(move |event: LambdaEvent<Box<RawValue>>| {
             let (function, app) = (self.clone(), app.clone());

@@ -1,4 +1,4 @@
-//! Coterie's functions: the handlers, one file for each part of the API, and the code that they share.
+//! Coterie's functions: the handlers, with one file for each part of the API, and the code that they share.
 //!
 //! A handler reads like its row in `docs/contract.md`. The rules are in `shared`.
 
@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 use lambda::{Function, function};
 
-/// Makes a binary of a handler: the whole of a file in `src/bin/`, such as
+/// Makes the `main` of a handler's binary. A file in `src/bin/` needs nothing else, for example
 /// `functions::main!(rooms::join_room);`.
 #[macro_export]
 macro_rules! main {
@@ -35,8 +35,8 @@ macro_rules! main {
 
 macro_rules! catalogue {
     ($($name:literal => $module:ident::$handler:ident,)+) => {
-        /// Every function by its name, for `gateway/` and the tests. A binary names its own handler
-        /// instead: a look-up here would link all of them into each.
+        /// Returns every function by its name, for `gateway/` and the tests. A binary names its own handler
+        /// instead: looking it up here would link all handlers into each binary.
         pub fn catalogue() -> BTreeMap<&'static str, Function> {
             BTreeMap::from([$(($name, function($module::$handler)),)+])
         }

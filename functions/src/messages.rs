@@ -1,4 +1,4 @@
-//! `/api/messages`: messages one by one.
+//! `/api/messages`: sending, editing and deleting a message.
 
 use serde_json::json;
 use shared::events::announce;

@@ -1,4 +1,4 @@
-//! What the operator and the schedule ask of the service.
+//! What the operator and the schedule run.
 
 use serde_json::{Value, json};
 use shared::base::fields::Fields;
@@ -14,19 +14,19 @@ pub async fn health(app: &App, _request: Request) -> Result<Response> {
     http::ok(&json!({ "status": "ok", "database": "ok", "version": env!("CARGO_PKG_VERSION") }))
 }
 
-/// Invoked by name after a deployment: brings the database's schema up to date.
+/// The operator invokes this by name after a deployment: it brings the database's schema up to date.
 pub async fn migrate(app: &App, _event: Value) -> Result<Value> {
     let applied = migrations::migrate(&app.config.database).await?;
     Ok(json!({ "applied": applied }))
 }
 
-/// Invoked by name by the operator: makes an admin, or grants coins or the prime flag.
+/// The operator invokes this by name: it appoints an admin, or grants coins or the prime flag.
 pub async fn operator(app: &App, event: Value) -> Result<Value> {
     let command = Fields::parse(event)?;
     serde_json::to_value(operating::run(&app.db, &command).await?).map_err(Error::internal)
 }
 
-/// Invoked by a schedule: erases what has expired.
+/// A schedule invokes this: it erases what has expired.
 pub async fn sweep(app: &App, _event: Value) -> Result<Value> {
     let swept = shared::sweep::sweep(app).await?;
     tracing::info!(?swept, "swept");

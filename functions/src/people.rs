@@ -1,4 +1,5 @@
-//! `/users`, `/api/profile`, `/api/coins` and `/api/organization`: people and what they have.
+//! `/users`, `/api/profile`, `/api/coins` and `/api/organization`: users, their profiles, coins and
+//! organization.
 
 use lambda_http::RequestExt;
 use serde_json::json;
@@ -9,7 +10,7 @@ use shared::{App, Result};
 
 use crate::http::{self, Request, Response};
 
-/// `GET /users`: the people of the organization, page by page.
+/// `GET /users`: a page of the organization's users.
 pub async fn list_users(app: &App, request: Request) -> Result<Response> {
     let asker = http::user(app, &request).await?;
     http::ok(&profiles::list(&app.db, &asker, &http::query(&request)?).await?)

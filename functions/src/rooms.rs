@@ -1,5 +1,5 @@
 //! `/api/chatrooms`, `/api/joinroom`, `/api/rooms` and `/api/invitations`: rooms of every kind, their
-//! members and invitations. What is for channels or groups alone is in [`crate::channels`] and
+//! members and invitations. The routes for only channels or only groups are in [`crate::channels`] and
 //! [`crate::groups`].
 
 use serde_json::json;
@@ -12,14 +12,14 @@ use shared::{App, Result};
 
 use crate::http::{self, Request, Response};
 
-/// `POST /api/chatrooms`: a prime user makes a password room.
+/// `POST /api/chatrooms`: a prime user creates a password room.
 pub async fn create_chatroom(app: &App, request: Request) -> Result<Response> {
     let creator = http::user(app, &request).await?;
     let room = prime::create(app, &creator, http::json(&request)?).await?;
     http::created(&json!({ "room": room }))
 }
 
-/// `POST /api/joinroom`: joins a password room by its password or an invitation, or a channel.
+/// `POST /api/joinroom`: joins a channel, or a password room with its password or an invitation.
 pub async fn join_room(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
     let joined = members::join(app, &user, None, http::json(&request)?).await?;
@@ -46,7 +46,7 @@ pub async fn delete_room(app: &App, request: Request) -> Result<Response> {
     http::no_content()
 }
 
-/// `GET /api/rooms/{roomId}/members`: the members of a room, for one of them.
+/// `GET /api/rooms/{roomId}/members`: returns the members of a room to one of them.
 pub async fn list_members(app: &App, request: Request) -> Result<Response> {
     let asker = http::user(app, &request).await?;
     let room_id: RoomId = http::path_id(&request, "roomId")?;
@@ -62,7 +62,7 @@ pub async fn update_member(app: &App, request: Request) -> Result<Response> {
     http::ok(&json!({ "member": member }))
 }
 
-/// `DELETE /api/rooms/{roomId}/members/{userId}`: removes somebody else from a room.
+/// `DELETE /api/rooms/{roomId}/members/{userId}`: removes another member from a room.
 pub async fn remove_member(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
     let (room_id, user_id) = room_and_member(&request)?;
@@ -71,7 +71,7 @@ pub async fn remove_member(app: &App, request: Request) -> Result<Response> {
     http::no_content()
 }
 
-/// `{roomId}` and `{userId}` of the path.
+/// Reads `{roomId}` and `{userId}` from the path.
 fn room_and_member(request: &Request) -> Result<(RoomId, UserId)> {
     http::both(http::path_id(request, "roomId"), http::path_id(request, "userId"))
 }
@@ -84,13 +84,13 @@ pub async fn invite(app: &App, request: Request) -> Result<Response> {
     http::created(&invited)
 }
 
-/// `GET /api/invitations`: what the user sent and received, never a token.
+/// `GET /api/invitations`: the invitations that the user sent and received, without their tokens.
 pub async fn list_invitations(app: &App, request: Request) -> Result<Response> {
     let asker = http::user(app, &request).await?;
     http::ok(&json!({ "invitations": invitations::list(&app.db, &asker).await? }))
 }
 
-/// `DELETE /api/invitations/{invitationId}`: the inviter takes an invitation back.
+/// `DELETE /api/invitations/{invitationId}`: the inviter revokes an invitation.
 pub async fn revoke_invitation(app: &App, request: Request) -> Result<Response> {
     let inviter = http::user(app, &request).await?;
     let invitation_id: InvitationId = http::path_id(&request, "invitationId")?;

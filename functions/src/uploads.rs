@@ -19,7 +19,7 @@ pub async fn upload(app: &App, request: Request) -> Result<Response> {
     answer(app, &sent).await
 }
 
-/// `POST /uploads/presign`: a place in the store, to which the client posts one file itself.
+/// `POST /uploads/presign`: reserves a place in the store, to which the client posts one file directly.
 pub async fn create_upload(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
     http::created(&files::create(app, &user, http::json(&request)?).await?)
@@ -40,7 +40,7 @@ pub async fn get_upload(app: &App, request: Request) -> Result<Response> {
     http::found(&files::signed_url(app, &user, &upload_id).await?)
 }
 
-/// Tells the room of a file that was sent, and answers its sender.
+/// Notifies the room of a file, and answers its sender.
 async fn answer(app: &App, sent: &Sent) -> Result<Response> {
     app.tell(announce::sent(sent, None)).await;
     http::created_or_repeated(sent.is_new(), &body(&sent.message))

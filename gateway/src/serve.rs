@@ -1,4 +1,4 @@
-//! `coterie serve` and `coterie migrate`, which `coterie dev` does too.
+//! `coterie serve` and `coterie migrate`. `coterie dev` uses both.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::errors::unreachable_database;
 use crate::settings::{ENV_FILE, settings};
 
-/// How many database connections the process uses (by default MySQL allows 151).
+/// How many database connections the process uses. (MySQL allows 151 by default.)
 const DATABASE_CONNECTIONS: usize = 32;
 
 /// Serves with the functions in this process.
@@ -78,7 +78,7 @@ pub(crate) async fn serve_remote(
     served.map_err(|error| error.to_string())
 }
 
-/// The object store for functions that have its keys in the same settings.
+/// Makes the object store for functions that read its keys from the same settings.
 pub(crate) async fn remote_store(port: u16, uploads: &Path) -> Result<Store, String> {
     let mut settings = settings(Path::new(ENV_FILE));
     let mut key =
@@ -101,7 +101,7 @@ fn gateway(
     Gateway::new(template, functions, connections, Limits::default()).map_err(|error| error.to_string())
 }
 
-/// Listens on loopback only: this is a development server, and its grants may be open.
+/// Listens only on loopback: this is a development server, and its signup grants may be open.
 pub(crate) async fn listen(port: u16, setting: &str) -> Result<TcpListener, String> {
     TcpListener::bind(("127.0.0.1", port)).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => {
@@ -129,8 +129,8 @@ pub(crate) async fn migrate(config: &Config) -> Result<(), String> {
     Ok(())
 }
 
-/// Completes on Ctrl-C or on the SIGTERM of a service manager. From this call on the two signals no longer
-/// end the process by themselves.
+/// Returns a future that completes on Ctrl-C or on the SIGTERM of a service manager. After this call, the two
+/// signals no longer end the process by themselves.
 pub(crate) fn stopped() -> Result<impl Future<Output = ()> + Send + 'static, String> {
     let catch = |kind| signal(kind).map_err(|error| format!("cannot wait for signals: {error}"));
     let (mut interrupt, mut terminate) = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);

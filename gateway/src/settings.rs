@@ -1,20 +1,21 @@
-//! The settings of the process.
+//! Where the settings of the process come from.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use shared::config::Config;
 
-/// The file of settings, in the current folder.
+/// The file of settings in the current folder.
 pub(crate) const ENV_FILE: &str = ".env";
 
-/// The variables of the environment, and those of a file for what the environment leaves open.
+/// Returns the variables of the environment, and those variables of a file that the environment does not
+/// have.
 pub(crate) fn settings(file: &Path) -> BTreeMap<String, String> {
     let from_file = dotenvy::from_path_iter(file).into_iter().flatten().flatten();
     from_file.chain(std::env::vars()).collect()
 }
 
-/// The settings that the functions need.
+/// Returns the settings that the functions need.
 ///
 /// # Errors
 /// All mistakes at once.
@@ -22,7 +23,7 @@ pub(crate) fn config() -> Result<Config, String> {
     Config::from(settings(Path::new(ENV_FILE))).map_err(|error| error.to_string())
 }
 
-/// `PORT`, as it was written.
+/// Returns `PORT` as it was written.
 pub(crate) fn port() -> String {
     let port = settings(Path::new(ENV_FILE)).remove("PORT");
     port.filter(|port| !port.is_empty()).unwrap_or_else(|| "3000".to_owned())

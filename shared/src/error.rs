@@ -1,5 +1,4 @@
-//! The error type, and the table that maps each error to what a client sees (`docs/contract.md`, "Error
-//! codes").
+//! The error type, and the table from each error to what a client sees (`docs/contract.md`, "Error codes").
 
 use std::fmt;
 

@@ -12,8 +12,8 @@ use super::{Event, Reply, ids};
 const BEARER: &str = "bearer";
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
 
-/// `$connect`: lets in a client with a ticket or an access token, and stores the socket. The answer
-/// decides the handshake.
+/// `$connect`: accepts a client with a ticket or an access token, and stores the socket. The answer's status
+/// decides whether the handshake succeeds.
 pub async fn connect(app: &App, event: Event) -> Reply {
     let (_, request_id) = ids(&event);
     match open(app, &event).await {
@@ -24,7 +24,8 @@ pub async fn connect(app: &App, event: Event) -> Reply {
 }
 
 async fn open(app: &App, event: &Event) -> Result<()> {
-    // Exactly one of the list. A client without an Origin is no browser, which could lend its credentials.
+    // The Origin must be exactly one of the list. A client without an Origin is not a browser, so no page can
+    // misuse its credentials.
     let origin = event.headers.get("origin").and_then(|origin| origin.to_str().ok());
     let allowed = &app.config.allowed_origins;
     if origin.is_some_and(|origin| !allowed.is_empty() && !allowed.iter().any(|one| one == origin)) {
@@ -34,7 +35,7 @@ async fn open(app: &App, event: &Event) -> Result<()> {
     let user = user(app, event).await?;
     let surplus = connections::open(&app.db, &connection_id, &user, app.config.max_sockets).await?;
     app.tell(Notice::close(surplus)).await;
-    // The socket is open, whether or not the user's friends can be told.
+    // The socket is open, even if the user's friends cannot be notified.
     match presence::appear(app, &user, &connection_id).await {
         Ok(notice) => app.tell(notice).await,
         Err(error) => error.log(),
@@ -42,7 +43,7 @@ async fn open(app: &App, event: &Event) -> Result<()> {
     Ok(())
 }
 
-/// Whose credentials the handshake bears: a ticket, or an access token in one of three places.
+/// Returns the user of the handshake's credentials: a ticket, or an access token in one of three places.
 async fn user(app: &App, event: &Event) -> Result<User> {
     if let Some(given) = event.query_string_parameters.first("ticket") {
         return ticket::redeem(app, given).await;

@@ -5,8 +5,8 @@ use shared::{App, Result};
 
 use super::{Event, Reply, ids};
 
-/// `$disconnect`: forgets the socket, and tells the user's friends if it was the last one. Best effort on
-/// API Gateway's side, so rows also expire.
+/// `$disconnect`: forgets the socket, and notifies the user's friends if it was the last one. API Gateway
+/// does not guarantee that it calls this route, so rows also expire.
 pub async fn disconnect(app: &App, event: Event) -> Reply {
     let (connection_id, request_id) = ids(&event);
     match close(app, &connection_id).await {
@@ -17,8 +17,8 @@ pub async fn disconnect(app: &App, event: Event) -> Reply {
 
 async fn close(app: &App, connection_id: &ConnectionId) -> Result<()> {
     let Some(closed) = connections::close(&app.db, connection_id).await? else { return Ok(()) };
-    // This may take seconds, and nobody waits for it. The row stays until then, so that a socket that opens
-    // meanwhile finds it.
+    // This may take seconds, but nobody waits for it. The row stays until then, so that a socket that opens
+    // in the meantime finds it.
     app.tell(presence::disappear(app, connection_id, &closed).await?).await;
     connections::forget(&app.db, connection_id).await
 }

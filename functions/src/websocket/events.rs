@@ -22,12 +22,12 @@ use shared::sockets::tell::Notice;
 use shared::uploads::upload::{self, Upload};
 use shared::{App, Error, Result};
 
-/// What came of a frame: the answer for its socket, and what others are told together with it.
+/// The result of a frame: the answer for its socket, and the notice for others.
 #[derive(Debug)]
 pub struct Handled {
     /// The answer.
     pub outcome: Outcome,
-    /// What others are told.
+    /// The notice for others.
     pub notice: Notice,
 }
 
@@ -37,14 +37,14 @@ impl Handled {
     }
 }
 
-/// Nobody else is told.
+/// Nobody else is notified.
 impl From<Outcome> for Handled {
     fn from(outcome: Outcome) -> Self {
         Self { outcome, notice: Notice::default() }
     }
 }
 
-/// The `ack` of a change of a message.
+/// Makes the `ack` for a changed message.
 fn changed(message: &Message) -> Value {
     json!({ "roomId": message.room_id, "seq": message.updated_seq, "message": message })
 }
@@ -61,7 +61,7 @@ pub async fn join_room(app: &App, user: &User, by: &ConnectionId, data: Value) -
     Ok(Handled::ack(ack, notice))
 }
 
-/// The room of a frame, and the acting user, whom it may name.
+/// The room of a frame, and the acting user, if the frame names them.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct InRoom {
@@ -80,7 +80,7 @@ pub async fn leave_room(app: &App, user: &User, by: &ConnectionId, data: Value) 
     Ok(Handled::ack(json!({ "roomId": room_id, "seq": seq }), notice))
 }
 
-/// `groupMessage`: as `sendMessage`, for groups alone. It names the room `groupId`.
+/// `groupMessage`: as `sendMessage`, but only for groups. The room's field is called `groupId`.
 pub struct GroupMessage(pub Draft);
 
 impl Read for GroupMessage {
@@ -121,7 +121,7 @@ pub async fn delete_message(app: &App, user: &User, by: &ConnectionId, data: Val
     Ok(Handled::ack(changed(&revised.message), notice))
 }
 
-/// `reactMessage`: adds a reaction to a message, or takes the user's own back.
+/// `reactMessage`: adds the user's reaction to a message, or removes it.
 pub async fn react_message(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
     let change: ReactionChange = Fields::parse(data)?;
     let revised = react::react(&app.db, user, by, &change).await?;
@@ -137,7 +137,7 @@ pub async fn read_message(app: &App, user: &User, by: &ConnectionId, data: Value
     Ok(Handled::ack(ack, announce::read(user, position.room_id, read, by)))
 }
 
-/// `typing`: tells a small room that its member is writing.
+/// `typing`: notifies a small room that a member is typing.
 pub async fn typing(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
     let InRoom { room_id, user_id } = Fields::parse(data)?;
     user.must_be(user_id.as_ref())?;
@@ -146,7 +146,7 @@ pub async fn typing(app: &App, user: &User, by: &ConnectionId, data: Value) -> R
     Ok(Handled::ack(json!({ "roomId": room_id }), notice))
 }
 
-/// `stopTyping`: tells a small room that its member has stopped writing.
+/// `stopTyping`: notifies a small room that a member has stopped typing.
 pub async fn stop_typing(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
     let InRoom { room_id, user_id } = Fields::parse(data)?;
     user.must_be(user_id.as_ref())?;
@@ -155,8 +155,8 @@ pub async fn stop_typing(app: &App, user: &User, by: &ConnectionId, data: Value)
     Ok(Handled::ack(json!({ "roomId": room_id }), notice))
 }
 
-/// `newChatRoom`: makes a channel, as `POST /api/chat`, or names one that exists, and announces it to
-/// the invited users or to the whole organization.
+/// `newChatRoom`: creates a channel, as `POST /api/chat`, or takes an existing one, and announces it to the
+/// invited users or to the whole organization.
 pub async fn new_chat_room(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
     let announcement: Announcement = Fields::parse(data)?;
     let Announced { room, sockets } = channels::find_or_create(&app.db, user, by, &announcement).await?;
@@ -175,7 +175,7 @@ pub async fn create_group(app: &App, user: &User, by: &ConnectionId, data: Value
     Ok(Handled::ack(json!({ "roomId": group.id, "group": group }), notice))
 }
 
-/// `joinGroup`: returns the group to its members. It makes nobody a member.
+/// `joinGroup`: returns the group to one of its members. It does not make anybody a member.
 pub async fn join_group(app: &App, user: &User, data: Value) -> Result<Handled> {
     let group_id: RoomId = Fields::one_of(data, "groupId")?;
     let group = groups::of_member(&app.db, user, group_id).await?;

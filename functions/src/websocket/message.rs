@@ -12,11 +12,11 @@ use shared::{App, Error, Result};
 use super::events::{GroupMessage, Handled};
 use super::{Event, Reply, events, ids};
 
-/// A longer `ref` could make an answer longer than API Gateway takes.
+/// With a longer `ref`, an answer could exceed what API Gateway accepts.
 const LONGEST_REF: usize = 256;
 
-/// `$default`: one frame of a socket, `{"event", "data", "ref"}`. It is answered by a frame of its
-/// own. Whatever is wrong with it, the socket stays open, unless the service does not know the socket.
+/// `$default`: handles one frame of a socket, `{"event", "data", "ref"}`, and answers it with a frame. Even
+/// when the frame is wrong, the socket stays open, unless the service does not know the socket.
 pub async fn message(app: &App, event: Event) -> Reply {
     let (connection_id, request_id) = ids(&event);
     let frame = parse(event.body.as_deref().unwrap_or_default());
@@ -41,8 +41,8 @@ pub async fn message(app: &App, event: Event) -> Reply {
             app.answer(&connection_id, &Answer { outcome, reference: reference.as_ref() }).await;
         }
     };
-    // No other socket delays the answer. The others come first all the same: if a client awaits the
-    // answer before it sends the next frame, they get both in order, as far as the sockets keep up.
+    // No other socket delays the answer, but the posts to the others start first. If a client waits for the
+    // answer before it sends the next frame, the others get both in order, as far as their sockets keep up.
     tokio::join!(biased; app.tell(notice), answer);
     if is_unknown {
         app.tell(Notice::close([connection_id])).await;
@@ -57,9 +57,9 @@ fn parse(text: &str) -> Result<Map<String, Value>> {
     }
 }
 
-/// What a frame asks for.
+/// What a frame requests.
 enum Frame {
-    /// A send, whose statement looks its user up and counts it for `MESSAGE_LIMIT`.
+    /// A message to send. The SQL that sends it looks up its user and counts it towards `MESSAGE_LIMIT`.
     Send(Draft),
     /// Any other event, with its data.
     Other(ClientEvent, Value),
@@ -81,8 +81,8 @@ impl Frame {
     }
 }
 
-/// Does what a frame asks for. A socket that the service does not know is told so first. Every frame but
-/// a send counts for `FRAME_LIMIT`, whatever is wrong with it.
+/// Handles a frame. Whether the service knows the socket is checked before anything else. Every frame except
+/// a send counts towards `FRAME_LIMIT`, even one that is wrong.
 async fn handle(app: &App, by: &ConnectionId, frame: Result<Map<String, Value>>) -> Result<Handled> {
     let frame = match frame.and_then(Frame::read) {
         Ok(Frame::Send(draft)) => return events::send_message(app, by, &draft).await,
@@ -107,7 +107,7 @@ async fn handle(app: &App, by: &ConnectionId, frame: Result<Map<String, Value>>)
         ClientEvent::SendFile => events::send_file(app, &user, by, data).await,
         ClientEvent::Sync => events::sync(app, &user, data).await,
         ClientEvent::Ping => Ok(events::ping()),
-        // `Frame::read` has made drafts of them.
+        // `Frame::read` has already turned these into drafts.
         ClientEvent::SendMessage | ClientEvent::GroupMessage => Err(ClientEvent::unknown()),
     }
 }

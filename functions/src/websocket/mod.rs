@@ -19,8 +19,8 @@ use shared::base::ids::ConnectionId;
 /// An event of API Gateway's WebSocket API.
 pub type Event = ApiGatewayWebsocketProxyRequest;
 
-/// What a function answers to it. On `$connect` the status decides the handshake; on the other
-/// routes API Gateway drops it.
+/// A function's answer to an event. On `$connect` the status decides whether the handshake succeeds; on the
+/// other routes API Gateway drops the answer.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Reply {
@@ -51,7 +51,7 @@ impl Reply {
     }
 }
 
-/// Whose socket it is, and the id of the request.
+/// Returns the id of the socket, and the id of the request.
 pub(crate) fn ids(event: &Event) -> (ConnectionId, &str) {
     let context = &event.request_context;
     let connection_id = ConnectionId::new(context.connection_id.clone().unwrap_or_default());

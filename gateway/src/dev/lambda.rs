@@ -1,5 +1,5 @@
-//! `coterie dev --lambda`: the functions as processes of their own under `cargo lambda watch`, with the
-//! gateway before them.
+//! `coterie dev --lambda`: runs the functions as separate processes under `cargo lambda watch`, behind the
+//! gateway.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -21,17 +21,18 @@ use super::process::Process;
 use super::terminal::{PAUSE, START, greet, port_of, say};
 use crate::serve::{listen, serve_remote, stopped};
 
-/// How long the first answers may take. A function starts by `cargo run`, and these wait for each other.
+/// How long the first answers may take. Each function starts with a `cargo run`, and these wait for each
+/// other.
 const WARM_UP: Duration = Duration::from_secs(300);
-/// How many of a log's last lines an error shows.
+/// How many of a log's last lines an error message shows.
 const LINES: usize = 15;
 
 pub(super) fn pid_file(folder: &Path) -> PathBuf {
     folder.join("watch.pid")
 }
 
-/// Serves until Ctrl-C. Then it ends the gateway first, which closes its sockets and tells the functions
-/// so, and the functions after it.
+/// Serves until Ctrl-C. Then it stops the gateway, which closes its sockets and notifies the functions of
+/// that, and after it the functions.
 pub(super) async fn run(
     options: &Options,
     settings: BTreeMap<String, String>,
@@ -45,7 +46,7 @@ pub(super) async fn run(
     command.arg(invoke_port.to_string()).args(options.ignore_changes.then_some("--ignore-changes"));
     command.envs(&settings);
     command.env("WS_MANAGEMENT_ENDPOINT", format!("http://127.0.0.1:{}", port_of(&management)?));
-    // A store elsewhere has credentials and a region of its own.
+    // A store named by `UPLOADS_BUCKET` has its own credentials and region.
     let another = settings.get("UPLOADS_BUCKET").is_some_and(|bucket| !bucket.is_empty());
     let store = if another { None } else { Some(own_store(options, &mut command).await?) };
     log_to(&log, &mut command).map_err(|error| format!("cannot write {}: {error}", log.display()))?;
@@ -77,11 +78,11 @@ pub(super) async fn run(
     served.and(watch.end().await)
 }
 
-/// A store of files in this process, and its address and keys for the functions.
+/// Makes a file store in this process, and passes its settings to the functions.
 async fn own_store(options: &Options, functions: &mut Command) -> Result<Store, String> {
     let keys = Store::random_keys();
-    // The keys also sign pushes, but the gateway checks no signature. Without the last setting the AWS SDK
-    // might ask an address outside of this machine for other keys.
+    // The functions also sign pushes with these keys, which the gateway does not check. Without the last
+    // setting, the AWS SDK might request credentials from an address outside this machine.
     functions.env("AWS_ACCESS_KEY_ID", &keys.id).env("AWS_SECRET_ACCESS_KEY", keys.secret.expose_secret());
     functions.env("AWS_REGION", "us-east-1").env("AWS_EC2_METADATA_DISABLED", "true");
     let store = Store::new(&options.uploads, listen(0, "PORT").await?, keys)?;
@@ -98,7 +99,7 @@ fn log_to(log: &Path, command: &mut Command) -> io::Result<()> {
     Ok(())
 }
 
-/// A free loopback port, below the ports that the system gives to outgoing connections.
+/// Returns a free loopback port, below the range that the system uses for outgoing connections.
 async fn free_port() -> u16 {
     loop {
         let port = rand::random_range(20_000..32_000);
@@ -119,8 +120,8 @@ async fn listens(port: u16) -> Result<(), String> {
         .map_err(|_| format!("'cargo lambda watch' does not listen on port {port}."))
 }
 
-/// Starts every function's processes by an invalid event, so that no first call is slow. `migrate` and
-/// `sweep` take any event, so they are left out.
+/// Starts every function's processes by sending an invalid event. Otherwise they would start with the first
+/// call and make it slow. Two functions would do their work even then, so they start with their first call.
 async fn warm_up(endpoint: &str) -> Result<(), String> {
     say("Starting the functions, two processes each: about half a minute");
     let http = reqwest::Client::builder().no_proxy().timeout(WARM_UP).build();

@@ -1,4 +1,4 @@
-//! `coterie dev`: given a database server, it makes what is missing, serves, and prints a session to copy.
+//! `coterie dev`: sets up and serves Coterie, given a database server, and prints a session to copy.
 //! `scripts/dev` builds and runs it.
 
 mod lambda;
@@ -16,13 +16,13 @@ use tokio::net::TcpStream;
 use crate::serve::{listen, migrate, serve};
 use crate::settings::settings;
 
-/// The defaults of this command, for settings that are absent.
+/// The defaults that differ from `coterie serve`.
 const DEFAULTS: [(&str, &str); 2] = [("SIGNUP_GRANTS", "open"), ("REGISTER_LIMIT", "0")];
 
-/// Adds missing secrets, brings the schema up to date, and serves until Ctrl-C.
+/// Creates the secrets and the schema, and serves until Ctrl-C.
 ///
 /// # Errors
-/// What to tell the user.
+/// A message for the user.
 pub(crate) async fn run(options: Options) -> Result<(), String> {
     if options.has_database {
         let settings = settings(&options.env_file);

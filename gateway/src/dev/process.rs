@@ -1,6 +1,6 @@
-//! A child process that never outlives its use. A file keeps its id and start time, in the format of
-//! `scripts/server`: by it the next run finds what a killed run left behind, and ends nothing else. The id
-//! alone could by then belong to another program.
+//! A child process that ends with its run. A file stores its id and start time, in the format of
+//! scripts/server. With these, the next run finds a process that a killed run left behind, and never ends
+//! another one: by then the id alone may belong to another program.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts it in a process group of its own, so that Ctrl-C in a terminal does not reach it.
+    /// Starts the process in its own process group, so that Ctrl-C in a terminal does not reach it.
     pub(super) fn start(command: &mut Command, pid_file: PathBuf) -> Result<Self, String> {
         let child = command.process_group(0).kill_on_drop(true).spawn();
         let child =
@@ -35,12 +35,12 @@ impl Process {
         Ok(Self { child, identity, pid_file })
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the process has ended by itself.
     pub(super) async fn ended(&mut self) {
         _ = self.child.wait().await;
     }
 
-    /// Ends it, and waits for its end.
+    /// Ends the process, and waits until it has ended.
     pub(super) async fn end(mut self) -> Result<(), String> {
         self.identity.end().await?;
         self.ended().await;
@@ -49,7 +49,7 @@ impl Process {
     }
 }
 
-/// Ends the process of this file, if it runs, and waits for its end.
+/// Ends the process of this file, if it runs, and waits until it has ended.
 pub(super) async fn end(pid_file: &Path) -> Result<(), String> {
     if let Some(identity) = fs::read_to_string(pid_file).ok().as_deref().and_then(Identity::parse) {
         identity.end().await?;
@@ -58,19 +58,19 @@ pub(super) async fn end(pid_file: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// What distinguishes a process from all others, past ones included.
+/// What identifies a process.
 #[derive(PartialEq)]
 struct Identity {
     id: u32,
-    /// In clock ticks since boot.
+    /// The start time, in clock ticks since boot.
     birth: String,
 }
 
 impl Identity {
-    /// The identity of a process that has not ended (`proc_pid_stat(5)`).
+    /// Returns the identity of a process, or `None` once it has ended (`proc_pid_stat(5)`).
     fn of(id: u32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-        // The second field is the program's name in parentheses, which may hold anything.
+        // The second field is the program's name in parentheses, which may contain any characters.
         let mut fields = stat.rsplit_once(") ")?.1.split(' ');
         let state = fields.next()?;
         let birth = fields.nth(18)?.to_owned();
@@ -82,7 +82,7 @@ impl Identity {
         Some(Self { id: id.parse().ok()?, birth: birth.to_owned() })
     }
 
-    /// Ends the process, and waits for its end. A process that takes too long is killed.
+    /// Ends the process, and waits until it has ended. If that takes too long, kills it.
     async fn end(&self) -> Result<(), String> {
         let (mut signal, mut next) = (Signal::TERM, Instant::now());
         while Self::of(self.id).as_ref() == Some(self) {

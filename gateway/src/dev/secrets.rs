@@ -1,4 +1,4 @@
-//! The secrets that the first start makes.
+//! The secrets that the first start creates.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -9,8 +9,8 @@ use super::terminal::say;
 
 const SECRETS: [&str; 2] = ["JWT_SECRET", "REFRESH_SECRET"];
 
-/// Adds to the file of settings the secrets that neither it nor the environment has. The rest of the file
-/// stays as it is, and it is replaced whole or not at all.
+/// Adds missing secrets to the file of settings: those that neither the file nor the environment has. The
+/// rest of the file stays, and a process that is killed here leaves no partial file.
 pub(super) fn add_missing(file: &Path) -> Result<(), String> {
     let cannot = |error| format!("cannot add secrets to {}: {error}", file.display());
     let mut text = match fs::read(file) {
@@ -24,7 +24,7 @@ pub(super) fn add_missing(file: &Path) -> Result<(), String> {
         return Ok(());
     }
     say(&format!("Secrets: adding {} to {}", missing.join(" "), file.display()));
-    // Without a line break at the end, the first secret would become a part of the last line.
+    // If the last line has no line break, the first secret would become a part of it.
     if text.last().is_some_and(|&last| last != b'\n') {
         text.push(b'\n');
     }
@@ -38,10 +38,10 @@ fn random() -> u128 {
     rand::random()
 }
 
-/// Replaces the content of a file in one step, readable by its owner alone. A symbolic link stays a link.
+/// Replaces a file's content atomically, readable only by its owner. A symbolic link to the file stays.
 fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut target = file.to_owned();
-    // The target may not exist yet. Links cannot form a circle here: reading the file has failed then.
+    // The link's target may not exist yet. The links form no cycle, or the file could not have been read.
     while let Ok(next) = fs::read_link(&target) {
         target = target.with_file_name("").join(next);
     }

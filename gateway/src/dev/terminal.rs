@@ -1,4 +1,4 @@
-//! What `coterie dev` prints, and waiting for what it has started.
+//! What `coterie dev` prints, and how it waits for the server to start.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
-/// The script that runs the session to copy, which is below a line in it.
+/// The script of the session to copy. The session follows a line with `# ---`.
 const SESSION: &str = include_str!("../../../scripts/session");
-/// How long a server may take until it answers.
+/// How long a server may take to answer.
 pub(super) const START: Duration = Duration::from_secs(30);
-/// The pause between two looks at something that happens elsewhere.
+/// The pause between two polls of something outside this process.
 pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
-/// Announces a step, as the scripts do.
+/// Prints the name of a step, in the format of the scripts.
 pub(super) fn say(step: &str) {
     println!("==> {step}");
 }

@@ -18,8 +18,8 @@ const HOURS: u32 = 2;
 /// A post may overtake the handshake and find no socket. A row younger than this stays valid even so;
 /// otherwise the socket would open and never get a push.
 const HANDSHAKE_SECONDS: u32 = 60;
-/// The most members of a room that is notified of typing and read positions (`docs/contract.md`, "Typing,
-/// presence and read positions").
+/// The most members of a room that is notified of typing and read positions
+/// (`docs/contract.md`, "Typing, presence and read positions").
 const SMALL_ROOM: u32 = 50;
 
 /// Stores a socket of a signed-in user. A user has at most `MAX_SOCKETS`: returns the oldest ones beyond
