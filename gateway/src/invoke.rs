@@ -256,7 +256,8 @@ mod tests {
         let (mut log, writer) = pipe().unwrap();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::ERROR);
         let subscriber = subscriber.with_writer(Mutex::new(writer)).finish();
-        let event = to_raw_value(&serde_json::json!({"requestContext": {"requestId": "an-id"}})).unwrap();
+        let context = serde_json::json!({"requestId": "an-id", "connectedAt": 0, "requestTimeEpoch": 0});
+        let event = to_raw_value(&serde_json::json!({"requestContext": context})).unwrap();
         functions.invoke("disconnect", "an-id", event).with_subscriber(subscriber).await.unwrap();
         let mut lines = String::new();
         log.read_to_string(&mut lines).unwrap();
