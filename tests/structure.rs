@@ -53,7 +53,10 @@ const GATEWAY: &[&str] = &[
     "server",
     "client",
     "errors",
+    "settings",
     "operator",
+    "serve",
+    "dev",
     "main",
 ];
 

@@ -67,7 +67,7 @@ pub enum Error {
     #[error("No user has this identifier and password.")]
     InvalidCredentials,
     /// 402: too few coins.
-    #[error("This costs {required} coins, and you have {available}.")]
+    #[error("This costs {required} coins, and there are {available}.")]
     InsufficientCoins {
         /// What it costs, in coins.
         required: i64,
