@@ -34,8 +34,9 @@ fn budget_of_function(function: &str) -> usize {
         "disconnect" => 4,
         "renew-join-code" | "update-profile" | "sync" => 5,
         "register" | "send-message" | "logout" | "create-chatroom" | "invite" | "answer-friend-request" => 6,
-        "refresh-token" | "revoke-session" | "update-member" | "create-chat" | "create-group"
-        | "send-direct" => 7,
+        // A session without open sockets: with some, one more statement closes them.
+        "revoke-session" => 6,
+        "refresh-token" | "update-member" | "create-chat" | "create-group" | "send-direct" => 7,
         "edit-message" | "delete-message" | "connect" => 8,
         "create-friend-request" | "complete-upload" => 8,
         "upload" | "login" => 9,
