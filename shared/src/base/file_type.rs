@@ -3,10 +3,10 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 
 use crate::base::db::text_column;
 use crate::base::text::text_type;
-use strum::{EnumString, IntoStaticStr};
 
 /// The most characters in a file's name before its extension.
 const NAME_CHARACTERS: usize = 200;

@@ -1,6 +1,5 @@
 //! The object store: S3 in AWS, and an S3 endpoint over a folder in `gateway/`. The calls are the same.
 
-use crate::config::Store;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -26,6 +25,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::base::time;
+use crate::config::Store;
 use crate::{Error, Result};
 
 /// How much of the beginning of a file is examined. PDF readers look for their mark within this range.

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
+use strum::{EnumString, IntoStaticStr};
 
 use crate::base::db::text_column;
 use crate::base::ids::UserId;
 use crate::{Error, Result};
-use strum::{EnumString, IntoStaticStr};
 
 /// A role in the organization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]

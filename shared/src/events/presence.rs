@@ -2,7 +2,6 @@
 //! closed (`docs/contract.md`, "Typing, presence and read positions"). A row of `presence` means that they
 //! have been notified of the first.
 
-use crate::people::friends::friends;
 use std::time::Duration;
 
 use mysql_async::params;
@@ -12,6 +11,7 @@ use crate::app::App;
 use crate::base::ids::{ConnectionId, UserId};
 use crate::base::user::User;
 use crate::events::event::Event;
+use crate::people::friends::friends;
 use crate::sockets::connections::Closed;
 use crate::sockets::tell::Notice;
 

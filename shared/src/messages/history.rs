@@ -1,6 +1,5 @@
 //! The history of a room, page by page (`get-chat`; `docs/contract.md`, "Lists").
 
-use crate::messages::message::message_columns;
 use mysql_async::prelude::FromRow;
 use mysql_async::{Row, params};
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -10,6 +9,7 @@ use crate::base::fields::{Request, WholeNumber};
 use crate::base::ids::RoomId;
 use crate::base::user::User;
 use crate::error::Thing;
+use crate::messages::message::message_columns;
 use crate::messages::message::{Message, MessageRow};
 use crate::rooms::room::RoomKind;
 use crate::{Error, Result};

@@ -1,5 +1,13 @@
 //! What a message is: its id, its shape and its row (`docs/contract.md`, "Messages").
 
+use std::collections::BTreeSet;
+
+use chrono::NaiveDateTime;
+use mysql_async::prelude::FromRow;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use strum::{EnumString, IntoStaticStr};
+use unicode_segmentation::UnicodeSegmentation;
+
 use crate::base::db::text_column;
 use crate::base::fields;
 use crate::base::file_type::FileType;
@@ -8,12 +16,6 @@ use crate::base::text::{line, lines, text_type};
 use crate::base::time;
 use crate::error::Thing;
 use crate::{Error, Result};
-use chrono::NaiveDateTime;
-use mysql_async::prelude::FromRow;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::collections::BTreeSet;
-use strum::{EnumString, IntoStaticStr};
-use unicode_segmentation::UnicodeSegmentation;
 
 /// The most bytes of a reaction.
 const MOST_BYTES: usize = 32;

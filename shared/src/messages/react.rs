@@ -4,11 +4,11 @@
 //! same in the form that is shown, so that reading counts nothing. Both change in one transaction that
 //! has locked the room.
 
-use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
+use serde::Deserialize;
 
 use crate::base::db::Db;
 use crate::base::fields::{self, Request};

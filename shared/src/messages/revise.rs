@@ -1,6 +1,5 @@
 //! Revisions: editing and deleting a message (`docs/contract.md`, "Editing and deleting a message").
 
-use crate::messages::message::message_columns;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Row, Transaction, params};
 use serde::Deserialize;
@@ -11,6 +10,7 @@ use crate::base::ids::{ConnectionId, RoomId};
 use crate::base::time;
 use crate::base::user::{Role, User};
 use crate::error::Thing;
+use crate::messages::message::message_columns;
 use crate::messages::message::{Content, Message, MessageId, MessageKind, MessageRow, NamedMessage};
 use crate::rooms::room::{self, Room, RoomKind, RoomRole};
 use crate::sockets::connections;

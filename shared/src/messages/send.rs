@@ -1,7 +1,6 @@
 //! Messages: sending them, and the numbers that order them (`docs/contract.md`, "Messages", "Order and
 //! numbers" and "Repeatable sends").
 
-use crate::messages::message::message_columns;
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Row, Transaction, params};
@@ -16,6 +15,7 @@ use crate::base::time;
 use crate::base::user::User;
 use crate::config::Limit;
 use crate::error::Thing;
+use crate::messages::message::message_columns;
 use crate::messages::message::{ClientMessageId, Content, Message, MessageId, MessageKind, MessageRow};
 use crate::rooms::room::RoomKind;
 use crate::sockets::connections;

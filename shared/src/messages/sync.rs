@@ -1,7 +1,6 @@
 //! Catching up: every message that changed after a client's cursors (`docs/contract.md`, "Catching up
 //! with sync").
 
-use crate::messages::message::message_columns;
 use std::collections::BTreeMap;
 
 use mysql_async::prelude::Queryable;
@@ -13,6 +12,7 @@ use crate::base::db::{Db, places};
 use crate::base::fields::{Fields, Missing, Read, WholeNumber};
 use crate::base::ids::RoomId;
 use crate::base::user::User;
+use crate::messages::message::message_columns;
 use crate::messages::message::{Message, MessageRow};
 use crate::{Error, Result};
 

@@ -1,11 +1,12 @@
 //! System messages: the entries for joins, leaves and removals in the history.
 
+use mysql_async::prelude::Queryable;
+use mysql_async::{Transaction, params};
+
 use crate::Result;
 use crate::base::ids::UserId;
 use crate::base::time;
 use crate::rooms::room::Room;
-use mysql_async::prelude::Queryable;
-use mysql_async::{Transaction, params};
 
 /// What a system message is about; its `content`.
 #[derive(Clone, Copy, Debug)]

@@ -6,6 +6,7 @@ use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{IsolationLevel, Transaction, TxOpts, params};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+use strum::{EnumString, IntoStaticStr};
 
 use crate::base::db::{Db, text_column};
 use crate::base::fields::{Fields, Missing, Read, Request};
@@ -14,7 +15,6 @@ use crate::base::time;
 use crate::base::user::User;
 use crate::error::Thing;
 use crate::{Error, Result};
-use strum::{EnumString, IntoStaticStr};
 
 /// Selects the ids of a user's friends as `friend_id`; `:user_id` is the user.
 macro_rules! friends {

@@ -2,7 +2,6 @@
 //! `SIGNUP_GRANTS` says (`docs/contract.md`, "The operator"). These functions need access to the database,
 //! or permission to invoke the function `operator`.
 
-use crate::base::tokens::random_token;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
 use serde::Serialize;
@@ -11,6 +10,7 @@ use crate::base::db::Db;
 use crate::base::fields::{Fields, Flag, Missing, Read};
 use crate::base::ids::UserId;
 use crate::base::text::{line, text_type};
+use crate::base::tokens::random_token;
 use crate::base::user::Role;
 use crate::error::Thing;
 use crate::people::coins::{self, Delta, Grant, GrantReason, Granter, IdempotencyKey};

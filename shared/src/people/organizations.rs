@@ -3,7 +3,6 @@
 //! Registering under a new name creates the organization and makes the user its admin. To enter an
 //! organization that exists, a user names it and, while grants are closed, also gives its join code.
 
-use crate::base::tokens::{IssuedToken, random_token};
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Transaction, params};
 
@@ -11,6 +10,7 @@ use crate::base::db::Db;
 use crate::base::sha256::sha256;
 use crate::base::text::{key, line, text_type};
 use crate::base::time;
+use crate::base::tokens::{IssuedToken, random_token};
 use crate::base::user::{Role, User};
 use crate::config::SignupGrants;
 use crate::people::users::{self, Name};

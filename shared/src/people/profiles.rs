@@ -1,6 +1,11 @@
 //! Profiles: what others see of a user, and what users change in their own (`docs/contract.md`,
 //! "Profiles").
 
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Transaction, params};
+use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
+
 use crate::app::App;
 use crate::base::db::{Db, text_column};
 use crate::base::fields::{Fields, Missing, Read, Request};
@@ -13,13 +18,8 @@ use crate::base::user::{Role, User};
 use crate::error::Thing;
 use crate::people::friends::friends;
 use crate::people::sessions::{self, Which};
-use crate::people::users::taken;
-use crate::people::users::{DeviceId, Email, Identifier, Name, Phone, Username};
+use crate::people::users::{DeviceId, Email, Identifier, Name, Phone, Username, taken};
 use crate::{Error, Result};
-use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Transaction, params};
-use serde::{Deserialize, Serialize};
-use strum::{EnumString, IntoStaticStr};
 
 /// The friendship between the asker and another user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]

@@ -1,7 +1,5 @@
 //! Sessions: one for each device that signed in (`docs/contract.md`, "Sessions and tokens").
 
-use crate::base::tokens::{IssuedToken, LIFETIME, random_token};
-use crate::sockets::connections;
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Transaction, params};
@@ -14,9 +12,11 @@ use crate::base::fields::{self, Request};
 use crate::base::ids::{ConnectionId, UserId};
 use crate::base::text::{line, text_type};
 use crate::base::time;
+use crate::base::tokens::{IssuedToken, LIFETIME, random_token};
 use crate::base::user::{Role, User};
 use crate::error::Thing;
 use crate::people::users::DeviceId;
+use crate::sockets::connections;
 use crate::{Error, Result};
 
 /// A session and its refresh tokens end after this many days without a refresh.

@@ -2,7 +2,6 @@
 //! announcing a channel"). As for every room, [`crate::membership::members`] decides who joins and
 //! leaves.
 
-use crate::rooms::room::COLUMNS;
 use chrono::NaiveDateTime;
 use mysql_async::prelude::FromRow;
 use mysql_async::{Transaction, params};
@@ -19,6 +18,7 @@ use crate::base::user::{Role, User};
 use crate::error::{Standing, Thing};
 use crate::people::organizations;
 use crate::people::users::{self, UserIds};
+use crate::rooms::room::COLUMNS;
 use crate::rooms::room::{self, NewRoom, Room, RoomKind, RoomName};
 use crate::sockets::connections;
 use crate::{Error, Result};

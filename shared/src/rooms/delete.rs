@@ -1,5 +1,8 @@
 //! Deleting rooms and erasing their contents (`docs/contract.md`, "Deleting a room").
 
+use mysql_async::Transaction;
+use mysql_async::prelude::Queryable;
+
 use crate::base::db::Db;
 use crate::base::ids::{RoomId, UserId};
 use crate::base::user::User;
@@ -8,8 +11,6 @@ use crate::people::users;
 use crate::rooms::room::lock;
 use crate::rooms::room::{self, RoomKind, RoomRole};
 use crate::{Error, Result};
-use mysql_async::Transaction;
-use mysql_async::prelude::Queryable;
 
 /// Deletes a prime room or a group for its owner. Returns its former members. [`erase`] removes its
 /// contents.

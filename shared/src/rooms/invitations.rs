@@ -1,7 +1,11 @@
 //! Invitations: the creator of a prime room lets one prime user in without the password
 //! (`docs/contract.md`, "Invitations").
 
-use crate::base::tokens::{IssuedToken, random_token};
+use chrono::{NaiveDateTime, TimeDelta};
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Row, Transaction, params};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, Serialize};
 use strum::{EnumString, IntoStaticStr};
 
 use crate::app::App;
@@ -11,16 +15,12 @@ use crate::base::ids::{RoomId, UserId, number_type};
 use crate::base::password::Password;
 use crate::base::sha256::sha256;
 use crate::base::time;
+use crate::base::tokens::{IssuedToken, random_token};
 use crate::base::user::User;
 use crate::error::Thing;
 use crate::rooms::prime;
 use crate::rooms::room::{self, Room};
 use crate::{Error, Result};
-use chrono::{NaiveDateTime, TimeDelta};
-use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Row, Transaction, params};
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer, Serialize};
 
 /// How long an invitation is valid.
 const LIFETIME: TimeDelta = TimeDelta::hours(24);

@@ -1,5 +1,8 @@
 //! Prime rooms: at most six members, and a password for joining (`docs/contract.md`, "Prime rooms").
 
+use mysql_async::Transaction;
+use serde::Deserialize;
+
 use crate::app::App;
 use crate::base::fields::Request;
 use crate::base::ids::RoomId;
@@ -9,8 +12,6 @@ use crate::base::user::User;
 use crate::people::organizations;
 use crate::rooms::room::{self, NewRoom, Room, RoomKind, RoomName};
 use crate::{Error, Result};
-use mysql_async::Transaction;
-use serde::Deserialize;
 
 /// The most members of a prime room, its creator included.
 pub const PRIME_CAPACITY: u32 = 6;

@@ -4,6 +4,7 @@ use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Transaction, Value, params};
 use serde::Serialize;
+use strum::{EnumString, IntoStaticStr};
 
 use crate::base::db::{rows, text_column};
 use crate::base::ids::{RoomId, UserId};
@@ -12,7 +13,6 @@ use crate::base::time;
 use crate::base::user::User;
 use crate::error::Thing;
 use crate::{Error, Result};
-use strum::{EnumString, IntoStaticStr};
 
 text_type!(
     /// A room's name: 1 to 100 characters.

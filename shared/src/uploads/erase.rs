@@ -1,7 +1,6 @@
 //! Erasing files that belong to no message. Functions only release the rows. The sweep erases the bytes,
 //! which it finds by the rows or, once a row is gone, by their age.
 
-use crate::uploads::upload::{POSTED, checked_key, checked_keys, give_up, posted_key};
 use std::time::Duration;
 
 use mysql_async::Value;
@@ -10,6 +9,7 @@ use crate::Result;
 use crate::app::App;
 use crate::base::db::places;
 use crate::base::ids::UploadId;
+use crate::uploads::upload::{POSTED, checked_key, checked_keys, give_up, posted_key};
 
 /// A posted file without a row that is older than this will never get one.
 const STRAY_AGE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -5,8 +5,6 @@
 //! a key that no policy allows, and the copy is checked. Either way the row is stored before the bytes, and
 //! the message after them.
 
-use crate::base::tokens::random_token;
-use crate::messages::message::message_columns;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,8 +25,10 @@ use crate::base::rate_limit::{self, Limited};
 use crate::base::sha256::sha256;
 use crate::base::text::{lines, text_type};
 use crate::base::time;
+use crate::base::tokens::random_token;
 use crate::base::user::User;
 use crate::error::Thing;
+use crate::messages::message::message_columns;
 use crate::messages::message::{Attachment, ClientMessageId, Message, MessageId, MessageKind, MessageRow};
 use crate::messages::send::{self, SenderAndSockets, Sent, Stored};
 use crate::sockets::connections;

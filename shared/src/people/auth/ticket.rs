@@ -1,8 +1,6 @@
 //! Tickets. A browser cannot send a header with a handshake, and a token in a URL ends up in logs. A ticket
 //! in a log is worthless after a minute, or once it was used (`docs/contract.md`, "Sessions and tokens").
 
-use crate::base::tokens::{IssuedToken, random_token};
-use crate::people::sessions::SIGNED_IN;
 use mysql_async::Transaction;
 use mysql_async::prelude::Queryable;
 use serde::Serialize;
@@ -10,8 +8,10 @@ use serde::Serialize;
 use crate::app::App;
 use crate::base::rate_limit::{self, Limited};
 use crate::base::sha256::sha256;
+use crate::base::tokens::{IssuedToken, random_token};
 use crate::base::user::User;
 use crate::people::sessions;
+use crate::people::sessions::SIGNED_IN;
 use crate::{Error, Result};
 
 /// How long a ticket is valid, in seconds.
