@@ -27,7 +27,7 @@ async fn post(app: &TestApp, path: &str, body: &str) -> crate::harness::Answer {
 
 /// The seed's people: users 1 (an admin), 2 and 3 of organization 3. They have created and joined nothing.
 async fn people() -> (TestApp, [Person; 3]) {
-    let app = TestApp::start().await;
+    let app = TestApp::with_ids_from_1().await;
     app.of("Organization 2", "somebody").await;
     let people = [
         app.of("Acme SN Corp", "1").await,

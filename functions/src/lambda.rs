@@ -164,10 +164,12 @@ impl Function {
         (self.0)(app, event, context).await
     }
 
-    /// Runs the function in Lambda: reads the settings once, then handles one event after another.
+    /// Runs the function in Lambda: reads the settings once, then handles one event after another. It is not
+    /// `async`, so that the runtime's code is compiled once and not for each binary.
     ///
     /// # Errors
     /// Wrong settings, or the runtime's.
+    #[tokio::main]
     pub async fn run(self) -> Result<(), Error> {
         tracing_subscriber::fmt()
             .json()

@@ -26,9 +26,8 @@ use lambda::{Function, function};
 #[macro_export]
 macro_rules! main {
     ($module:ident::$handler:ident) => {
-        #[tokio::main]
-        async fn main() -> Result<(), lambda_runtime::Error> {
-            $crate::lambda::function($crate::$module::$handler).run().await
+        fn main() -> Result<(), lambda_runtime::Error> {
+            $crate::lambda::function($crate::$module::$handler).run()
         }
     };
 }

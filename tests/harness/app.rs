@@ -1,6 +1,6 @@
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use gateway::Gateway;
@@ -18,19 +18,24 @@ use serde_json::{Value, json};
 use shared::App;
 use shared::base::db::Db;
 use shared::base::files::Files;
-use shared::base::migrations;
 use shared::base::push::{Push, Sockets};
 use shared::base::user::User;
 use shared::config::Config;
 use tokio::net::TcpListener;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::{Answer, Person, Socket, Statements};
+use super::{Answer, Person, Socket, Statements, databases};
 
 /// `scripts/test` gives the same settings to functions that run in processes of their own.
 const SETTINGS: &str = include_str!("../settings.env");
-const NAME_PREFIX: &str = "coterie_test_";
+/// The built-in template without its schedules: otherwise the hourly sweep could run during a test.
+static TEMPLATE: LazyLock<Template> = LazyLock::new(|| {
+    let mut template = Template::parse(template::BUILT_IN).unwrap();
+    template.schedules.clear();
+    template
+});
+const NO_DATABASE: &str = "coterie_test_none";
 /// Enough for the tests of races. The database server of the tests has 500 connections for all of them.
 const DATABASE_CONNECTIONS: usize = 24;
 
@@ -99,6 +104,11 @@ impl TestApp {
         }
     }
 
+    /// A server with a database that no test has had, so that ids begin at 1.
+    pub async fn with_ids_from_1() -> Self {
+        Self::serve(databases::create(&server()).await, &[], |_| (), |functions| Arc::new(functions)).await
+    }
+
     /// A server with these settings in addition.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
         Self::serve(Self::new_database().await, settings, |_| (), |functions| Arc::new(functions)).await
@@ -131,22 +141,14 @@ impl TestApp {
 
     async fn new_database() -> Opts {
         assert_eq!(setting("TEST_GATEWAY"), None, "add this test to tests/in-process-only");
-        let server = server();
-        drop_old_databases(&server).await;
-        let name = format!("{NAME_PREFIX}{}_{:016x}", std::process::id(), rand::random::<u64>());
-        let mut connection = Conn::new(server.clone()).await.expect("cannot connect to TEST_DATABASE_URL");
-        connection.query_drop(format!("CREATE DATABASE {name}")).await.unwrap();
-        connection.disconnect().await.unwrap();
-        let database: Opts = OptsBuilder::from_opts(server).db_name(Some(name)).into();
-        migrations::migrate(&database).await.unwrap();
-        database
+        databases::take(&server()).await
     }
 
     /// A server whose database does not answer.
     pub async fn without_database() -> Self {
         let nowhere = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let database = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(nowhere.port());
-        let database = database.db_name(Some("coterie_test_none")).into();
+        let database = database.db_name(Some(NO_DATABASE)).into();
         Self::serve(database, &[], |_| (), |functions| Arc::new(functions)).await
     }
 
@@ -170,7 +172,7 @@ impl TestApp {
         let own = replaced.iter().chain(settings).map(|&(name, value)| (name.to_owned(), value.to_owned()));
         let mut config = Config::from(common_settings().chain(own).collect()).unwrap();
         config.database = database.clone();
-        let folder = std::env::temp_dir().join(format!("{NAME_PREFIX}{:016x}", rand::random::<u64>()));
+        let folder = std::env::temp_dir().join(format!("coterie_test_{:016x}", rand::random::<u64>()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let store = Store::new(&folder, listener, Store::random_keys()).unwrap();
         config.store = store.config();
@@ -181,11 +183,8 @@ impl TestApp {
         let files = Files::new(config.store.clone());
         let app = App::new(config, Push::Local(through(connections.clone())), DATABASE_CONNECTIONS);
         let own = app.clone();
-        let mut template = Template::parse(template::BUILT_IN).unwrap();
-        // Otherwise the hourly sweep could run during a test.
-        template.schedules.clear();
         let functions = wrap(InProcess::new(app.clone()));
-        let gateway = Gateway::new(template, functions, connections, Limits::default()).unwrap();
+        let gateway = Gateway::new(TEMPLATE.clone(), functions, connections, Limits::default()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, mut stopped) = watch::channel(false);
@@ -468,16 +467,16 @@ impl Drop for TestApp {
         let Some(stop) = self.stop.take() else { return };
         stop.send_replace(true);
         // The database of a failed test is kept for inspection; the next run drops it.
-        let Some(name) = self.database.db_name().map(str::to_owned).filter(|_| !std::thread::panicking())
-        else {
+        if std::thread::panicking() || self.database.db_name() == Some(NO_DATABASE) {
             return;
-        };
+        }
+        let database = self.database.clone();
         // The test's runtime is shutting down, so this needs a thread with another one.
-        let dropped = std::thread::spawn(move || {
+        let given_back = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(drop_databases(&server(), &[name]));
+            runtime.block_on(databases::give_back(&server(), database));
         });
-        _ = dropped.join();
+        _ = given_back.join();
     }
 }
 
@@ -499,35 +498,4 @@ fn client() -> reqwest::Client {
 fn server() -> Opts {
     let url = setting("TEST_DATABASE_URL").expect("TEST_DATABASE_URL must be set, as scripts/test does");
     Opts::from_url(&url).unwrap()
-}
-
-/// Drops the databases of earlier runs, once in each run.
-async fn drop_old_databases(server: &Opts) {
-    static SWEPT: OnceCell<()> = OnceCell::const_new();
-    SWEPT
-        .get_or_init(|| async {
-            let mut connection =
-                Conn::new(server.clone()).await.expect("cannot connect to TEST_DATABASE_URL");
-            let all: Vec<String> = connection.query("SHOW DATABASES").await.unwrap();
-            connection.disconnect().await.unwrap();
-            let ended: Vec<String> = all
-                .into_iter()
-                .filter(|name| {
-                    let process = name.strip_prefix(NAME_PREFIX).and_then(|rest| rest.split('_').next());
-                    process.is_some_and(|process| !Path::new("/proc").join(process).exists())
-                })
-                .collect();
-            drop_databases(server, &ended).await;
-        })
-        .await;
-}
-
-async fn drop_databases(server: &Opts, names: &[String]) {
-    let Ok(mut connection) = Conn::new(server.clone()).await else {
-        return;
-    };
-    for name in names {
-        _ = connection.query_drop(format!("DROP DATABASE IF EXISTS {name}")).await;
-    }
-    _ = connection.disconnect().await;
 }

@@ -9,6 +9,7 @@
 
 mod answer;
 mod app;
+mod databases;
 mod documents;
 mod person;
 mod private;
