@@ -4,7 +4,7 @@
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -45,7 +45,7 @@ async fn every_binary_starts_and_responds_to_an_event() {
     let endpoint = nobody_connected().await;
     for function in functions::catalogue().into_keys() {
         let (event, status) = expectation(function);
-        let (runtime, mut answers) = runtime(event).await;
+        let (runtime, mut answers) = runtime_with(event).await;
         let _running = started(function, lambda(&app, function, &runtime, &endpoint));
         let (outcome, answer) = answer(function, &mut answers).await;
         assert_eq!((outcome.as_str(), &answer["statusCode"]), ("response", &status), "{function}: {answer}");
@@ -63,7 +63,7 @@ async fn a_server_error_is_logged_once_with_the_function_and_the_request_id() {
         ("disconnect", include_str!("events/disconnect.json"), "TX0NwEXDDoEF_sA="),
         ("sweep", "{}", http_id),
     ] {
-        let (runtime, mut answers) = runtime(event).await;
+        let (runtime, mut answers) = runtime_with(event).await;
         let mut command = lambda(&app, function, &runtime, &endpoint);
         command.env("DATABASE_URL", "mysql://u@127.0.0.1:1/none").stdout(Stdio::piped());
         let mut running = started(function, command);
@@ -83,7 +83,7 @@ async fn a_server_error_is_logged_once_with_the_function_and_the_request_id() {
 }
 
 /// The binary of a function, with the settings that it has in Lambda.
-fn lambda(app: &TestApp, function: &str, runtime: &str, management_endpoint: &str) -> Command {
+pub fn lambda(app: &TestApp, function: &str, runtime: &str, management_endpoint: &str) -> Command {
     let mut command = Command::new(binary(function));
     command
         .env_clear()
@@ -98,13 +98,13 @@ fn lambda(app: &TestApp, function: &str, runtime: &str, management_endpoint: &st
     command
 }
 
-fn started(function: &str, mut command: Command) -> Running {
+pub fn started(function: &str, mut command: Command) -> Running {
     let child = command.spawn();
     Running(child.unwrap_or_else(|error| panic!("{function}: {error}; scripts/test builds the binaries")))
 }
 
 /// What a function posts to its runtime API.
-async fn answer(function: &str, answers: &mut mpsc::UnboundedReceiver<(String, Value)>) -> (String, Value) {
+pub async fn answer(function: &str, answers: &mut mpsc::UnboundedReceiver<(String, Value)>) -> (String, Value) {
     let posted = timeout(Duration::from_secs(20), answers.recv()).await;
     posted.unwrap_or_else(|_| panic!("{function} does not respond")).unwrap()
 }
@@ -173,7 +173,7 @@ pub fn binary(name: &str) -> PathBuf {
 }
 
 /// A process that is killed when its test ends.
-struct Running(Child);
+pub struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -190,16 +190,24 @@ async fn nobody_connected() -> String {
     endpoint
 }
 
-/// Serves a runtime API (AWS Lambda Developer Guide, "Using the Lambda runtime API") that has one event. Returns its
-/// address, and a channel on which a function's posts arrive as `("response", …)` or `("error", …)`.
-async fn runtime(event: &'static str) -> (String, mpsc::UnboundedReceiver<(String, Value)>) {
+/// Serves a runtime API that has this one event.
+async fn runtime_with(event: &str) -> (String, mpsc::UnboundedReceiver<(String, Value)>) {
+    let (address, events, answers) = runtime().await;
+    events.send(event.to_owned()).unwrap();
+    (address, answers)
+}
+
+/// Serves a runtime API (AWS Lambda Developer Guide, "Using the Lambda runtime API"). Returns its address, a channel
+/// that takes events, and one on which a function's posts arrive as `("response", …)` or `("error", …)`.
+pub async fn runtime()
+-> (String, mpsc::UnboundedSender<String>, mpsc::UnboundedReceiver<(String, Value)>) {
     #[derive(Clone)]
     struct Events {
-        next: Arc<Mutex<Option<&'static str>>>,
+        next: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<String>>>,
         posted: mpsc::UnboundedSender<(String, Value)>,
     }
     let next = async |State(events): State<Events>| {
-        let event = events.next.lock().unwrap().take();
+        let event = events.next.lock().await.recv().await;
         match event {
             Some(event) => (
                 [
@@ -227,13 +235,14 @@ async fn runtime(event: &'static str) -> (String, mpsc::UnboundedReceiver<(Strin
         StatusCode::ACCEPTED
     };
     let (posted, answers) = mpsc::unbounded_channel();
+    let (events, next_events) = mpsc::unbounded_channel();
     let router = Router::new()
         .route("/2018-06-01/runtime/invocation/next", get(next))
         .route("/2018-06-01/runtime/invocation/{request_id}/{outcome}", post(answered))
         .route("/2018-06-01/runtime/init/error", post(failed))
-        .with_state(Events { next: Arc::new(Mutex::new(Some(event))), posted });
+        .with_state(Events { next: Arc::new(tokio::sync::Mutex::new(next_events)), posted });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move { axum::serve(listener, router).await });
-    (address, answers)
+    (address, events, answers)
 }

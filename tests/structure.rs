@@ -23,6 +23,8 @@ const FUNCTIONS: &[&str] = &[
     "http",
     "form",
     "websocket",
+    "custom_resource",
+    "environment",
     "lambda",
     "auth",
     "people",

@@ -14,11 +14,10 @@ use lambda_runtime::{Context, Error, LambdaEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use shared::App;
-use shared::base::push::Push;
-use shared::config::Config;
 use tracing::Span;
 use tracing::field::Empty;
 
+use crate::environment::Environment;
 use crate::http::{self, Request, Response};
 use crate::websocket::{self, Event, Reply};
 
@@ -164,7 +163,7 @@ impl Function {
         (self.0)(app, event, context).await
     }
 
-    /// Runs the function in Lambda: reads the settings once, then handles one event after another. It is not
+    /// Runs the function in Lambda: starts the environment, then handles one event after another. It is not
     /// `async`, so that the runtime's code is compiled once and not for each binary.
     ///
     /// # Errors
@@ -180,13 +179,12 @@ impl Function {
             // CloudWatch adds the time itself.
             .without_time()
             .init();
-        let config = Config::from_env().inspect_err(|error| tracing::error!(%error, "cannot start"))?;
-        let push = Push::management(config.management_endpoint.clone());
-        // An environment runs one event at a time, so it can use only one connection.
-        let app = App::new(config, push, 1);
+        let environment = Environment::start().await;
+        let environment = environment.inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+        let environment = Arc::new(environment);
         let serve = service_fn(move |event: LambdaEvent<Box<RawValue>>| {
-            let (function, app) = (self.clone(), app.clone());
-            async move { function.call(app, event.payload, event.context).await }
+            let (function, environment) = (self.clone(), environment.clone());
+            async move { function.call(environment.app().await, event.payload, event.context).await }
         });
         lambda_runtime::run(serve).await
     }

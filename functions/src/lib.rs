@@ -5,6 +5,8 @@
 pub mod auth;
 pub mod channels;
 pub mod chats;
+mod custom_resource;
+mod environment;
 mod form;
 pub mod friends;
 pub mod groups;

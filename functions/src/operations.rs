@@ -6,6 +6,7 @@ use shared::base::migrations;
 use shared::people::operator as operating;
 use shared::{App, Error, Result};
 
+use crate::custom_resource;
 use crate::http::{self, Request, Response};
 
 /// `GET /health`: whether the service and its database answer.
@@ -14,10 +15,24 @@ pub async fn health(app: &App, _request: Request) -> Result<Response> {
     http::ok(&json!({ "status": "ok", "database": "ok", "version": env!("CARGO_PKG_VERSION") }))
 }
 
-/// The operator invokes this by name after a deployment: it brings the database's schema up to date.
-pub async fn migrate(app: &App, _event: Value) -> Result<Value> {
-    let applied = migrations::migrate(&app.config.database).await?;
-    Ok(json!({ "applied": applied }))
+/// A deployment calls this as a custom resource, before its code takes traffic: it brings the database's schema up to
+/// date. The operator can invoke it by name.
+pub async fn migrate(app: &App, event: Value) -> Result<Value> {
+    let Some(request) = custom_resource::Request::of(&event) else {
+        let applied = migrations::migrate(&app.config.database).await?;
+        return Ok(json!({ "applied": applied }));
+    };
+    // Deleting the stack leaves the database as it is.
+    let outcome = match request.request_type.as_str() {
+        "Delete" => Ok(Vec::new()),
+        _ => migrations::migrate(&app.config.database).await,
+    };
+    let told = match &outcome {
+        Ok(applied) => Ok(format!("applied: {applied:?}")),
+        Err(error) => Err(format!("{error} The log of the function has the cause.")),
+    };
+    request.answer(told).await.map_err(Error::internal)?;
+    Ok(json!({ "applied": outcome? }))
 }
 
 /// The operator invokes this by name: it appoints an admin, or grants coins or the prime flag.

@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use mysql_async::{Opts, OptsBuilder};
+use mysql_async::{Opts, OptsBuilder, SslOpts};
 use secrecy::SecretString;
 
 use crate::Result;
@@ -21,19 +21,22 @@ const MOST_SECONDS: u64 = 86_400;
 /// "Typing, presence and read positions").
 const PRESENCE_HOLD: Duration = Duration::from_secs(5);
 
+/// The certificate authorities of Amazon RDS, in PEM.
+const RDS_CA: &[u8] = include_bytes!("base/rds-ca.pem");
+
 /// All settings.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `PORT`: the port that `coterie serve` listens on.
     pub port: u16,
-    /// `DATABASE_URL`, or `DB_HOST DB_PORT DB_USER DB_PASSWORD DB_NAME`.
-    pub database: Opts,
-    /// `JWT_SECRET`: signs access tokens.
-    pub jwt_secret: SecretString,
+    /// `DATABASE_URL`, or `DB_HOST DB_PORT DB_USER DB_PASSWORD DB_NAME`; `DB_AUTH` and `DB_CA`.
+    pub database: Database,
+    /// `JWT_SECRET`: signs access tokens. `None` only for a function that neither issues nor checks any.
+    pub jwt_secret: Option<SecretString>,
     /// `JWT_SECRET_PREVIOUS`: still accepted while a secret is being rotated.
     pub jwt_secret_previous: Option<SecretString>,
-    /// `REFRESH_SECRET`: keys the hashes of refresh tokens.
-    pub refresh_secret: SecretString,
+    /// `REFRESH_SECRET`: keys the hashes of refresh tokens. `None` only for a function that has none.
+    pub refresh_secret: Option<SecretString>,
     /// `BCRYPT_COST`: 4 to 31.
     pub bcrypt_cost: u32,
     /// `SIGNUP_GRANTS`.
@@ -49,10 +52,48 @@ pub struct Config {
     /// How long friends are not notified that a user's last socket has closed: a reconnect within this time
     /// is silent.
     pub presence_hold: Duration,
+    /// `SECRETS_SECONDS`: how long a Lambda environment keeps the secrets that it has read.
+    pub secrets_age: Duration,
     /// `WS_MANAGEMENT_ENDPOINT`: the address of `@connections`; the template sets it in AWS.
     pub management_endpoint: Option<String>,
     /// The object store for files.
     pub store: Store,
+}
+
+/// How to reach the database. `Debug` shows neither the password nor a token.
+#[derive(Clone)]
+pub struct Database {
+    /// The address, the account, the name of the database, and TLS.
+    pub opts: Opts,
+    /// `DB_AUTH`.
+    pub auth: DatabaseAuth,
+}
+
+/// How the service proves to the database who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatabaseAuth {
+    /// By the account's password.
+    Password,
+    /// By a token that AWS's IAM signs for 15 minutes (Amazon RDS, "IAM database authentication").
+    Iam,
+}
+
+impl From<Opts> for Database {
+    fn from(opts: Opts) -> Self {
+        Self { opts, auth: DatabaseAuth::Password }
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database")
+            .field("host", &self.opts.ip_or_hostname())
+            .field("port", &self.opts.tcp_port())
+            .field("name", &self.opts.db_name())
+            .field("user", &self.opts.user())
+            .field("auth", &self.auth)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The object store. A store without a bucket counts as unavailable.
@@ -148,14 +189,29 @@ impl Config {
     /// # Errors
     /// All mistakes together.
     pub fn from(map: BTreeMap<String, String>) -> Result<Self, ConfigError> {
-        let mut settings = Settings { map, wrong: Vec::new() };
+        let absent: Vec<_> = ["JWT_SECRET", "REFRESH_SECRET"]
+            .into_iter()
+            .filter(|name| map.get(*name).is_none_or(String::is_empty))
+            .map(|name| format!("{name} must be set (make one with `openssl rand -hex 32`)"))
+            .collect();
+        Self::read(map, absent)
+    }
+
+    /// Reads the settings of one Lambda function, which has only the secrets that it uses.
+    ///
+    /// # Errors
+    /// All mistakes together.
+    pub fn of_function(map: BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        Self::read(map, Vec::new())
+    }
+
+    fn read(map: BTreeMap<String, String>, wrong: Vec<String>) -> Result<Self, ConfigError> {
+        let mut settings = Settings { map, wrong };
         let config = Self {
             port: settings.parse("PORT", 3000, "a port, 0 to 65535"),
             database: settings.database(),
             jwt_secret: settings.secret("JWT_SECRET"),
-            jwt_secret_previous: settings
-                .has("JWT_SECRET_PREVIOUS")
-                .then(|| settings.secret("JWT_SECRET_PREVIOUS")),
+            jwt_secret_previous: settings.secret("JWT_SECRET_PREVIOUS"),
             refresh_secret: settings.secret("REFRESH_SECRET"),
             bcrypt_cost: settings.within("BCRYPT_COST", 12, 4..=31),
             signup_grants: match settings.text("SIGNUP_GRANTS").as_deref() {
@@ -185,6 +241,7 @@ impl Config {
             },
             max_sockets: Some(settings.parse("MAX_SOCKETS", 10, "a whole number")).filter(|&most| most > 0),
             presence_hold: PRESENCE_HOLD,
+            secrets_age: Duration::from_secs(settings.within("SECRETS_SECONDS", 300, 1..=3600)),
             management_endpoint: settings.text("WS_MANAGEMENT_ENDPOINT"),
             store: Store {
                 bucket: settings.text("UPLOADS_BUCKET"),
@@ -204,10 +261,6 @@ struct Settings {
 impl Settings {
     fn text(&self, name: &str) -> Option<String> {
         self.map.get(name).filter(|value| !value.is_empty()).cloned()
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.text(name).is_some()
     }
 
     /// Notes that a setting is wrong and goes on with a stand-in value, so that all mistakes are found.
@@ -245,21 +298,51 @@ impl Settings {
         }
     }
 
-    fn secret(&mut self, name: &str) -> SecretString {
-        match self.text(name) {
-            Some(secret) if secret.len() >= SECRET_BYTES => secret.into(),
-            Some(secret) => {
-                let expected = format!(
-                    "at least {SECRET_BYTES} bytes, or it could be guessed; it has {} (make one with `openssl rand -hex 32`)",
-                    secret.len()
-                );
-                self.wrong(name, &expected, secret.into())
-            }
-            None => self.wrong(name, "set (make one with `openssl rand -hex 32`)", String::new().into()),
+    fn secret(&mut self, name: &str) -> Option<SecretString> {
+        let secret = self.text(name)?;
+        if secret.len() < SECRET_BYTES {
+            let expected = format!(
+                "at least {SECRET_BYTES} bytes, or it could be guessed; it has {} (make one with `openssl rand -hex 32`)",
+                secret.len()
+            );
+            self.wrong(name, &expected, ());
         }
+        Some(secret.into())
     }
 
-    fn database(&mut self) -> Opts {
+    fn database(&mut self) -> Database {
+        let auth = match self.text("DB_AUTH").as_deref() {
+            None | Some("password") => DatabaseAuth::Password,
+            Some("iam") => DatabaseAuth::Iam,
+            Some(_) => self.wrong("DB_AUTH", "`password` or `iam`", DatabaseAuth::Password),
+        };
+        let opts = self.database_account();
+        if auth == DatabaseAuth::Iam && opts.user().is_none() {
+            self.wrong("DB_USER", "set when DB_AUTH is `iam`", ());
+        }
+        let mut opts = OptsBuilder::from_opts(opts);
+        let ca = self.text("DB_CA").or_else(|| (auth == DatabaseAuth::Iam).then(|| "rds".to_owned()));
+        if let Some(ca) = ca {
+            opts = opts.ssl_opts(self.tls(&ca));
+        }
+        // The plugin sends the token as it is. It goes through TLS, which this mode always has.
+        Database { opts: opts.enable_cleartext_plugin(auth == DatabaseAuth::Iam).into(), auth }
+    }
+
+    /// TLS to a server whose certificate is issued by `ca` and names the host.
+    fn tls(&mut self, ca: &str) -> SslOpts {
+        let roots = match ca {
+            "web" => return SslOpts::default(),
+            "rds" => RDS_CA.to_vec(),
+            file => match std::fs::read(file) {
+                Ok(roots) => roots,
+                Err(_) => self.wrong("DB_CA", "`rds`, `web` or a PEM file that can be read", Vec::new()),
+            },
+        };
+        SslOpts::default().with_root_certs(vec![roots.into()]).with_disable_built_in_roots(true)
+    }
+
+    fn database_account(&mut self) -> Opts {
         match (self.text("DATABASE_URL"), self.text("DB_HOST")) {
             (Some(url), _) => match Opts::from_url(&url) {
                 Ok(opts) if opts.db_name().is_some() => opts,
@@ -333,8 +416,11 @@ mod tests {
 
     #[test]
     fn no_secret_stands_in_the_debug_text() {
-        let config = Config::from(settings(&[("JWT_SECRET_PREVIOUS", &"s".repeat(32))])).unwrap();
-        assert!(!format!("{config:?}").contains("sss"), "{config:?}");
+        let url = "mysql://u:hunter2@localhost/chat";
+        let secrets = [("JWT_SECRET_PREVIOUS", &*"s".repeat(32)), ("DATABASE_URL", url)];
+        let config = Config::from(settings(&secrets)).unwrap();
+        let text = format!("{config:?}");
+        assert!(!text.contains("sss") && !text.contains("hunter2"), "{text}");
     }
 
     #[test]
@@ -352,10 +438,37 @@ mod tests {
             ("DB_NAME", "chat"),
         ]);
         map.remove("DATABASE_URL");
-        let opts = Config::from(map).unwrap().database;
+        let opts = Config::from(map).unwrap().database.opts;
         assert_eq!(
             (opts.ip_or_hostname(), opts.tcp_port(), opts.db_name()),
             ("db.example", 3307, Some("chat"))
         );
+    }
+
+    #[test]
+    fn an_empty_setting_counts_as_absent() {
+        let empty = ["JWT_SECRET_PREVIOUS", "DB_CA", "DB_AUTH", "ALLOWED_ORIGINS", "PORT", "MESSAGE_LIMIT"];
+        let given = Config::from(settings(&empty.map(|name| (name, "")))).unwrap();
+        let absent = Config::from(settings(&[])).unwrap();
+        assert_eq!(format!("{given:?}"), format!("{absent:?}"));
+    }
+
+    #[test]
+    fn iam_authentication_goes_through_verified_tls_only() {
+        let config = Config::from(settings(&[("DB_AUTH", "iam")])).unwrap();
+        assert_eq!(config.database.auth, DatabaseAuth::Iam);
+        let tls = config.database.opts.ssl_opts().unwrap();
+        assert!(tls.disable_built_in_roots() && !tls.accept_invalid_certs() && !tls.skip_domain_validation());
+        assert!(config.database.opts.enable_cleartext_plugin());
+        assert!(!Config::from(settings(&[])).unwrap().database.opts.enable_cleartext_plugin());
+    }
+
+    #[test]
+    fn a_wrong_database_setting_is_named() {
+        let mut map = settings(&[("DB_HOST", "db.example"), ("DB_NAME", "chat"), ("DB_AUTH", "iam")]);
+        map.remove("DATABASE_URL");
+        map.insert("DB_CA".to_owned(), "/nowhere/ca.pem".to_owned());
+        let error = Config::from(map).unwrap_err().to_string();
+        assert!(error.contains("DB_USER") && error.contains("DB_CA"), "{error}");
     }
 }

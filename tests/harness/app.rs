@@ -124,7 +124,7 @@ impl TestApp {
         let database = Self::new_database().await;
         let port = statements.between(&database).await;
         let through = OptsBuilder::from_opts(database.clone()).tcp_port(port);
-        let adjust = |config: &mut Config| config.database = through.into();
+        let adjust = |config: &mut Config| config.database = Opts::from(through).into();
         Self::serve(database, &[], adjust, |functions| Arc::new(functions)).await
     }
 
@@ -171,7 +171,7 @@ impl TestApp {
         let replaced = [("DATABASE_URL", "mysql://replaced@127.0.0.1/below")];
         let own = replaced.iter().chain(settings).map(|&(name, value)| (name.to_owned(), value.to_owned()));
         let mut config = Config::from(common_settings().chain(own).collect()).unwrap();
-        config.database = database.clone();
+        config.database = database.clone().into();
         let folder = std::env::temp_dir().join(format!("coterie_test_{:016x}", rand::random::<u64>()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let store = Store::new(&folder, listener, Store::random_keys()).unwrap();
@@ -324,7 +324,7 @@ impl TestApp {
     pub async fn invoke(&self, function: &str, event: Value) -> Result<Value, String> {
         let app = self.app.clone().unwrap_or_else(|| {
             let mut config = Config::from(self.settings().into_iter().collect()).unwrap();
-            config.database = self.database.clone();
+            config.database = self.database.clone().into();
             App::new(config, Push::management(None), 1)
         });
         let event = to_raw_value(&event).unwrap();
@@ -367,6 +367,14 @@ impl TestApp {
             prime: false,
             session_id: person.session_id(),
         }
+    }
+
+    /// Runs something on the database as the service does, with a pool of one connection.
+    pub async fn work_on<T>(&self, act: impl AsyncFnOnce(&Db) -> T) -> T {
+        let db = Db::new(self.database.clone(), 1);
+        let done = act(&db).await;
+        db.disconnect().await.unwrap();
+        done
     }
 
     /// Measures what the statements of `act` read and sort on the database server. They use a pool of one connection.

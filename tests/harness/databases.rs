@@ -47,7 +47,7 @@ async fn migrated(server: &Opts) -> Opts {
     connection.query_drop(format!("CREATE DATABASE {name}")).await.unwrap();
     connection.disconnect().await.unwrap();
     let database: Opts = OptsBuilder::from_opts(server.clone()).db_name(Some(name)).into();
-    migrations::migrate(&database).await.unwrap();
+    migrations::migrate(&database.clone().into()).await.unwrap();
     database
 }
 

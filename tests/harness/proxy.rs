@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use mysql_async::Opts;
@@ -25,6 +25,17 @@ pub struct Statements {
     seen: Arc<Mutex<Vec<String>>>,
     /// The beginning of the statement whose response is to be lost.
     lost: Arc<Mutex<Option<String>>>,
+    /// How many connections were opened.
+    opened: Arc<AtomicUsize>,
+    /// How many of them, from the first on, lead to a read-only server.
+    read_only: Arc<AtomicUsize>,
+}
+
+/// What a read-only server answers to a write (error 1290), as the first packet of an answer.
+fn read_only_error() -> Vec<u8> {
+    let message = b"#HY000The MySQL server is running with the --read-only option so it cannot execute this statement";
+    let payload = [&[0xff][..], &1290_u16.to_le_bytes(), message].concat();
+    [&(payload.len() as u32).to_le_bytes()[..3], &[1], &payload].concat()
 }
 
 impl Statements {
@@ -37,7 +48,8 @@ impl Statements {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(target.clone()).await.unwrap();
-                tokio::spawn(statements.clone().forward(client, server));
+                let number = statements.opened.fetch_add(1, SeqCst);
+                tokio::spawn(statements.clone().forward(number, client, server));
             }
         });
         port
@@ -59,9 +71,17 @@ impl Statements {
         self.lost.lock().unwrap().is_none()
     }
 
-    async fn forward(self, client: TcpStream, server: TcpStream) {
+    /// Lets the server of all connections so far refuse writes, as a writer of Aurora does that became a reader.
+    /// New connections lead to the new writer.
+    pub fn make_the_server_read_only(&self) {
+        self.read_only.store(self.opened.load(SeqCst), SeqCst);
+    }
+
+    async fn forward(self, number: usize, client: TcpStream, server: TcpStream) {
         _ = (client.set_nodelay(true), server.set_nodelay(true));
-        let (mut from_client, mut to_client) = client.into_split();
+        let (mut from_client, to_client) = client.into_split();
+        let to_client = Arc::new(tokio::sync::Mutex::new(to_client));
+        let answers = to_client.clone();
         let (mut from_server, mut to_server) = server.into_split();
         let is_cut = Arc::new(AtomicBool::new(false));
         let cut = is_cut.clone();
@@ -69,7 +89,7 @@ impl Statements {
             let mut bytes = vec![0; 16 * 1024];
             while let Ok(count @ 1..) = from_server.read(&mut bytes).await
                 && !cut.load(SeqCst)
-                && to_client.write_all(&bytes[..count]).await.is_ok()
+                && to_client.lock().await.write_all(&bytes[..count]).await.is_ok()
             {}
         });
         let mut prepared = Prepared::default();
@@ -85,7 +105,11 @@ impl Statements {
             if header[3] == 0
                 && let Some((&command, rest)) = packet.split_first()
             {
-                is_cut.store(self.note(command, rest, &mut prepared), SeqCst);
+                let is_write = self.note(command, rest, &mut prepared, &is_cut);
+                if is_write && number < self.read_only.load(SeqCst) {
+                    _ = answers.lock().await.write_all(&read_only_error()).await;
+                    continue;
+                }
             }
             if to_server.write_all(&[&header[..], &packet].concat()).await.is_err() {
                 return;
@@ -93,8 +117,8 @@ impl Statements {
         }
     }
 
-    /// Records a command, and returns whether its response is to be lost.
-    fn note(&self, command: u8, rest: &[u8], prepared: &mut Prepared) -> bool {
+    /// Records a command, decides whether its response is to be lost, and returns whether it is a write.
+    fn note(&self, command: u8, rest: &[u8], prepared: &mut Prepared, is_cut: &AtomicBool) -> bool {
         let text = || String::from_utf8_lossy(rest).split_whitespace().collect::<Vec<_>>().join(" ");
         let statement = match command {
             QUERY => text(),
@@ -115,7 +139,9 @@ impl Statements {
         }
         let is_lost =
             self.lost.lock().unwrap().take_if(|lost| statement.starts_with(lost.as_str())).is_some();
+        is_cut.store(is_lost, SeqCst);
+        let is_write = ["INSERT", "UPDATE", "DELETE"].iter().any(|verb| statement.starts_with(verb));
         self.seen.lock().unwrap().push(statement);
-        is_lost
+        is_write
     }
 }

@@ -3,13 +3,18 @@
 //! Locks are taken in the same order everywhere: the organization, the room, users by id, the rest. A new
 //! room's foreign key locks the row of its organization, so code that creates a room takes that lock first.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{
     Conn, Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Row, Transaction, TxOpts,
 };
 
+use tokio::sync::Mutex;
+
+use crate::base::iam;
+use crate::config::{Database, DatabaseAuth};
 use crate::{Error, Result};
 
 /// The transaction was a deadlock's victim: the server has rolled it back.
@@ -17,16 +22,18 @@ const ER_LOCK_DEADLOCK: u16 = 1213;
 /// A lock was not granted within `innodb_lock_wait_timeout`: only the statement is rolled back.
 const ER_LOCK_WAIT_TIMEOUT: u16 = 1205;
 const ER_DUP_ENTRY: u16 = 1062;
+/// The server is read-only: Aurora's writer became a reader.
+const ER_OPTION_PREVENTS_STATEMENT: u16 = 1290;
 /// How many times a transaction is tried before the caller gets its error.
 const ATTEMPTS: u32 = 4;
 
 /// A row changed after the snapshot was taken (MariaDB with `innodb_snapshot_isolation`).
 const ER_CHECKREAD: u16 = 1020;
 /// Set on every connection. MariaDB turns snapshot isolation on from 11.6.2, and then a locking read fails
-/// where every other server reads the newest row. MySQL and older versions of MariaDB treat the second part
-/// as a comment.
+/// where every other server reads the newest row. MySQL and older versions of MariaDB treat the last part as a
+/// comment. `wait_timeout` is [`WAIT_TIMEOUT`]: the connection of an environment that Lambda threw away ends then.
 const SESSION: &str =
-    "SET SESSION innodb_lock_wait_timeout = 3 /*M!110602 , SESSION innodb_snapshot_isolation = OFF */";
+    "SET SESSION innodb_lock_wait_timeout = 3, SESSION wait_timeout = 300 /*M!110602 , SESSION innodb_snapshot_isolation = OFF */";
 
 /// Also set on every connection, so that snapshots and gap locks do not depend on the server's settings.
 const ISOLATION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
@@ -38,10 +45,28 @@ const MAX_ALLOWED_PACKET: usize = 16 * 1024 * 1024;
 /// A server that has not answered by then is reported as unavailable.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// IAM's token is valid for 15 minutes. A new pool is made with a new one before that.
+const TOKEN_AGE: Duration = Duration::from_secs(10 * 60);
+
 /// The database, as one execution environment uses it. Clones share its pool.
 #[derive(Clone, Debug)]
 pub struct Db {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    database: Database,
+    connections: usize,
+    current: Mutex<Option<Current>>,
+}
+
+/// The pool in use. It is replaced when its token is about to expire, and when its server became read-only.
+#[derive(Debug)]
+struct Current {
     pool: Pool,
+    /// By the clock of the wall: the other one may stand still while Lambda freezes an environment.
+    since: SystemTime,
 }
 
 /// The effect of a statement that returns no rows.
@@ -54,37 +79,54 @@ pub struct Executed {
 }
 
 impl Db {
-    /// Creates a pool of at most `connections`, which connects on first use.
-    pub fn new(opts: Opts, connections: usize) -> Self {
-        let pool_opts = PoolOpts::new()
-            // The minimum is 0, so that idle connections end after the TTL.
-            .with_constraints(PoolConstraints::new(0, connections.max(1)).unwrap_or_default())
-            .with_inactive_connection_ttl(Duration::from_secs(WAIT_TIMEOUT as u64 / 2))
-            // A reset would cost a round trip on every return, and would drop all prepared statements.
-            .with_reset_connection(false);
-        let opts = OptsBuilder::from_opts(opts)
-            .pool_opts(pool_opts)
-            // Values given here need not be queried from the server on each connection.
-            .max_allowed_packet(Some(MAX_ALLOWED_PACKET))
-            .wait_timeout(Some(WAIT_TIMEOUT))
-            .prefer_socket(false)
-            .stmt_cache_size(128)
-            .setup(vec![SESSION, ISOLATION]);
-        Self { pool: Pool::new(opts) }
+    /// Uses at most `connections` connections, and connects on first use.
+    pub fn new(database: impl Into<Database>, connections: usize) -> Self {
+        let shared = Shared { database: database.into(), connections, current: Mutex::default() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    async fn pool(&self) -> Result<Pool> {
+        let Shared { database, connections, current } = &*self.shared;
+        let mut current = current.lock().await;
+        if let Some(Current { pool, since }) = &*current
+            && (database.auth == DatabaseAuth::Password || since.elapsed().is_ok_and(|age| age < TOKEN_AGE))
+        {
+            return Ok(pool.clone());
+        }
+        let pool = Pool::new(pooled(iam::opts(database).await?, *connections));
+        let outdated = current.replace(Current { pool: pool.clone(), since: SystemTime::now() });
+        outdated.into_iter().for_each(retire);
+        Ok(pool)
+    }
+
+    /// Uses new connections from now on. Aurora's writer may have become a reader: all connections of the pool
+    /// lead to it, and the cluster's name leads to the new writer.
+    async fn reconnect(&self) {
+        self.shared.current.lock().await.take().into_iter().for_each(retire);
     }
 
     async fn connection(&self) -> Result<Conn> {
-        match tokio::time::timeout(CONNECT_TIMEOUT, self.pool.get_conn()).await {
+        let pool = self.pool().await?;
+        match tokio::time::timeout(CONNECT_TIMEOUT, pool.get_conn()).await {
             Ok(connection) => Ok(connection?),
             Err(_) => Err(timed_out()),
         }
     }
 
+    /// Connects ahead of the first statement.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`].
+    pub async fn connect(&self) -> Result<()> {
+        self.connection().await.map(drop)
+    }
+
     /// Returns all rows of one statement.
     ///
     /// An idle connection may have died while a Lambda environment was frozen. A statement that fails with
-    /// its connection is therefore sent once more on another, so it must be safe to repeat. A lock conflict
-    /// undoes the statement, and it is sent again as in [`Db::transaction`].
+    /// its connection is therefore sent once more on another, so it must be safe to repeat. So is one that a
+    /// read-only server refuses. A lock conflict undoes the statement, and it is sent again as in
+    /// [`Db::transaction`].
     ///
     /// # Errors
     /// [`Error::DatabaseUnavailable`], or [`Error::Internal`] for a wrong statement.
@@ -130,6 +172,10 @@ impl Db {
                     return Ok((rows, Executed { affected_rows, last_insert_id }));
                 }
                 Err(error) if is_disconnect(&error) && !reconnected => reconnected = true,
+                Err(error) if is_read_only(&error) && !reconnected => {
+                    reconnected = true;
+                    self.reconnect().await;
+                }
                 Err(error) => try_again(&mut attempt, error.into()).await?,
             }
         }
@@ -149,8 +195,8 @@ impl Db {
     /// Runs `work` in one transaction. Commits when it succeeds, rolls back when it fails.
     ///
     /// After a deadlock or a lock wait timeout, rolls back and runs `work` again, up to three times, after
-    /// a short random pause. So `work` must change nothing outside the transaction. `args` are passed to
-    /// it.
+    /// a short random pause; if the server has become read-only, once more on a new connection. So `work` must
+    /// change nothing outside the transaction. `args` are passed to it.
     ///
     /// # Errors
     /// The error of `work`, or the database's.
@@ -174,6 +220,7 @@ impl Db {
         W: for<'t> Work<'t, A, T>,
     {
         let mut attempt = 1;
+        let mut reconnected = false;
         loop {
             let mut transaction = self.begin(options.clone()).await?;
             let outcome = match work.run(&mut transaction, args).await {
@@ -191,6 +238,10 @@ impl Db {
                 }
             };
             match outcome {
+                Err(Error::DatabaseUnavailable(error)) if is_read_only(&error) && !reconnected => {
+                    reconnected = true;
+                    self.reconnect().await;
+                }
                 Err(error) => try_again(&mut attempt, error).await?,
                 outcome => return outcome,
             }
@@ -198,14 +249,12 @@ impl Db {
     }
 
     async fn begin(&self, options: TxOpts) -> Result<Transaction<'static>> {
-        let begin = async || match tokio::time::timeout(
-            CONNECT_TIMEOUT,
-            self.pool.start_transaction(options.clone()),
-        )
-        .await
-        {
-            Ok(transaction) => Ok(transaction?),
-            Err(_) => Err(timed_out()),
+        let begin = async || {
+            let pool = self.pool().await?;
+            match tokio::time::timeout(CONNECT_TIMEOUT, pool.start_transaction(options.clone())).await {
+                Ok(transaction) => Ok(transaction?),
+                Err(_) => Err(timed_out()),
+            }
         };
         match begin().await {
             // Nothing was written yet, so a dead idle connection costs only one more try.
@@ -219,8 +268,34 @@ impl Db {
     /// # Errors
     /// [`Error::DatabaseUnavailable`] when they cannot be closed cleanly.
     pub async fn disconnect(self) -> Result<()> {
-        Ok(self.pool.disconnect().await?)
+        match self.shared.current.lock().await.take() {
+            Some(current) => Ok(current.pool.disconnect().await?),
+            None => Ok(()),
+        }
     }
+}
+
+/// Closes the connections of a pool that is not used any more, once they are free.
+fn retire(outdated: Current) {
+    tokio::spawn(outdated.pool.disconnect());
+}
+
+fn pooled(opts: Opts, connections: usize) -> Opts {
+    let pool_opts = PoolOpts::new()
+        // The minimum is 0, so that idle connections end after the TTL.
+        .with_constraints(PoolConstraints::new(0, connections.max(1)).unwrap_or_default())
+        .with_inactive_connection_ttl(Duration::from_secs(WAIT_TIMEOUT as u64 / 2))
+        // A reset would cost a round trip on every return, and would drop all prepared statements.
+        .with_reset_connection(false);
+    OptsBuilder::from_opts(opts)
+        .pool_opts(pool_opts)
+        // Values given here need not be queried from the server on each connection.
+        .max_allowed_packet(Some(MAX_ALLOWED_PACKET))
+        .wait_timeout(Some(WAIT_TIMEOUT))
+        .prefer_socket(false)
+        .stmt_cache_size(128)
+        .setup(vec![SESSION, ISOLATION])
+        .into()
 }
 
 /// An `async fn(&mut Transaction, args)`. It is a trait of its own, since stable Rust cannot prove that the
@@ -252,7 +327,10 @@ impl From<mysql_async::Error> for Error {
             // Too many connections, shutting down, access denied, unknown database, read only: these are
             // for the operator to fix, and worth another try.
             mysql_async::Error::Server(server)
-                if matches!(server.code, 1040 | 1044 | 1045 | 1049 | 1053 | 1203 | 1290) =>
+                if matches!(
+                    server.code,
+                    1040 | 1044 | 1045 | 1049 | 1053 | 1203 | ER_OPTION_PREVENTS_STATEMENT
+                ) =>
             {
                 Self::DatabaseUnavailable(error)
             }
@@ -314,6 +392,10 @@ fn timed_out() -> Error {
     Error::DatabaseUnavailable(mysql_async::Error::Io(
         std::io::Error::from(std::io::ErrorKind::TimedOut).into(),
     ))
+}
+
+fn is_read_only(error: &mysql_async::Error) -> bool {
+    matches!(error, mysql_async::Error::Server(server) if server.code == ER_OPTION_PREVENTS_STATEMENT)
 }
 
 fn is_disconnect(error: &mysql_async::Error) -> bool {

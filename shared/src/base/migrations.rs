@@ -1,8 +1,10 @@
 //! The migrator: applies the embedded `migrations/*.sql` in order, each of them once.
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, Pool};
+use mysql_async::{Conn, Pool};
 
+use crate::base::iam;
+use crate::config::Database;
 use crate::{Error, Result};
 
 mod embedded {
@@ -19,7 +21,8 @@ const LOCK_SECONDS: u32 = 60;
 ///
 /// # Errors
 /// [`Error::DatabaseUnavailable`] or [`Error::Internal`] with the migration that failed.
-pub async fn migrate(database: &Opts) -> Result<Vec<String>> {
+pub async fn migrate(database: &Database) -> Result<Vec<String>> {
+    let database = &iam::opts(database).await?;
     let mut guard = Conn::new(database.clone()).await?;
     let lock = format!("coterie migrations of {}", database.db_name().unwrap_or_default());
     // The server refuses a lock name longer than 64 characters.

@@ -56,10 +56,10 @@ impl Serialize for IssuedToken {
     }
 }
 
-/// The keys that sign and check access tokens.
+/// The keys that sign and check access tokens. A function that has none must not issue or check any.
 #[derive(Clone, Debug)]
 pub struct AccessTokens {
-    signing: EncodingKey,
+    signing: Option<EncodingKey>,
     /// The current key first, then the previous one during a rotation.
     accepted: Vec<DecodingKey>,
     validation: Validation,
@@ -74,9 +74,10 @@ impl AccessTokens {
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        let secrets = std::iter::once(&config.jwt_secret).chain(&config.jwt_secret_previous);
+        let secrets = config.jwt_secret.iter().chain(&config.jwt_secret_previous);
+        let signing = config.jwt_secret.as_ref();
         Self {
-            signing: EncodingKey::from_secret(config.jwt_secret.expose_secret().as_bytes()),
+            signing: signing.map(|secret| EncodingKey::from_secret(secret.expose_secret().as_bytes())),
             accepted: secrets
                 .map(|secret| DecodingKey::from_secret(secret.expose_secret().as_bytes()))
                 .collect(),
@@ -87,7 +88,7 @@ impl AccessTokens {
     /// Signs a token for a session.
     ///
     /// # Errors
-    /// [`Error::Internal`] when it cannot be signed.
+    /// [`Error::Internal`] when it cannot be signed, as without a key.
     pub fn issue(
         &self,
         user_id: &UserId,
@@ -107,15 +108,19 @@ impl AccessTokens {
             aud: AUDIENCE.to_owned(),
             jti: random_token::<16>(),
         };
-        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing);
+        let key = self.signing.as_ref().ok_or_else(|| no_key("JWT_SECRET"))?;
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, key);
         token.map(IssuedToken::from).map_err(Error::internal)
     }
 
     /// Returns the claims of a token that one of our keys signed and that has not expired.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`], whatever is wrong with it.
+    /// [`Error::Unauthenticated`], whatever is wrong with it; [`Error::Internal`] without a key.
     pub fn verify(&self, token: &str) -> Result<Claims> {
+        if self.accepted.is_empty() {
+            return Err(no_key("JWT_SECRET"));
+        }
         self.accepted
             .iter()
             .find_map(|key| jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok())
@@ -124,25 +129,41 @@ impl AccessTokens {
     }
 }
 
-/// The key under which refresh tokens are hashed.
+fn no_key(setting: &str) -> Error {
+    Error::internal(format!("this function has no {setting}"))
+}
+
+/// The key under which refresh tokens are hashed. A function that has none must not take or give any.
 #[derive(Clone, Debug)]
-pub struct RefreshTokens(hmac::Key);
+pub struct RefreshTokens(Option<hmac::Key>);
 
 impl RefreshTokens {
     /// Derives the key from `REFRESH_SECRET`.
     pub fn new(config: &Config) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, config.refresh_secret.expose_secret().as_bytes()))
+        let secret = config.refresh_secret.as_ref();
+        Self(secret.map(|secret| hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes())))
     }
 
     /// Returns the hash of a token, which is what the database stores.
-    pub(crate) fn hash(&self, token: &str) -> Vec<u8> {
-        hmac::sign(&self.0, token.as_bytes()).as_ref().to_vec()
+    ///
+    /// # Errors
+    /// [`Error::Internal`] without a key.
+    pub(crate) fn hash(&self, token: &str) -> Result<Vec<u8>> {
+        Ok(self.sign(token)?.as_ref().to_vec())
     }
 
     /// Returns the token that follows this one. No token begins like the text that is signed here, so a
     /// stored hash is never a successor.
-    pub(crate) fn successor(&self, token: &str) -> String {
-        BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&self.0, format!("successor of {token}").as_bytes()))
+    ///
+    /// # Errors
+    /// [`Error::Internal`] without a key.
+    pub(crate) fn successor(&self, token: &str) -> Result<String> {
+        Ok(BASE64_URL_SAFE_NO_PAD.encode(self.sign(&format!("successor of {token}"))?))
+    }
+
+    fn sign(&self, text: &str) -> Result<hmac::Tag> {
+        let key = self.0.as_ref().ok_or_else(|| no_key("REFRESH_SECRET"))?;
+        Ok(hmac::sign(key, text.as_bytes()))
     }
 }
 

@@ -61,7 +61,7 @@ pub async fn open(
     transaction
         .exec_drop(
             "INSERT INTO refresh_tokens (token_hash, session_id, created_at) VALUES (?, ?, ?)",
-            (app.refresh_tokens.hash(&refresh_token), &session_id, now),
+            (app.refresh_tokens.hash(&refresh_token)?, &session_id, now),
         )
         .await?;
     Ok(Tokens {
@@ -164,7 +164,7 @@ struct TokenRow {
 }
 
 async fn rotate(transaction: &mut Transaction<'static>, (app, token): (&App, &str)) -> Result<Rotation> {
-    let hash = app.refresh_tokens.hash(token);
+    let hash = app.refresh_tokens.hash(token)?;
     // The lock covers the session's row too, so that all exchanges of a session and its end happen one
     // after another.
     let row: Option<TokenRow> = transaction
@@ -182,8 +182,8 @@ async fn rotate(transaction: &mut Transaction<'static>, (app, token): (&App, &st
         .exec_first("SELECT organization_id, role FROM users WHERE user_id = ?", (&row.user_id,))
         .await?;
     let (organization_id, role) = place.ok_or(Error::Unauthenticated)?;
-    let successor = app.refresh_tokens.successor(token);
-    let successor_hash = app.refresh_tokens.hash(&successor);
+    let successor = app.refresh_tokens.successor(token)?;
+    let successor_hash = app.refresh_tokens.hash(&successor)?;
     if row.is_rotated {
         let unused: Option<bool> = transaction
             .exec_first(

@@ -1,0 +1,79 @@
+//! Secrets that AWS Secrets Manager keeps: settings that name a secret instead of containing it.
+
+use std::collections::BTreeMap;
+
+use aws_config::BehaviorVersion;
+use aws_sdk_secretsmanager::Client;
+use futures_util::future::try_join_all;
+use serde::Deserialize;
+
+use crate::{Error, Result};
+
+/// The settings that name a secret.
+const NAMING: [&str; 3] = ["DATABASE_SECRET_ARN", "JWT_SECRET_ARN", "REFRESH_SECRET_ARN"];
+
+/// What the secret of `JWT_SECRET_ARN` contains, as JSON. During a rotation `previous` is the key that was
+/// `current` before; otherwise it is empty or absent.
+#[derive(Deserialize)]
+struct JwtSecret {
+    current: String,
+    #[serde(default)]
+    previous: String,
+}
+
+/// Whether some setting names a secret.
+pub fn are_named(settings: &BTreeMap<String, String>) -> bool {
+    NAMING.iter().any(|name| arn(settings, name).is_some())
+}
+
+/// Adds the settings that the named secrets contain: `DATABASE_URL` (the secret of `DATABASE_SECRET_ARN`),
+/// `JWT_SECRET` and `JWT_SECRET_PREVIOUS` (`JWT_SECRET_ARN`), and `REFRESH_SECRET` (`REFRESH_SECRET_ARN`).
+///
+/// # Errors
+/// [`Error::Internal`] if a secret cannot be read. It names the setting and never the secret.
+pub async fn read(settings: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
+    let mut settings = settings.clone();
+    let named: Vec<_> =
+        NAMING.into_iter().filter_map(|name| Some((name, arn(&settings, name)?.to_owned()))).collect();
+    if named.is_empty() {
+        return Ok(settings);
+    }
+    let client = client().await;
+    let texts = try_join_all(named.iter().map(|(name, arn)| secret(&client, name, arn))).await?;
+    for ((name, _), text) in named.iter().zip(texts) {
+        let mut set = |name: &str, value: String| _ = settings.insert(name.to_owned(), value);
+        match *name {
+            "DATABASE_SECRET_ARN" => set("DATABASE_URL", text),
+            "REFRESH_SECRET_ARN" => set("REFRESH_SECRET", text),
+            _ => {
+                // The error of the parser could repeat the text.
+                let keys: JwtSecret = serde_json::from_str(&text).map_err(|_| {
+                    Error::internal(r#"the secret of JWT_SECRET_ARN is not {"current": "…", "previous": "…"}"#)
+                })?;
+                set("JWT_SECRET", keys.current);
+                set("JWT_SECRET_PREVIOUS", keys.previous);
+            }
+        }
+    }
+    Ok(settings)
+}
+
+fn arn<'a>(settings: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
+    settings.get(name).map(String::as_str).filter(|arn| !arn.is_empty())
+}
+
+async fn client() -> Client {
+    let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    // A VPC without a NAT gateway has a route out for IPv6 only. An endpoint of one's own decides this itself.
+    let is_amazons = sdk.endpoint_url().is_none();
+    Client::new(&if is_amazons { sdk.into_builder().use_dual_stack(true).build() } else { sdk })
+}
+
+async fn secret(client: &Client, name: &str, arn: &str) -> Result<String> {
+    let answer = client.get_secret_value().secret_id(arn).send().await;
+    let answer = answer.map_err(|error| {
+        let cause = aws_sdk_secretsmanager::error::DisplayErrorContext(&error).to_string();
+        Error::internal(format!("the secret of {name} cannot be read: {cause}"))
+    })?;
+    answer.secret_string.ok_or_else(|| Error::internal(format!("the secret of {name} is not text")))
+}

@@ -1,0 +1,77 @@
+//! Connections to the database: TLS that is verified, and a writer that became a reader.
+
+use serde_json::json;
+use shared::Error;
+use shared::base::db::Db;
+use shared::config::Config;
+
+use crate::harness::{Statements, TestApp};
+
+/// The certificate authority of the tests' database server, whose certificate names 127.0.0.1 alone.
+#[expect(clippy::disallowed_methods, reason = "a setting of the tests, not of the service")]
+fn private_ca() -> String {
+    std::env::var("TEST_DATABASE_CA").expect("TEST_DATABASE_CA must be set, as scripts/test does")
+}
+
+/// Connects with `DB_CA` to the database of `app` at this host, and returns the cipher, empty without TLS.
+async fn cipher(app: &TestApp, host: &str, ca: &str) -> Result<String, Error> {
+    let mut settings: std::collections::BTreeMap<_, _> = app.settings().into_iter().collect();
+    let url = settings.get_mut("DATABASE_URL").unwrap();
+    *url = url.replace("127.0.0.1", host);
+    settings.insert("DB_CA".to_owned(), ca.to_owned());
+    let db = Db::new(Config::from(settings).unwrap().database, 1);
+    let status: Option<(String, String)> = db.first("SHOW SESSION STATUS LIKE 'Ssl_cipher'", ()).await?;
+    Ok(status.unwrap().1)
+}
+
+#[tokio::test]
+async fn a_server_with_a_private_ca_is_reached_through_verified_tls() {
+    let app = TestApp::start().await;
+    assert_ne!(cipher(&app, "127.0.0.1", &private_ca()).await.unwrap(), "");
+}
+
+#[tokio::test]
+async fn a_server_whose_ca_is_not_the_expected_one_is_refused() {
+    let app = TestApp::start().await;
+    for ca in ["rds", "web"] {
+        let refused = cipher(&app, "127.0.0.1", ca).await.unwrap_err();
+        assert!(matches!(refused, Error::DatabaseUnavailable(_)), "{ca}: {refused:?}");
+        assert!(format!("{refused:?}").contains("UnknownIssuer"), "{ca}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_whose_certificate_names_another_host_is_refused() {
+    let app = TestApp::start().await;
+    let refused = cipher(&app, "localhost", &private_ca()).await.unwrap_err();
+    assert!(format!("{refused:?}").contains("NotValidForName"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_server_ends_a_connection_that_is_idle_for_five_minutes() {
+    let app = TestApp::start().await;
+    let seconds = app.work_on(async |db: &Db| db.first::<u64>("SELECT @@SESSION.wait_timeout", ()).await).await;
+    assert_eq!(seconds.unwrap(), Some(300));
+}
+
+#[tokio::test]
+async fn writes_go_on_with_the_new_writer_after_a_failover() {
+    let statements = Statements::default();
+    let app = TestApp::counted(&statements).await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    for (path, body) in [
+        // A transaction.
+        ("/api/messages", json!({"roomId": room, "content": "Hello"})),
+        // Statements by themselves.
+        ("/api/ws-ticket", json!({})),
+    ] {
+        statements.make_the_server_read_only();
+        statements.take();
+        ann.post(path, body).await.created();
+        let sent = statements.take();
+        let writes = sent.iter().filter(|sql| sql.starts_with("INSERT") || sql.starts_with("UPDATE")).count();
+        assert!(writes > 1, "no write was refused: {sent:?}");
+    }
+    app.invariants_hold().await;
+}
