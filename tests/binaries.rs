@@ -13,6 +13,8 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use gateway::connections::Connections;
 use gateway::management;
+use gateway::queues::Queues;
+use gateway::template::Template;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -32,6 +34,8 @@ fn expectation(function: &str) -> (&'static str, Value) {
         "register" | "login" | "refresh-token" => (http, json!(400)),
         // Invoked by name: the response has no status.
         "migrate" | "sweep" => ("{}", Value::Null),
+        "fan-out" => (include_str!("events/fan-out.json"), Value::Null),
+        "presence" => (include_str!("events/presence.json"), Value::Null),
         "operator" => (r#"{"command": "make-admin", "userId": "ann"}"#, Value::Null),
         // Every other endpoint requires a token.
         _ => (http, json!(401)),
@@ -186,7 +190,8 @@ impl Drop for Running {
 async fn nobody_connected() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(management::serve(Arc::new(Connections::default()), listener));
+    let queues = Arc::new(Queues::new(&Template::default()));
+    tokio::spawn(management::serve(Arc::new(Connections::default()), queues, listener));
     endpoint
 }
 

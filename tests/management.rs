@@ -11,6 +11,7 @@ use futures_util::{SinkExt, StreamExt};
 use gateway::connections::Connections;
 use gateway::invoke::{Failure, Functions};
 use gateway::limits::{BYTES_WAITING, Limits, MESSAGE_BYTES};
+use gateway::queues::Queues;
 use gateway::template::{BUILT_IN, Template};
 use gateway::{Gateway, management};
 use serde_json::Value;
@@ -66,13 +67,15 @@ impl Served {
         let (recorded, events) = mpsc::unbounded_channel();
         let template = Template::parse(BUILT_IN).unwrap();
         let functions = Arc::new(Recording { events: recorded, may_return: may_return.clone() });
-        let gateway = Gateway::new(template, functions, connections.clone(), Limits::default()).unwrap();
+        let queues = Arc::new(Queues::new(&template));
+        let limits = Limits::default();
+        let gateway = Gateway::new(template, functions, connections.clone(), queues.clone(), limits).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}/", listener.local_addr().unwrap());
         tokio::spawn(gateway.serve(listener, std::future::pending()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let management_url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(management::serve(connections, listener));
+        tokio::spawn(management::serve(connections, queues, listener));
         let config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static("us-east-1"))

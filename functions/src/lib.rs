@@ -9,6 +9,7 @@ mod form;
 pub mod friends;
 pub mod groups;
 pub mod http;
+pub mod jobs;
 pub mod lambda;
 pub mod messages;
 pub mod operations;
@@ -95,4 +96,6 @@ catalogue! {
     "connect" => websocket::connect,
     "disconnect" => websocket::disconnect,
     "message" => websocket::message,
+    "fan-out" => jobs::fan_out,
+    "presence" => jobs::presence,
 }

@@ -18,8 +18,10 @@ const SECRET_BYTES: usize = 32;
 const MOST_COUNTED: u32 = 1_000_000;
 const MOST_SECONDS: u64 = 86_400;
 /// How long a user's last socket has been closed before their friends are notified (`docs/contract.md`,
-/// "Typing, presence and read positions").
+/// "Typing, presence and read positions"). It is the delay of the queue in `template.yaml`.
 const PRESENCE_HOLD: Duration = Duration::from_secs(5);
+/// `docs/contract.md`, "Delivery".
+const DIRECT_POSTS: DirectPosts = DirectPosts { before_answer: 200, beside_answer: 2000 };
 
 /// All settings.
 #[derive(Clone, Debug)]
@@ -47,12 +49,34 @@ pub struct Config {
     /// `MAX_SOCKETS`: the most open sockets of one user; `None` for no limit.
     pub max_sockets: Option<u32>,
     /// How long friends are not notified that a user's last socket has closed: a reconnect within this time
-    /// is silent.
+    /// is silent. It is the delay of the queue, which the code must know too.
     pub presence_hold: Duration,
+    /// To how large an audience a function posts itself.
+    pub direct_posts: DirectPosts,
+    /// `FAN_OUT_QUEUE_URL` and `PRESENCE_QUEUE_URL`; the template sets them in AWS.
+    pub queues: QueueUrls,
     /// `WS_MANAGEMENT_ENDPOINT`: the address of `@connections`; the template sets it in AWS.
     pub management_endpoint: Option<String>,
     /// The object store for files.
     pub store: Store,
+}
+
+/// Where jobs for other functions wait. Without a queue, a function does its jobs itself.
+#[derive(Clone, Debug, Default)]
+pub struct QueueUrls {
+    /// `FAN_OUT_QUEUE_URL`: posts to large audiences.
+    pub fan_out: Option<String>,
+    /// `PRESENCE_QUEUE_URL`: sockets that have closed.
+    pub presence: Option<String>,
+}
+
+/// The largest audiences to which a function posts itself. Larger ones are jobs for `fan-out`.
+#[derive(Clone, Copy, Debug)]
+pub struct DirectPosts {
+    /// The most sockets when the request is answered after the posts.
+    pub before_answer: usize,
+    /// The most sockets when the request is answered beside the posts.
+    pub beside_answer: usize,
 }
 
 /// The object store. A store without a bucket counts as unavailable.
@@ -185,6 +209,11 @@ impl Config {
             },
             max_sockets: Some(settings.parse("MAX_SOCKETS", 10, "a whole number")).filter(|&most| most > 0),
             presence_hold: PRESENCE_HOLD,
+            direct_posts: DIRECT_POSTS,
+            queues: QueueUrls {
+                fan_out: settings.text("FAN_OUT_QUEUE_URL"),
+                presence: settings.text("PRESENCE_QUEUE_URL"),
+            },
             management_endpoint: settings.text("WS_MANAGEMENT_ENDPOINT"),
             store: Store {
                 bucket: settings.text("UPLOADS_BUCKET"),
