@@ -59,7 +59,9 @@ fn rights_of_functions() -> Vec<(String, String, String)> {
                 action => vec![action.as_str().unwrap()],
             };
             let resource = statement["Resource"].as_str().unwrap();
-            rights.extend(actions.into_iter().map(|action| (name.to_owned(), action.to_owned(), resource.to_owned())));
+            rights.extend(
+                actions.into_iter().map(|action| (name.to_owned(), action.to_owned(), resource.to_owned())),
+            );
         }
     }
     rights
@@ -106,7 +108,8 @@ fn functions_have_exactly_the_rights_to_queues_that_they_need() {
 #[test]
 fn the_functions_know_the_queues_of_the_template_and_the_delay_of_presence() {
     let template = Template::parse(BUILT_IN).unwrap();
-    let sources = template.event_sources.iter().map(|source| (source.queue.as_str(), source.function.as_str()));
+    let sources =
+        template.event_sources.iter().map(|source| (source.queue.as_str(), source.function.as_str()));
     let expected = [("FanOutQueue", "fan-out"), ("PresenceQueue", "presence")];
     assert_eq!(sources.collect::<BTreeSet<_>>(), expected.into());
     assert_eq!(Queue::ALL.map(Queue::name), expected.map(|(queue, _)| queue));
