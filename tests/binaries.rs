@@ -12,8 +12,14 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use gateway::connections::Connections;
-use gateway::management;
+use gateway::invoke::Remote;
+use gateway::limits::Limits;
+use gateway::queues::Queues;
+use gateway::sqs::queue_url;
+use gateway::template::{BUILT_IN, Template};
+use gateway::{Gateway, management};
 use serde_json::{Value, json};
+use shared::base::jobs::Queue;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -32,6 +38,8 @@ fn expectation(function: &str) -> (&'static str, Value) {
         "register" | "login" | "refresh-token" => (http, json!(400)),
         // Invoked by name: the response has no status.
         "migrate" | "sweep" => ("{}", Value::Null),
+        "fan-out" => (include_str!("events/fan-out.json"), Value::Null),
+        "presence" => (include_str!("events/presence.json"), Value::Null),
         "operator" => (r#"{"command": "make-admin", "userId": "ann"}"#, Value::Null),
         // Every other endpoint requires a token.
         _ => (http, json!(401)),
@@ -82,6 +90,68 @@ async fn a_server_error_is_logged_once_with_the_function_and_the_request_id() {
     }
 }
 
+#[tokio::test]
+async fn functions_in_processes_of_their_own_queue_jobs_for_each_other() {
+    let app = Arc::new(TestApp::start().await);
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    ann.post("/api/friend-requests", json!({"userId": bob.user_id})).await.created();
+    bob.post("/api/friend-requests", json!({"userId": ann.user_id})).await.created();
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+
+    let mut template = Template::parse(BUILT_IN).unwrap();
+    template.schedules.clear();
+    template.queues.get_mut(Queue::Presence.name()).unwrap().delay = Duration::from_millis(50);
+    let (connections, queues) = (Arc::new(Connections::default()), Arc::new(Queues::new(&template)));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(management::serve(connections.clone(), queues.clone(), listener));
+    let functions = Remote::new(&processes(app.clone(), endpoint).await).unwrap();
+    let gateway = Gateway::new(template, Arc::new(functions), connections, queues, Limits::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(gateway.unwrap().serve(listener, std::future::pending()));
+
+    let (ann, bob) = (ann.at(&url), bob.at(&url));
+    let mut bobs = bob.connect().await;
+    let mut anns = ann.connect().await;
+    assert_eq!(bobs.receives("presence").await, json!({"userId": ann.user_id, "online": true}));
+    // So many sockets make the audience a large one. They are gone, which only the posts find out.
+    app.run(
+        "INSERT INTO connections (connection_id, user_id, session_id, connected_at, expires_at)
+         WITH RECURSIVE many (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 200)
+         SELECT CONCAT('gone', n, '='), user_id, session_id, UTC_TIMESTAMP(3) - INTERVAL 2 MINUTE,
+                UTC_TIMESTAMP(3) + INTERVAL 1 HOUR FROM sessions, many WHERE user_id = ?",
+        (&bob.user_id,),
+    )
+    .await;
+    let sent = ann.says(room, "Hello").await.created();
+    for socket in [&mut anns, &mut bobs] {
+        assert_eq!(socket.receives("receiveMessage").await["message"], sent["message"]);
+    }
+    let open = "SELECT COUNT(*) FROM connections WHERE expires_at > UTC_TIMESTAMP(3)";
+    let ended = async { while app.rows::<u64>(open).await != [2] {} };
+    timeout(Duration::from_secs(20), ended).await.expect("the sockets that are gone have no end");
+    anns.close().await;
+    assert_eq!(bobs.receives("presence").await, json!({"userId": ann.user_id, "online": false}));
+}
+
+/// Serves a Lambda Invoke endpoint that starts a function's binary for each event, and returns its address.
+async fn processes(app: Arc<TestApp>, management_endpoint: String) -> String {
+    let invoke = async move |Path(function): Path<String>, event: String| {
+        let (runtime, mut answers) = runtime_with(&event).await;
+        let _running = started(&function, lambda(&app, &function, &runtime, &management_endpoint));
+        let (outcome, answer) = answer(&function, &mut answers).await;
+        assert_eq!(outcome, "response", "{function}: {answer}");
+        answer.to_string()
+    };
+    let router = Router::new().route("/2015-03-31/functions/{name}/invocations", post(invoke));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    endpoint
+}
+
 /// The binary of a function, with the settings that it has in Lambda.
 pub fn lambda(app: &TestApp, function: &str, runtime: &str, management_endpoint: &str) -> Command {
     let mut command = Command::new(binary(function));
@@ -89,6 +159,7 @@ pub fn lambda(app: &TestApp, function: &str, runtime: &str, management_endpoint:
         .env_clear()
         .envs(app.settings())
         .env("WS_MANAGEMENT_ENDPOINT", management_endpoint)
+        .envs(Queue::ALL.map(|queue| (queue.setting(), queue_url(management_endpoint, queue))))
         .env("AWS_LAMBDA_RUNTIME_API", runtime)
         .env("AWS_LAMBDA_FUNCTION_NAME", function)
         .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
@@ -186,7 +257,8 @@ impl Drop for Running {
 async fn nobody_connected() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(management::serve(Arc::new(Connections::default()), listener));
+    let queues = Arc::new(Queues::new(&Template::default()));
+    tokio::spawn(management::serve(Arc::new(Connections::default()), queues, listener));
     endpoint
 }
 

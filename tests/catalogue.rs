@@ -5,6 +5,8 @@ use std::path::Path;
 
 use gateway::template::{BUILT_IN, Template};
 use serde_json::Value;
+use shared::base::jobs::Queue;
+use shared::config::Config;
 use shared::events::client_event::ClientEvent;
 use shared::events::event::Event;
 
@@ -39,11 +41,10 @@ const RIGHTS_TO_COMPLETE: &[(&str, &str)] = &[
     ("s3:PutObject", "/files/*"),
 ];
 
-#[test]
-fn functions_have_exactly_the_rights_to_files_that_they_need() {
+/// The rights of each function by the template: its name, the action and the resource.
+fn rights_of_functions() -> Vec<(String, String, String)> {
     let template: Value = serde_saphyr::from_str(BUILT_IN).unwrap();
-    assert!(template["Globals"]["Function"]["Environment"]["Variables"]["UPLOADS_BUCKET"].is_string());
-    let mut rights = BTreeMap::new();
+    let mut rights = Vec::new();
     for function in template["Resources"].as_object().unwrap().values() {
         if function["Type"] != "AWS::Serverless::Function" {
             continue;
@@ -57,19 +58,71 @@ fn functions_have_exactly_the_rights_to_files_that_they_need() {
                 Value::Array(actions) => actions.iter().map(|action| action.as_str().unwrap()).collect(),
                 action => vec![action.as_str().unwrap()],
             };
-            let resource = statement["Resource"].as_str().unwrap().replace("${UploadsBucket.Arn}", "");
-            for action in actions.into_iter().filter(|action| action.starts_with("s3:")) {
-                let right = (action.to_owned(), resource.replace("UploadsBucket.Arn", ""));
-                rights.entry(name).or_insert_with(BTreeSet::new).insert(right);
-            }
+            let resource = statement["Resource"].as_str().unwrap();
+            rights.extend(
+                actions.into_iter().map(|action| (name.to_owned(), action.to_owned(), resource.to_owned())),
+            );
+        }
+    }
+    rights
+}
+
+#[test]
+fn functions_have_exactly_the_rights_to_files_that_they_need() {
+    let template: Value = serde_saphyr::from_str(BUILT_IN).unwrap();
+    assert!(template["Globals"]["Function"]["Environment"]["Variables"]["UPLOADS_BUCKET"].is_string());
+    let mut rights = BTreeMap::new();
+    for (name, action, resource) in rights_of_functions() {
+        if action.starts_with("s3:") {
+            let resource = resource.replace("${UploadsBucket.Arn}", "").replace("UploadsBucket.Arn", "");
+            rights.entry(name).or_insert_with(BTreeSet::new).insert((action, resource));
         }
     }
     let owned = |rights: &[(&str, &str)]| {
         rights.iter().map(|&(action, files)| (action.to_owned(), files.to_owned())).collect::<BTreeSet<_>>()
     };
     let expected: BTreeMap<_, _> =
-        RIGHTS_TO_FILES.iter().map(|&(name, rights)| (name, owned(rights))).collect();
+        RIGHTS_TO_FILES.iter().map(|&(name, rights)| (name.to_owned(), owned(rights))).collect();
     assert_eq!(rights, expected);
+}
+
+/// Every function that may push may also leave the posts to `fan-out`, and `disconnect` may leave a socket to
+/// `presence`.
+#[test]
+fn functions_have_exactly_the_rights_to_queues_that_they_need() {
+    let mut expected = BTreeSet::from([("disconnect".to_owned(), "PresenceQueue.Arn".to_owned())]);
+    let mut rights = BTreeSet::new();
+    for (name, action, resource) in rights_of_functions() {
+        match action.as_str() {
+            "execute-api:ManageConnections" if name != "fan-out" => {
+                expected.insert((name, "FanOutQueue.Arn".to_owned()));
+            }
+            "sqs:SendMessage" => _ = rights.insert((name, resource)),
+            _ => {}
+        }
+    }
+    assert!(expected.len() > 10);
+    assert_eq!(rights, expected);
+}
+
+#[test]
+fn the_functions_know_the_queues_of_the_template_and_the_delay_of_presence() {
+    let template = Template::parse(BUILT_IN).unwrap();
+    let sources =
+        template.event_sources.iter().map(|source| (source.queue.as_str(), source.function.as_str()));
+    let expected = [("FanOutQueue", "fan-out"), ("PresenceQueue", "presence")];
+    assert_eq!(sources.collect::<BTreeSet<_>>(), expected.into());
+    assert_eq!(Queue::ALL.map(Queue::name), expected.map(|(queue, _)| queue));
+    let yaml: Value = serde_saphyr::from_str(BUILT_IN).unwrap();
+    let variables = &yaml["Globals"]["Function"]["Environment"]["Variables"];
+    for queue in Queue::ALL {
+        assert_eq!(variables[queue.setting()], queue.name());
+    }
+    let secret = "s".repeat(32);
+    let settings =
+        [("DATABASE_URL", "mysql://u@127.0.0.1/none"), ("JWT_SECRET", &secret), ("REFRESH_SECRET", &secret)];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    assert_eq!(template.queues["PresenceQueue"].delay, Config::from(settings).unwrap().presence_hold);
 }
 
 #[test]

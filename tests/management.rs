@@ -1,4 +1,4 @@
-//! The gateway's `@connections` API, as the AWS SDK sees it.
+//! The gateway's `@connections` API and its queues, as the AWS SDK sees them.
 
 use std::sync::Arc;
 
@@ -6,15 +6,20 @@ use aws_sdk_apigatewaymanagement::config::{BehaviorVersion, Credentials, Region,
 use aws_sdk_apigatewaymanagement::error::SdkError;
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 use aws_sdk_apigatewaymanagement::{Client, Config};
+use aws_sdk_sqs::error::ProvideErrorMetadata;
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use futures_util::future::BoxFuture;
 use futures_util::{SinkExt, StreamExt};
 use gateway::connections::Connections;
 use gateway::invoke::{Failure, Functions};
-use gateway::limits::{BYTES_WAITING, Limits, MESSAGE_BYTES};
+use gateway::limits::{BYTES_WAITING, JOB_BYTES, Limits, MESSAGE_BYTES};
+use gateway::queues::Queues;
+use gateway::sqs::queue_url;
 use gateway::template::{BUILT_IN, Template};
 use gateway::{Gateway, management};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use shared::base::jobs::Queue;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_tungstenite::tungstenite::Message;
@@ -66,13 +71,15 @@ impl Served {
         let (recorded, events) = mpsc::unbounded_channel();
         let template = Template::parse(BUILT_IN).unwrap();
         let functions = Arc::new(Recording { events: recorded, may_return: may_return.clone() });
-        let gateway = Gateway::new(template, functions, connections.clone(), Limits::default()).unwrap();
+        let queues = Arc::new(Queues::new(&template));
+        let limits = Limits::default();
+        let gateway = Gateway::new(template, functions, connections.clone(), queues.clone(), limits).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}/", listener.local_addr().unwrap());
         tokio::spawn(gateway.serve(listener, std::future::pending()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let management_url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(management::serve(connections, listener));
+        tokio::spawn(management::serve(connections, queues, listener));
         let config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static("us-east-1"))
@@ -91,6 +98,17 @@ impl Served {
     /// The context of the next event.
     async fn event(&mut self) -> Value {
         self.events.recv().await.unwrap()["requestContext"].take()
+    }
+
+    /// A client of the queues beside the management API, and the URL of one of them.
+    fn queue(&self, queue: Queue) -> (aws_sdk_sqs::Client, String) {
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(Credentials::new("tests", "tests", None, None, "tests"))
+            .retry_config(RetryConfig::disabled())
+            .endpoint_url(&self.management_url);
+        (aws_sdk_sqs::Client::from_conf(config.build()), queue_url(&self.management_url, queue))
     }
 
     async fn post(&self, connection_id: &str, frame: Vec<u8>) -> Result<(), (u16, Option<String>)> {
@@ -205,4 +223,51 @@ async fn the_management_port_serves_nothing_else() {
         (answer.status().as_u16(), &answer.headers()["x-amzn-errortype"]),
         (403, &"ForbiddenException".parse().unwrap())
     );
+}
+
+fn entry(id: &str, body: &str) -> SendMessageBatchRequestEntry {
+    SendMessageBatchRequestEntry::builder().id(id).message_body(body).build().unwrap()
+}
+
+#[tokio::test]
+async fn jobs_sent_to_a_queue_arrive_at_its_function() {
+    let mut served = Served::start().await;
+    let (client, url) = served.queue(Queue::FanOut);
+    let one = client.send_message().queue_url(&url).message_body("one").send().await.unwrap();
+    let delivered = served.events.recv().await.unwrap()["Records"][0].take();
+    assert_eq!(delivered["body"], "one");
+    assert_eq!(delivered["messageId"], one.message_id().unwrap());
+    assert_eq!(delivered["md5OfBody"], one.md5_of_message_body().unwrap());
+
+    let entries = vec![entry("a", "two"), entry("b", "three")];
+    let sent = client.send_message_batch().queue_url(&url).set_entries(Some(entries)).send().await.unwrap();
+    assert_eq!(sent.successful().iter().map(|sent| sent.id()).collect::<Vec<_>>(), ["a", "b"]);
+    assert!(sent.failed().is_empty());
+    let mut bodies = Vec::new();
+    for _ in 0..2 {
+        let event = served.events.recv().await.unwrap();
+        bodies.push(event["Records"][0]["body"].as_str().unwrap().to_owned());
+    }
+    bodies.sort();
+    assert_eq!(bodies, ["three", "two"]);
+}
+
+#[tokio::test]
+async fn a_queue_refuses_what_sqs_refuses() {
+    let served = Served::start().await;
+    let (client, url) = served.queue(Queue::FanOut);
+    let unknown = client.send_message().queue_url(format!("{url}s")).message_body("x").send().await;
+    assert!(unknown.unwrap_err().into_service_error().is_queue_does_not_exist());
+    let refused = async |entries: Vec<SendMessageBatchRequestEntry>| {
+        let sent = client.send_message_batch().queue_url(&url).set_entries(Some(entries)).send().await;
+        sent.unwrap_err().into_service_error()
+    };
+    assert!(refused(Vec::new()).await.is_empty_batch_request());
+    let many = (0..11).map(|id| entry(&id.to_string(), "x")).collect();
+    assert!(refused(many).await.is_too_many_entries_in_batch_request());
+    assert!(refused(vec![entry("a", "x"), entry("a", "y")]).await.is_batch_entry_ids_not_distinct());
+    let half = "x".repeat(JOB_BYTES / 2 + 1);
+    assert!(refused(vec![entry("a", &half), entry("b", &half)]).await.is_batch_request_too_long());
+    let deleted = client.delete_message().queue_url(&url).receipt_handle("x").send().await;
+    assert_eq!(deleted.unwrap_err().into_service_error().code(), Some("UnknownOperationException"));
 }

@@ -7,10 +7,11 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Adapter, Service, service_fn};
 use lambda_runtime::{Context, Error, LambdaEvent};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use shared::App;
@@ -19,6 +20,7 @@ use tracing::field::Empty;
 
 use crate::environment::Environment;
 use crate::http::{self, Request, Response};
+use crate::jobs;
 use crate::websocket::{self, Event, Reply};
 
 /// One Lambda function.
@@ -100,6 +102,33 @@ where
             name_request(websocket::ids(&event).1);
             let handler = handler.clone();
             async move { Ok(handler.handle(&app, event).await) }
+        })
+    }
+}
+
+/// A handler of a queue's jobs. It has one job at a time, and those of an event run at once.
+impl<H, J> IntoFunction<Vec<J>> for H
+where
+    H: for<'a> Handler<'a, J, shared::Result<()>> + 'static,
+    J: DeserializeOwned + Send + 'static,
+{
+    fn into_function(self) -> Function {
+        let handler = Arc::new(self);
+        Function::new(move |app: App, event: jobs::Event, context: Context| {
+            let handler = handler.clone();
+            name_request(&context.request_id);
+            async move {
+                let done = event.records.into_iter().map(async |jobs::Record { message_id, body }| {
+                    let done = match serde_json::from_str(&body) {
+                        Ok(job) => handler.handle(&app, job).await,
+                        Err(error) => Err(shared::Error::internal(error)),
+                    };
+                    done.inspect_err(shared::Error::log).is_err().then_some(message_id)
+                });
+                let failed = join_all(done).await.into_iter().flatten();
+                let failed = failed.map(|item_identifier| jobs::Failure { item_identifier });
+                Ok(jobs::Answer { batch_item_failures: failed.collect() })
+            }
         })
     }
 }

@@ -11,6 +11,7 @@ mod form;
 pub mod friends;
 pub mod groups;
 pub mod http;
+pub mod jobs;
 pub mod lambda;
 pub mod messages;
 pub mod operations;
@@ -97,4 +98,6 @@ catalogue! {
     "connect" => websocket::connect,
     "disconnect" => websocket::disconnect,
     "message" => websocket::message,
+    "fan-out" => jobs::fan_out,
+    "presence" => jobs::presence,
 }

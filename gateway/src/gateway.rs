@@ -1,4 +1,4 @@
-//! The gateway that the HTTP API, the WebSocket API and the schedules share.
+//! The gateway that the HTTP API, the WebSocket API, the schedules and the queues share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use crate::connections::Connections;
 use crate::invoke::{Failure, Functions, with_timeout};
 use crate::limits::{Limits, RESPONSE_BYTES};
+use crate::queues::Queues;
 use crate::routes::Routes;
 use crate::template::Template;
 
@@ -16,6 +17,7 @@ pub struct Gateway {
     pub(crate) template: Template,
     pub(crate) routes: Routes,
     pub(crate) connections: Arc<Connections>,
+    pub(crate) queues: Arc<Queues>,
     pub(crate) limits: Limits,
     functions: Arc<dyn Functions>,
 }
@@ -28,7 +30,8 @@ impl std::fmt::Debug for Gateway {
 
 impl Gateway {
     /// Creates a gateway that serves the routes of `template` with `functions`. The gateway adds its
-    /// sockets to `connections`, through which functions push.
+    /// sockets to `connections`, through which functions push, and delivers the jobs of `queues`, which are
+    /// those of `template`.
     ///
     /// # Errors
     /// Two routes of the template match the same requests.
@@ -36,10 +39,11 @@ impl Gateway {
         template: Template,
         functions: Arc<dyn Functions>,
         connections: Arc<Connections>,
+        queues: Arc<Queues>,
         limits: Limits,
     ) -> Result<Self, matchit::InsertError> {
         let routes = Routes::new(&template.http)?;
-        Ok(Self { template, routes, connections, limits, functions })
+        Ok(Self { template, routes, connections, queues, limits, functions })
     }
 
     /// Invokes a function and waits for its response.

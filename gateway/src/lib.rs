@@ -1,17 +1,20 @@
 //! API Gateway on one machine. One port serves an HTTP API (payload format 2.0) and a WebSocket API,
-//! with the routes of `template.yaml` and the limits of AWS.
+//! with the routes and queues of `template.yaml` and the limits of AWS.
 
 pub mod connections;
 mod cors;
+mod event_source;
 mod gateway;
 mod http;
 mod integration;
 pub mod invoke;
 pub mod limits;
 pub mod management;
+pub mod queues;
 mod routes;
 mod schedule;
 mod server;
+pub mod sqs;
 pub mod store;
 pub mod template;
 mod websocket;

@@ -32,6 +32,18 @@ pub const FRAMES_WAITING: usize = 512;
 /// messages of the largest size.
 pub const BYTES_WAITING: usize = 8 * MESSAGE_BYTES;
 
+/// The most bytes in a job of a queue, and in the jobs of one request (SQS quotas, since August 2025).
+pub const JOB_BYTES: usize = 1024 * 1024;
+
+/// The most jobs in one request (SQS API: `SendMessageBatch`).
+pub const REQUEST_JOBS: usize = 10;
+
+/// How many jobs of one queue can wait, and how many bytes of them. The numbers are ours: AWS keeps any
+/// number.
+pub const JOBS_WAITING: usize = 100_000;
+/// As for [`JOBS_WAITING`].
+pub const JOB_BYTES_WAITING: usize = 64 * 1024 * 1024;
+
 /// The limits that are durations.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -51,7 +63,7 @@ pub struct Limits {
     /// AWS documents none. It is generous even for a slow line: the largest message has 128 KB, and a
     /// push is abandoned after 2 seconds.
     pub send_timeout: Duration,
-    /// How long a gateway that shuts down waits for requests and `$disconnect` functions to finish.
+    /// How long a gateway that shuts down waits for requests, `$disconnect` functions and jobs to finish.
     pub shutdown_timeout: Duration,
 }
 

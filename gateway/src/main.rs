@@ -39,8 +39,9 @@ enum Command {
         /// of `cargo lambda watch` is `http://127.0.0.1:9000`.
         #[arg(long, value_name = "URL")]
         invoke: Option<String>,
-        /// Serve the @connections API, through which those functions push, on this loopback port. Give
-        /// them its address as `WS_MANAGEMENT_ENDPOINT`. 0 chooses a free port.
+        /// Serve the @connections API, through which those functions push, on this loopback port, and an SQS
+        /// endpoint for their jobs beside it. Give them its address as `WS_MANAGEMENT_ENDPOINT`, and the URLs
+        /// of the queues as the log shows them. 0 chooses a free port.
         #[arg(long, value_name = "PORT", default_value_t = 0, requires = "invoke")]
         management_port: u16,
         /// Serve an object store for those functions on this loopback port. Give them its address as

@@ -1,5 +1,6 @@
-//! The `@connections` management API, for functions that run in other processes (API Gateway Management
-//! API, version 2018-11-29). It checks no signatures, so bind it to loopback only.
+//! What functions in other processes need of the gateway: the `@connections` management API (API Gateway
+//! Management API, version 2018-11-29), and the queues beside it. It checks no signatures, so bind it to
+//! loopback only.
 
 use std::sync::Arc;
 
@@ -16,19 +17,31 @@ use tokio::net::TcpListener;
 use crate::connections::{ConnectionDetails, Connections};
 use crate::integration::{error_response, json_response, percent_decoded};
 use crate::limits::MESSAGE_BYTES;
+use crate::queues::Queues;
+use crate::sqs;
 
 /// The SDK recognizes errors by this header (AWS JSON and REST protocols: "error shapes").
 const ERROR_TYPE: &str = "x-amzn-errortype";
 
-/// Serves the management API of these connections until the listener fails.
+/// Serves the management API of these connections, and these queues, until the listener fails.
 ///
 /// # Errors
 /// The listener failed.
-pub async fn serve(connections: Arc<Connections>, listener: TcpListener) -> std::io::Result<()> {
-    axum::serve(listener, Router::new().fallback(handle).with_state(connections)).await
+pub async fn serve(
+    connections: Arc<Connections>,
+    queues: Arc<Queues>,
+    listener: TcpListener,
+) -> std::io::Result<()> {
+    axum::serve(listener, Router::new().fallback(handle).with_state((connections, queues))).await
 }
 
-async fn handle(State(connections): State<Arc<Connections>>, request: Request<Body>) -> Response<Body> {
+async fn handle(
+    State((connections, queues)): State<(Arc<Connections>, Arc<Queues>)>,
+    request: Request<Body>,
+) -> Response<Body> {
+    if sqs::is_action(request.headers()) {
+        return sqs::handle(&queues, request).await;
+    }
     // The SDK escapes a connection id, which ends in `=` and can contain `/` and `+`.
     let path = percent_decoded(request.uri().path());
     let Some(connection_id) = path.strip_prefix("/@connections/") else {

@@ -8,9 +8,12 @@ use gateway::connections::Connections;
 use gateway::invoke::{Functions, InProcess, Remote};
 use gateway::limits::Limits;
 use gateway::management;
+use gateway::queues::Queues;
+use gateway::sqs::queue_url;
 use gateway::store::Store;
 use gateway::template::{self, Template};
 use shared::App;
+use shared::base::jobs::{Jobs, Queue};
 use shared::base::migrations;
 use shared::base::push::Push;
 use shared::config::{Config, Keys};
@@ -36,17 +39,16 @@ pub(crate) async fn serve(
         tokio::spawn(store.serve());
     }
     let connections = Arc::new(Connections::default());
+    let template = read_template(template)?;
+    let queues = Arc::new(Queues::new(&template));
     let app = App::new(config, Push::Local(connections.clone()), DATABASE_CONNECTIONS);
-    let (database, ending) = (app.db.clone(), app.clone());
+    let app = App { jobs: Jobs::Local(queues.clone()), ..app };
+    let database = app.db.clone();
     database.ping().await.map_err(unreachable_database)?;
-    let gateway = gateway(template, Arc::new(InProcess::new(app)), connections)?;
+    let gateway = gateway(template, Arc::new(InProcess::new(app)), connections, queues)?;
     let stopped = stopped()?;
     log_address(&listener)?;
-    let stop = async move {
-        stopped.await;
-        ending.end_pauses();
-    };
-    gateway.serve(listener, stop).await.map_err(|error| error.to_string())?;
+    gateway.serve(listener, stopped).await.map_err(|error| error.to_string())?;
     database.disconnect().await.map_err(|error| error.to_string())
 }
 
@@ -61,19 +63,24 @@ pub(crate) async fn serve_remote(
 ) -> Result<(), String> {
     let connections = Arc::new(Connections::default());
     let functions = Remote::new(endpoint).map_err(|error| format!("--invoke {error}"))?;
-    let gateway = gateway(template, Arc::new(functions), connections.clone())?;
+    let template = read_template(template)?;
+    let queues = Arc::new(Queues::new(&template));
+    let gateway = gateway(template, Arc::new(functions), connections.clone(), queues.clone())?;
     let address = management.local_addr().map_err(|error| error.to_string())?;
-    tracing::info!("functions behind {endpoint}; they push with WS_MANAGEMENT_ENDPOINT=http://{address}");
+    let origin = format!("http://{address}");
+    tracing::info!("functions behind {endpoint}; they push with WS_MANAGEMENT_ENDPOINT={origin}");
+    let urls = Queue::ALL.map(|queue| format!("{}={}", queue.setting(), queue_url(&origin, queue)));
+    tracing::info!("they queue jobs with {}", urls.join(" and "));
     if let Some(store) = store {
         let address = store.config().endpoint.unwrap_or_default();
         tracing::info!("they keep files with UPLOADS_BUCKET=uploads and S3_ENDPOINT={address}");
         tokio::spawn(store.serve());
     }
     log_address(&listener)?;
-    // The management API stops last, so that functions can post to sockets that are closing.
+    // The management API stops last, so that functions can post to sockets that are closing, and queue jobs.
     let served = tokio::select! {
         served = gateway.serve(listener, stopped) => served,
-        served = management::serve(connections, management) => served,
+        served = management::serve(connections, queues, management) => served,
     };
     served.map_err(|error| error.to_string())
 }
@@ -87,18 +94,23 @@ pub(crate) async fn remote_store(port: u16, uploads: &Path) -> Result<Store, Str
     Store::new(uploads, listen(port, "--store-port").await?, keys)
 }
 
-fn gateway(
-    template: Option<PathBuf>,
-    functions: Arc<dyn Functions>,
-    connections: Arc<Connections>,
-) -> Result<Gateway, String> {
-    let yaml = match &template {
+fn read_template(file: Option<PathBuf>) -> Result<Template, String> {
+    let yaml = match &file {
         Some(path) => std::fs::read_to_string(path)
             .map_err(|error| format!("cannot read {}: {error}", path.display()))?,
         None => template::BUILT_IN.to_owned(),
     };
-    let template = Template::parse(&yaml).map_err(|error| error.to_string())?;
-    Gateway::new(template, functions, connections, Limits::default()).map_err(|error| error.to_string())
+    Template::parse(&yaml).map_err(|error| error.to_string())
+}
+
+fn gateway(
+    template: Template,
+    functions: Arc<dyn Functions>,
+    connections: Arc<Connections>,
+    queues: Arc<Queues>,
+) -> Result<Gateway, String> {
+    let gateway = Gateway::new(template, functions, connections, queues, Limits::default());
+    gateway.map_err(|error| error.to_string())
 }
 
 /// Listens only on loopback: this is a development server, and its signup grants may be open.

@@ -14,12 +14,12 @@ use tokio::sync::oneshot;
 
 use crate::gateway::Gateway;
 use crate::integration::error_response;
-use crate::{http, schedule, websocket};
+use crate::{event_source, http, schedule, websocket};
 
 impl Gateway {
     /// Serves until `stop` completes. Then it closes every socket and waits, for at most
-    /// [`Limits::shutdown_timeout`](crate::limits::Limits::shutdown_timeout), until requests and
-    /// `$disconnect` functions have finished.
+    /// [`Limits::shutdown_timeout`](crate::limits::Limits::shutdown_timeout), until requests, `$disconnect`
+    /// functions and all jobs have finished. Then no job is delayed any more.
     ///
     /// # Errors
     /// The listener failed.
@@ -36,6 +36,7 @@ impl Gateway {
         // Nagle's algorithm would hold back small frames that clients wait for.
         let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
         let schedules = tokio::spawn(schedule::run(gateway.clone()));
+        let event_sources = tokio::spawn(event_source::run(gateway.clone()));
         let shutdown_timeout = gateway.limits.shutdown_timeout;
         let (stopping, stopped) = oneshot::channel();
         let stop = async move {
@@ -43,6 +44,8 @@ impl Gateway {
             schedules.abort();
             _ = stopping.send(());
             gateway.connections.close_all().await;
+            gateway.queues.finish().await;
+            event_sources.abort();
         };
         let shutdown_took_too_long = async {
             match stopped.await {

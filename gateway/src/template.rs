@@ -1,4 +1,4 @@
-//! Reads `template.yaml`: the routes, their functions, and the timeouts and schedules of the functions.
+//! Reads `template.yaml`: the routes, their functions, and the timeouts, schedules and queues of the functions.
 //!
 //! YAML tags are ignored, and only their values are read: `!GetAtt MessageFunction.Arn` names a function.
 //! No intrinsic function is evaluated, because the environment comes from the settings.
@@ -25,6 +25,10 @@ pub struct Template {
     pub route_selection: String,
     /// The functions that run on a schedule.
     pub schedules: Vec<Schedule>,
+    /// The queues, by logical id.
+    pub queues: BTreeMap<String, Queue>,
+    /// The functions that do the jobs of a queue.
+    pub event_sources: Vec<EventSource>,
     /// How long each function may run.
     pub timeouts: BTreeMap<String, Duration>,
 }
@@ -47,6 +51,34 @@ pub struct Schedule {
     pub function: String,
     /// The interval between two runs.
     pub every: Duration,
+}
+
+/// A queue (`AWS::SQS::Queue`). What a property leaves out has SQS's own default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// How long a job waits before it is delivered.
+    pub delay: Duration,
+    /// How long after its delivery a failed job is delivered again.
+    pub visibility_timeout: Duration,
+    /// How long a job is kept.
+    pub retention: Duration,
+    /// How often a job is delivered before it is a dead letter; `None` for any number.
+    pub max_receive_count: Option<u32>,
+}
+
+/// An `SQS` event of a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventSource {
+    /// The function's name.
+    pub function: String,
+    /// The logical id of the queue.
+    pub queue: String,
+    /// The most jobs in one event.
+    pub batch_size: usize,
+    /// The most events that the function handles at once.
+    pub maximum_concurrency: usize,
+    /// Whether the function answers which jobs have failed. Otherwise all of an event fail, or none.
+    pub reports_failures: bool,
 }
 
 /// The `CorsConfiguration` of an HTTP API (AWS SAM: `HttpApiCorsConfiguration`). A header whose property
@@ -81,6 +113,14 @@ pub enum TemplateError {
         route: String,
         /// The logical id of the function.
         function: String,
+    },
+    /// A function does the jobs of a queue that the template does not define.
+    #[error("the template does not define the queue {queue} of the function {function}")]
+    UnknownQueue {
+        /// The function's name.
+        function: String,
+        /// The logical id of the queue.
+        queue: String,
     },
     /// A property has a form that AWS accepts and this gateway does not support.
     #[error("{property} must be {supported}, not `{found}`")]
@@ -119,6 +159,8 @@ struct GlobalFunction {
 enum Resource {
     #[serde(rename = "AWS::Serverless::Function")]
     Function(FunctionProperties),
+    #[serde(rename = "AWS::SQS::Queue")]
+    Queue(Option<QueueProperties>),
     #[serde(rename = "AWS::Serverless::HttpApi")]
     HttpApi(Option<HttpApiProperties>),
     #[serde(rename = "AWS::Serverless::WebSocketApi")]
@@ -145,6 +187,8 @@ struct FunctionProperties {
 enum Event {
     HttpApi(HttpApiEvent),
     Schedule(ScheduleEvent),
+    #[serde(rename = "SQS")]
+    Queue(QueueEvent),
     #[serde(other, deserialize_with = "ignored")]
     Other,
 }
@@ -160,6 +204,39 @@ struct HttpApiEvent {
 #[serde(rename_all = "PascalCase")]
 struct ScheduleEvent {
     schedule: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct QueueEvent {
+    queue: String,
+    batch_size: Option<usize>,
+    #[serde(default)]
+    scaling_config: ScalingConfig,
+    #[serde(default)]
+    function_response_types: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+struct ScalingConfig {
+    #[serde(rename = "MaximumConcurrency")]
+    maximum_concurrency: Option<usize>,
+}
+
+#[derive(Clone, Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct QueueProperties {
+    delay_seconds: u64,
+    visibility_timeout: Option<u64>,
+    message_retention_period: Option<u64>,
+    redrive_policy: RedrivePolicy,
+    fifo_queue: bool,
+}
+
+#[derive(Clone, Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct RedrivePolicy {
+    max_receive_count: Option<u32>,
 }
 
 #[derive(Deserialize, Default)]
@@ -195,23 +272,31 @@ impl Template {
         for (logical_id, resource) in &document.resources {
             if let Resource::Function(function) = resource {
                 let name = template.add_function(function, default_timeout)?;
-                functions.insert(logical_id.as_str(), name);
+                functions.insert(logical_id.clone(), name);
             }
         }
-        for resource in document.resources.values() {
+        for (logical_id, resource) in document.resources {
             match resource {
                 Resource::HttpApi(api) => {
-                    let cors = api.as_ref().and_then(|api| api.cors_configuration.clone());
+                    let cors = api.and_then(|api| api.cors_configuration);
                     template.cors = cors.map(supported_cors).transpose()?;
                 }
-                Resource::WebSocketApi(api) => template.add_websocket_api(api, &functions)?,
+                Resource::WebSocketApi(api) => template.add_websocket_api(&api, &functions)?,
+                Resource::Queue(queue) => {
+                    template.queues.insert(logical_id, supported_queue(queue.unwrap_or_default())?);
+                }
                 Resource::Function(_) | Resource::Other => {}
             }
         }
-        Ok(template)
+        match template.event_sources.iter().find(|source| !template.queues.contains_key(&source.queue)) {
+            None => Ok(template),
+            Some(EventSource { function, queue, .. }) => {
+                Err(TemplateError::UnknownQueue { function: function.clone(), queue: queue.clone() })
+            }
+        }
     }
 
-    /// Adds a function's timeout, HTTP routes and schedules, and returns the function's name.
+    /// Adds a function's timeout, HTTP routes, schedules and queues, and returns the function's name.
     fn add_function(
         &mut self,
         function: &FunctionProperties,
@@ -229,6 +314,7 @@ impl Template {
                     let every = interval(&event.schedule)?;
                     self.schedules.push(Schedule { function: name.to_owned(), every });
                 }
+                Event::Queue(event) => self.event_sources.push(event_source(event, name)),
                 Event::Other => {}
             }
         }
@@ -238,7 +324,7 @@ impl Template {
     fn add_websocket_api(
         &mut self,
         api: &WebSocketApiProperties,
-        functions: &BTreeMap<&str, String>,
+        functions: &BTreeMap<String, String>,
     ) -> Result<(), TemplateError> {
         self.route_selection = selected_field(&api.route_selection_expression)?;
         for (route, target) in &api.routes {
@@ -262,6 +348,30 @@ fn http_route(event: &HttpApiEvent, function: &str) -> Result<HttpRoute, Templat
         return Err(unsupported("a route of the HTTP API", supported, &format!("{method} {path}")));
     }
     Ok(HttpRoute { method, path: path.clone(), function: function.to_owned() })
+}
+
+/// The defaults are those of SAM's `SQS` event and of Lambda, which begins with five events at once.
+fn event_source(event: &QueueEvent, function: &str) -> EventSource {
+    EventSource {
+        function: function.to_owned(),
+        queue: event.queue.trim_end_matches(".Arn").to_owned(),
+        batch_size: event.batch_size.unwrap_or(10).max(1),
+        maximum_concurrency: event.scaling_config.maximum_concurrency.unwrap_or(5).max(1),
+        reports_failures: event.function_response_types.iter().any(|name| name == "ReportBatchItemFailures"),
+    }
+}
+
+/// Refuses queues that keep an order.
+fn supported_queue(properties: QueueProperties) -> Result<Queue, TemplateError> {
+    if properties.fifo_queue {
+        return Err(unsupported("FifoQueue", "false", "true"));
+    }
+    Ok(Queue {
+        delay: Duration::from_secs(properties.delay_seconds),
+        visibility_timeout: Duration::from_secs(properties.visibility_timeout.unwrap_or(30)),
+        retention: Duration::from_secs(properties.message_retention_period.unwrap_or(4 * 86_400)),
+        max_receive_count: properties.redrive_policy.max_receive_count,
+    })
 }
 
 /// Refuses `https://*` and `http://*`.
@@ -314,6 +424,11 @@ mod tests {
         let join = template.http.iter().find(|route| route.path == "/api/joinroom").unwrap();
         assert_eq!((join.method.as_str(), join.function.as_str()), ("POST", "join-room"));
         assert_eq!(template.timeouts["join-room"], Duration::from_secs(28));
+        let fan_out = template.event_sources.iter().find(|source| source.function == "fan-out").unwrap();
+        assert_eq!((fan_out.queue.as_str(), fan_out.batch_size), ("FanOutQueue", 1));
+        assert!(fan_out.maximum_concurrency == 4 && fan_out.reports_failures);
+        assert_eq!(template.queues["FanOutQueue"].max_receive_count, Some(3));
+        assert_eq!(template.queues["FanOutQueue"].delay, Duration::ZERO);
         let hourly = Schedule { function: "sweep".to_owned(), every: Duration::from_secs(3600) };
         assert_eq!(template.schedules, [hourly]);
     }
@@ -322,6 +437,20 @@ mod tests {
     fn a_route_to_an_unknown_function_is_refused() {
         let yaml = BUILT_IN.replace("!GetAtt MessageFunction.Arn", "!GetAtt NoFunction.Arn");
         assert!(matches!(Template::parse(&yaml), Err(TemplateError::UnknownFunction { .. })));
+    }
+
+    #[test]
+    fn the_jobs_of_a_queue_last_longer_than_their_function_may_run() {
+        let template = Template::parse(BUILT_IN).unwrap();
+        for EventSource { function, queue, .. } in &template.event_sources {
+            assert!(template.queues[queue].visibility_timeout > template.timeouts[function], "{queue}");
+        }
+    }
+
+    #[test]
+    fn an_event_source_of_an_unknown_queue_is_refused() {
+        let yaml = BUILT_IN.replace("Queue: !GetAtt FanOutQueue.Arn", "Queue: !GetAtt NoQueue.Arn");
+        assert!(matches!(Template::parse(&yaml), Err(TemplateError::UnknownQueue { .. })));
     }
 
     #[test]
@@ -335,6 +464,7 @@ mod tests {
             (health, r#"Method: GET, Path: "/health/{proxy+}""#),
             (health, "Method: GET, Path: $default"),
             (origins, r#"AllowOrigins: ["https://*"]"#),
+            ("DelaySeconds: 5", "FifoQueue: true"),
             ("$request.body.event", "$request.header.event"),
             ("$request.body.event", "$request.body.call.name"),
             ("$request.body.event", "${request.body.event}"),

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use crate::base::db::Db;
 use crate::base::files::Files;
+use crate::base::jobs::Jobs;
 use crate::base::password::Passwords;
 use crate::base::push::Push;
 use crate::base::tokens::{AccessTokens, RefreshTokens};
@@ -22,28 +21,29 @@ pub struct App {
     pub files: Files,
     /// The transport to the sockets.
     pub push: Push,
+    /// The queues of jobs for other functions.
+    pub jobs: Jobs,
     /// The bcrypt hasher.
     pub passwords: Passwords,
     /// The keys for access tokens.
     pub access_tokens: Arc<AccessTokens>,
     /// The key for refresh tokens.
     pub refresh_tokens: Arc<RefreshTokens>,
-    /// Whether the process is about to end.
-    pub(crate) ending: Arc<watch::Sender<bool>>,
 }
 
 impl App {
-    /// Creates an app that uses at most `connections` database connections. Nothing connects yet.
+    /// Creates an app that uses at most `connections` database connections, and the queues of the settings.
+    /// Nothing connects yet.
     pub fn new(config: Config, push: Push, connections: usize) -> Self {
         Self {
             db: Db::new(config.database.clone(), connections),
             files: Files::new(config.store.clone()),
             push,
+            jobs: Jobs::sqs(&config.queues),
             passwords: Passwords::new(config.bcrypt_cost),
             access_tokens: Arc::new(AccessTokens::new(&config)),
             refresh_tokens: Arc::new(RefreshTokens::new(&config)),
             config: Arc::new(config),
-            ending: Arc::default(),
         }
     }
 }

@@ -18,8 +18,10 @@ const SECRET_BYTES: usize = 32;
 const MOST_COUNTED: u32 = 1_000_000;
 const MOST_SECONDS: u64 = 86_400;
 /// How long a user's last socket has been closed before their friends are notified (`docs/contract.md`,
-/// "Typing, presence and read positions").
+/// "Typing, presence and read positions"). It is the delay of the queue in `template.yaml`.
 const PRESENCE_HOLD: Duration = Duration::from_secs(5);
+/// `docs/contract.md`, "Delivery".
+const DIRECT_POSTS: DirectPosts = DirectPosts { before_answer: 200, beside_answer: 2000 };
 
 /// The certificate authorities of Amazon RDS, in PEM.
 const RDS_CA: &[u8] = include_bytes!("base/rds-ca.pem");
@@ -45,15 +47,19 @@ pub struct Config {
     pub starting_coins: i64,
     /// `ALLOWED_ORIGINS`: the origins from which a browser may open a socket; empty for any.
     pub allowed_origins: Vec<String>,
-    /// `CHAT_LIST_LIMIT` to `REGISTER_LIMIT`.
+    /// `CHAT_LIST_LIMIT` to `REGISTER_LIMIT`, and `ROOM_POSTS_LIMIT`.
     pub limits: Limits,
     /// `MAX_SOCKETS`: the most open sockets of one user; `None` for no limit.
     pub max_sockets: Option<u32>,
     /// How long friends are not notified that a user's last socket has closed: a reconnect within this time
-    /// is silent.
+    /// is silent. It is the delay of the queue, which the code must know too.
     pub presence_hold: Duration,
     /// `SECRETS_SECONDS`: how long a Lambda environment keeps the secrets that it has read.
     pub secrets_age: Duration,
+    /// To how large an audience a function posts itself.
+    pub direct_posts: DirectPosts,
+    /// `FAN_OUT_QUEUE_URL` and `PRESENCE_QUEUE_URL`; the template sets them in AWS.
+    pub queues: QueueUrls,
     /// `WS_MANAGEMENT_ENDPOINT`: the address of `@connections`; the template sets it in AWS.
     pub management_endpoint: Option<String>,
     /// The object store for files.
@@ -94,6 +100,24 @@ impl fmt::Debug for Database {
             .field("auth", &self.auth)
             .finish_non_exhaustive()
     }
+}
+
+/// Where jobs for other functions wait. Without a queue, a function does its jobs itself.
+#[derive(Clone, Debug, Default)]
+pub struct QueueUrls {
+    /// `FAN_OUT_QUEUE_URL`: posts to large audiences.
+    pub fan_out: Option<String>,
+    /// `PRESENCE_QUEUE_URL`: sockets that have closed.
+    pub presence: Option<String>,
+}
+
+/// The largest audiences to which a function posts itself. Larger ones are jobs for `fan-out`.
+#[derive(Clone, Copy, Debug)]
+pub struct DirectPosts {
+    /// The most sockets when the request is answered after the posts.
+    pub before_answer: usize,
+    /// The most sockets when the request is answered beside the posts.
+    pub beside_answer: usize,
 }
 
 /// The object store. A store without a bucket counts as unavailable.
@@ -138,6 +162,7 @@ pub struct Limits {
     pub upload: Option<Limit>,
     pub password: Option<Limit>,
     pub register: Option<Limit>,
+    pub room_posts: Option<Limit>,
 }
 
 /// At most `count` requests in a window of time; `10/600` means ten in 600 seconds.
@@ -238,10 +263,18 @@ impl Config {
                 upload: settings.limit("UPLOAD_LIMIT", "20/3600"),
                 password: settings.limit("PASSWORD_LIMIT", "10/600"),
                 register: settings.limit("REGISTER_LIMIT", "20/3600"),
+                room_posts: Some(settings.within("ROOM_POSTS_LIMIT", 5000, 0..=MOST_COUNTED))
+                    .filter(|&count| count > 0)
+                    .map(|count| Limit { count, window: Duration::from_secs(1) }),
             },
             max_sockets: Some(settings.parse("MAX_SOCKETS", 10, "a whole number")).filter(|&most| most > 0),
             presence_hold: PRESENCE_HOLD,
             secrets_age: Duration::from_secs(settings.within("SECRETS_SECONDS", 300, 1..=3600)),
+            direct_posts: DIRECT_POSTS,
+            queues: QueueUrls {
+                fan_out: settings.text("FAN_OUT_QUEUE_URL"),
+                presence: settings.text("PRESENCE_QUEUE_URL"),
+            },
             management_endpoint: settings.text("WS_MANAGEMENT_ENDPOINT"),
             store: Store {
                 bucket: settings.text("UPLOADS_BUCKET"),
@@ -393,6 +426,7 @@ mod tests {
         assert_eq!(config.signup_grants, SignupGrants::Closed);
         assert_eq!(config.limits.chat_list, Some(Limit { count: 10, window: Duration::from_secs(600) }));
         assert_eq!(config.max_sockets, Some(10));
+        assert_eq!(config.limits.room_posts, Some(Limit { count: 5000, window: Duration::from_secs(1) }));
     }
 
     #[test]
@@ -425,8 +459,9 @@ mod tests {
 
     #[test]
     fn zero_turns_a_limit_off() {
-        let config = Config::from(settings(&[("MESSAGE_LIMIT", "0"), ("MAX_SOCKETS", "0")])).unwrap();
-        assert_eq!((config.limits.message, config.max_sockets), (None, None));
+        let off = [("MESSAGE_LIMIT", "0"), ("MAX_SOCKETS", "0"), ("ROOM_POSTS_LIMIT", "0")];
+        let config = Config::from(settings(&off)).unwrap();
+        assert_eq!((config.limits.message, config.max_sockets, config.limits.room_posts), (None, None, None));
     }
 
     #[test]

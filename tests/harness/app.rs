@@ -7,6 +7,7 @@ use gateway::Gateway;
 use gateway::connections::Connections;
 use gateway::invoke::{Functions, InProcess};
 use gateway::limits::Limits;
+use gateway::queues::Queues;
 use gateway::store::Store;
 use gateway::template::{self, Template};
 use lambda_runtime::Context;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use shared::App;
 use shared::base::db::Db;
 use shared::base::files::Files;
+use shared::base::jobs::{Jobs, Queue};
 use shared::base::push::{Push, Sockets};
 use shared::base::user::User;
 use shared::config::Config;
@@ -29,10 +31,14 @@ use super::{Answer, Person, Socket, Statements, databases};
 
 /// `scripts/test` gives the same settings to functions that run in processes of their own.
 const SETTINGS: &str = include_str!("../settings.env");
-/// The built-in template without its schedules: otherwise the hourly sweep could run during a test.
+/// The built-in template without its schedules: otherwise the hourly sweep could run during a test. A failed job
+/// is delivered again soon.
 static TEMPLATE: LazyLock<Template> = LazyLock::new(|| {
     let mut template = Template::parse(template::BUILT_IN).unwrap();
     template.schedules.clear();
+    for queue in template.queues.values_mut() {
+        queue.visibility_timeout = Duration::from_millis(20);
+    }
     template
 });
 const NO_DATABASE: &str = "coterie_test_none";
@@ -128,15 +134,21 @@ impl TestApp {
         Self::serve(database, &[], adjust, |functions| Arc::new(functions)).await
     }
 
-    /// A server whose functions are wrapped, for instance to stop one of them at some point.
-    pub async fn wrapped(wrap: impl FnOnce(InProcess) -> Arc<dyn Functions>) -> Self {
-        Self::serve(Self::new_database().await, &[], |_| (), wrap).await
+    /// A server with a changed `Config` whose functions are wrapped, for instance to stop one of them at some point.
+    pub async fn wrapped(
+        adjust: impl FnOnce(&mut Config),
+        wrap: impl FnOnce(InProcess) -> Arc<dyn Functions>,
+    ) -> Self {
+        Self::serve(Self::new_database().await, &[], adjust, wrap).await
     }
 
-    /// A server that pushes to its sockets through `through`.
-    pub async fn pushing(through: impl FnOnce(Arc<Connections>) -> Arc<dyn Sockets>) -> Self {
+    /// A server with a changed `Config` that pushes to its sockets through `through`.
+    pub async fn pushing(
+        adjust: impl FnOnce(&mut Config),
+        through: impl FnOnce(Arc<Connections>) -> Arc<dyn Sockets>,
+    ) -> Self {
         let database = Self::new_database().await;
-        Self::serve_through(database, &[], |_| (), |functions| Arc::new(functions), through).await
+        Self::serve_through(database, &[], adjust, |functions| Arc::new(functions), through).await
     }
 
     async fn new_database() -> Opts {
@@ -181,16 +193,19 @@ impl TestApp {
 
         let connections = Arc::new(Connections::default());
         let files = Files::new(config.store.clone());
+        let mut template = TEMPLATE.clone();
+        template.queues.get_mut(Queue::Presence.name()).unwrap().delay = config.presence_hold;
+        let queues = Arc::new(Queues::new(&template));
         let app = App::new(config, Push::Local(through(connections.clone())), DATABASE_CONNECTIONS);
+        let app = App { jobs: Jobs::Local(queues.clone()), ..app };
         let own = app.clone();
-        let functions = wrap(InProcess::new(app.clone()));
-        let gateway = Gateway::new(TEMPLATE.clone(), functions, connections, Limits::default()).unwrap();
+        let functions = wrap(InProcess::new(app));
+        let gateway = Gateway::new(template, functions, connections, queues, Limits::default()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, mut stopped) = watch::channel(false);
         let stopped = async move {
             _ = stopped.wait_for(|&stop| stop).await;
-            app.end_pauses();
         };
         tokio::spawn(gateway.serve(listener, stopped));
         Self {

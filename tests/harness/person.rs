@@ -29,6 +29,11 @@ impl Person {
         }
     }
 
+    /// The same user at another server with the same database.
+    pub fn at(&self, url: &str) -> Self {
+        Self { url: url.to_owned(), ..self.clone() }
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.asks("GET", path, None).await
     }

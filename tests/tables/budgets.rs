@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::events::client_event::ClientEvent;
 use tokio::time::timeout;
 
@@ -31,6 +31,9 @@ fn budget_of_function(function: &str) -> usize {
         | "list-friends" => 2,
         "revoke-invitation" | "remove-friend" => 2,
         "list-chat" | "create-ticket" | "create-upload" => 3,
+        // Nobody has a socket any more, so one statement ends those of the job.
+        "fan-out" => 1,
+        "presence" => 3,
         "disconnect" => 4,
         "renew-join-code" | "update-profile" | "sync" => 5,
         "register" | "send-message" | "logout" | "create-chatroom" | "invite" | "answer-friend-request" => 6,
@@ -101,6 +104,12 @@ async fn taken(large: bool) -> Vec<Taken> {
                 until_disconnected(&app, &dan).await;
                 None
             }
+            "fan-out" | "presence" => {
+                let answer =
+                    app.invoke(function, event_of_a_queue(function, &app, &dan).await).await.unwrap();
+                assert_eq!(answer, json!({"batchItemFailures": []}), "{function}");
+                None
+            }
             "register" => Some(app.post("/api/auth/register", json!({"password": "correct horse"})).await),
             "login" => Some(app.post("/api/auth/login", again).await),
             "refresh-token" => Some(app.post("/api/auth/refresh-token", refresh).await),
@@ -128,6 +137,22 @@ async fn taken(large: bool) -> Vec<Taken> {
         taken.push(Taken { name, budget, statements: statements.take() });
     }
     taken
+}
+
+/// The event of a queue, with the job of a socket that is not open.
+async fn event_of_a_queue(function: &str, app: &TestApp, person: &Person) -> Value {
+    app.run("INSERT INTO presence (user_id) VALUES (?)", (&person.user_id,)).await;
+    let job = match function {
+        "fan-out" => json!([{"frames": [{"event": "roomDeleted"}], "closes": false, "sockets": ["gone="]}]),
+        _ => json!({
+            "connectionId": "gone=",
+            "userId": person.user_id,
+            "closedAt": "2026-11-21T10:15:30.123",
+            "isOnline": false,
+            "hasFriends": true,
+        }),
+    };
+    json!({"Records": [{"messageId": "1", "body": job.to_string()}]})
 }
 
 /// Waits until no row of the person's sockets is left.

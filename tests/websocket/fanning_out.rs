@@ -1,15 +1,19 @@
 //! Fan-out: each socket receives a push once, and no socket waits for another.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
 use gateway::connections::Connections;
+use gateway::invoke::{Failure, Functions, InProcess};
 use jsonwebtoken::Algorithm;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use shared::base::push::{NotDelivered, Sockets};
+use shared::config::{Config, DirectPosts};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -45,13 +49,22 @@ impl Sockets for Watched {
 }
 
 async fn watched() -> (TestApp, Arc<Watched>) {
+    watched_with(|_| ()).await
+}
+
+async fn watched_with(adjust: impl FnOnce(&mut Config)) -> (TestApp, Arc<Watched>) {
     let mut watched = None;
-    let app = TestApp::pushing(|sockets| {
+    let app = TestApp::pushing(adjust, |sockets| {
         let (held, let_go, throttled) = (Mutex::default(), Semaphore::new(0), Semaphore::new(0));
         watched.insert(Arc::new(Watched { sockets, held, let_go, throttled })).clone()
     })
     .await;
     (app, watched.unwrap())
+}
+
+/// A function posts to no socket but its own, so every audience is one for the queue.
+fn everybody_is_many(config: &mut Config) {
+    config.direct_posts = DirectPosts { before_answer: 0, beside_answer: 0 };
 }
 
 async fn sockets_of(app: &TestApp, person: &Person) -> Vec<String> {
@@ -195,5 +208,171 @@ async fn statements_of_sending(members: u32, others: usize) -> [Vec<String>; 2] 
 async fn a_message_to_a_thousand_members_takes_no_more_statements_than_one_to_two() {
     let small = statements_of_sending(2, 1).await;
     assert_eq!(small.each_ref().map(Vec::len), [5, 6], "{small:?}");
-    assert_eq!(statements_of_sending(1000, 200).await, small);
+    // One more would make the audience of the send by REST a large one.
+    assert_eq!(statements_of_sending(1000, 199).await, small);
+}
+
+/// Functions of which `fan-out` fails the first times, after it has done its work or before.
+struct Failing {
+    functions: InProcess,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Functions for Failing {
+    fn invoke(
+        &self,
+        name: &str,
+        request_id: &str,
+        event: Box<RawValue>,
+    ) -> BoxFuture<'static, Result<Box<RawValue>, Failure>> {
+        let call = self.functions.invoke(name, request_id, event);
+        if name != "fan-out" {
+            return call;
+        }
+        match self.calls.fetch_add(1, SeqCst) {
+            0 => Box::pin(async { Err(Failure::Error) }),
+            1 => Box::pin(async {
+                call.await?;
+                Err(Failure::Timeout)
+            }),
+            _ => call,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_audience_is_reached_through_the_queue_and_each_socket_once() {
+    let calls = Arc::new(AtomicUsize::new(2));
+    let counted = calls.clone();
+    let app = TestApp::wrapped(
+        |config| config.direct_posts = DirectPosts { before_answer: 200, beside_answer: 300 },
+        move |functions| Arc::new(Failing { functions, calls: counted }),
+    )
+    .await;
+    let ann = app.prime("ann").await;
+    app.set_role(&ann, "admin").await;
+    let room = ann.makes_a_channel("Everybody").await;
+    let mut anns = ann.connect().await;
+    let mut sockets = crowd(&app, &ann, room, 300, 300).await;
+    // 301 sockets, of which the sender's own is left out: not too many beside the answer.
+    let first = anns.acked("sendMessage", json!({"roomId": room, "content": "First"})).await;
+    for socket in &mut sockets {
+        assert_eq!(socket.receives("receiveMessage").await, first);
+    }
+    assert_eq!(calls.load(SeqCst), 2);
+    let second = ann.says(room, "Second").await.created();
+    for socket in sockets.iter_mut().chain([&mut anns]) {
+        assert_eq!(socket.receives("receiveMessage").await["message"], second["message"]);
+        socket.has_nothing().await;
+    }
+    // 250 sockets, and the other 51.
+    assert_eq!(calls.load(SeqCst), 4);
+}
+
+#[tokio::test]
+async fn a_large_room_has_a_limit_of_posts_and_takes_the_next_second_again() {
+    let app = TestApp::with(&[("ROOM_POSTS_LIMIT", "600"), ("MESSAGE_LIMIT", "20/600")]).await;
+    let ann = app.prime("ann").await;
+    app.set_role(&ann, "admin").await;
+    let (room, other) = (ann.makes_a_channel("Everybody").await, ann.makes_a_channel("Nobody").await);
+    let mut anns = ann.connect().await;
+    let mut sockets = crowd(&app, &ann, room, 250, 250).await;
+    let hour = Duration::from_secs(3600).as_millis() as u64;
+    for round in 0..2 {
+        // 251 posts each, of which the last go beyond the limit. The window stays open until the test ends it.
+        for number in 0..3 {
+            ann.says(room, &format!("{round}.{number}")).await.created();
+            let longer =
+                "UPDATE rate_limits SET tally = tally + (? << 20) WHERE name = 'room_posts' AND ? = 0";
+            app.run(longer, (hour, number)).await;
+        }
+        for _ in 0..3 {
+            anns.receives("receiveMessage").await;
+        }
+        let refused = ann.says(room, "too many").await;
+        assert_eq!(refused.headers["ratelimit-limit"], "600");
+        refused.refused(429, "rate_limited");
+        anns.refused("sendMessage", json!({"roomId": room, "content": "too many"}), "rate_limited").await;
+        ann.says(other, "elsewhere").await.created();
+        app.run("UPDATE rate_limits SET tally = tally - (? << 20) WHERE name = 'room_posts'", (hour * 2,))
+            .await;
+    }
+    for socket in &mut sockets {
+        for _ in 0..6 {
+            socket.receives("receiveMessage").await;
+        }
+        socket.has_nothing().await;
+    }
+    // The refused ones are counted as all messages are: 12 in all, and 8 more.
+    for number in 0..8 {
+        ann.says(other, &number.to_string()).await.created();
+    }
+    let refused = ann.says(other, "too many").await;
+    assert_eq!(refused.headers["ratelimit-limit"], "20");
+    refused.refused(429, "rate_limited");
+}
+
+#[tokio::test]
+async fn the_sender_to_a_large_audience_does_not_wait_for_the_posts() {
+    let (app, watched) = watched_with(everybody_is_many).await;
+    let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    let mut bobs = bob.connect().await;
+    *watched.held.lock().unwrap() = sockets_of(&app, &bob).await.pop();
+    ann.says(room, "Hello").await.created();
+    // If the answer had waited for the post to time out, this permit would let nothing go.
+    watched.let_go.add_permits(1);
+    bobs.receives("receiveMessage").await;
+}
+
+#[tokio::test]
+async fn a_job_that_fails_is_posted_again() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let wrap = move |functions| -> Arc<dyn Functions> { Arc::new(Failing { functions, calls: counted }) };
+    let app = TestApp::wrapped(everybody_is_many, wrap).await;
+    let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
+    let room = ann.opens_a_room().await;
+    // It has no audience.
+    bob.joins(room).await.created();
+    let mut bobs = bob.connect().await;
+    let sent = ann.says(room, "Hello").await.created();
+    // The first call did nothing, and the second one failed after its posts.
+    for _ in 0..2 {
+        assert_eq!(bobs.receives("receiveMessage").await["message"], sent["message"]);
+    }
+    assert_eq!(calls.load(SeqCst), 3);
+    bobs.has_nothing().await;
+}
+
+#[tokio::test]
+async fn a_job_ends_the_sockets_that_are_gone() {
+    let app = TestApp::adjusted(everybody_is_many).await;
+    let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    app.run(
+        "INSERT INTO connections (connection_id, user_id, session_id, connected_at, expires_at)
+         SELECT 'gone=', user_id, session_id, UTC_TIMESTAMP(3) - INTERVAL 2 MINUTE, UTC_TIMESTAMP(3) + INTERVAL 1 HOUR
+         FROM sessions WHERE user_id = ?",
+        (&bob.user_id,),
+    )
+    .await;
+    ann.says(room, "Hello").await.created();
+    let open = "SELECT COUNT(*) FROM connections WHERE expires_at > UTC_TIMESTAMP(3)";
+    let ended = async { while app.rows::<u64>(open).await != [0] {} };
+    timeout(Duration::from_secs(20), ended).await.expect("the socket's row has not expired");
+}
+
+#[tokio::test]
+async fn a_session_that_ends_is_told_and_its_sockets_are_closed_through_the_queue_too() {
+    let app = TestApp::adjusted(everybody_is_many).await;
+    let ann = app.user("ann").await;
+    let mut sockets = [ann.connect().await, ann.connect().await];
+    ann.post("/api/auth/logout", json!({})).await.no_content();
+    for socket in &mut sockets {
+        socket.receives("sessionRevoked").await;
+        assert_eq!(socket.closed().await, 1000);
+    }
 }

@@ -44,9 +44,11 @@ impl Functions for Held {
 async fn a_push_during_the_handshake_does_not_keep_the_socket_from_later_pushes() {
     let (connected, answer) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let held = (connected.clone(), answer.clone());
-    let app =
-        TestApp::wrapped(move |functions| Arc::new(Held { functions, connected: held.0, answer: held.1 }))
-            .await;
+    let app = TestApp::wrapped(
+        |_| (),
+        move |functions| Arc::new(Held { functions, connected: held.0, answer: held.1 }),
+    )
+    .await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
 

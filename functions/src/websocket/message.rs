@@ -43,7 +43,7 @@ pub async fn message(app: &App, event: Event) -> Reply {
     };
     // No other socket delays the answer, but the posts to the others start first. If a client waits for the
     // answer before it sends the next frame, the others get both in order, as far as their sockets keep up.
-    tokio::join!(biased; app.tell(notice), answer);
+    tokio::join!(biased; app.tell_beside_answer(notice), answer);
     if is_unknown {
         app.tell(Notice::close([connection_id])).await;
     }

@@ -7,6 +7,7 @@ mod message;
 
 pub use connect::connect;
 pub use disconnect::disconnect;
+pub(crate) use disconnect::forget;
 pub use message::message;
 
 use std::collections::HashMap;

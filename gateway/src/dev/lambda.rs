@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::try_join_all;
+use gateway::sqs::queue_url;
 use gateway::store::Store;
 use secrecy::ExposeSecret;
+use shared::base::jobs::Queue;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
@@ -45,7 +47,9 @@ pub(super) async fn run(
     command.args(["lambda", "watch", "--invoke-address", "127.0.0.1", "--concurrency", "2", "--invoke-port"]);
     command.arg(invoke_port.to_string()).args(options.ignore_changes.then_some("--ignore-changes"));
     command.envs(&settings);
-    command.env("WS_MANAGEMENT_ENDPOINT", format!("http://127.0.0.1:{}", port_of(&management)?));
+    let origin = format!("http://127.0.0.1:{}", port_of(&management)?);
+    command.envs(Queue::ALL.map(|queue| (queue.setting(), queue_url(&origin, queue))));
+    command.env("WS_MANAGEMENT_ENDPOINT", origin);
     // A store named by `UPLOADS_BUCKET` has its own credentials and region.
     let another = settings.get("UPLOADS_BUCKET").is_some_and(|bucket| !bucket.is_empty());
     let store = if another { None } else { Some(own_store(options, &mut command).await?) };

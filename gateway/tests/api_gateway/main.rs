@@ -11,13 +11,14 @@ mod harness;
 mod http_events;
 mod http_responses;
 mod messages;
+mod queues;
 mod routes;
 mod schedules;
 
 use std::collections::BTreeSet;
 
 /// The modules whose tests `docs/gateway.md` lists.
-const MODULES: [(&str, &str); 9] = [
+const MODULES: [(&str, &str); 10] = [
     ("cors", include_str!("cors.rs")),
     ("endings", include_str!("endings.rs")),
     ("failures", include_str!("failures.rs")),
@@ -25,6 +26,7 @@ const MODULES: [(&str, &str); 9] = [
     ("http_responses", include_str!("http_responses.rs")),
     ("http_events", include_str!("http_events.rs")),
     ("messages", include_str!("messages.rs")),
+    ("queues", include_str!("queues.rs")),
     ("routes", include_str!("routes.rs")),
     ("schedules", include_str!("schedules.rs")),
 ];

@@ -1,5 +1,5 @@
 //! What every other folder needs and what knows nothing of chat: the database, requests, texts, ids, keys,
-//! the file store and the transport to sockets. Rules about people, rooms or messages belong in the folders
+//! the file store, the transport to sockets and the queues of jobs. Rules about people, rooms or messages belong in the folders
 //! of those names.
 
 pub mod db;
@@ -8,6 +8,7 @@ pub mod file_type;
 pub mod files;
 mod iam;
 pub mod ids;
+pub mod jobs;
 pub mod migrations;
 pub mod page;
 pub mod password;

@@ -2,20 +2,19 @@
 //! closed (`docs/contract.md`, "Typing, presence and read positions"). A row of `presence` means that they
 //! have been notified of the first.
 
-use std::time::Duration;
-
 use mysql_async::params;
 
 use crate::Result;
 use crate::app::App;
 use crate::base::ids::{ConnectionId, UserId};
+use crate::base::jobs::Queue;
 use crate::base::user::User;
 use crate::events::event::Event;
 use crate::people::friends::friends;
 use crate::sockets::connections::Closed;
 use crate::sockets::tell::Notice;
 
-/// How much longer than the hold a `$disconnect` may take, in seconds. One that takes longer has died. It
+/// How much longer than the hold the end of a socket may take, in seconds. One that takes longer was lost. It
 /// includes the minute by which `connections::end` backdates the expiry of a socket.
 const SLACK_SECONDS: u64 = 70;
 
@@ -55,32 +54,50 @@ pub async fn appear(app: &App, user: &User, connection_id: &ConnectionId) -> Res
     Ok(notice(&user.user_id, true, sockets))
 }
 
-/// Handles a user's closed socket. If it was the last one, this waits for a reconnect, and notifies the
-/// user's friends if there was none. Users without friends are not held back. A socket that opened and closed
-/// in the meantime has a hold of its own, so an unstable connection stays silent.
+/// Leaves a user's closed socket to the function `presence`, whose queue holds it back for the time in which
+/// a reconnect is silent. Returns false when nothing has to wait, since nobody would be notified, or when the
+/// queue did not take it: then the caller goes on with [`disappear`] at once.
+pub async fn hold(app: &App, closed: &Closed) -> bool {
+    if closed.is_online || !closed.has_friends {
+        return false;
+    }
+    match serde_json::to_string(closed) {
+        Ok(job) => app.jobs.send(Queue::Presence, vec![job]).await.is_empty(),
+        Err(error) => {
+            tracing::error!(%error, "a closed socket cannot be written as JSON");
+            false
+        }
+    }
+}
+
+/// Handles a user's closed socket after the time in which a reconnect is silent: notifies the user's friends
+/// if there was none. A socket that closed later within that time has a hold of its own, so an unstable
+/// connection stays silent.
 ///
 /// The call that deletes the row of `presence` sends the notice, so when the last two sockets close at once,
-/// only one call does. The friends are not notified when the user has appeared again since: the two pushes
-/// could arrive in the wrong order.
+/// or a job is done twice, only one call does. The friends are not notified when the user has appeared again
+/// since: the two pushes could arrive in the wrong order.
 ///
 /// # Errors
 /// The database's.
-pub async fn disappear(app: &App, connection_id: &ConnectionId, closed: &Closed) -> Result<Notice> {
+pub async fn disappear(app: &App, closed: &Closed) -> Result<Notice> {
     if closed.is_online {
         return Ok(Notice::default());
     }
-    let held = match closed.has_friends {
-        true => app.pause(app.config.presence_hold).await,
-        false => Duration::ZERO,
-    };
     let hidden = app
         .db
         .execute(
             "DELETE FROM presence WHERE user_id = :user_id AND NOT EXISTS (
                  SELECT 1 FROM connections c
                  WHERE c.user_id = :user_id AND c.connection_id <> :connection_id
-                   AND c.expires_at > UTC_TIMESTAMP(3) - INTERVAL :held MICROSECOND)",
-            params! { "user_id" => &closed.user_id, connection_id, "held" => held.as_micros() as u64 },
+                   AND (c.expires_at, c.connection_id) > (:closed_at, :connection_id)
+                   AND c.expires_at > UTC_TIMESTAMP(3) - INTERVAL :hold MICROSECOND)",
+            params! {
+                "user_id" => &closed.user_id,
+                "connection_id" => &closed.connection_id,
+                "closed_at" => closed.closed_at,
+                "hold" => app.config.presence_hold.as_micros() as u64,
+            },
         )
         .await?;
     if hidden.affected_rows == 0 || !closed.has_friends {
@@ -105,21 +122,4 @@ pub async fn disappear(app: &App, connection_id: &ConnectionId, closed: &Closed)
 fn notice(user_id: &UserId, online: bool, sockets: Vec<ConnectionId>) -> Notice {
     let event = Event::Presence { user_id: user_id.as_str(), online };
     Notice::new(&event, sockets)
-}
-
-impl App {
-    /// Waits for `time`, or until [`App::end_pauses`]. Returns `time`, or zero when the pause was cut short.
-    pub async fn pause(&self, time: Duration) -> Duration {
-        let mut ending = self.ending.subscribe();
-        match tokio::time::timeout(time, ending.wait_for(|&ending| ending)).await {
-            Err(_) => time,
-            Ok(_) => Duration::ZERO,
-        }
-    }
-
-    /// Ends every pause, including future ones. The process is about to end, and finishes its work without
-    /// waiting.
-    pub fn end_pauses(&self) {
-        self.ending.send_replace(true);
-    }
 }

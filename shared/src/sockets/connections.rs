@@ -3,8 +3,10 @@
 //! A socket must stop when its session ends or its user has too many. Its row then expires at once: the
 //! socket gets no more frames and may do nothing. The row stays for `$disconnect`, which needs the user.
 
+use chrono::NaiveDateTime;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
+use serde::{Deserialize, Serialize};
 
 use crate::base::db::{Db, places};
 use crate::base::ids::{ConnectionId, RoomId, UserId};
@@ -113,10 +115,15 @@ pub(crate) async fn still_open(
 }
 
 /// A socket that has closed.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Closed {
+    /// The socket.
+    pub connection_id: ConnectionId,
     /// The user whose socket it was.
     pub user_id: UserId,
+    /// When it ended.
+    pub closed_at: NaiveDateTime,
     /// Whether the user has another socket open.
     pub is_online: bool,
     /// Whether the user has friends to notify.
@@ -136,9 +143,9 @@ pub async fn close(db: &Db, connection_id: &ConnectionId) -> Result<Option<Close
         (connection_id,),
     )
     .await?;
-    let row: Option<(UserId, bool, bool)> = db
+    let row: Option<(UserId, NaiveDateTime, bool, bool)> = db
         .first(
-            "SELECT c.user_id,
+            "SELECT c.user_id, c.expires_at,
                 EXISTS (SELECT 1 FROM connections o
                         WHERE o.user_id = c.user_id AND o.expires_at > UTC_TIMESTAMP(3)) AS is_online,
                 EXISTS (SELECT 1 FROM friend_requests f WHERE f.from_id = c.user_id AND f.status = 'accepted')
@@ -148,7 +155,10 @@ pub async fn close(db: &Db, connection_id: &ConnectionId) -> Result<Option<Close
             (connection_id,),
         )
         .await?;
-    Ok(row.map(|(user_id, is_online, has_friends)| Closed { user_id, is_online, has_friends }))
+    Ok(row.map(|(user_id, closed_at, is_online, has_friends)| {
+        let connection_id = connection_id.clone();
+        Closed { connection_id, user_id, closed_at, is_online, has_friends }
+    }))
 }
 
 /// Deletes the row of a socket that has closed.

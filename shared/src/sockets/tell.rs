@@ -7,17 +7,23 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::Result;
 use crate::app::App;
 use crate::base::ids::ConnectionId;
+use crate::base::jobs::Queue;
 use crate::base::push::{NotDelivered, POST_TIMEOUT};
 use crate::sockets::connections;
 
-/// How many posts of one notice run at once.
+/// How many sockets one job has at most, and how many bytes about: below what a queue takes, unless its only
+/// frames are larger.
+const JOB_SOCKETS: usize = 250;
+const JOB_BYTES: usize = 200_000;
+/// How many posts of one notice or job run at once.
 const CONCURRENT_POSTS: usize = 32;
 /// A post that takes longer than this gives up its permit and goes on beside the others.
 const SLOW_POST: Duration = Duration::from_millis(100);
@@ -79,10 +85,91 @@ impl Notice {
     }
 }
 
+/// A part of a notice to a large audience, which the function `fan-out` posts.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Job(Vec<Group>);
+
+/// The sockets that get the same.
+#[derive(Debug, Serialize, Deserialize)]
+struct Group {
+    frames: Vec<Box<RawValue>>,
+    closes: bool,
+    sockets: Vec<ConnectionId>,
+}
+
+impl Notice {
+    /// Divides the notice into jobs of about the same size.
+    fn into_jobs(self) -> Vec<Job> {
+        // Sockets that get the same share the memory of their frames.
+        let mut groups: BTreeMap<_, (Delivery, Vec<ConnectionId>)> = BTreeMap::new();
+        for (socket, delivery) in self.0 {
+            let frames: Vec<_> = delivery.frames.iter().map(|frame| frame.as_ptr()).collect();
+            groups.entry((frames, delivery.closes)).or_insert_with(|| (delivery, Vec::new())).1.push(socket);
+        }
+        let (mut jobs, mut sockets_left, mut bytes_left) = (Vec::<Job>::new(), 0, 0);
+        for (Delivery { frames, closes }, mut sockets) in groups.into_values() {
+            let bytes: usize = frames.iter().map(Bytes::len).sum();
+            while !sockets.is_empty() {
+                if sockets_left == 0 || bytes_left < bytes {
+                    jobs.push(Job::default());
+                    (sockets_left, bytes_left) = (JOB_SOCKETS, JOB_BYTES);
+                }
+                let rest = sockets.split_off(sockets.len().min(sockets_left));
+                sockets_left -= sockets.len();
+                bytes_left = bytes_left.saturating_sub(bytes);
+                // Serde has written each frame, so it reads as JSON.
+                let frames = frames.iter().filter_map(|frame| serde_json::from_slice(frame).ok()).collect();
+                if let Some(Job(job)) = jobs.last_mut() {
+                    job.push(Group { frames, closes, sockets });
+                }
+                sockets = rest;
+            }
+        }
+        jobs
+    }
+}
+
+impl From<Job> for Notice {
+    fn from(Job(groups): Job) -> Self {
+        let deliveries = groups.into_iter().flat_map(|Group { frames, closes, sockets }| {
+            let frames = frames.into_iter().map(|frame| Bytes::from(String::from(Box::<str>::from(frame))));
+            let frames: Vec<Bytes> = frames.collect();
+            sockets.into_iter().map(move |socket| (socket, Delivery { frames: frames.clone(), closes }))
+        });
+        Self(deliveries.collect())
+    }
+}
+
 impl App {
-    /// Sends a notice to all its sockets at once, as far as [`CONCURRENT_POSTS`] allows. No socket waits for
-    /// a slow or dead one. The rows of sockets that turn out to be gone expire.
+    /// Tells a notice to its sockets before the request is answered: posts it, or queues it when there are
+    /// many.
     pub async fn tell(&self, notice: Notice) {
+        self.tell_directly_up_to(self.config.direct_posts.before_answer, notice).await;
+    }
+
+    /// Like [`App::tell`], while the request is answered. As nobody waits for the posts, more of them are
+    /// made here.
+    pub async fn tell_beside_answer(&self, notice: Notice) {
+        self.tell_directly_up_to(self.config.direct_posts.beside_answer, notice).await;
+    }
+
+    async fn tell_directly_up_to(&self, most: usize, notice: Notice) {
+        let notice = if notice.0.len() > most { self.queue(notice).await } else { notice };
+        self.post(notice).await;
+    }
+
+    /// Queues a notice for the function `fan-out`. Returns what the queue did not take.
+    async fn queue(&self, notice: Notice) -> Notice {
+        let jobs = notice.into_jobs();
+        let jobs = jobs.iter().filter_map(|job| serde_json::to_string(job).ok()).collect();
+        let refused = self.jobs.send(Queue::FanOut, jobs).await;
+        let refused = refused.iter().filter_map(|job| serde_json::from_str::<Job>(job).ok());
+        refused.map(Notice::from).fold(Notice::default(), Notice::then)
+    }
+
+    /// Posts a notice to all its sockets at once, as far as [`CONCURRENT_POSTS`] allows. No socket waits for
+    /// a slow or dead one. The rows of sockets that turn out to be gone expire.
+    pub async fn post(&self, notice: Notice) {
         let permits = Semaphore::new(CONCURRENT_POSTS);
         let deliveries: FuturesUnordered<_> = notice
             .0
@@ -166,8 +253,11 @@ mod tests {
     use tokio::task::yield_now;
 
     use super::*;
+    use serde_json::json;
+
+    use crate::base::jobs::{Jobs, LocalQueues};
     use crate::base::push::{Push, Sockets};
-    use crate::config::Config;
+    use crate::config::{Config, DirectPosts};
 
     /// Sockets whose ids begin with what they are: dead, throttled or good.
     #[derive(Debug, Default)]
@@ -244,6 +334,98 @@ mod tests {
 
     fn ids<const N: usize>(ids: [&str; N]) -> [ConnectionId; N] {
         ids.map(|id| ConnectionId::new(id.to_owned()))
+    }
+
+    /// A queue that takes the first jobs.
+    #[derive(Debug)]
+    struct Taking {
+        first: usize,
+        taken: Mutex<Vec<String>>,
+    }
+
+    impl LocalQueues for Taking {
+        fn send(&self, queue: Queue, job: String) -> Result<(), String> {
+            assert_eq!(queue, Queue::FanOut);
+            let mut taken = self.taken.lock().unwrap();
+            if taken.len() == self.first {
+                return Err("the queue is full".to_owned());
+            }
+            taken.push(job);
+            Ok(())
+        }
+    }
+
+    /// Sockets, and a queue that takes the first jobs. An audience of more than ten is large.
+    fn with_queue(first: usize) -> (App, Arc<Strange>, Arc<Taking>) {
+        let (app, sockets) = strange();
+        let taking = Arc::new(Taking { first, taken: Mutex::default() });
+        let mut config = Config::clone(&app.config);
+        config.direct_posts = DirectPosts { before_answer: 10, beside_answer: 20 };
+        (App { config: Arc::new(config), jobs: Jobs::Local(taking.clone()), ..app }, sockets, taking)
+    }
+
+    async fn do_jobs(app: &App, taking: &Taking) {
+        let taken = std::mem::take(&mut *taking.taken.lock().unwrap());
+        for job in taken {
+            app.post(serde_json::from_str::<Job>(&job).unwrap().into()).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_audience_is_left_to_jobs_of_250_sockets() {
+        let (app, sockets, taking) = with_queue(9);
+        let audience = |count| (0..count).map(|n| ConnectionId::new(format!("good-{n:04}")));
+        app.tell(Notice::new(&"hello", audience(10))).await;
+        app.tell_beside_answer(Notice::new(&"hello", audience(20))).await;
+        assert_eq!((sockets.delivered.load(Relaxed), taking.taken.lock().unwrap().len()), (30, 0));
+        app.tell(Notice::new(&json!({"event": "h\u{e9}llo"}), audience(501)).and_close()).await;
+        assert_eq!((sockets.delivered.load(Relaxed), taking.taken.lock().unwrap().len()), (30, 3));
+        assert!(taking.taken.lock().unwrap().iter().all(|job| job.len() < 5000));
+        sockets.heard.lock().unwrap().clear();
+        do_jobs(&app, &taking).await;
+        let mut heard = sockets.heard();
+        heard.sort();
+        let expected =
+            audience(501).map(|socket| (socket.to_string(), "{\"event\":\"h\u{e9}llo\"}".to_owned()));
+        assert_eq!(heard, expected.collect::<Vec<_>>());
+        assert_eq!(sockets.closed.lock().unwrap().len(), 501);
+    }
+
+    #[tokio::test]
+    async fn sockets_that_get_different_frames_share_a_job_as_far_as_there_is_room() {
+        let (app, sockets, taking) = with_queue(9);
+        let of = |n: usize| ConnectionId::new(format!("good-{n}"));
+        let each = |n: usize| Notice::new(&n, [of(n)]).then(Notice::new(&"all", [of(n)]));
+        app.tell((0..100).map(each).fold(Notice::default(), Notice::then)).await;
+        assert_eq!(taking.taken.lock().unwrap().len(), 1);
+        do_jobs(&app, &taking).await;
+        let heard = sockets.heard();
+        for n in 0..100 {
+            let mine: Vec<_> = heard.iter().filter(|(socket, _)| *socket == format!("good-{n}")).collect();
+            assert_eq!(
+                mine.iter().map(|(_, frame)| frame.clone()).collect::<Vec<_>>(),
+                [n.to_string(), "\"all\"".to_owned()]
+            );
+        }
+        let large = |n: usize| Notice::new(&format!("{n:030000}"), [of(n)]);
+        app.tell((0..20).map(large).fold(Notice::default(), Notice::then)).await;
+        let jobs: Vec<usize> = taking.taken.lock().unwrap().iter().map(String::len).collect();
+        assert!(jobs.len() == 4 && jobs.iter().all(|&bytes| bytes < JOB_BYTES), "{jobs:?}");
+    }
+
+    #[tokio::test]
+    async fn what_the_queue_does_not_take_is_posted_at_once() {
+        let (app, sockets, taking) = with_queue(1);
+        app.tell(Notice::new(&"hello", (0..501).map(|n| ConnectionId::new(format!("good-{n}"))))).await;
+        assert_eq!((sockets.delivered.load(Relaxed), taking.taken.lock().unwrap().len()), (251, 1));
+        do_jobs(&app, &taking).await;
+        assert_eq!(sockets.delivered.load(Relaxed), 501);
+    }
+
+    #[tokio::test]
+    async fn without_a_queue_everything_is_posted_at_once() {
+        let sockets = broadcast_to((0..300).map(|n| format!("good-{n}"))).await;
+        assert_eq!(sockets.delivered.load(Relaxed), 300);
     }
 
     async fn broadcast_to(sockets: impl Iterator<Item = String>) -> Arc<Strange> {

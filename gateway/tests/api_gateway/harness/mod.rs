@@ -11,6 +11,7 @@ use std::time::Duration;
 use gateway::Gateway;
 use gateway::connections::Connections;
 use gateway::limits::Limits;
+use gateway::queues::Queues;
 use gateway::template::Template;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -35,6 +36,7 @@ pub(crate) struct TestGateway {
     pub(crate) address: SocketAddr,
     pub(crate) functions: Arc<Functions>,
     pub(crate) connections: Arc<Connections>,
+    pub(crate) queues: Arc<Queues>,
     stop: Option<oneshot::Sender<()>>,
 }
 
@@ -59,14 +61,16 @@ impl TestGateway {
     ) -> Self {
         let functions = Arc::new(Functions::new(functions));
         let connections = Arc::new(Connections::default());
-        let gateway = Gateway::new(template, functions.clone(), connections.clone(), limits).unwrap();
+        let queues = Arc::new(Queues::new(&template));
+        let gateway =
+            Gateway::new(template, functions.clone(), connections.clone(), queues.clone(), limits).unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(gateway.serve(listener, async {
             _ = stopped.await;
         }));
-        Self { address, functions, connections, stop: Some(stop) }
+        Self { address, functions, connections, queues, stop: Some(stop) }
     }
 
     /// Stops the gateway.

@@ -1,0 +1,3 @@
+//! The function `fan-out`.
+
+functions::main!(jobs::fan_out);

@@ -1,0 +1,3 @@
+//! The function `presence`.
+
+functions::main!(jobs::presence);

@@ -1,0 +1,48 @@
+//! The jobs of queues: what a function does after another one has answered.
+
+use serde::{Deserialize, Serialize};
+use shared::sockets::connections::Closed;
+use shared::sockets::tell::Job;
+use shared::{App, Result};
+
+use crate::websocket;
+
+/// An event of a queue (AWS Lambda Developer Guide, "Using Lambda with Amazon SQS").
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Event {
+    pub(crate) records: Vec<Record>,
+}
+
+/// A job, as a queue delivers it. A queue may deliver a job more than once.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Record {
+    pub(crate) message_id: String,
+    pub(crate) body: String,
+}
+
+/// The answer to a queue: it delivers the failed jobs again.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Answer {
+    pub(crate) batch_item_failures: Vec<Failure>,
+}
+
+/// A job that failed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Failure {
+    pub(crate) item_identifier: String,
+}
+
+/// `FanOutQueue`: posts a push to a part of its audience.
+pub async fn fan_out(app: &App, job: Job) -> Result<()> {
+    app.post(job.into()).await;
+    Ok(())
+}
+
+/// `PresenceQueue`: forgets a user's last socket, some seconds after it has closed.
+pub async fn presence(app: &App, closed: Closed) -> Result<()> {
+    websocket::forget(app, &closed).await
+}
