@@ -1,13 +1,15 @@
 //! Reads `template.yaml`: the routes, their functions, and the timeouts and schedules of the functions.
 //!
 //! YAML tags are ignored, and only their values are read: `!GetAtt MessageFunction.Arn` names a function.
-//! No intrinsic function is evaluated, because the environment comes from the settings.
+//! No intrinsic function is evaluated, because the environment comes from the settings. Only the origins of
+//! CORS may be a parameter; it has its default.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 /// The template of the repository, as it was when this binary was built.
 pub const BUILT_IN: &str = include_str!("../../template.yaml");
@@ -55,6 +57,7 @@ pub struct Schedule {
 #[serde(rename_all = "PascalCase", default)]
 pub struct Cors {
     /// Origins, or `*` for every origin.
+    #[serde(deserialize_with = "list_or_reference")]
     pub allow_origins: Vec<String>,
     /// Methods, or `*` for every method.
     pub allow_methods: Vec<String>,
@@ -96,10 +99,18 @@ pub enum TemplateError {
 
 #[derive(Deserialize)]
 struct Document {
+    #[serde(rename = "Parameters", default)]
+    parameters: BTreeMap<String, Parameter>,
     #[serde(rename = "Globals", default)]
     globals: Globals,
     #[serde(rename = "Resources")]
     resources: BTreeMap<String, Resource>,
+}
+
+#[derive(Deserialize)]
+struct Parameter {
+    #[serde(rename = "Default")]
+    default: Option<Value>,
 }
 
 #[derive(Deserialize, Default)]
@@ -129,6 +140,20 @@ enum Resource {
 
 fn ignored<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
     IgnoredAny::deserialize(deserializer).map(drop)
+}
+
+/// Reads a list, or the value of a `!Ref` as a list of one name.
+fn list_or_reference<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum ListOrReference {
+        List(Vec<String>),
+        Reference(String),
+    }
+    Ok(match ListOrReference::deserialize(deserializer)? {
+        ListOrReference::List(list) => list,
+        ListOrReference::Reference(name) => vec![name],
+    })
 }
 
 #[derive(Deserialize)]
@@ -202,7 +227,8 @@ impl Template {
             match resource {
                 Resource::HttpApi(api) => {
                     let cors = api.as_ref().and_then(|api| api.cors_configuration.clone());
-                    template.cors = cors.map(supported_cors).transpose()?;
+                    template.cors =
+                        cors.map(|cors| supported_cors(cors, &document.parameters)).transpose()?;
                 }
                 Resource::WebSocketApi(api) => template.add_websocket_api(api, &functions)?,
                 Resource::Function(_) | Resource::Other => {}
@@ -242,7 +268,8 @@ impl Template {
     ) -> Result<(), TemplateError> {
         self.route_selection = selected_field(&api.route_selection_expression)?;
         for (route, target) in &api.routes {
-            let logical_id = target.function_arn.trim_end_matches(".Arn");
+            // `!GetAtt MessageFunction.Arn`, or `!Ref MessageFunction.Alias` for one with canary deployments.
+            let logical_id = target.function_arn.split('.').next().unwrap_or_default();
             let name = functions.get(logical_id).ok_or_else(|| TemplateError::UnknownFunction {
                 route: route.clone(),
                 function: logical_id.to_owned(),
@@ -264,8 +291,14 @@ fn http_route(event: &HttpApiEvent, function: &str) -> Result<HttpRoute, Templat
     Ok(HttpRoute { method, path: path.clone(), function: function.to_owned() })
 }
 
-/// Refuses `https://*` and `http://*`.
-fn supported_cors(cors: Cors) -> Result<Cors, TemplateError> {
+/// Replaces a parameter by its default, and refuses `https://*` and `http://*`.
+fn supported_cors(mut cors: Cors, parameters: &BTreeMap<String, Parameter>) -> Result<Cors, TemplateError> {
+    if let [name] = cors.allow_origins.as_slice()
+        && let Some(parameter) = parameters.get(name)
+    {
+        let list = parameter.default.as_ref().and_then(Value::as_str).unwrap_or_default();
+        cors.allow_origins = list.split(',').map(|origin| origin.trim().to_owned()).collect();
+    }
     match cors.allow_origins.iter().find(|origin| origin.ends_with("://*")) {
         Some(origin) => Err(unsupported("an origin of AllowOrigins", "a whole origin or *", origin)),
         None => Ok(cors),
@@ -311,6 +344,8 @@ mod tests {
         let template = Template::parse(BUILT_IN).unwrap();
         assert_eq!(template.route_selection, "event");
         assert_eq!(template.websocket["$default"], "message");
+        assert_eq!(template.websocket["joinRoom"], "message");
+        assert_eq!(template.cors.unwrap().allow_origins, ["*"]);
         let join = template.http.iter().find(|route| route.path == "/api/joinroom").unwrap();
         assert_eq!((join.method.as_str(), join.function.as_str()), ("POST", "join-room"));
         assert_eq!(template.timeouts["join-room"], Duration::from_secs(28));
@@ -320,14 +355,17 @@ mod tests {
 
     #[test]
     fn a_route_to_an_unknown_function_is_refused() {
-        let yaml = BUILT_IN.replace("!GetAtt MessageFunction.Arn", "!GetAtt NoFunction.Arn");
-        assert!(matches!(Template::parse(&yaml), Err(TemplateError::UnknownFunction { .. })));
+        for function in ["!GetAtt DisconnectFunction.Arn", "!Ref MessageFunction.Alias"] {
+            let yaml = BUILT_IN.replace(function, "!GetAtt NoFunction.Arn");
+            let parsed = Template::parse(&yaml);
+            assert!(matches!(parsed, Err(TemplateError::UnknownFunction { .. })), "{function}: {parsed:?}");
+        }
     }
 
     #[test]
     fn forms_that_the_gateway_does_not_support_are_refused() {
         let health = "Method: GET, Path: /health";
-        let origins = r#"AllowOrigins: ["*"]"#;
+        let origins = "AllowOrigins: !Ref CorsOrigins";
         let replacements = [
             ("rate(1 hour)", "cron(0 * * * ? *)"),
             (health, "Method: ANY, Path: /health"),
@@ -335,6 +373,7 @@ mod tests {
             (health, r#"Method: GET, Path: "/health/{proxy+}""#),
             (health, "Method: GET, Path: $default"),
             (origins, r#"AllowOrigins: ["https://*"]"#),
+            (r#"Default: "*""#, r#"Default: "https://a.example,https://*""#),
             ("$request.body.event", "$request.header.event"),
             ("$request.body.event", "$request.body.call.name"),
             ("$request.body.event", "${request.body.event}"),
