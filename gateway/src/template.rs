@@ -2,7 +2,7 @@
 //!
 //! YAML tags are ignored, and only their values are read: `!GetAtt MessageFunction.Arn` names a function.
 //! No intrinsic function is evaluated, because the environment comes from the settings. Only the origins of
-//! CORS may be a parameter; it has its default.
+//! CORS may be `!Split [",", !Ref Parameter]`, which is the parameter's default.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -57,7 +57,6 @@ pub struct Schedule {
 #[serde(rename_all = "PascalCase", default)]
 pub struct Cors {
     /// Origins, or `*` for every origin.
-    #[serde(deserialize_with = "list_or_reference")]
     pub allow_origins: Vec<String>,
     /// Methods, or `*` for every method.
     pub allow_methods: Vec<String>,
@@ -140,20 +139,6 @@ enum Resource {
 
 fn ignored<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
     IgnoredAny::deserialize(deserializer).map(drop)
-}
-
-/// Reads a list, or the value of a `!Ref` as a list of one name.
-fn list_or_reference<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum ListOrReference {
-        List(Vec<String>),
-        Reference(String),
-    }
-    Ok(match ListOrReference::deserialize(deserializer)? {
-        ListOrReference::List(list) => list,
-        ListOrReference::Reference(name) => vec![name],
-    })
 }
 
 #[derive(Deserialize)]
@@ -291,9 +276,10 @@ fn http_route(event: &HttpApiEvent, function: &str) -> Result<HttpRoute, Templat
     Ok(HttpRoute { method, path: path.clone(), function: function.to_owned() })
 }
 
-/// Replaces a parameter by its default, and refuses `https://*` and `http://*`.
+/// Evaluates `!Split [",", !Ref Parameter]`, and refuses `https://*` and `http://*`.
 fn supported_cors(mut cors: Cors, parameters: &BTreeMap<String, Parameter>) -> Result<Cors, TemplateError> {
-    if let [name] = cors.allow_origins.as_slice()
+    if let [separator, name] = cors.allow_origins.as_slice()
+        && separator == ","
         && let Some(parameter) = parameters.get(name)
     {
         let list = parameter.default.as_ref().and_then(Value::as_str).unwrap_or_default();
@@ -365,7 +351,7 @@ mod tests {
     #[test]
     fn forms_that_the_gateway_does_not_support_are_refused() {
         let health = "Method: GET, Path: /health";
-        let origins = "AllowOrigins: !Ref CorsOrigins";
+        let origins = r#"AllowOrigins: !Split [",", !Ref CorsOrigins]"#;
         let replacements = [
             ("rate(1 hour)", "cron(0 * * * ? *)"),
             (health, "Method: ANY, Path: /health"),
