@@ -1,13 +1,15 @@
 //! Reads `template.yaml`: the routes, their functions, and the timeouts, schedules and queues of the functions.
 //!
 //! YAML tags are ignored, and only their values are read: `!GetAtt MessageFunction.Arn` names a function.
-//! No intrinsic function is evaluated, because the environment comes from the settings.
+//! No intrinsic function is evaluated, because the environment comes from the settings. Only the origins of
+//! CORS may be `!Split [",", !Ref Parameter]`, which is the parameter's default.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 /// The template of the repository, as it was when this binary was built.
 pub const BUILT_IN: &str = include_str!("../../template.yaml");
@@ -136,10 +138,18 @@ pub enum TemplateError {
 
 #[derive(Deserialize)]
 struct Document {
+    #[serde(rename = "Parameters", default)]
+    parameters: BTreeMap<String, Parameter>,
     #[serde(rename = "Globals", default)]
     globals: Globals,
     #[serde(rename = "Resources")]
     resources: BTreeMap<String, Resource>,
+}
+
+#[derive(Deserialize)]
+struct Parameter {
+    #[serde(rename = "Default")]
+    default: Option<Value>,
 }
 
 #[derive(Deserialize, Default)]
@@ -279,7 +289,8 @@ impl Template {
             match resource {
                 Resource::HttpApi(api) => {
                     let cors = api.and_then(|api| api.cors_configuration);
-                    template.cors = cors.map(supported_cors).transpose()?;
+                    template.cors =
+                        cors.map(|cors| supported_cors(cors, &document.parameters)).transpose()?;
                 }
                 Resource::WebSocketApi(api) => template.add_websocket_api(&api, &functions)?,
                 Resource::Queue(queue) => {
@@ -328,7 +339,8 @@ impl Template {
     ) -> Result<(), TemplateError> {
         self.route_selection = selected_field(&api.route_selection_expression)?;
         for (route, target) in &api.routes {
-            let logical_id = target.function_arn.trim_end_matches(".Arn");
+            // `!GetAtt MessageFunction.Arn`, or `!Ref MessageFunction.Alias` for one with canary deployments.
+            let logical_id = target.function_arn.split('.').next().unwrap_or_default();
             let name = functions.get(logical_id).ok_or_else(|| TemplateError::UnknownFunction {
                 route: route.clone(),
                 function: logical_id.to_owned(),
@@ -374,8 +386,15 @@ fn supported_queue(properties: QueueProperties) -> Result<Queue, TemplateError> 
     })
 }
 
-/// Refuses `https://*` and `http://*`.
-fn supported_cors(cors: Cors) -> Result<Cors, TemplateError> {
+/// Evaluates `!Split [",", !Ref Parameter]`, and refuses `https://*` and `http://*`.
+fn supported_cors(mut cors: Cors, parameters: &BTreeMap<String, Parameter>) -> Result<Cors, TemplateError> {
+    if let [separator, name] = cors.allow_origins.as_slice()
+        && separator == ","
+        && let Some(parameter) = parameters.get(name)
+    {
+        let list = parameter.default.as_ref().and_then(Value::as_str).unwrap_or_default();
+        cors.allow_origins = list.split(',').map(|origin| origin.trim().to_owned()).collect();
+    }
     match cors.allow_origins.iter().find(|origin| origin.ends_with("://*")) {
         Some(origin) => Err(unsupported("an origin of AllowOrigins", "a whole origin or *", origin)),
         None => Ok(cors),
@@ -421,6 +440,8 @@ mod tests {
         let template = Template::parse(BUILT_IN).unwrap();
         assert_eq!(template.route_selection, "event");
         assert_eq!(template.websocket["$default"], "message");
+        assert_eq!(template.websocket["joinRoom"], "message");
+        assert_eq!(template.cors.unwrap().allow_origins, ["*"]);
         let join = template.http.iter().find(|route| route.path == "/api/joinroom").unwrap();
         assert_eq!((join.method.as_str(), join.function.as_str()), ("POST", "join-room"));
         assert_eq!(template.timeouts["join-room"], Duration::from_secs(28));
@@ -435,8 +456,11 @@ mod tests {
 
     #[test]
     fn a_route_to_an_unknown_function_is_refused() {
-        let yaml = BUILT_IN.replace("!GetAtt MessageFunction.Arn", "!GetAtt NoFunction.Arn");
-        assert!(matches!(Template::parse(&yaml), Err(TemplateError::UnknownFunction { .. })));
+        for function in ["!GetAtt DisconnectFunction.Arn", "!Ref MessageFunction.Alias"] {
+            let yaml = BUILT_IN.replace(function, "!GetAtt NoFunction.Arn");
+            let parsed = Template::parse(&yaml);
+            assert!(matches!(parsed, Err(TemplateError::UnknownFunction { .. })), "{function}: {parsed:?}");
+        }
     }
 
     #[test]
@@ -456,7 +480,7 @@ mod tests {
     #[test]
     fn forms_that_the_gateway_does_not_support_are_refused() {
         let health = "Method: GET, Path: /health";
-        let origins = r#"AllowOrigins: ["*"]"#;
+        let origins = r#"AllowOrigins: !Split [",", !Ref CorsOrigins]"#;
         let replacements = [
             ("rate(1 hour)", "cron(0 * * * ? *)"),
             (health, "Method: ANY, Path: /health"),
@@ -465,6 +489,7 @@ mod tests {
             (health, "Method: GET, Path: $default"),
             (origins, r#"AllowOrigins: ["https://*"]"#),
             ("DelaySeconds: 5", "FifoQueue: true"),
+            (r#"Default: "*""#, r#"Default: "https://a.example,https://*""#),
             ("$request.body.event", "$request.header.event"),
             ("$request.body.event", "$request.body.call.name"),
             ("$request.body.event", "${request.body.event}"),
