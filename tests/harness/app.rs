@@ -48,12 +48,15 @@ const DATABASE_CONNECTIONS: usize = 24;
 /// A server on a free port, with a database of its own.
 ///
 /// If `TEST_GATEWAY` is set, it is the server at that URL, which all tests share, with the database
-/// `TEST_DATABASE`: `scripts/test` then runs the functions in processes of their own. There `user`, `prime`, `rich`
-/// and `register` append a suffix to each name, so a test uses `ann.user_id` and not `"ann"`. A test that needs
-/// settings of its own, shifts the time of all tests or reads a whole table is listed in `tests/in-process-only`.
+/// `TEST_DATABASE`: `scripts/test` then runs the functions in processes of their own. `TEST_SOCKETS` is the URL of its
+/// WebSockets, where that is another one. On a shared server `user`, `prime`, `rich` and `register` append a suffix to
+/// each name, so a test uses `ann.user_id` and not `"ann"`. A test that needs settings of its own, shifts the time of
+/// all tests or reads a whole table is listed in `tests/in-process-only`.
 pub struct TestApp {
     /// `http://127.0.0.1:…`
     pub url: String,
+    /// The URL of the WebSockets, `ws://127.0.0.1:…`
+    pub sockets: String,
     pub http: reqwest::Client,
     database: Opts,
     /// The suffix that makes names unique to this test.
@@ -97,6 +100,7 @@ impl TestApp {
             Some(url) => {
                 let name = setting("TEST_DATABASE").expect("TEST_DATABASE must name the gateway's database");
                 Self {
+                    sockets: setting("TEST_SOCKETS").unwrap_or_else(|| url.replace("http", "ws")),
                     url,
                     http: client(),
                     database: OptsBuilder::from_opts(server()).db_name(Some(name)).into(),
@@ -202,14 +206,15 @@ impl TestApp {
         let functions = wrap(InProcess::new(app));
         let gateway = Gateway::new(template, functions, connections, queues, Limits::default()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let address = listener.local_addr().unwrap();
         let (stop, mut stopped) = watch::channel(false);
         let stopped = async move {
             _ = stopped.wait_for(|&stop| stop).await;
         };
         tokio::spawn(gateway.serve(listener, stopped));
         Self {
-            url,
+            url: format!("http://{address}"),
+            sockets: format!("ws://{address}"),
             http: client(),
             database,
             ending: String::new(),
@@ -332,7 +337,7 @@ impl TestApp {
 
     /// Opens a socket with this query, or returns the status and body of the refusal.
     pub async fn connect(&self, query: &str) -> Result<Socket, (u16, Value)> {
-        Socket::connect(&format!("{}/{query}", self.url.replace("http", "ws")), None).await
+        Socket::connect(&format!("{}/{query}", self.sockets), None).await
     }
 
     /// Calls a function that has no route. An `Err` is what Lambda would report.

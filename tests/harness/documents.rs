@@ -58,11 +58,12 @@ pub fn check_answer(method: &str, path: &str, status: u16, content_type: Option<
     };
     let response = resolved(&operation["responses"][status.to_string()]);
     assert!(!response.is_null(), "{method} {path} returned {status}, which is not documented: {body}");
-    let Some(content_type) = content_type else {
-        assert_eq!(body, &Value::Null, "{method} {path} {status} has no content type");
+    // API Gateway may give an answer without a body a content type of its own.
+    if body.is_null() {
         assert!(response["content"].is_null(), "{method} {path} {status} should have a body");
         return;
-    };
+    }
+    let content_type = content_type.unwrap_or_else(|| panic!("{method} {path} {status} has no content type"));
     let schema = &response["content"][content_type.to_str().unwrap()]["schema"];
     assert!(!schema.is_null(), "{method} {path} {status}: {content_type:?} is not documented");
     check("openapi", schema, body, &format!("{method} {path} {status}"));

@@ -13,6 +13,7 @@ pub struct Person {
     pub access_token: String,
     pub refresh_token: String,
     url: String,
+    sockets: String,
     http: reqwest::Client,
 }
 
@@ -25,6 +26,7 @@ impl Person {
             access_token: text(&signed_in["accessToken"]),
             refresh_token: text(&signed_in["refreshToken"]),
             url: app.url.clone(),
+            sockets: app.sockets.clone(),
             http: app.http.clone(),
         }
     }
@@ -84,7 +86,7 @@ impl Person {
 
     /// Opens a socket.
     pub async fn connect(&self) -> Socket {
-        let url = format!("{}/?token={}", self.url.replace("http", "ws"), self.access_token);
+        let url = format!("{}/?token={}", self.sockets, self.access_token);
         Socket::connect(&url, Some(&self.user_id)).await.expect("the socket does not open")
     }
 

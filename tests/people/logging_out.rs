@@ -50,6 +50,14 @@ async fn logging_out_needs_no_body_and_an_invalid_one_is_reported() {
 }
 
 #[tokio::test]
+async fn a_204_has_neither_a_body_nor_a_content_type() {
+    let app = TestApp::start().await;
+    let answer = app.user("ann").await.post("/api/auth/logout", json!({})).await;
+    assert!(!answer.headers.contains_key("content-type"), "{:?}", answer.headers);
+    answer.no_content();
+}
+
+#[tokio::test]
 async fn a_socket_whose_session_has_ended_receives_no_later_messages() {
     let app = TestApp::start().await;
     let [phone, laptop] = two_sessions(&app).await;

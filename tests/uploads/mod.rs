@@ -49,7 +49,7 @@ pub fn of_size(beginning: &[u8], size: usize) -> Vec<u8> {
 pub struct Form(Vec<u8>);
 
 impl Form {
-    const BOUNDARY: &str = "----a boundary that no file has";
+    const BOUNDARY: &str = "----a-boundary-that-no-file-has";
 
     pub fn new() -> Self {
         Self(Vec::new())

@@ -13,7 +13,7 @@ async fn handshake(
     query: &str,
     headers: &[(&'static str, &str)],
 ) -> Response<Option<Vec<u8>>> {
-    let mut request = format!("{}/{query}", app.url.replace("http", "ws")).into_client_request().unwrap();
+    let mut request = format!("{}/{query}", app.sockets).into_client_request().unwrap();
     for (name, value) in headers {
         request.headers_mut().insert(*name, value.parse().unwrap());
     }
