@@ -48,6 +48,17 @@ async fn a_server_whose_certificate_names_another_host_is_refused() {
 }
 
 #[tokio::test]
+async fn migrating_leaves_a_database_as_it_is_that_newer_code_has_migrated() {
+    let app = TestApp::with_ids_from_1().await;
+    app.run(
+        "INSERT INTO refinery_schema_history (version, name, applied_on, checksum) VALUES (999, 'newer', '2026-01-01T00:00:00Z', '1')",
+        (),
+    )
+    .await;
+    assert_eq!(app.invoke("migrate", json!({})).await.unwrap(), json!({"applied": []}));
+}
+
+#[tokio::test]
 async fn the_server_ends_a_connection_that_is_idle_for_five_minutes() {
     let app = TestApp::start().await;
     let seconds = app.work_on(async |db: &Db| db.first::<u64>("SELECT @@SESSION.wait_timeout", ()).await).await;

@@ -10,6 +10,7 @@ mod catalogue;
 mod channels;
 mod chats;
 mod database;
+mod deployment;
 mod dev;
 mod errors;
 mod groups;

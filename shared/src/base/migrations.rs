@@ -32,7 +32,8 @@ pub async fn migrate(database: &Database) -> Result<Vec<String>> {
         return Err(Error::internal(format!("another migrator has been at work for {LOCK_SECONDS} s")));
     }
     let mut pool = Pool::new(database.clone());
-    let report = embedded::migrations::runner().run_async(&mut pool).await;
+    // After a rollback the database may have migrations that this binary does not know (migrations/README.md).
+    let report = embedded::migrations::runner().set_abort_missing(false).run_async(&mut pool).await;
     pool.disconnect().await?;
     // Closing the connection releases the lock, even if the process is killed before this line.
     guard.disconnect().await?;
