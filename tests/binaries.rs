@@ -1,6 +1,7 @@
 //! Each Lambda binary on its own. It is started as Lambda starts it, takes a recorded event from a runtime
 //! API on loopback and posts its response there.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -106,7 +107,8 @@ async fn functions_in_processes_of_their_own_queue_jobs_for_each_other() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(management::serve(connections.clone(), queues.clone(), listener));
-    let functions = Remote::new(&processes(app.clone(), endpoint).await).unwrap();
+    let invoked = Arc::new(Mutex::new(BTreeSet::new()));
+    let functions = Remote::new(&processes(app.clone(), endpoint, invoked.clone()).await).unwrap();
     let gateway = Gateway::new(template, Arc::new(functions), connections, queues, Limits::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -134,11 +136,20 @@ async fn functions_in_processes_of_their_own_queue_jobs_for_each_other() {
     timeout(Duration::from_secs(20), ended).await.expect("the sockets that are gone have no end");
     anns.close().await;
     assert_eq!(bobs.receives("presence").await, json!({"userId": ann.user_id, "online": false}));
+    // What a queue does not take is done without them.
+    let expected = ["connect", "disconnect", "fan-out", "presence", "send-message"].map(str::to_owned);
+    assert_eq!(*invoked.lock().unwrap(), expected.into());
 }
 
-/// Serves a Lambda Invoke endpoint that starts a function's binary for each event, and returns its address.
-async fn processes(app: Arc<TestApp>, management_endpoint: String) -> String {
+/// Serves a Lambda Invoke endpoint that starts a function's binary for each event and notes its name. Returns the
+/// endpoint's address.
+async fn processes(
+    app: Arc<TestApp>,
+    management_endpoint: String,
+    invoked: Arc<Mutex<BTreeSet<String>>>,
+) -> String {
     let invoke = async move |Path(function): Path<String>, event: String| {
+        invoked.lock().unwrap().insert(function.clone());
         let (runtime, mut answers) = runtime_with(&event).await;
         let _running = started(&function, lambda(&app, &function, &runtime, &management_endpoint));
         let (outcome, answer) = answer(&function, &mut answers).await;

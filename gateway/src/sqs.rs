@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,6 +18,8 @@ use crate::queues::{NotQueued, Queues, md5_of};
 
 /// The header that names the action.
 const TARGET: &str = "x-amz-target";
+/// The header with an error's code in the query protocol.
+const QUERY_ERROR: HeaderName = HeaderName::from_static("x-amzn-query-error");
 /// The protocol's media type.
 const MEDIA_TYPE: &str = "application/x-amz-json-1.0";
 /// The most bytes of a request: its jobs as JSON strings, which can have twice their bytes.
@@ -91,14 +93,28 @@ pub(crate) async fn handle(queues: &Arc<Queues>, request: Request<Body>) -> Resp
         },
         Err(_) => Err(Refusal("BatchRequestTooLong", "The request is too long.".to_owned())),
     };
-    let (status, body) = match answer {
-        Ok(answer) => (StatusCode::OK, answer),
-        Err(Refusal(code, message)) => (
-            StatusCode::BAD_REQUEST,
-            json!({ "__type": format!("com.amazonaws.sqs#{code}"), "message": message }),
-        ),
-    };
-    (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body.to_string()).into_response()
+    match answer {
+        Ok(answer) => {
+            (StatusCode::OK, [(header::CONTENT_TYPE, MEDIA_TYPE)], answer.to_string()).into_response()
+        }
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+impl IntoResponse for Refusal {
+    /// The SDKs recognize an error by the code that it had in the older query protocol.
+    fn into_response(self) -> Response<Body> {
+        let Self(code, message) = self;
+        let query_code = match code {
+            "QueueDoesNotExist" => "AWS.SimpleQueueService.NonExistentQueue".to_owned(),
+            "InvalidParameterValue" | "OverLimit" | "UnknownOperationException" => code.to_owned(),
+            _ => format!("AWS.SimpleQueueService.{code}"),
+        };
+        let headers =
+            [(header::CONTENT_TYPE, MEDIA_TYPE.to_owned()), (QUERY_ERROR, format!("{query_code};Sender"))];
+        let body = json!({ "__type": format!("com.amazonaws.sqs#{code}"), "message": message });
+        (StatusCode::BAD_REQUEST, headers, body.to_string()).into_response()
+    }
 }
 
 fn parsed<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Refusal> {

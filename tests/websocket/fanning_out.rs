@@ -294,6 +294,7 @@ async fn a_large_room_has_a_limit_of_posts_and_takes_the_next_second_again() {
         refused.refused(429, "rate_limited");
         anns.refused("sendMessage", json!({"roomId": room, "content": "too many"}), "rate_limited").await;
         ann.says(other, "elsewhere").await.created();
+        anns.receives("receiveMessage").await;
         app.run("UPDATE rate_limits SET tally = tally - (? << 20) WHERE name = 'room_posts'", (hour * 2,))
             .await;
     }
@@ -375,4 +376,18 @@ async fn a_session_that_ends_is_told_and_its_sockets_are_closed_through_the_queu
         socket.receives("sessionRevoked").await;
         assert_eq!(socket.closed().await, 1000);
     }
+}
+
+#[tokio::test]
+async fn only_the_jobs_that_cannot_be_read_fail() {
+    let app = TestApp::start().await;
+    let records = json!([
+        {"messageId": "good", "body": "[]"},
+        {"messageId": "bad", "body": "{}"},
+        {"messageId": "no JSON", "body": "hello"},
+    ]);
+    let done = app.invoke("fan-out", json!({"Records": records})).await.unwrap();
+    let failed = json!([{"itemIdentifier": "bad"}, {"itemIdentifier": "no JSON"}]);
+    assert_eq!(done, json!({"batchItemFailures": failed}));
+    app.invoke("fan-out", json!({})).await.unwrap_err();
 }

@@ -346,3 +346,38 @@ async fn a_server_that_stops_ends_all_delays() {
         until(&app, 0, SHOWN, person).await;
     }
 }
+
+#[tokio::test]
+async fn jobs_that_come_early_or_twice_push_the_end_once() {
+    let app = with_delay(ENDLESS).await;
+    let (ann, bob) = friends(&app).await;
+    let mut bobs = bob.connect().await;
+    // Two sockets that have closed at the same time, so that neither was the last one.
+    app.run("INSERT INTO presence (user_id) VALUES (?)", (&ann.user_id,)).await;
+    let now = "SELECT DATE_FORMAT(UTC_TIMESTAMP(3), '%Y-%m-%dT%H:%i:%s.%f')";
+    let closed_at = app.rows::<String>(now).await.remove(0);
+    for socket in ["one=", "two="] {
+        app.run(
+            "INSERT INTO connections (connection_id, user_id, session_id, connected_at, expires_at)
+             SELECT ?, user_id, session_id, UTC_TIMESTAMP(3), ? FROM sessions WHERE user_id = ?",
+            (socket, &closed_at, &ann.user_id),
+        )
+        .await;
+    }
+    let job = |socket: &str| {
+        let job = json!({
+            "connectionId": socket,
+            "userId": ann.user_id,
+            "closedAt": closed_at,
+            "isOnline": false,
+            "hasFriends": true,
+        });
+        json!({"messageId": socket, "body": job.to_string()})
+    };
+    let event = json!({"Records": [job("two="), job("one="), job("two="), job("one=")]});
+    let done = app.invoke("presence", event).await.unwrap();
+    assert_eq!(done, json!({"batchItemFailures": []}));
+    until(&app, 0, KNOWN, &ann).await;
+    assert_eq!(bobs.receives("presence").await, presence(&ann, false));
+    bobs.has_nothing().await;
+}

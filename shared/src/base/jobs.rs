@@ -178,12 +178,12 @@ impl Remote {
     async fn client(&self) -> &Client {
         let connect = async || {
             let timeouts = TimeoutConfig::builder().operation_timeout(SEND_TIMEOUT).build();
-            // A function in a VPC may reach AWS by IPv6 only.
-            let mut loader =
-                aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).use_dual_stack(true);
-            if let Some(endpoint) = endpoint(&self.url) {
-                loader = loader.endpoint_url(endpoint);
-            }
+            let loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts);
+            let loader = match endpoint(&self.url) {
+                Some(endpoint) => loader.endpoint_url(endpoint),
+                // A function in a VPC may reach AWS by IPv6 only.
+                None => loader.use_dual_stack(true),
+            };
             Client::new(&loader.load().await)
         };
         self.client.get_or_init(connect).await

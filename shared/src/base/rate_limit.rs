@@ -158,6 +158,18 @@ pub async fn count(db: &Db, limits: &Limits, limited: Limited<'_>) -> Result<Opt
     Ok(Some(standing))
 }
 
+/// Returns how much of a window is used, like [`standing`], for a limit that no statement joins. Returns
+/// `None` when the limit is turned off or the subject has no window.
+///
+/// # Errors
+/// The database's errors.
+pub(crate) async fn used(db: &Db, limits: &Limits, limited: Limited<'_>) -> Result<Option<Standing>> {
+    let Some(limit) = limited.limit(limits) else { return Ok(None) };
+    let select = "SELECT tally FROM rate_limits WHERE name = ? AND subject = ?";
+    let tally: Option<u64> = db.first(select, (limited.name(), limited.subject())).await?;
+    Ok(tally.map(|tally| Count::now(limit).standing(limit, tally)))
+}
+
 /// Counts many at once, which were allowed already. A statement of its own refuses the next ones.
 ///
 /// # Errors

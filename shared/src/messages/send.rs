@@ -211,7 +211,7 @@ pub async fn send(app: &App, sender: Sender<'_>, draft: &Draft) -> Result<Sent> 
             Some(standing) if standing.remaining == 0 => return Err(Error::RateLimited(standing)),
             _ => {}
         }
-        match rate_limit::standing(db, limits, Limited::RoomPosts(draft.room_id)).await? {
+        match rate_limit::used(db, limits, Limited::RoomPosts(draft.room_id)).await? {
             Some(standing) if standing.remaining == 0 => {
                 rate_limit::count(db, limits, limited).await?;
                 return Err(Error::RateLimited(standing));
