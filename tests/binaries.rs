@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -186,7 +186,10 @@ pub fn started(function: &str, mut command: Command) -> Running {
 }
 
 /// What a function posts to its runtime API.
-pub async fn answer(function: &str, answers: &mut mpsc::UnboundedReceiver<(String, Value)>) -> (String, Value) {
+pub async fn answer(
+    function: &str,
+    answers: &mut mpsc::UnboundedReceiver<(String, Value)>,
+) -> (String, Value) {
     let posted = timeout(Duration::from_secs(20), answers.recv()).await;
     posted.unwrap_or_else(|_| panic!("{function} does not respond")).unwrap()
 }
@@ -282,8 +285,7 @@ async fn runtime_with(event: &str) -> (String, mpsc::UnboundedReceiver<(String, 
 
 /// Serves a runtime API (AWS Lambda Developer Guide, "Using the Lambda runtime API"). Returns its address, a channel
 /// that takes events, and one on which a function's posts arrive as `("response", …)` or `("error", …)`.
-pub async fn runtime()
--> (String, mpsc::UnboundedSender<String>, mpsc::UnboundedReceiver<(String, Value)>) {
+pub async fn runtime() -> (String, mpsc::UnboundedSender<String>, mpsc::UnboundedReceiver<(String, Value)>) {
     #[derive(Clone)]
     struct Events {
         next: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<String>>>,

@@ -61,7 +61,8 @@ async fn migrating_leaves_a_database_as_it_is_that_newer_code_has_migrated() {
 #[tokio::test]
 async fn the_server_ends_a_connection_that_is_idle_for_five_minutes() {
     let app = TestApp::start().await;
-    let seconds = app.work_on(async |db: &Db| db.first::<u64>("SELECT @@SESSION.wait_timeout", ()).await).await;
+    let seconds =
+        app.work_on(async |db: &Db| db.first::<u64>("SELECT @@SESSION.wait_timeout", ()).await).await;
     assert_eq!(seconds.unwrap(), Some(300));
 }
 

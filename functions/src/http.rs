@@ -1,5 +1,7 @@
 //! Reading requests and writing answers.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 pub use lambda_http::Request;
 use lambda_http::http::{StatusCode, header};
 use lambda_http::request::RequestContext;
@@ -32,11 +34,27 @@ pub async fn user(app: &App, request: &Request) -> Result<User> {
     sessions::authenticate(app, token.ok_or(Error::Unauthenticated)?).await
 }
 
-/// Returns the client's address as the gateway saw it. A header could claim any address.
+/// Returns the client's address as the gateway saw it, for counting. A header could claim any address.
+///
+/// An IPv6 address is cut to its first 64 bits: providers give a customer at least those, and so any number of
+/// addresses (RFC 6177).
 pub fn address(request: &Request) -> String {
     match request.request_context_ref() {
-        Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.clone().unwrap_or_default(),
+        Some(RequestContext::ApiGatewayV2(context)) => {
+            network(context.http.source_ip.as_deref().unwrap_or_default())
+        }
         _ => String::new(),
+    }
+}
+
+fn network(address: &str) -> String {
+    match address.parse().map(|address: IpAddr| address.to_canonical()) {
+        Ok(IpAddr::V6(address)) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        Ok(IpAddr::V4(address)) => address.to_string(),
+        Err(_) => address.to_owned(),
     }
 }
 
@@ -184,4 +202,23 @@ fn answer(status: StatusCode, content_type: &str, body: &impl Serialize) -> Resu
         .header(header::CACHE_CONTROL, "no-store")
         .body(Body::Text(body))
         .map_err(Error::internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::network;
+
+    #[test]
+    fn ipv6_addresses_are_counted_by_their_first_64_bits() {
+        for (address, counted) in [
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+            ("2001:db8:1:3::9", "2001:db8:1:3::/64"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("", ""),
+        ] {
+            assert_eq!(network(address), counted, "{address}");
+        }
+    }
 }

@@ -33,7 +33,8 @@ pub struct Statements {
 
 /// What a read-only server answers to a write (error 1290), as the first packet of an answer.
 fn read_only_error() -> Vec<u8> {
-    let message = b"#HY000The MySQL server is running with the --read-only option so it cannot execute this statement";
+    let message =
+        b"#HY000The MySQL server is running with the --read-only option so it cannot execute this statement";
     let payload = [&[0xff][..], &1290_u16.to_le_bytes(), message].concat();
     [&(payload.len() as u32).to_le_bytes()[..3], &[1], &payload].concat()
 }

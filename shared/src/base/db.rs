@@ -32,8 +32,7 @@ const ER_CHECKREAD: u16 = 1020;
 /// Set on every connection. MariaDB turns snapshot isolation on from 11.6.2, and then a locking read fails
 /// where every other server reads the newest row. MySQL and older versions of MariaDB treat the last part as a
 /// comment. `wait_timeout` is [`WAIT_TIMEOUT`]: the connection of an environment that Lambda threw away ends then.
-const SESSION: &str =
-    "SET SESSION innodb_lock_wait_timeout = 3, SESSION wait_timeout = 300 /*M!110602 , SESSION innodb_snapshot_isolation = OFF */";
+const SESSION: &str = "SET SESSION innodb_lock_wait_timeout = 3, SESSION wait_timeout = 300 /*M!110602 , SESSION innodb_snapshot_isolation = OFF */";
 
 /// Also set on every connection, so that snapshots and gap locks do not depend on the server's settings.
 const ISOLATION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";

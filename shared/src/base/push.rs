@@ -8,7 +8,7 @@ use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_apigatewaymanagement::Client;
-use aws_sdk_apigatewaymanagement::error::SdkError;
+use aws_sdk_apigatewaymanagement::error::{DisplayErrorContext, SdkError};
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -116,7 +116,8 @@ fn not_delivered<E: std::error::Error + 'static>(error: SdkError<E>) -> NotDeliv
         Some(410) => NotDelivered::Gone,
         Some(429) => NotDelivered::Throttled,
         status => {
-            tracing::warn!(?status, %error, "a post failed");
+            // The error alone says only that there was one.
+            tracing::warn!(?status, error = %DisplayErrorContext(&error), "a post failed");
             NotDelivered::Failed
         }
     }

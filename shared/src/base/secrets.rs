@@ -48,7 +48,9 @@ pub async fn read(settings: &BTreeMap<String, String>) -> Result<BTreeMap<String
             _ => {
                 // The error of the parser could repeat the text.
                 let keys: JwtSecret = serde_json::from_str(&text).map_err(|_| {
-                    Error::internal(r#"the secret of JWT_SECRET_ARN is not {"current": "…", "previous": "…"}"#)
+                    Error::internal(
+                        r#"the secret of JWT_SECRET_ARN is not {"current": "…", "previous": "…"}"#,
+                    )
                 })?;
                 set("JWT_SECRET", keys.current);
                 set("JWT_SECRET_PREVIOUS", keys.previous);
