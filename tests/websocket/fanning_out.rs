@@ -270,50 +270,6 @@ async fn a_large_audience_is_reached_through_the_queue_and_each_socket_once() {
 }
 
 #[tokio::test]
-async fn a_large_room_has_a_limit_of_posts_and_takes_the_next_second_again() {
-    let app = TestApp::with(&[("ROOM_POSTS_LIMIT", "600"), ("MESSAGE_LIMIT", "20/600")]).await;
-    let ann = app.prime("ann").await;
-    app.set_role(&ann, "admin").await;
-    let (room, other) = (ann.makes_a_channel("Everybody").await, ann.makes_a_channel("Nobody").await);
-    let mut anns = ann.connect().await;
-    let mut sockets = crowd(&app, &ann, room, 250, 250).await;
-    let hour = Duration::from_secs(3600).as_millis() as u64;
-    for round in 0..2 {
-        // 251 posts each, of which the last go beyond the limit. The window stays open until the test ends it.
-        for number in 0..3 {
-            ann.says(room, &format!("{round}.{number}")).await.created();
-            let longer =
-                "UPDATE rate_limits SET tally = tally + (? << 20) WHERE name = 'room_posts' AND ? = 0";
-            app.run(longer, (hour, number)).await;
-        }
-        for _ in 0..3 {
-            anns.receives("receiveMessage").await;
-        }
-        let refused = ann.says(room, "too many").await;
-        assert_eq!(refused.headers["ratelimit-limit"], "600");
-        refused.refused(429, "rate_limited");
-        anns.refused("sendMessage", json!({"roomId": room, "content": "too many"}), "rate_limited").await;
-        ann.says(other, "elsewhere").await.created();
-        anns.receives("receiveMessage").await;
-        app.run("UPDATE rate_limits SET tally = tally - (? << 20) WHERE name = 'room_posts'", (hour * 2,))
-            .await;
-    }
-    for socket in &mut sockets {
-        for _ in 0..6 {
-            socket.receives("receiveMessage").await;
-        }
-        socket.has_nothing().await;
-    }
-    // The refused ones are counted as all messages are: 12 in all, and 8 more.
-    for number in 0..8 {
-        ann.says(other, &number.to_string()).await.created();
-    }
-    let refused = ann.says(other, "too many").await;
-    assert_eq!(refused.headers["ratelimit-limit"], "20");
-    refused.refused(429, "rate_limited");
-}
-
-#[tokio::test]
 async fn the_sender_to_a_large_audience_does_not_wait_for_the_posts() {
     let (app, watched) = watched_with(everybody_is_many).await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);

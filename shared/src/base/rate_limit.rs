@@ -44,8 +44,6 @@ pub enum Limited<'a> {
     RoomPassword(&'a UserId, RoomId),
     /// `REGISTER_LIMIT`, for new users and new identifiers: the client's address.
     Registration(&'a str),
-    /// `ROOM_POSTS_LIMIT`.
-    RoomPosts(RoomId),
 }
 
 impl Limited<'_> {
@@ -59,7 +57,6 @@ impl Limited<'_> {
             Self::Upload(_) => limits.upload,
             Self::Login(..) | Self::RoomPassword(..) => limits.password,
             Self::Registration(_) => limits.register,
-            Self::RoomPosts(_) => limits.room_posts,
         }
     }
 
@@ -74,7 +71,6 @@ impl Limited<'_> {
             Self::Login(..) => "login",
             Self::RoomPassword(..) => "room_password",
             Self::Registration(_) => "registration",
-            Self::RoomPosts(_) => "room_posts",
         }
     }
 
@@ -91,7 +87,6 @@ impl Limited<'_> {
                 hash(&format!("{}\n{user_id}", room_id.0))
             }
             Self::Registration(address) => address.chars().take(64).collect(),
-            Self::RoomPosts(room_id) => room_id.0.to_string(),
         }
     }
 }
@@ -156,43 +151,6 @@ pub async fn count(db: &Db, limits: &Limits, limited: Limited<'_>) -> Result<Opt
         return Err(Error::RateLimited(standing));
     }
     Ok(Some(standing))
-}
-
-/// Returns how much of a window is used, like [`standing`], for a limit that no statement joins. Returns
-/// `None` when the limit is turned off or the subject has no window.
-///
-/// # Errors
-/// The database's errors.
-pub(crate) async fn used(db: &Db, limits: &Limits, limited: Limited<'_>) -> Result<Option<Standing>> {
-    let Some(limit) = limited.limit(limits) else { return Ok(None) };
-    let select = "SELECT tally FROM rate_limits WHERE name = ? AND subject = ?";
-    let tally: Option<u64> = db.first(select, (limited.name(), limited.subject())).await?;
-    Ok(tally.map(|tally| Count::now(limit).standing(limit, tally)))
-}
-
-/// Counts many at once, which were allowed already. A statement of its own refuses the next ones.
-///
-/// # Errors
-/// The database's errors.
-pub(crate) async fn add(db: &Db, limits: &Limits, limited: Limited<'_>, added: usize) -> Result<()> {
-    let Some(limit) = limited.limit(limits) else { return Ok(()) };
-    let count = Count::now(limit);
-    let added = (added as u64).min(MOST);
-    db.execute(
-        "INSERT INTO rate_limits (name, subject, tally) VALUES (:name, :subject, :fresh)
-         ON DUPLICATE KEY UPDATE tally = IF(tally < :closed, :fresh,
-             tally - (tally & :most) + LEAST((tally & :most) + :added, :most))",
-        params! {
-            "name" => limited.name(),
-            "subject" => limited.subject(),
-            "fresh" => count.fresh - 1 + added,
-            "closed" => count.closed,
-            "most" => MOST,
-            added,
-        },
-    )
-    .await
-    .map(drop)
 }
 
 /// Returns how much of a window is used, without counting. A subject without a window gets one that has

@@ -13,7 +13,7 @@ use crate::base::rate_limit::{self, Count, Limited};
 use crate::base::sha256::sha256;
 use crate::base::time;
 use crate::base::user::User;
-use crate::config::Limits;
+use crate::config::Limit;
 use crate::error::Thing;
 use crate::messages::message::message_columns;
 use crate::messages::message::{ClientMessageId, Content, Message, MessageId, MessageKind, MessageRow};
@@ -157,16 +157,11 @@ impl Sent {
     }
 }
 
-/// The largest audience whose posts are not counted for `ROOM_POSTS_LIMIT`, in sockets. Counting takes a
-/// statement more, and a smaller room would need more than twenty sends a second to reach the limit.
-const UNCOUNTED_POSTS: usize = 250;
-
 /// How often a send is retried when it is refused without a visible reason: the sender's window of
 /// `MESSAGE_LIMIT` has just opened or has just ended.
 const ATTEMPTS: u32 = 3;
 
-/// Sends a message. Every send counts for `MESSAGE_LIMIT`, even if it is refused, and its posts count for
-/// `ROOM_POSTS_LIMIT` in large rooms.
+/// Sends a message. Every send counts for `MESSAGE_LIMIT`, even if it is refused.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::NotAMember`], [`Error::IdentityMismatch`],
@@ -175,19 +170,8 @@ const ATTEMPTS: u32 = 3;
 pub async fn send(app: &App, sender: Sender<'_>, draft: &Draft) -> Result<Sent> {
     let (db, limits) = (&app.db, &app.config.limits);
     for _ in 0..ATTEMPTS {
-        let (user_id, refusal) = match db.transaction((sender, draft, Some(limits)), store).await {
-            Ok(Some(stored)) => {
-                let sent = stored_message(db, draft, stored).await?;
-                let posts = sent.sockets.as_ref().map_or(0, Vec::len);
-                if posts > UNCOUNTED_POSTS
-                    && let Err(error) =
-                        rate_limit::add(db, limits, Limited::RoomPosts(draft.room_id), posts).await
-                {
-                    // The message is sent.
-                    error.log();
-                }
-                return Ok(sent);
-            }
+        let (user_id, refusal) = match db.transaction((sender, draft, limits.message), store).await {
+            Ok(Some(stored)) => return stored_message(db, draft, stored).await,
             Ok(None) => why_refused(db, sender, draft).await?,
             // These were found after the number was taken, so the transaction was rolled back.
             Err(error @ (Error::ClientMessageIdReused | Error::InvalidRequest(_))) => {
@@ -211,13 +195,6 @@ pub async fn send(app: &App, sender: Sender<'_>, draft: &Draft) -> Result<Sent> 
             Some(standing) if standing.remaining == 0 => return Err(Error::RateLimited(standing)),
             _ => {}
         }
-        match rate_limit::used(db, limits, Limited::RoomPosts(draft.room_id)).await? {
-            Some(standing) if standing.remaining == 0 => {
-                rate_limit::count(db, limits, limited).await?;
-                return Err(Error::RateLimited(standing));
-            }
-            _ => {}
-        }
     }
     Err(Error::internal("a message was refused by its limit three times while the limit had room"))
 }
@@ -227,7 +204,7 @@ pub async fn send(app: &App, sender: Sender<'_>, draft: &Draft) -> Result<Sent> 
 /// The room comes first. The statement locks every row that it joins, in this order; with another row
 /// first it would deadlock with joins. The window comes last, because whoever holds its lock waits for no
 /// other room. Without a limit `:window` is NULL: no window is joined or locked, and none is full.
-/// `LAST_INSERT_ID(…)` returns the number. The room's posts of the last second are only read here.
+/// `LAST_INSERT_ID(…)` returns the number.
 const TAKE_NUMBER_FOR_USER: &str = "
     UPDATE rooms r
     STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = :sender
@@ -236,10 +213,7 @@ const TAKE_NUMBER_FOR_USER: &str = "
         l.tally = IF(l.tally < :closed, :fresh, l.tally + 1)
     WHERE r.id = :room_id AND (:only IS NULL OR r.kind = :only)
       AND (:user_id IS NULL OR m.user_id = :user_id)
-      AND (:window IS NULL OR l.tally < :closed OR (l.tally & :most) < :count)
-      AND (:posts IS NULL OR NOT EXISTS
-           (SELECT 1 FROM rate_limits p WHERE p.name = 'room_posts' AND p.subject = :room
-              AND p.tally >= :posts_closed AND (p.tally & :most) >= :posts))";
+      AND (:window IS NULL OR l.tally < :closed OR (l.tally & :most) < :count)";
 
 /// Like [`TAKE_NUMBER_FOR_USER`], for the user of an open socket.
 const TAKE_NUMBER_FOR_SOCKET: &str = "
@@ -251,10 +225,7 @@ const TAKE_NUMBER_FOR_SOCKET: &str = "
         l.tally = IF(l.tally < :closed, :fresh, l.tally + 1)
     WHERE r.id = :room_id AND (:only IS NULL OR r.kind = :only)
       AND (:user_id IS NULL OR m.user_id = :user_id)
-      AND (:window IS NULL OR l.tally < :closed OR (l.tally & :most) < :count)
-      AND (:posts IS NULL OR NOT EXISTS
-           (SELECT 1 FROM rate_limits p WHERE p.name = 'room_posts' AND p.subject = :room
-              AND p.tally >= :posts_closed AND (p.tally & :most) >= :posts))";
+      AND (:window IS NULL OR l.tally < :closed OR (l.tally & :most) < :count)";
 
 /// Stores a signed-in user's message under its number, unless it replies to a message that does not
 /// exist.
@@ -285,14 +256,14 @@ pub(crate) struct Stored {
     pub(crate) created_at: NaiveDateTime,
 }
 
-/// Takes the room's next number if the sender may send, counts the send if there are limits, and stores the
-/// message. Returns `None` when the send was refused.
+/// Takes the room's next number if the sender may send, counts the send if there is a limit, and stores
+/// the message. Returns `None` when the send was refused.
 pub(crate) async fn store(
     transaction: &mut Transaction<'static>,
-    (sender, draft, limits): (Sender<'_>, &Draft, Option<&Limits>),
+    (sender, draft, limit): (Sender<'_>, &Draft, Option<Limit>),
 ) -> Result<Option<Stored>> {
     let created_at = time::now();
-    let Some(seq) = take_number(transaction, sender, draft, limits, created_at).await? else {
+    let Some(seq) = take_number(transaction, sender, draft, limit, created_at).await? else {
         return Ok(None);
     };
     insert(transaction, sender, draft, seq, created_at).await?;
@@ -303,16 +274,14 @@ async fn take_number(
     transaction: &mut Transaction<'static>,
     sender: Sender<'_>,
     draft: &Draft,
-    limits: Option<&Limits>,
+    limit: Option<Limit>,
     now: NaiveDateTime,
 ) -> Result<Option<u64>> {
     let sql = match sender {
         Sender::User(_) => TAKE_NUMBER_FOR_USER,
         Sender::Socket(_) => TAKE_NUMBER_FOR_SOCKET,
     };
-    let limit = limits.and_then(|limits| limits.message);
     let count = limit.map(Count::now);
-    let posts = limits.and_then(|limits| limits.room_posts);
     transaction
         .exec_drop(
             sql,
@@ -327,9 +296,6 @@ async fn take_number(
                 "fresh" => count.as_ref().map(|count| count.fresh),
                 "most" => rate_limit::MOST,
                 "count" => limit.map(|limit| limit.count),
-                "room" => draft.room_id.0.to_string(),
-                "posts" => posts.map(|limit| limit.count),
-                "posts_closed" => posts.map(|limit| Count::now(limit).closed),
             },
         )
         .await?;
