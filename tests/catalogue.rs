@@ -51,15 +51,24 @@ fn rights_of_functions() -> Vec<(String, String, String)> {
         }
         let name = function["Properties"]["CodeUri"].as_str().unwrap().trim_end_matches('/');
         let name = name.rsplit('/').next().unwrap();
-        // The policies that functions share are resources of their own, and say nothing about files.
         let policies = function["Properties"]["Policies"].as_array().into_iter().flatten();
-        for statement in policies.filter_map(|policy| policy["Statement"].as_array()).flatten() {
+        // A policy that functions share is a resource of its own.
+        let documents = policies.map(|policy| match policy.as_str() {
+            Some(shared) => &template["Resources"][shared]["Properties"]["PolicyDocument"],
+            None => policy,
+        });
+        for statement in documents.flat_map(|document| document["Statement"].as_array().unwrap()) {
+            // The database's depends on a condition.
+            if statement["Effect"].is_null() {
+                continue;
+            }
             assert_eq!(statement["Effect"], "Allow");
             let actions = match &statement["Action"] {
                 Value::Array(actions) => actions.iter().map(|action| action.as_str().unwrap()).collect(),
                 action => vec![action.as_str().unwrap()],
             };
-            let resource = statement["Resource"].as_str().unwrap();
+            // The secrets' depend on a condition.
+            let Some(resource) = statement["Resource"].as_str() else { continue };
             rights.extend(
                 actions.into_iter().map(|action| (name.to_owned(), action.to_owned(), resource.to_owned())),
             );

@@ -33,7 +33,7 @@ impl Person {
 
     /// The same user at another server with the same database.
     pub fn at(&self, url: &str) -> Self {
-        Self { url: url.to_owned(), ..self.clone() }
+        Self { url: url.to_owned(), sockets: url.replace("http", "ws"), ..self.clone() }
     }
 
     pub async fn get(&self, path: &str) -> Answer {

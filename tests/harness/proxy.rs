@@ -92,6 +92,7 @@ impl Statements {
                 && !cut.load(SeqCst)
                 && to_client.lock().await.write_all(&bytes[..count]).await.is_ok()
             {}
+            _ = to_client.lock().await.shutdown().await;
         });
         let mut prepared = Prepared::default();
         // A packet has its length in three bytes, its number in the exchange, and its payload.

@@ -122,7 +122,7 @@ impl<'a> World<'a> {
         let patch = |path: String, body: Value| Call { method: "PATCH", path, body: Body::Json(body) };
         Some(match function {
             "register" | "login" | "refresh-token" | "health" => return None,
-            "migrate" | "operator" | "sweep" => return None,
+            "fan-out" | "presence" | "migrate" | "operator" | "sweep" => return None,
             "connect" | "disconnect" | "message" => return None,
             "logout" => post("/api/auth/logout", json!({})),
             "create-ticket" => post("/api/ws-ticket", json!({})),

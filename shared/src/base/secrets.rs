@@ -7,7 +7,8 @@ use aws_sdk_secretsmanager::Client;
 use futures_util::future::try_join_all;
 use serde::Deserialize;
 
-use crate::{Error, Result};
+/// Why a secret cannot be read. It names the setting and never repeats the secret.
+pub type SecretsError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The settings that name a secret.
 const NAMING: [&str; 3] = ["DATABASE_SECRET_ARN", "JWT_SECRET_ARN", "REFRESH_SECRET_ARN"];
@@ -30,8 +31,8 @@ pub fn are_named(settings: &BTreeMap<String, String>) -> bool {
 /// `JWT_SECRET` and `JWT_SECRET_PREVIOUS` (`JWT_SECRET_ARN`), and `REFRESH_SECRET` (`REFRESH_SECRET_ARN`).
 ///
 /// # Errors
-/// [`Error::Internal`] if a secret cannot be read. It names the setting and never the secret.
-pub async fn read(settings: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
+/// A secret cannot be read.
+pub async fn read(settings: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, SecretsError> {
     let mut settings = settings.clone();
     let named: Vec<_> =
         NAMING.into_iter().filter_map(|name| Some((name, arn(&settings, name)?.to_owned()))).collect();
@@ -47,11 +48,9 @@ pub async fn read(settings: &BTreeMap<String, String>) -> Result<BTreeMap<String
             "REFRESH_SECRET_ARN" => set("REFRESH_SECRET", text),
             _ => {
                 // The error of the parser could repeat the text.
-                let keys: JwtSecret = serde_json::from_str(&text).map_err(|_| {
-                    Error::internal(
-                        r#"the secret of JWT_SECRET_ARN is not {"current": "…", "previous": "…"}"#,
-                    )
-                })?;
+                let keys: JwtSecret = serde_json::from_str(&text).map_err(
+                    |_| r#"the secret of JWT_SECRET_ARN is not {"current": "…", "previous": "…"}"#,
+                )?;
                 set("JWT_SECRET", keys.current);
                 set("JWT_SECRET_PREVIOUS", keys.previous);
             }
@@ -71,11 +70,13 @@ async fn client() -> Client {
     Client::new(&if is_amazons { sdk.into_builder().use_dual_stack(true).build() } else { sdk })
 }
 
-async fn secret(client: &Client, name: &str, arn: &str) -> Result<String> {
+async fn secret(client: &Client, name: &str, arn: &str) -> Result<String, SecretsError> {
     let answer = client.get_secret_value().secret_id(arn).send().await;
+    // Only what errors say of themselves: their `Debug` has the response, which could be the secret.
     let answer = answer.map_err(|error| {
-        let cause = aws_sdk_secretsmanager::error::DisplayErrorContext(&error).to_string();
-        Error::internal(format!("the secret of {name} cannot be read: {cause}"))
+        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        let causes: Vec<_> = causes.map(ToString::to_string).collect();
+        format!("the secret of {name} cannot be read: {}", causes.join(": "))
     })?;
-    answer.secret_string.ok_or_else(|| Error::internal(format!("the secret of {name} is not text")))
+    answer.secret_string.ok_or_else(|| format!("the secret of {name} is not text").into())
 }
