@@ -7,7 +7,7 @@ use aws_sdk_apigatewaymanagement::error::SdkError;
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 use aws_sdk_apigatewaymanagement::{Client, Config};
 use aws_sdk_sqs::error::ProvideErrorMetadata;
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_sdk_sqs::types::{SendMessageBatchRequestEntry, SendMessageBatchResultEntry};
 use futures_util::future::BoxFuture;
 use futures_util::{SinkExt, StreamExt};
 use gateway::connections::Connections;
@@ -241,7 +241,8 @@ async fn jobs_sent_to_a_queue_arrive_at_its_function() {
 
     let entries = vec![entry("a", "two"), entry("b", "three")];
     let sent = client.send_message_batch().queue_url(&url).set_entries(Some(entries)).send().await.unwrap();
-    assert_eq!(sent.successful().iter().map(|sent| sent.id()).collect::<Vec<_>>(), ["a", "b"]);
+    let ids = sent.successful().iter().map(SendMessageBatchResultEntry::id);
+    assert_eq!(ids.collect::<Vec<_>>(), ["a", "b"]);
     assert!(sent.failed().is_empty());
     let mut bodies = Vec::new();
     for _ in 0..2 {
