@@ -161,6 +161,7 @@ pub struct Limits {
     pub ticket: Option<Limit>,
     pub upload: Option<Limit>,
     pub password: Option<Limit>,
+    pub login: Option<Limit>,
     pub register: Option<Limit>,
 }
 
@@ -261,6 +262,7 @@ impl Config {
                 ticket: settings.limit("TICKET_LIMIT", "30/60"),
                 upload: settings.limit("UPLOAD_LIMIT", "20/3600"),
                 password: settings.limit("PASSWORD_LIMIT", "10/600"),
+                login: settings.limit("LOGIN_LIMIT", "30/600"),
                 register: settings.limit("REGISTER_LIMIT", "20/3600"),
             },
             max_sockets: Some(settings.parse("MAX_SOCKETS", 10, "a whole number")).filter(|&most| most > 0),
