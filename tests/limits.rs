@@ -46,7 +46,8 @@ async fn answers(socket: &mut Socket, count: usize, event: &str) -> usize {
 
 /// Moves every window into the past by this time.
 async fn later(app: &TestApp, time: Duration) {
-    app.run("UPDATE rate_limits SET tally = tally - (? << 20)", (time.as_millis() as u64,)).await;
+    let time = time.as_millis() as u64;
+    app.run("UPDATE rate_limits SET tally = tally - (? << 20) WHERE tally >= (? << 20)", (time, time)).await;
 }
 
 async fn log_in(app: &TestApp, identifier: &str, password: &str) -> Answer {

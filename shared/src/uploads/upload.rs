@@ -330,10 +330,20 @@ async fn is_reserved(db: &Db, upload_id: &UploadId) -> Result<bool> {
 
 /// Returns why a user may not send to a room.
 async fn why_refused(db: &Db, sender: &User, room_id: RoomId) -> Result<Error> {
-    let room: Option<u8> = db
-        .first("SELECT 1 FROM rooms WHERE id = ? AND organization_id = ?", (room_id, sender.organization_id))
+    let is_member: Option<bool> = db
+        .first(
+            "SELECT m.user_id IS NOT NULL FROM rooms r
+             LEFT JOIN room_members m ON m.room_id = r.id AND m.user_id = ?
+             WHERE r.id = ? AND r.organization_id = ?",
+            (&sender.user_id, room_id, sender.organization_id),
+        )
         .await?;
-    Ok(room.map_or(Error::NotFound(Thing::Room), |_| Error::NotAMember))
+    Ok(match is_member {
+        None => Error::NotFound(Thing::Room),
+        Some(false) => Error::NotAMember,
+        // Nothing else forbids it: the session has ended.
+        Some(true) => Error::Unauthenticated,
+    })
 }
 
 #[derive(FromRow)]
