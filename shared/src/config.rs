@@ -47,7 +47,7 @@ pub struct Config {
     pub starting_coins: i64,
     /// `ALLOWED_ORIGINS`: the origins from which a browser may open a socket; empty for any.
     pub allowed_origins: Vec<String>,
-    /// `CHAT_LIST_LIMIT` to `REGISTER_LIMIT`.
+    /// `CHAT_LIST_LIMIT` to `ROOM_POSTS_LIMIT`.
     pub limits: Limits,
     /// `MAX_SOCKETS`: the most open sockets of one user; `None` for no limit.
     pub max_sockets: Option<u32>,
@@ -162,6 +162,7 @@ pub struct Limits {
     pub upload: Option<Limit>,
     pub password: Option<Limit>,
     pub register: Option<Limit>,
+    pub room_posts: Option<Limit>,
 }
 
 /// At most `count` requests in a window of time; `10/600` means ten in 600 seconds.
@@ -262,6 +263,9 @@ impl Config {
                 upload: settings.limit("UPLOAD_LIMIT", "20/3600"),
                 password: settings.limit("PASSWORD_LIMIT", "10/600"),
                 register: settings.limit("REGISTER_LIMIT", "20/3600"),
+                room_posts: Some(settings.within("ROOM_POSTS_LIMIT", 5000, 0..=MOST_COUNTED))
+                    .filter(|&count| count > 0)
+                    .map(|count| Limit { count, window: Duration::from_secs(1) }),
             },
             max_sockets: Some(settings.parse("MAX_SOCKETS", 10, "a whole number")).filter(|&most| most > 0),
             presence_hold: PRESENCE_HOLD,
@@ -422,6 +426,7 @@ mod tests {
         assert_eq!(config.signup_grants, SignupGrants::Closed);
         assert_eq!(config.limits.chat_list, Some(Limit { count: 10, window: Duration::from_secs(600) }));
         assert_eq!(config.max_sockets, Some(10));
+        assert_eq!(config.limits.room_posts, Some(Limit { count: 5000, window: Duration::from_secs(1) }));
     }
 
     #[test]
@@ -454,8 +459,9 @@ mod tests {
 
     #[test]
     fn zero_turns_a_limit_off() {
-        let config = Config::from(settings(&[("MESSAGE_LIMIT", "0"), ("MAX_SOCKETS", "0")])).unwrap();
-        assert_eq!((config.limits.message, config.max_sockets), (None, None));
+        let off = [("MESSAGE_LIMIT", "0"), ("MAX_SOCKETS", "0"), ("ROOM_POSTS_LIMIT", "0")];
+        let config = Config::from(settings(&off)).unwrap();
+        assert_eq!((config.limits.message, config.max_sockets, config.limits.room_posts), (None, None, None));
     }
 
     #[test]

@@ -116,7 +116,8 @@ impl Count {
         Self { closed: (now + 1) << COUNT_BITS, fresh: ((now + window) << COUNT_BITS) + 1, now }
     }
 
-    fn standing(&self, limit: Limit, tally: u64) -> Standing {
+    /// Returns how much of a tally's window is used.
+    pub(crate) fn standing(&self, limit: Limit, tally: u64) -> Standing {
         let used = if tally < self.closed { 0 } else { (tally & MOST) as u32 };
         // The clock is the older one when this statement waited while another one opened the window.
         let window = limit.window.as_millis() as u64;
