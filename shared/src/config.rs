@@ -39,6 +39,10 @@ pub struct Config {
     pub jwt_secret_previous: Option<SecretString>,
     /// `REFRESH_SECRET`: keys the hashes of refresh tokens. `None` only for a function that has none.
     pub refresh_secret: Option<SecretString>,
+    /// `ORIGIN_SECRET`: what CloudFront puts into its requests. Without it no header tells a client's address.
+    pub origin_secret: Option<SecretString>,
+    /// `ORIGIN_SECRET_PREVIOUS`: still accepted while that secret is being rotated.
+    pub origin_secret_previous: Option<SecretString>,
     /// `BCRYPT_COST`: 4 to 31.
     pub bcrypt_cost: u32,
     /// `SIGNUP_GRANTS`.
@@ -238,6 +242,8 @@ impl Config {
             jwt_secret: settings.secret("JWT_SECRET"),
             jwt_secret_previous: settings.secret("JWT_SECRET_PREVIOUS"),
             refresh_secret: settings.secret("REFRESH_SECRET"),
+            origin_secret: settings.secret("ORIGIN_SECRET"),
+            origin_secret_previous: settings.secret("ORIGIN_SECRET_PREVIOUS"),
             bcrypt_cost: settings.within("BCRYPT_COST", 12, 4..=31),
             signup_grants: match settings.text("SIGNUP_GRANTS").as_deref() {
                 None | Some("closed") => SignupGrants::Closed,
@@ -451,7 +457,8 @@ mod tests {
     #[test]
     fn no_secret_stands_in_the_debug_text() {
         let url = "mysql://u:hunter2@localhost/chat";
-        let secrets = [("JWT_SECRET_PREVIOUS", &*"s".repeat(32)), ("DATABASE_URL", url)];
+        let secret = &*"s".repeat(32);
+        let secrets = [("JWT_SECRET_PREVIOUS", secret), ("ORIGIN_SECRET", secret), ("DATABASE_URL", url)];
         let config = Config::from(settings(&secrets)).unwrap();
         let text = format!("{config:?}");
         assert!(!text.contains("sss") && !text.contains("hunter2"), "{text}");
