@@ -67,10 +67,10 @@ impl PostsCount {
     /// [`may_post`] does.
     pub(crate) fn refusal(&self, tally: u64, audience: u32) -> Option<Standing> {
         let (limit, count) = self.limit.as_ref()?;
-        let used = if tally < count.closed { 0 } else { tally & MOST };
+        let used = count.used(tally);
         // What is left is too little for this message, and so none.
         let standing = || Standing { remaining: 0, ..count.standing(*limit, tally) };
-        (used > 0 && used + u64::from(audience) > u64::from(limit.count)).then(standing)
+        (used > 0 && u64::from(used) + u64::from(audience) > u64::from(limit.count)).then(standing)
     }
 }
 
