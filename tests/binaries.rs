@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -89,6 +89,21 @@ async fn a_server_error_is_logged_once_with_the_function_and_the_request_id() {
         let span = json!({ "name": "request", "function": function, "request_id": request_id });
         assert_eq!(failure["span"], span, "{failure}");
     }
+}
+
+#[tokio::test]
+async fn a_function_that_starts_while_the_database_is_silent_answers_503_in_six_seconds() {
+    let app = TestApp::start().await;
+    // The system takes connections for it, and nobody ever answers.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (runtime, mut answers) = runtime_with(include_str!("events/http.json")).await;
+    let mut command = lambda(&app, "health", &runtime, "http://127.0.0.1:1");
+    command.env("DATABASE_URL", format!("mysql://u@{}/none", silent.local_addr().unwrap()));
+    let began = Instant::now();
+    let _running = started("health", command);
+    let (_, answer) = answer("health", &mut answers).await;
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert_eq!((&answer["statusCode"], &answer["headers"]["retry-after"]), (&json!(503), &json!("2")));
 }
 
 #[tokio::test]

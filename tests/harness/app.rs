@@ -138,6 +138,12 @@ impl TestApp {
         Self::serve(database, &[], adjust, |functions| Arc::new(functions)).await
     }
 
+    /// The way to the server's database through a proxy of these statements.
+    pub async fn database_through(&self, statements: &Statements) -> Opts {
+        let port = statements.between(&self.database).await;
+        OptsBuilder::from_opts(self.database.clone()).tcp_port(port).into()
+    }
+
     /// A server with a changed `Config` whose functions are wrapped, for instance to stop one of them at some point.
     pub async fn wrapped(
         adjust: impl FnOnce(&mut Config),

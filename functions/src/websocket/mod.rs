@@ -44,10 +44,14 @@ impl Reply {
 
     fn problem(error: &Error, request_id: &str) -> Self {
         error.log();
-        Self {
+        let reply = Self {
             status_code: error.status(),
             headers: HashMap::from([("Content-Type", "application/problem+json".to_owned())]),
             body: Some(error.problem(request_id).to_string()),
+        };
+        match error.retry_after() {
+            Some(seconds) => reply.with("Retry-After", &seconds.to_string()),
+            None => reply,
         }
     }
 }

@@ -11,6 +11,7 @@ mod iam;
 pub mod ids;
 pub mod jobs;
 pub mod migrations;
+pub mod origin;
 pub mod page;
 pub mod password;
 pub mod push;

@@ -129,6 +129,7 @@ impl Count {
         if tally < self.closed { 0 } else { (tally & MOST) as u32 }
     }
 
+    /// Returns how much of a tally's window is used.
     pub(crate) fn standing(&self, limit: Limit, tally: u64) -> Standing {
         let used = self.used(tally);
         // The clock is the older one when this statement waited while another one opened the window.

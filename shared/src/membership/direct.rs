@@ -138,7 +138,7 @@ async fn begin(app: &App, sender: &User, other: &UserId, words: &Words) -> Resul
     rate_limit::count(&app.db, limits, limited).await?;
     match app.db.transaction((sender, other, words), open).await? {
         Opened::Now(draft, stored) => {
-            Ok(Begun::Now(Box::new(send::stored_message(&app.db, &draft, stored).await?)))
+            Ok(Begun::Now(Box::new(send::stored_message(app, &draft, stored).await?)))
         }
         Opened::Before(room_id) => {
             // The message is now sent, and counted, like any other.
