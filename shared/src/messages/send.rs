@@ -213,7 +213,8 @@ pub async fn send(app: &App, sender: Sender<'_>, draft: &Draft) -> Result<Sent> 
 /// `LAST_INSERT_ID(…)` returns the number. The room's posts are counted in its own row.
 const TAKE_NUMBER_FOR_USER: &str = concat!(
     "UPDATE rooms r
-     STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = :sender
+     STRAIGHT_JOIN sessions s ON s.session_id = :sender AND s.revoked_at IS NULL
+     STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = s.user_id
      LEFT JOIN rate_limits l ON l.name = :window AND l.subject = m.user_id
      SET r.last_seq = LAST_INSERT_ID(r.last_seq + 1), r.updated_at = :now,
          l.tally = IF(l.tally < :closed, :fresh, l.tally + 1), ",
@@ -240,18 +241,17 @@ const TAKE_NUMBER_FOR_SOCKET: &str = concat!(
 );
 
 /// Stores a signed-in user's message under its number, unless it replies to a message that does not
-/// exist.
+/// exist. The statement that took the number has locked the session's row.
 const INSERT_FOR_USER: &str = "
     INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, is_encrypted,
                           client_message_id, body_hash, reply_to_seq, created_at)
-    SELECT :room_id, :seq, :seq, 'text', u.user_id, :content, :is_encrypted,
+    SELECT :room_id, :seq, :seq, 'text', s.user_id, :content, :is_encrypted,
            :client_message_id, :body_hash, :reply_to_seq, :now
-    FROM users u
-    WHERE u.user_id = :sender AND (:reply_to_seq IS NULL OR EXISTS
+    FROM sessions s
+    WHERE s.session_id = :sender AND (:reply_to_seq IS NULL OR EXISTS
         (SELECT 1 FROM messages p WHERE p.room_id = :room_id AND p.seq = :reply_to_seq))";
 
-/// Like [`INSERT_FOR_USER`], for the user of a socket, whose row the statement that took the number has
-/// locked.
+/// Like [`INSERT_FOR_USER`], for the user of a socket.
 const INSERT_FOR_SOCKET: &str = "
     INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, is_encrypted,
                           client_message_id, body_hash, reply_to_seq, created_at)
@@ -359,9 +359,10 @@ async fn insert(
 }
 
 impl Sender<'_> {
+    /// The key of the row that says that the sender may still act.
     fn key(&self) -> &str {
         match self {
-            Self::User(user) => user.user_id.as_str(),
+            Self::User(user) => &user.session_id,
             Self::Socket(connection_id) => connection_id.as_str(),
         }
     }
@@ -428,8 +429,8 @@ pub(crate) async fn sender_and_sockets(app: &App, room_id: RoomId, seq: u64) -> 
 /// Returns which user was refused when [`store`] matched no row, and why. This is looked up afterwards,
 /// because it is rarely needed. If the reason is `None`, it was a limit.
 async fn why_refused(db: &Db, sender: Sender<'_>, draft: &Draft) -> Result<(UserId, Option<Error>)> {
-    let (user_id, socket) = match sender {
-        Sender::User(user) => (Some(&user.user_id), None),
+    let (session_id, socket) = match sender {
+        Sender::User(user) => (Some(&user.session_id), None),
         Sender::Socket(socket) => (None, Some(socket)),
     };
     let found: Option<(UserId, bool, bool)> = db
@@ -438,10 +439,11 @@ async fn why_refused(db: &Db, sender: Sender<'_>, draft: &Draft) -> Result<(User
              FROM users u LEFT JOIN rooms r ON r.organization_id = u.organization_id AND r.id = :room_id
                                             AND (:only IS NULL OR r.kind = :only)
              LEFT JOIN room_members m ON m.room_id = r.id AND m.user_id = u.user_id
-             WHERE u.user_id = COALESCE(:user_id,
+             WHERE u.user_id = COALESCE(
+                 (SELECT s.user_id FROM sessions s WHERE s.session_id = :session_id AND s.revoked_at IS NULL),
                  (SELECT c.user_id FROM connections c
                   WHERE c.connection_id = :socket AND c.expires_at > UTC_TIMESTAMP(3)))",
-            params! { "room_id" => draft.room_id, "only" => draft.only, user_id, socket },
+            params! { "room_id" => draft.room_id, "only" => draft.only, session_id, socket },
         )
         .await?;
     let (user_id, room_is_there, is_member) = found.ok_or(Error::Unauthenticated)?;
