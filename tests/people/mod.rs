@@ -16,3 +16,4 @@ mod profiles;
 mod refreshing;
 mod registration;
 mod sessions;
+mod spellings;
