@@ -132,7 +132,7 @@ async fn a_search_is_paged_like_the_list() {
     }
     for (number, found) in [(1, vec![&ann, &bob]), (2, vec![&cat]), (3, vec![]), (u64::MAX, vec![])] {
         let page = ann.get(&format!("/users?q=smith&pageSize=2&page={number}")).await.ok();
-        let expected: Vec<_> = found.iter().map(|person| &person.user_id).collect();
+        let expected: Vec<_> = found.iter().map(|person| person.user_id.as_str()).collect();
         assert_eq!(
             (ids(&page), &page["total"], &page["pages"]),
             (expected, &json!(3), &json!(2)),
