@@ -11,6 +11,7 @@ const SHARED: &[&str] = &[
     "app",
     "sockets",
     "people",
+    "schema",
     "rooms",
     "messages",
     "membership",

@@ -1,10 +1,11 @@
-//! Reading the form of `POST /uploads`.
+//! Reading the form of `POST /uploads`. The marks of its encoding are no part of what it carries.
 
 use std::convert::Infallible;
 
 use futures_util::{future, stream};
-use lambda_http::http::header;
-use multer::{Constraints, Multipart, SizeLimit};
+use lambda_http::http::{HeaderValue, header};
+use multer::{Constraints, Field, Multipart, SizeLimit};
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 use shared::base::fields::Fields;
 use shared::base::file_type::GivenName;
@@ -50,14 +51,15 @@ pub(crate) async fn read(request: Request) -> Result<(NewUpload, NewFile)> {
         let mut text = Value::Bool(true);
         if name == FILE {
             // Treat an invalid name as a missing one.
-            let given = part.file_name().and_then(|name| GivenName::try_from(name.to_owned()).ok());
+            let given = file_name(&part).and_then(|name| GivenName::try_from(name).ok());
             let said = part.content_type().map(ToString::to_string);
             // This type says nothing about the file.
             let said_type = said.filter(|said| said != "application/octet-stream");
             file = Some(NewFile { name: given, said_type, bytes: part.bytes().await.map_err(refused)? });
         } else {
             match String::from_utf8(part.bytes().await.map_err(refused)?.into()) {
-                Ok(utf_8) => text = Value::String(utf_8),
+                // A browser writes each line break as CRLF (HTML, "Constructing the form data set").
+                Ok(utf_8) => text = Value::String(utf_8.replace("\r\n", "\n")),
                 Err(_) => wrong.push(error(name, "must be UTF-8")),
             }
         }
@@ -75,6 +77,42 @@ pub(crate) async fn read(request: Request) -> Result<(NewUpload, NewFile)> {
             Err(Error::InvalidRequest(wrong))
         }
     }
+}
+
+/// Returns the file's name. Clients that cannot write it as it is use `filename*` (RFC 8187), which then comes
+/// before what they made of it for `filename`. RFC 7578 forbids that, but .NET does so.
+fn file_name(part: &Field<'_>) -> Option<String> {
+    let disposition = part.headers().get(header::CONTENT_DISPOSITION).map(HeaderValue::as_bytes);
+    let disposition = String::from_utf8_lossy(disposition.unwrap_or_default());
+    extended(&disposition).or_else(|| part.file_name().map(unescaped))
+}
+
+/// Returns the value of `filename*` in a `Content-Disposition`: `utf-8''%D1%84.pdf` is `ф.pdf`. Returns `None` for
+/// an encoding other than the two of RFC 5987.
+fn extended(disposition: &str) -> Option<String> {
+    let (mut in_quotes, mut is_escaped) = (false, false);
+    let mut parameters = disposition.split(|c: char| {
+        in_quotes ^= c == '"' && !is_escaped;
+        is_escaped = c == '\\' && in_quotes;
+        c == ';' && !in_quotes
+    });
+    let value = parameters.find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("filename*").then(|| value.trim().trim_matches('"'))
+    })?;
+    let (charset, rest) = value.split_once('\'')?;
+    let (_language, text) = rest.split_once('\'')?;
+    let bytes = percent_decode_str(text);
+    match charset.to_ascii_lowercase().as_str() {
+        "utf-8" => bytes.decode_utf8().ok().map(Into::into),
+        "iso-8859-1" => Some(bytes.map(char::from).collect()),
+        _ => None,
+    }
+}
+
+/// Returns a `filename` without the three escapes of browsers (HTML, "Multipart form data").
+fn unescaped(name: &str) -> String {
+    name.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n")
 }
 
 fn error(field: &str, message: &str) -> FieldError {

@@ -89,7 +89,9 @@ fn network(address: IpAddr) -> String {
 /// # Errors
 /// A 400 that names every wrong field, or `body`.
 pub fn json<T: Read>(request: &Request) -> Result<T> {
-    let body = serde_json::from_slice(request.body().as_ref());
+    let body: &[u8] = request.body().as_ref();
+    // Some programs write a byte order mark, which a parser may ignore (RFC 8259, section 8.1).
+    let body = serde_json::from_slice(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body));
     // serde's message could repeat a part of the body, so the answer only names the place of the mistake.
     let body = body.map_err(|error| match error.is_eof() && error.column() == 0 {
         true => Error::invalid("body", "must be a JSON object, and there is none"),

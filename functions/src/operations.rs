@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 use shared::base::fields::Fields;
-use shared::base::migrations;
 use shared::people::operator as operating;
-use shared::{App, Error, Result};
+use shared::{App, Error, Result, schema};
 
 use crate::custom_resource;
 use crate::http::{self, Request, Response};
@@ -19,13 +18,13 @@ pub async fn health(app: &App, _request: Request) -> Result<Response> {
 /// date. The operator can invoke it by name.
 pub async fn migrate(app: &App, event: Value) -> Result<Value> {
     let Some(request) = custom_resource::ResourceRequest::of(&event) else {
-        let applied = migrations::migrate(&app.config.database).await?;
+        let applied = schema::migrate(&app.config.database).await?;
         return Ok(json!({ "applied": applied }));
     };
     // Deleting the stack leaves the database as it is.
     let outcome = match request.request_type.as_str() {
         "Delete" => Ok(Vec::new()),
-        _ => migrations::migrate(&app.config.database).await,
+        _ => schema::migrate(&app.config.database).await,
     };
     let told = match &outcome {
         Ok(applied) => Ok(format!("applied: {applied:?}")),

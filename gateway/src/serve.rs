@@ -12,11 +12,10 @@ use gateway::queues::Queues;
 use gateway::sqs::queue_url;
 use gateway::store::Store;
 use gateway::template::{self, Template};
-use shared::App;
 use shared::base::jobs::{Jobs, Queue};
-use shared::base::migrations;
 use shared::base::push::Push;
 use shared::config::{Config, Keys};
+use shared::{App, schema};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -131,7 +130,7 @@ fn log_address(listener: &TcpListener) -> Result<(), String> {
 
 /// Brings the schema up to date, and prints what it applied.
 pub(crate) async fn migrate(config: &Config) -> Result<(), String> {
-    let applied = migrations::migrate(&config.database).await.map_err(unreachable_database)?;
+    let applied = schema::migrate(&config.database).await.map_err(unreachable_database)?;
     for migration in &applied {
         println!("applied {migration}");
     }

@@ -253,16 +253,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn look_returns_both_ends_of_a_file_and_none_for_a_missing_or_empty_one() {
+    async fn look_returns_the_beginning_of_a_file_and_none_for_a_missing_or_empty_one() {
         let store = TestStore::new().await;
         assert!(store.files.look("incoming/x").await.unwrap().is_none());
-        for size in [1, 1024, 1025, 3000, 65_557, 65_558, 70_000] {
+        for size in [1, 1024, 1025, 70_000] {
             let bytes: Bytes = (0..=255).cycle().take(size).collect();
             store.files.put("incoming/x", "image/png", bytes.clone()).await.unwrap();
             let stored = store.files.look("incoming/x").await.unwrap().unwrap();
             assert_eq!(stored.size, size as u64);
             assert_eq!(stored.first, bytes[..size.min(1024)]);
-            assert_eq!(stored.last, bytes[size.saturating_sub(65_557)..]);
         }
         store.files.put("incoming/x", "image/png", Bytes::new()).await.unwrap();
         assert!(store.files.look("incoming/x").await.unwrap().is_none());

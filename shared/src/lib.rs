@@ -17,6 +17,8 @@ pub mod sockets;
 
 pub mod people;
 
+pub mod schema;
+
 pub mod rooms;
 
 pub mod messages;

@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::base::db::{Db, places};
 use crate::base::ids::{RoomId, UploadId};
 use crate::base::rate_limit;
+use crate::people::names;
 use crate::rooms::delete;
 use crate::uploads::erase;
 
@@ -38,7 +39,8 @@ pub struct Swept {
 
 /// Erases expired tickets, invitations, sessions and limit windows, connections past their two hours, and
 /// what is left of deleted rooms. It also erases the bytes of uploads that belong to no message: not sent
-/// within a day, left behind by a deleted message, or posted to an upload that no longer exists.
+/// within a day, left behind by a deleted message, or posted to an upload that no longer exists. And it makes
+/// the keys of names that an older version of the service stored.
 ///
 /// # Errors
 /// The database's or the store's. Everything before the error has been erased.
@@ -51,6 +53,7 @@ pub async fn sweep(app: &App) -> Result<Swept> {
     let rate_limits = rate_limit::forget_ended(db, BATCH, BATCHES).await?;
     let rooms = rooms(db).await?;
     let uploads = uploads(app).await?;
+    names::fill(db, BATCHES).await?;
     Ok(Swept { connections, tickets, invitations, sessions, rate_limits, rooms, uploads })
 }
 

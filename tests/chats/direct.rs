@@ -177,3 +177,19 @@ async fn a_chat_can_begin_with_ciphertext_and_long_user_names_are_cut_in_its_nam
     let name = format!("{} & {}", "Ä".repeat(48), "b".repeat(48));
     assert_eq!(chats(&bob).await[0]["room"]["name"], name);
 }
+
+#[tokio::test]
+async fn a_direct_chat_has_the_names_that_its_two_users_have_now() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.register(json!({"userId": "ann", "name": "Ann"})).await, app.user("bob").await);
+    ann.writes_to(&bob, "hello").await.created();
+    let name = async |person: &Person| chats(person).await[0]["room"]["name"].take();
+    for (person, new, expected) in [
+        (&bob, "Bob", "Ann & Bob".to_owned()),
+        (&ann, "Ann Lee", "Ann Lee & Bob".to_owned()),
+        (&bob, "b".repeat(100).as_str(), format!("Ann Lee & {}", "b".repeat(48))),
+    ] {
+        person.patch("/api/profile", json!({"name": new})).await.ok();
+        assert_eq!((name(&ann).await, name(&bob).await), (json!(expected), json!(expected)));
+    }
+}

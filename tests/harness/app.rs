@@ -374,6 +374,11 @@ impl TestApp {
                 (&name, &person.user_id),
             )
             .await;
+            self.run(
+                "UPDATE name_keys JOIN users USING (user_id) SET name_keys.organization_id = users.organization_id WHERE user_id = ?",
+                (&person.user_id,),
+            )
+            .await;
         }
     }
 

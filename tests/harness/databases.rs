@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, Row};
-use shared::base::migrations;
+use shared::schema;
 use tokio::sync::OnceCell;
 
 const NAME_PREFIX: &str = "coterie_test_";
@@ -47,7 +47,7 @@ async fn migrated(server: &Opts) -> Opts {
     connection.query_drop(format!("CREATE DATABASE {name}")).await.unwrap();
     connection.disconnect().await.unwrap();
     let database: Opts = OptsBuilder::from_opts(server.clone()).db_name(Some(name)).into();
-    migrations::migrate(&database.clone().into()).await.unwrap();
+    schema::migrate(&database.clone().into()).await.unwrap();
     database
 }
 

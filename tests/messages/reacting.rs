@@ -274,10 +274,10 @@ async fn everybody_who_reacted_is_counted_and_the_first_ten_are_named() {
 }
 
 #[tokio::test]
-async fn reactions_compare_byte_for_byte() {
+async fn reactions_that_look_different_are_different() {
     let app = TestApp::start().await;
     let (ann, bob, _, room, message) = room_of_three(&app).await;
-    let different = ["👍", "👍🏽", "❤", "❤️", "x", "X", "é", "e\u{301}", "\"", "\\", "'", "%", "ß", "ſ", "s"];
+    let different = ["👍", "👍🏽", "❤", "x", "X", "é", "e", "e\u{300}", "\"", "\\", "'", "%", "ß", "ſ", "s"];
     let mut bobs = bob.connect().await;
     for reaction in different {
         bobs.acked("reactMessage", react(&message, reaction)).await;
@@ -299,12 +299,12 @@ async fn a_reaction_is_one_visible_character_of_at_most_32_bytes() {
     let (_, bob, _, room, message) = room_of_three(&app).await;
     let mut bobs = bob.connect().await;
     let accents = |count| json!(format!("e{}", "\u{301}".repeat(count)));
-    for good in [json!("👨‍👩‍👧‍👦"), json!("🇩🇪"), json!("🏴󠁧󠁢󠁥󠁮󠁧󠁿"), json!("1️⃣"), accents(15)]
+    for good in [json!("👨‍👩‍👧‍👦"), json!("🇩🇪"), json!("🏴󠁧󠁢󠁥󠁮󠁧󠁿"), json!("1️⃣"), accents(31), json!("👩🏽‍❤️‍💋‍👨🏿")]
     {
         bobs.acked("reactMessage", json!({"messageId": message, "reaction": good})).await;
     }
-    let bad = ["", " ", "👍👍", "ok", "👍 ", "🇩🇪🇫🇷", "\n", "\u{7}", "👩🏽‍❤️‍💋‍👨🏿"].map(Value::from);
-    for bad in bad.into_iter().chain([accents(16), json!(1), json!(["👍"]), json!(null)]) {
+    let bad = ["", " ", "👍👍", "ok", "👍 ", "🇩🇪🇫🇷", "\n", "\u{7}"].map(Value::from);
+    for bad in bad.into_iter().chain([accents(32), json!(1), json!(["👍"]), json!(null)]) {
         for remove in [false, true] {
             let data = json!({"messageId": message, "reaction": bad, "remove": remove});
             let problem = bobs.refused("reactMessage", data, "invalid_request").await;
@@ -312,7 +312,71 @@ async fn a_reaction_is_one_visible_character_of_at_most_32_bytes() {
             assert_eq!((wrong.len(), &wrong[0]["field"]), (1, &json!("reaction")), "{bad}");
         }
     }
-    assert_eq!(last_seq(&bob, room).await, 3 + 5, "a refused request takes no sequence number");
+    assert_eq!(last_seq(&bob, room).await, 3 + 6, "a refused request takes no sequence number");
+}
+
+#[tokio::test]
+async fn a_reaction_can_be_seen() {
+    let app = TestApp::start().await;
+    let (_, bob, _, room, message) = room_of_three(&app).await;
+    let mut bobs = bob.connect().await;
+    let alone =
+        ["\u{200b}", "\u{200d}", "\u{fe0f}", "\u{3164}", "\u{115f}", "\u{2800}", "\u{a0}", "\u{e0041}"];
+    let beside = ["👍\u{200d}", "👍\u{e0041}", "👍\u{fe0f}\u{fe0f}", "x\u{fe0f}", "x\u{200d}", "x\u{34f}"];
+    for unseen in alone.into_iter().chain(beside) {
+        let problem = bobs.refused("reactMessage", react(&message, unseen), "invalid_request").await;
+        assert_eq!(problem["errors"][0]["field"], "reaction", "{unseen:?}");
+    }
+    assert_eq!(last_seq(&bob, room).await, 3);
+}
+
+/// Keyboards differ in whether they send the selector of the picture with an emoji, and in how they compose letters.
+#[tokio::test]
+async fn spellings_that_look_the_same_are_one_reaction_shown_as_it_was_first_given() {
+    let app = TestApp::start().await;
+    let (ann, bob, eve, room, message) = room_of_three(&app).await;
+    let mut anns = ann.connect().await;
+    for (first, second) in
+        [("👍", "👍\u{fe0f}"), ("❤\u{fe0f}", "❤"), ("e\u{301}", "\u{e9}"), ("☺\u{fe0e}", "☺\u{fe0f}")]
+    {
+        let before = last_seq(&ann, room).await;
+        reacts(&bob, react(&message, first)).await;
+        let shown = reacts(&eve, react(&message, second)).await;
+        assert_eq!(shown["reactions"], json!([given(first, true, &[&bob, &eve])]), "{first:?}");
+        // Given again in the other spelling, it changes nothing.
+        assert_eq!(reacts(&bob, react(&message, second)).await["updatedSeq"], before + 2);
+        let shown = reacts(&bob, take_back(&message, second)).await;
+        assert_eq!(shown["reactions"], json!([given(first, false, &[&eve])]));
+        assert_eq!(reacts(&eve, take_back(&message, first)).await["reactions"], json!([]));
+        for removed in [false, false, true, true] {
+            let pushed = anns.receives("messageReaction").await;
+            assert_eq!((&pushed["reaction"], &pushed["removed"]), (&json!(first), &json!(removed)));
+        }
+    }
+    assert_eq!(rows(&app, &message).await, 0);
+    app.invariants_hold().await;
+}
+
+/// A message may have both spellings from before they were one.
+#[tokio::test]
+async fn a_reaction_that_was_stored_in_two_spellings_can_be_taken_back_in_each() {
+    let app = TestApp::start().await;
+    let (ann, bob, _, _, message) = room_of_three(&app).await;
+    let (room_id, seq) = message.split_once('-').unwrap();
+    for (number, reaction) in ["👍", "👍\u{fe0f}"].into_iter().enumerate() {
+        app.run(
+            "INSERT INTO reactions (room_id, seq, user_id, reaction, given_seq) VALUES (?, ?, ?, ?, ?)",
+            (room_id, seq, &bob.user_id, reaction, number),
+        )
+        .await;
+    }
+    let stored = json!([["👍", 1, [bob.user_id]], ["👍\u{fe0f}", 1, [bob.user_id]]]).to_string();
+    app.run("UPDATE messages SET reactions = ? WHERE room_id = ? AND seq = ?", (stored, room_id, seq)).await;
+    let left = reacts(&bob, take_back(&message, "👍\u{fe0f}")).await;
+    assert_eq!(left["reactions"], json!([given("👍", true, &[&bob])]));
+    assert_eq!(reacts(&bob, take_back(&message, "👍\u{fe0f}")).await["reactions"], json!([]));
+    assert_eq!(read(&ann, &message).await["reactions"], json!([]));
+    app.invariants_hold().await;
 }
 
 #[tokio::test]
@@ -495,7 +559,7 @@ async fn pages_and_frames_stay_within_their_sizes_however_many_reactions_there_a
     let (ann, _, _, room, _) = room_of_three(&app).await;
     let user_ids: Vec<String> = (0..10).map(|number| format!("{number}{}", "x".repeat(63))).collect();
     let reactions: Value =
-        ('a'..='t').map(|one| json!([format!("{one}{}", "\u{301}".repeat(15)), 1000, user_ids])).collect();
+        ('a'..='t').map(|one| json!([format!("{one}{}", "\u{301}".repeat(31)), 1000, user_ids])).collect();
     app.run(
         "INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, reactions, created_at)
          WITH RECURSIVE many (n) AS (SELECT 4 UNION ALL SELECT n + 1 FROM many WHERE n < 203)

@@ -17,3 +17,4 @@ mod profiles;
 mod refreshing;
 mod registration;
 mod sessions;
+mod spellings;

@@ -1,7 +1,7 @@
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::{FILES, Form, JPEG, PDF, PNG, counts, of_size, refused_files, sweep};
+use super::{FILES, Form, JPEG, PDF, PNG, counts, honest_files, of_size, refused_files, sweep};
 use crate::harness::TestApp;
 
 const MOST: usize = 4 * 1024 * 1024;
@@ -146,6 +146,85 @@ async fn file_names_with_paths_quotes_and_invisible_characters_are_cleaned() {
         assert_eq!(answer.headers()["content-type"], "image/png");
         // The file's name is not part of the key.
         assert!(!url.split('?').next().unwrap().contains(".png"), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn file_names_keep_what_joins_their_letters_and_pictures() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    for name in ["👩\u{200d}🚀.pdf", "می\u{200c}خواهم.pdf", "പ്രവീണ്\u{200d}.pdf", "❤\u{fe0f}.pdf"]
+    {
+        let sent = ann.sends_file(room, name, "application/pdf", PDF).await.created();
+        assert_eq!(sent["upload"]["fileName"], name);
+        let file = json!({"roomId": room, "fileName": name, "type": "application/pdf", "size": PDF.len()});
+        let presigned = ann.post("/uploads/presign", file).await.created();
+        assert_eq!(super::post_to_store(&app, &presigned, PDF).await, 204);
+        assert_eq!(ann.completes(&presigned).await.created()["upload"]["fileName"], name);
+    }
+}
+
+/// RFC 7578 wants the name as it is. Browsers escape three characters of it (HTML, "multipart/form-data"), and other
+/// clients send it as RFC 8187 (once RFC 5987) has it.
+#[tokio::test]
+async fn the_ways_to_write_a_file_name_into_a_form_are_no_part_of_the_name() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    for (header, name) in [
+        ("; filename*=utf-8''%D1%84%D0%BE%D1%82%D0%BE.pdf", "фото.pdf"),
+        (
+            "; filename=\"=?utf-8?B?0YTQvtGC0L4ucGRm?=\"; filename*=utf-8''%D1%84%D0%BE%D1%82%D0%BE.pdf",
+            "фото.pdf",
+        ),
+        ("; filename*=UTF-8'ru'%D1%84%D0%BE%D1%82%D0%BE.pdf; filename=\"photo.pdf\"", "фото.pdf"),
+        ("; FileName* = \"utf-8''na%C3%AFve.pdf\"", "naïve.pdf"),
+        ("; filename*=iso-8859-1''na%EFve.pdf", "naïve.pdf"),
+        // What cannot be read counts as absent.
+        ("; filename=\"photo.pdf\"; filename*=utf-8''%FF.pdf", "photo.pdf"),
+        ("; filename=\"photo.pdf\"; filename*=utf-7''x.pdf", "photo.pdf"),
+        ("; filename*=nothing", "file.pdf"),
+        ("; filename=\"a; filename*=utf-8''b.pdf\"", "a; filename_=utf-8''b.pdf"),
+        ("; filename=\"the %22best%22%0D%0Aof.pdf\"", "the _best_of.pdf"),
+        ("; filename=\"100%25 sure.pdf\"", "100%25 sure.pdf"),
+    ] {
+        let sent = ann.uploads(Form::new().text("roomId", room).file(header, PDF)).await.created();
+        assert_eq!(sent["upload"]["fileName"], name, "{header}");
+    }
+}
+
+/// A browser writes each line break of a field as CRLF (HTML, "Constructing the form data set").
+#[tokio::test]
+async fn the_line_breaks_of_a_form_are_newlines_of_the_caption() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let form = |caption: &str| {
+        let form = Form::new().text("roomId", room).text("caption", caption).text("clientMessageId", "c-1");
+        form.file("; filename=\"a.png\"", PNG)
+    };
+    let sent = ann.uploads(form("one\r\ntwo\r\n\r\nthree")).await.created();
+    assert_eq!(sent["message"]["content"], "one\ntwo\n\nthree");
+    // The same caption from a client that is no browser.
+    assert_eq!(ann.uploads(form("one\ntwo\n\nthree")).await.ok(), sent);
+    assert_eq!(ann.uploads(form("one\rtwo")).await.wrong_fields(), ["caption"]);
+}
+
+#[tokio::test]
+async fn a_file_is_what_its_structure_says_and_not_what_it_mentions() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    for (what, media_type, bytes) in honest_files() {
+        let answer = ann.sends_file(room, "a file", media_type, &bytes).await;
+        assert_eq!(answer.status, 201, "{what}: {}", answer.json);
+        let presigned = ann.posts_file(&app, room, media_type, &bytes).await;
+        let completed = ann.completes(&presigned).await;
+        assert_eq!(completed.status, 201, "{what}: {}", completed.json);
+        let upload = completed.created()["upload"].clone();
+        assert_eq!((&upload["type"], &upload["size"]), (&json!(media_type), &json!(bytes.len())), "{what}");
+        assert_eq!(ann.downloads(upload["uploadId"].as_str().unwrap()).await, bytes, "{what}");
     }
 }
 

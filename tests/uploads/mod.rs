@@ -20,7 +20,7 @@ pub const PNG: &[u8] =
 pub const FILES: [(&str, &str, &[u8]); 3] =
     [("application/pdf", "pdf", PDF), ("image/jpeg", "jpg", JPEG), ("image/png", "png", PNG)];
 
-/// Files that are none of the three types, or one of them and something else too.
+/// Files that are none of the three types by their structure.
 pub fn refused_files() -> Vec<(&'static str, Vec<u8>)> {
     let two = |first: &[u8], second: &[u8]| [first, second].concat();
     vec![
@@ -28,14 +28,33 @@ pub fn refused_files() -> Vec<(&'static str, Vec<u8>)> {
         ("a GIF", b"GIF89a\x01\0\x01\0\0\0\0;".to_vec()),
         ("a program", b"MZ\x90\0\x03\0\0\0".to_vec()),
         ("text", b"hello".to_vec()),
-        ("a PNG that is a PDF too", two(PNG, PDF)),
-        ("a JPEG that is a page too", two(JPEG, b"<html><script>alert(1)</script>")),
-        ("a PDF that is a ZIP archive too", two(PDF, b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0")),
-        ("a JPEG that is a ZIP archive with the longest comment too", {
-            let end = [b"PK\x05\x06".as_slice(), &[0; 16], &[0xff, 0xff], &[b' '; 65_535]].concat();
-            two(JPEG, &end)
-        }),
+        ("a page with a PDF in it", two(b"<!DOCTYPE html><script>alert(1)</script>", PDF)),
+        ("a ZIP archive with a PDF in it", two(b"PK\x03\x04\x14\0\0\0\0\0", PDF)),
+        ("a program with a PDF in it", two(b"MZ\x90\0\x03\0\0\0", PDF)),
+        ("a PDF whose header comes after 1,024 bytes", two(&[b' '; 1024], PDF)),
         ("no more than a PNG's first bytes", PNG[..8].to_vec()),
+        ("no more than a JPEG's first bytes", JPEG[..3].to_vec()),
+    ]
+}
+
+/// Files of the three types whose content mentions other formats, or whose beginning is not the usual one.
+pub fn honest_files() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let two = |first: &[u8], second: &[u8]| [first, second].concat();
+    let pdf =
+        |title: &str| format!("%PDF-1.7\n1 0 obj\n<< /Title ({title}) >>\nendobj\n%%EOF\n").into_bytes();
+    let end_of_archive = b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    vec![
+        ("a PDF about pages", "application/pdf", pdf("How to write <html> and <script>")),
+        ("a PDF with a ZIP archive attached", "application/pdf", two(&pdf("PK\x03\x04"), end_of_archive)),
+        ("a PDF after a byte order mark", "application/pdf", two(b"\xef\xbb\xbf", PDF)),
+        ("a PDF after an empty line", "application/pdf", two(b"\r\n", PDF)),
+        ("a PDF after spaces", "application/pdf", two(&[b' '; 1000], PDF)),
+        (
+            "a PNG about pages",
+            "image/png",
+            two(&PNG[..33], b"\0\0\0\x0ctEXtTitle\0<html>\0\0\0\0\0\0\0\0IEND\xaeB`\x82"),
+        ),
+        ("a JPEG about a PDF", "image/jpeg", two(&JPEG[..20], b"\xff\xfe\0\x0f%PDF-1.7 <svg\xff\xd9")),
     ]
 }
 

@@ -124,9 +124,9 @@ pub async fn delete_message(app: &App, user: &User, by: &ConnectionId, data: Val
 /// `reactMessage`: adds the user's reaction to a message, or removes it.
 pub async fn react_message(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
     let change: ReactionChange = Fields::parse(data)?;
-    let revised = react::react(&app.db, user, by, &change).await?;
-    let notice = announce::reacted(app, user, &change, &revised, by).await;
-    Ok(Handled::ack(changed(&revised.message), notice))
+    let reacted = react::react(&app.db, user, by, &change).await?;
+    let notice = announce::reacted(app, user, &change, &reacted, by).await;
+    Ok(Handled::ack(changed(&reacted.revised.message), notice))
 }
 
 /// `readMessage`: moves the user's read position forward.

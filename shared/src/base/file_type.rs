@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 
 use crate::base::db::text_column;
-use crate::base::text::text_type;
+use crate::base::text::{text_type, without_hidden};
 
 /// The most characters in a file's name before its extension.
 const NAME_CHARACTERS: usize = 200;
@@ -38,34 +38,30 @@ pub enum FileType {
 
 text_column!(FileType);
 
-/// In lower case, what files of other types begin with, or what pages and archives contain. A file with one
-/// of these near its beginning could be read as two types.
-const FOREIGN: [&[u8]; 8] =
-    [b"<html", b"<!doctype", b"<script", b"<svg", b"<?php", b"<iframe", b"<body", b"pk\x03\x04"];
-/// A file with this near its end is also a ZIP archive, whatever it begins with. (One large file in 65,000
-/// has it there by chance.)
-const END_OF_ARCHIVE: &[u8] = b"PK\x05\x06";
+/// What a PDF begins with. Its readers look for it in the first [`HEAD_BYTES`](crate::base::files::HEAD_BYTES)
+/// (ISO 32000-1, annex H.3, note 13).
+const PDF_HEADER: &[u8] = b"%PDF-";
+/// What a PNG begins with: its signature, and the length and type of its first chunk (W3C, "PNG", section 5).
+const PNG_BEGINNING: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
 
 impl FileType {
-    /// Returns the type of a file, given both ends of it as in [`crate::base::files::FileEnds`]. Returns
-    /// `None` for any other type, and for a file that could be mistaken for something else as well.
-    pub fn of(first: &[u8], last: &[u8]) -> Option<Self> {
-        let (is_pdf, is_jpeg, is_png) =
-            (infer::archive::is_pdf(first), infer::image::is_jpeg(first), infer::image::is_png(first));
-        // `infer` finds a PDF's mark wherever a reader would, so an image that contains one counts as both.
-        let (file_type, begins) = match (is_pdf, is_jpeg, is_png) {
-            (true, false, false) => (Self::Pdf, first.starts_with(b"%PDF-")),
-            // The mark of a segment follows the mark of the beginning.
-            (false, true, false) => {
-                (Self::Jpeg, first.get(3).is_some_and(|&marker| (0xC0..0xFF).contains(&marker)))
-            }
-            (false, false, true) => (Self::Png, first.starts_with(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")),
-            _ => return None,
-        };
-        let lowercase = first.to_ascii_lowercase();
-        let holds = |bytes: &[u8], mark: &[u8]| bytes.windows(mark.len()).any(|window| window == mark);
-        let is_foreign = FOREIGN.iter().any(|mark| holds(&lowercase, mark)) || holds(last, END_OF_ARCHIVE);
-        (begins && !is_foreign).then_some(file_type)
+    /// Returns the type of a file, given its first [`HEAD_BYTES`](crate::base::files::HEAD_BYTES), or `None`
+    /// for any other type.
+    ///
+    /// Only the structure of the file decides, and not what it mentions: the text in a file may be about any
+    /// other format. No file is ever shown as a page, since all leave as attachments of their type.
+    pub fn of(first: &[u8]) -> Option<Self> {
+        if first.starts_with(PNG_BEGINNING) {
+            return Some(Self::Png);
+        }
+        // The mark of a segment follows the mark of the beginning (ITU-T T.81, annex B).
+        if matches!(first, [0xFF, 0xD8, 0xFF, 0xC0..=0xFE, ..]) {
+            return Some(Self::Jpeg);
+        }
+        let header = first.windows(PDF_HEADER.len()).position(|window| window == PDF_HEADER)?;
+        // A byte order mark, an empty line or what a printer wants may come first, but not a file of a type of
+        // its own.
+        infer::get(&first[..header]).is_none().then_some(Self::Pdf)
     }
 
     /// Returns the type with this name, as in a `Content-Type`, or `None` for any other name.
@@ -103,13 +99,9 @@ impl FileType {
         let last = given.rsplit(['/', '\\']).find(|part| !part.trim().is_empty()).unwrap_or_default();
         // Direction marks could make `gpj.exe` look like `exe.jpg`, and invisible marks could make two
         // different names look the same.
-        let shown = |c: &char| {
-            !c.is_control()
-                && !matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                    | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-        };
+        let shown = |c: &char| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}');
         let plain = |c| if matches!(c, '"' | '<' | '>' | ':' | '|' | '?' | '*') { '_' } else { c };
-        let name: String = last.chars().filter(shown).map(plain).collect();
+        let name = without_hidden(&last.chars().filter(shown).map(plain).collect::<String>());
         let name = name.trim_matches(['.', ' ']);
         let (stem, extension) = match name.rsplit_once('.') {
             Some((stem, extension))
@@ -120,7 +112,8 @@ impl FileType {
             }
             _ => (name, self.extensions()[0]),
         };
-        let stem: String = stem.chars().take(NAME_CHARACTERS).collect();
+        // Where the name is cut, a joiner may have lost what it joined.
+        let stem = without_hidden(&stem.chars().take(NAME_CHARACTERS).collect::<String>());
         let stem = match stem.trim_end() {
             "" => "file",
             stem => stem,
@@ -165,40 +158,49 @@ mod tests {
     #[test]
     fn a_file_is_what_its_bytes_are() {
         for (bytes, file_type) in [(PNG, FileType::Png), (JPEG, FileType::Jpeg), (PDF, FileType::Pdf)] {
-            assert_eq!(FileType::of(bytes, bytes), Some(file_type));
+            assert_eq!(FileType::of(bytes), Some(file_type));
         }
         for other in [
             &b""[..],
             b"\x89PNG",
             b"\x89PNG\r\n\x1a\nrest",
             b"\xff\xd8\xff",
+            b"\xff\xd8\xff\xff",
             b"GIF89a",
             b"MZ",
             b"PK\x03\x04",
             b"<svg>",
-            b"\n%PDF-1.7",
             b"%PDF",
         ] {
-            assert_eq!(FileType::of(other, other), None, "{other:?}");
+            assert_eq!(FileType::of(other), None, "{other:?}");
         }
     }
 
     #[test]
-    fn a_file_that_is_two_things_is_neither() {
-        for file in [PNG, JPEG, PDF] {
-            for other in [PDF, b"<HTML><body>", b"/*<script>", b"<?php ", b"PK\x03\x04"] {
-                if file != other {
-                    let both = [file, b"padding", other].concat();
-                    assert_eq!(FileType::of(&both, b"end"), None, "{:?}", String::from_utf8_lossy(&both));
-                }
+    fn what_a_file_mentions_does_not_change_its_type() {
+        for (bytes, file_type) in [(PNG, FileType::Png), (JPEG, FileType::Jpeg), (PDF, FileType::Pdf)] {
+            for other in [PDF, b"<HTML><body>", b"/*<script>", b"<?php ", b"PK\x03\x04", b"PK\x05\x06"] {
+                assert_eq!(FileType::of(&[bytes, b"padding", other].concat()), Some(file_type), "{other:?}");
             }
-            assert_eq!(FileType::of(file, b"PK\x05\x06\0\0"), None);
+        }
+    }
+
+    #[test]
+    fn little_may_come_before_the_header_of_a_pdf_but_no_other_file() {
+        for before in [&b"\xef\xbb\xbf"[..], b"\r\n", b"   ", b"\x1b%-12345X@PJL\r\n", b"\0\0"] {
+            assert_eq!(FileType::of(&[before, PDF].concat()), Some(FileType::Pdf), "{before:?}");
+        }
+        for before in
+            [&b"GIF89a\x01\0\x01\0"[..], b"MZ\x90\0", b"PK\x03\x04\x14\0", b"<html>\n", b"#!/bin/sh\n"]
+        {
+            assert_eq!(FileType::of(&[before, PDF].concat()), None, "{before:?}");
         }
     }
 
     #[test]
     fn a_name_is_the_last_part_of_a_path_without_what_a_system_may_take_for_more() {
         let long = format!("{} x.png", "x".repeat(199));
+        let cut = format!("{}👩\u{200d}🚀.png", "x".repeat(198));
         let png = |given| name(FileType::Png, given);
         assert_eq!(png("holiday.png"), "holiday.png");
         assert_eq!(png("../../etc/pass\"wd\".PNG"), "pass_wd_.PNG");
@@ -211,6 +213,11 @@ mod tests {
         assert_eq!(png("holi\u{ad}day\u{61c}\u{2060}\u{2064}\u{feff}.png"), "holiday.png");
         assert_eq!(png("holiday .png"), "holiday.png");
         assert_eq!(png(&long), format!("{}.png", "x".repeat(199)));
+        for name in ["👩\u{200d}🚀.png", "می\u{200c}خواهم.png", "പ്രവീണ്\u{200d}.png"]
+        {
+            assert_eq!(png(name), name);
+        }
+        assert_eq!(png(&cut), format!("{}👩.png", "x".repeat(198)));
         for device in ["CON.png", "nul", "Aux.tar.png", "prn .png", "com1.png", "LPT9.png", "COM².png"] {
             assert!(png(device).starts_with('_'), "{device}");
         }

@@ -30,9 +30,6 @@ use crate::{Error, Result};
 
 /// How much of the beginning of a file is examined. PDF readers look for their mark within this range.
 pub const HEAD_BYTES: usize = 1024;
-/// How much of the end of a file is examined. The record that makes a file a ZIP archive may begin this far
-/// from the end: it has 22 bytes and a comment of up to 65,535 (PKWARE's APPNOTE.TXT, section 4.3.16).
-pub const TAIL_BYTES: usize = 22 + 65_535;
 /// How long a signed URL is valid (`docs/contract.md`, "Files").
 const SIGNED_URL: Duration = Duration::from_secs(5 * 60);
 
@@ -70,13 +67,11 @@ struct Connected {
 
 /// What can be learned about a stored file without reading all of it.
 #[derive(Clone, Debug)]
-pub struct FileEnds {
+pub struct FileStart {
     /// The file's size in bytes.
     pub size: u64,
     /// The first bytes of the file, at most [`HEAD_BYTES`].
     pub first: Bytes,
-    /// The last bytes of the file, at most [`TAIL_BYTES`].
-    pub last: Bytes,
 }
 
 /// A form that a client posts to the store as `multipart/form-data`: these fields first, then `file`.
@@ -110,25 +105,13 @@ impl Files {
         Ok(())
     }
 
-    /// Reads both ends of a file, which must not be overwritten meanwhile. Returns `None` when the file is
-    /// missing or empty.
+    /// Reads the beginning of a file. Returns `None` when the file is missing or empty.
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`].
-    pub async fn look(&self, key: &str) -> Result<Option<FileEnds>> {
-        let Some((size, first)) = self.part(key, format!("bytes=0-{}", HEAD_BYTES - 1)).await? else {
-            return Ok(None);
-        };
-        if size <= HEAD_BYTES as u64 {
-            return Ok(Some(FileEnds { size, last: first.clone(), first }));
-        }
-        let last = self.part(key, format!("bytes={}-", size.saturating_sub(TAIL_BYTES as u64))).await?;
-        Ok(last.map(|(_, last)| FileEnds { size, first, last }))
-    }
-
-    /// Reads a range of a file, and the size of the whole file.
-    async fn part(&self, key: &str, range: String) -> Result<Option<(u64, Bytes)>> {
+    pub async fn look(&self, key: &str) -> Result<Option<FileStart>> {
         let Connected { client, bucket, .. } = self.connected().await?;
+        let range = format!("bytes=0-{}", HEAD_BYTES - 1);
         let part = match client.get_object().bucket(bucket).key(key).range(range).send().await {
             Ok(part) => part,
             // An empty file cannot satisfy any range.
@@ -138,8 +121,8 @@ impl Files {
         // `bytes 0-1023/146515`
         let size = part.content_range().and_then(|range| range.rsplit('/').next()?.parse().ok());
         let size = size.ok_or_else(|| Error::StoreUnavailable("a part came without its size".into()))?;
-        let bytes = part.body.collect().await.map_err(|error| Error::StoreUnavailable(error.into()))?;
-        Ok(Some((size, bytes.into_bytes())))
+        let first = part.body.collect().await.map_err(|error| Error::StoreUnavailable(error.into()))?;
+        Ok(Some(FileStart { size, first: first.into_bytes() }))
     }
 
     /// Copies a file. Returns whether it existed.

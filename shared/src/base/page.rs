@@ -63,6 +63,8 @@ impl<T: FromRow> Paged<T> {
     /// … ORDER BY …
     /// ```
     ///
+    /// What matters to this function are the columns `total`, which is in every row, and `is_row`.
+    ///
     /// `listed` also reads the rows of the earlier pages, so it selects only what the tables themselves
     /// hold. Further columns for the rows of the page come from a `LEFT JOIN` after it. The order must be
     /// total. It stands in the statement twice, since a derived table has no order of its own: once inside

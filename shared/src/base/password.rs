@@ -18,19 +18,55 @@ use crate::{Error, Result};
 const LONGEST: usize = 72;
 const SHORTEST: usize = 8;
 
-/// A new password: 8 to 72 bytes.
+/// The most bytes of a password as it is typed. Normalized, it can have fewer: a letter of full width has
+/// three bytes and becomes one.
+const LONGEST_TYPED: usize = 1024;
+
+/// A new password, normalized: 8 to 72 bytes. Keyboards differ in how they compose characters, so what is
+/// hashed is the password's form in NFKC (NIST SP 800-63B, "Password verifiers").
 #[derive(Clone, Debug)]
 pub struct NewPassword(SecretString);
 
 /// A password to check: whatever somebody may have typed.
 #[derive(Clone, Debug)]
-pub struct Password(SecretString);
+pub struct Password {
+    /// The password as a [`NewPassword`] has it.
+    normalized: SecretString,
+    /// What was typed, where that differs. Older hashes are of this.
+    typed: Option<SecretString>,
+}
+
+impl Password {
+    fn new(typed: String) -> Self {
+        // A longer one is wrong in every spelling.
+        if typed.len() > LONGEST_TYPED {
+            return Self { normalized: typed.into(), typed: None };
+        }
+        let normalized = text::nfkc(&typed).into_owned();
+        let differs = normalized != typed;
+        Self { normalized: normalized.into(), typed: differs.then(|| typed.into()) }
+    }
+
+    /// The spellings that a hash may be of.
+    fn spellings(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.normalized).chain(&self.typed).map(ExposeSecret::expose_secret)
+    }
+
+    /// The spelling to hash. Few characters can become many, and then only what was typed has fitted.
+    fn to_hash(&self) -> &str {
+        match &self.typed {
+            Some(typed) if self.normalized.expose_secret().len() > LONGEST => typed.expose_secret(),
+            _ => self.normalized.expose_secret(),
+        }
+    }
+}
 
 impl<'de> Deserialize<'de> for NewPassword {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let password = text::line(fields::string(deserializer)?, 0..=LONGEST).unwrap_or_default();
+        let typed = text::line(fields::string(deserializer)?, 0..=LONGEST_TYPED).unwrap_or_default();
+        let password = text::nfkc(&typed);
         if (SHORTEST..=LONGEST).contains(&password.len()) {
-            Ok(Self(password.into()))
+            Ok(Self(password.into_owned().into()))
         } else {
             Err(de::Error::custom("must be 8 to 72 bytes of UTF-8 without control characters"))
         }
@@ -39,7 +75,7 @@ impl<'de> Deserialize<'de> for NewPassword {
 
 impl<'de> Deserialize<'de> for Password {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        fields::string(deserializer).map(|password| Self(password.into()))
+        fields::string(deserializer).map(Self::new)
     }
 }
 
@@ -134,40 +170,52 @@ impl Passwords {
     }
 
     /// Whether this is the password that was hashed. Without a hash the answer is no, and it takes the same
-    /// time: the duration of a login does not reveal whether the user exists.
+    /// time as a wrong password does: the duration of a login does not reveal whether the user exists.
     ///
     /// # Errors
     /// [`Error::Overloaded`] when too many wait; [`Error::Internal`] when the stored hash is not a valid one.
     #[expect(clippy::disallowed_methods, reason = "this is the place")]
     pub async fn verify(&self, password: Password, hash: Option<String>, turn: Turn) -> Result<bool> {
         let cost = self.cost;
-        let verify = move || match hash {
+        let is_of = move |spelling: &str| match &hash {
             // A longer password was never set, and bcrypt would read only its first 72 bytes.
-            Some(hash) if password.0.expose_secret().len() <= LONGEST => {
-                bcrypt::verify(password.0.expose_secret(), &hash).map_err(Error::internal)
+            Some(hash) if spelling.len() <= LONGEST => {
+                bcrypt::verify(spelling, hash).map_err(Error::internal)
             }
             _ => bcrypt::hash_with_salt("", cost, [0; 16]).map(|_| false).map_err(Error::internal),
         };
-        self.compute(turn, verify).await
+        self.compute(turn, move || {
+            for spelling in password.spellings() {
+                if is_of(spelling)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+        .await
     }
 
-    /// Hashes a correct password again when its hash has another cost than the one in use now. Returns
-    /// `None` when the cost is the same. Otherwise the duration of a login would go on revealing which
-    /// passwords were set under the other cost.
+    /// Hashes a correct password again when its hash has another cost than the one in use now, or is of
+    /// another spelling than a new one would be. Returns `None` when neither is so. Otherwise the duration of
+    /// a login would go on revealing which passwords were set under the other cost, and another keyboard
+    /// could go on spelling the password wrong.
     ///
     /// # Errors
     /// [`Error::Overloaded`] when too many wait; [`Error::Internal`] when the stored hash is not a valid one.
     #[expect(clippy::disallowed_methods, reason = "this is the place")]
     pub async fn renew(&self, password: Password, hash: &str) -> Result<Option<String>> {
-        let cost = self.cost;
-        match hash.parse::<bcrypt::HashParts>().map_err(Error::internal)?.get_cost() == cost {
-            true => Ok(None),
-            false => {
-                let renewed =
-                    move || bcrypt::hash(password.0.expose_secret(), cost).map(Some).map_err(Error::internal);
-                self.compute(Turn::Usual, renewed).await
-            }
+        let (cost, hash) = (self.cost, hash.to_owned());
+        let is_of_cost = hash.parse::<bcrypt::HashParts>().map_err(Error::internal)?.get_cost() == cost;
+        if is_of_cost && password.typed.is_none() {
+            return Ok(None);
         }
+        self.compute(Turn::Usual, move || {
+            if is_of_cost && bcrypt::verify(password.to_hash(), &hash).map_err(Error::internal)? {
+                return Ok(None);
+            }
+            bcrypt::hash(password.to_hash(), cost).map(Some).map_err(Error::internal)
+        })
+        .await
     }
 
     async fn compute<T: Send + 'static>(
@@ -216,18 +264,19 @@ mod tests {
         assert!(new("1234\u{0}5678").is_err());
     }
 
+    async fn verified(passwords: &Passwords, password: &Password, hash: Option<&str>) -> bool {
+        passwords.verify(password.clone(), hash.map(str::to_owned), Turn::Usual).await.unwrap()
+    }
+
     #[tokio::test]
     async fn only_the_whole_password_verifies() {
         let passwords = Passwords::new(4);
         let long = "x".repeat(72);
         let hash = passwords.hash(new(&long).unwrap()).await.unwrap();
         for (given, right) in [(long.clone(), true), (long[1..].to_owned(), false), (long + "y", false)] {
-            assert_eq!(
-                passwords.verify(Password(given.into()), Some(hash.clone()), Turn::Usual).await.unwrap(),
-                right
-            );
+            assert_eq!(verified(&passwords, &Password::new(given), Some(&hash)).await, right);
         }
-        assert!(!passwords.verify(Password(String::new().into()), None, Turn::Usual).await.unwrap());
+        assert!(!verified(&passwords, &Password::new(String::new()), None).await);
     }
 
     #[test]
@@ -242,5 +291,35 @@ mod tests {
         assert!(matches!(refused, Some(Error::Overloaded { retry_after: 17 })), "{refused:?}");
         drop((guesses, others));
         assert!(queue.enter(Turn::Guess).is_ok());
+    }
+
+    #[tokio::test]
+    async fn all_spellings_of_a_password_verify() {
+        let passwords = Passwords::new(4);
+        let hash = passwords.hash(new("pass\u{e9}word").unwrap()).await.unwrap();
+        for (given, right) in [("passe\u{301}word", true), ("ｐａｓｓéｗｏｒｄ", true), ("passeword", false)]
+        {
+            let given = Password::new(given.to_owned());
+            assert_eq!(verified(&passwords, &given, Some(&hash)).await, right);
+            if right {
+                assert_eq!(passwords.renew(given, &hash).await.unwrap(), None);
+            }
+        }
+    }
+
+    #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "as the service once did")]
+    async fn a_hash_of_what_was_typed_verifies_and_is_renewed_where_that_fits() {
+        let passwords = Passwords::new(4);
+        for (typed, is_renewed) in [("passe\u{301}word", true), (&"\u{fdfa}".repeat(24), false)] {
+            let (old, password) = (bcrypt::hash(typed, 4).unwrap(), Password::new(typed.to_owned()));
+            assert!(verified(&passwords, &password, Some(&old)).await, "{typed}");
+            let renewed = passwords.renew(password.clone(), &old).await.unwrap();
+            assert_eq!(renewed.is_some(), is_renewed, "{typed}");
+            if let Some(renewed) = renewed {
+                let normalized = Password::new(text::nfkc(typed).into_owned());
+                assert!(verified(&passwords, &normalized, Some(&renewed)).await);
+            }
+        }
     }
 }

@@ -1,12 +1,15 @@
 //! The rules for texts: their length in characters (Unicode scalar values), the characters they may
 //! contain, and which spellings of a name count as the same name.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use icu_casemap::CaseMapper;
 use icu_normalizer::ComposingNormalizer;
 use icu_properties::props::{
-    CanonicalCombiningClass, DefaultIgnorableCodePoint, EmojiModifier, ExtendedPictographic, JoiningType,
+    CanonicalCombiningClass, DefaultIgnorableCodePoint, EmojiModifier, EnumeratedProperty,
+    ExtendedPictographic, GeneralCategory, GeneralCategoryGroup, Ideographic, IndicSyllabicCategory,
+    JoiningType, Script,
 };
 use icu_properties::{CodePointMapData, CodePointSetData};
 
@@ -37,25 +40,24 @@ pub fn lines(text: String, length: RangeInclusive<usize>) -> Result<String, Stri
 
 /// Checks the name of a person or thing: one line that is not blank and hides nothing. Invisible
 /// characters, including those that change the direction of the text after them, would make two names look
-/// alike.
+/// alike. They are allowed where a script or an emoji needs them.
 ///
 /// # Errors
 /// Says what is wrong with it, in a clause that follows the field's name.
 pub fn name(text: String, length: RangeInclusive<usize>) -> Result<String, String> {
     let longest_key = LONGEST_KEY * length.end();
     let text = line(text, length)?;
-    let chars: Vec<char> = text.chars().collect();
-    for (place, &c) in chars.iter().enumerate() {
-        if is_unseen(c) && !is_at_home(&chars[..place], c, &chars[place + 1..]) {
-            return Err(format!("must have no invisible characters, and has U+{:04X}", u32::from(c)));
-        }
+    if let Some(c) = hidden(&text) {
+        return Err(format!("must have no invisible characters, and has U+{:04X}", u32::from(c)));
+    }
+    if is_blank(&text) {
+        return Err("must not be blank".to_owned());
     }
     // A single character can stand for several letters, as some ligatures do. A name of such characters can
     // have a key that is too long for its column.
-    match key(&text).chars().count() {
-        0 => Err("must not be blank".to_owned()),
-        long if long > longest_key => Err("must be written in plainer characters".to_owned()),
-        _ => Ok(text),
+    match key(&text).chars().count() > longest_key {
+        true => Err("must be written in plainer characters".to_owned()),
+        false => Ok(text),
     }
 }
 
@@ -73,34 +75,158 @@ pub fn key(text: &str) -> String {
     normalizer.normalize(&folded).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// Returns the text in the form in which Unicode's compatible characters are equal (`NFKC`).
+pub(crate) fn nfkc(text: &str) -> Cow<'_, str> {
+    ComposingNormalizer::new_nfkc().normalize(text)
+}
+
+/// Returns what a text looks like: the same for all ways to compose its characters, with and without the
+/// selectors that show a character as text or as a picture.
+pub(crate) fn look(text: &str) -> String {
+    let unselected: String = text.chars().filter(|c| !matches!(c, '\u{fe0e}' | '\u{fe0f}')).collect();
+    ComposingNormalizer::new_nfc().normalize(&unselected).into_owned()
+}
+
+/// Whether a text has nothing to see. The empty pattern of Braille is no space, but as blank as one.
+pub(crate) fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| c.is_whitespace() || c == '\u{2800}')
+}
+
+/// Returns the text without the invisible characters that do not change how it looks.
+pub(crate) fn without_hidden(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let mut shown = Vec::with_capacity(chars.len());
+    for (place, &c) in chars.iter().enumerate() {
+        if !is_unseen(c) || is_at_home(&shown, c, &chars[place + 1..]) {
+            shown.push(c);
+        }
+    }
+    shown.into_iter().collect()
+}
+
+/// Returns the first invisible character of a text that does not change how the text looks.
+pub(crate) fn hidden(text: &str) -> Option<char> {
+    let chars: Vec<char> = text.chars().collect();
+    let is_hidden =
+        |&(place, &c): &(usize, &char)| is_unseen(c) && !is_at_home(&chars[..place], c, &chars[place + 1..]);
+    chars.iter().enumerate().find(is_hidden).map(|(_, &c)| c)
+}
+
 /// Whether a character is invisible: joiners, variation selectors and direction controls are.
-fn is_unseen(c: char) -> bool {
+pub(crate) fn is_unseen(c: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
 
-/// Whether an invisible character changes how its neighbours look. It does so inside an emoji of several
-/// characters, and in scripts whose letters join.
+/// Whether a character is a dash of any kind, or the sign for minus.
+pub(crate) fn is_dash(c: char) -> bool {
+    property::<GeneralCategory>(c) == GeneralCategory::DashPunctuation || c == '\u{2212}'
+}
+
+/// Whether an invisible character changes how its neighbours look, or is at its usual place in their script.
 fn is_at_home(before: &[char], c: char, after: &[char]) -> bool {
-    let is_picture = |c: char| CodePointSetData::new::<ExtendedPictographic>().contains(c);
     let Some(&last) = before.last() else { return false };
+    let next = after.first().copied();
     match c {
-        // Shows a character as text or as a picture: ❤️, and the keycap 1️⃣.
-        '\u{fe0e}' | '\u{fe0f}' => is_picture(last) || after.first() == Some(&'\u{20e3}'),
-        // Joins emoji: 👩🏽‍🚀, ❤️‍🔥.
-        '\u{200d}' if after.first().is_some_and(|&next| is_picture(next)) => {
-            is_picture(last) || last == '\u{fe0f}' || CodePointSetData::new::<EmojiModifier>().contains(last)
+        '\u{200c}' => is_between_cursive(before, after) || is_after_virama(before, next),
+        '\u{200d}' => {
+            joins_pictures(last, next) || is_after_virama(before, next) || is_before_virama(before, after)
         }
+        // Shows a character as text or as a picture: ❤️, and the keycap 1️⃣.
+        '\u{fe0e}' | '\u{fe0f}' => is_picture(last) || next == Some('\u{20e3}'),
         // The flag of a country's region: 🏴 and its letters.
         '\u{e0020}'..='\u{e007f}' => last == '🏴' || ('\u{e0020}'..='\u{e007e}').contains(&last),
-        // Shapes letters: ශ්‍රී, and نامه‌ای (Unicode Standard Annex 31, section 2.3).
-        '\u{200c}' | '\u{200d}' if !after.is_empty() => {
-            let joins = CodePointMapData::<JoiningType>::new().get(last) == JoiningType::DualJoining;
-            let is_virama = CodePointMapData::<CanonicalCombiningClass>::new().get(last)
-                == CanonicalCombiningClass::Virama;
-            is_virama || (joins && c == '\u{200c}')
-        }
+        // Variants of one ideograph, as Japanese family names have them: 葛󠄀.
+        '\u{fe01}' | '\u{fe02}' | '\u{e0100}'..='\u{e01ef}' => is_ideograph(last),
+        '\u{fe00}' => is_ideograph(last) || matches!(script(last), Script::Myanmar | Script::PhagsPa),
+        // Forms of a Mongolian letter, and the gap before the last vowel of a word.
+        '\u{180b}'..='\u{180d}' | '\u{180f}' => is_mongolian(last),
+        '\u{180e}' => is_mongolian(last) && next.is_some_and(is_mongolian),
         _ => false,
     }
+}
+
+/// Whether a zero width joiner joins two emoji into one: 👩🏽‍🚀, ❤️‍🔥.
+fn joins_pictures(last: char, next: Option<char>) -> bool {
+    let is_end =
+        is_picture(last) || last == '\u{fe0f}' || CodePointSetData::new::<EmojiModifier>().contains(last);
+    is_end && next.is_some_and(is_picture)
+}
+
+/// Whether a zero width non-joiner is between two letters of a script whose letters join: نامه‌ای (Unicode
+/// Standard Annex 31, rule A1). That rule wants a letter before it that would join. Persian has it between
+/// the parts of a word after any letter or number: کار‌ها, سوء‌استفاده.
+fn is_between_cursive(before: &[char], after: &[char]) -> bool {
+    let is_cursive = |c: &char| {
+        c.is_alphanumeric() && (joining(*c) != JoiningType::NonJoining || script(*c) == Script::Arabic)
+    };
+    let is_transparent = |c: &&char| joining(**c) == JoiningType::Transparent;
+    before.iter().rev().find(|c| !is_transparent(c)).is_some_and(is_cursive)
+        && after.iter().find(|c| !is_transparent(c)).is_some_and(is_cursive)
+}
+
+/// Whether a letter and its virama come before a joiner or non-joiner, and no vowel sign after it: ශ්‍රී,
+/// പ്രവീണ്‍ (Unicode Standard Annex 31, rules A2 and B). Rule A2 wants a letter after a non-joiner; the
+/// keyboards of some languages also end words with one: ಪ್ರಕಾಶ್‌.
+fn is_after_virama(before: &[char], next: Option<char>) -> bool {
+    let is_reordered = |c: &&char| {
+        is_mark(**c)
+            && !matches!(class(**c), CanonicalCombiningClass::NotReordered | CanonicalCombiningClass::Virama)
+    };
+    let mut marks = before.iter().rev().skip_while(is_reordered);
+    marks.next().is_some_and(|&c| is_virama(c))
+        && marks.find(|&&c| !is_mark(c)).is_some_and(|&c| is_letter(c))
+        && !next.is_some_and(is_vowel_sign)
+}
+
+/// Whether a joiner keeps a letter whole before the virama that makes the next letter follow it: র‍্য
+/// (The Unicode Standard, section 12.2, "Ya-phalaa").
+fn is_before_virama(before: &[char], after: &[char]) -> bool {
+    let is_after_letter = before.iter().rev().find(|&&c| !is_mark(c)).is_some_and(|&c| is_letter(c));
+    is_after_letter && matches!(after, [virama, letter, ..] if is_virama(*virama) && is_letter(*letter))
+}
+
+fn is_picture(c: char) -> bool {
+    CodePointSetData::new::<ExtendedPictographic>().contains(c)
+}
+
+fn is_ideograph(c: char) -> bool {
+    CodePointSetData::new::<Ideographic>().contains(c)
+}
+
+fn is_mongolian(c: char) -> bool {
+    is_letter(c) && script(c) == Script::Mongolian
+}
+
+fn is_letter(c: char) -> bool {
+    GeneralCategoryGroup::Letter.contains(property::<GeneralCategory>(c))
+}
+
+fn is_mark(c: char) -> bool {
+    GeneralCategoryGroup::Mark.contains(property::<GeneralCategory>(c))
+}
+
+fn is_virama(c: char) -> bool {
+    class(c) == CanonicalCombiningClass::Virama
+}
+
+fn class(c: char) -> CanonicalCombiningClass {
+    property(c)
+}
+
+fn is_vowel_sign(c: char) -> bool {
+    property::<IndicSyllabicCategory>(c) == IndicSyllabicCategory::VowelDependent
+}
+
+fn joining(c: char) -> JoiningType {
+    property(c)
+}
+
+fn script(c: char) -> Script {
+    property(c)
+}
+
+fn property<P: EnumeratedProperty>(c: char) -> P {
+    CodePointMapData::<P>::new().get(c)
 }
 
 fn of_length(text: String, length: RangeInclusive<usize>) -> Result<String, String> {
@@ -237,16 +363,43 @@ mod tests {
             "🚀\u{200d}",
             "1\u{fe0f}",
             "می\u{200c}",
+            "می\u{200c}\u{200c}خواهم",
+            "می\u{200d}",
+            "ක\u{200d}",
+            "ක්\u{200d}\u{200d}",
+            "ক্\u{200d}ি",
+            "葛\u{e0100}\u{e0101}",
+            "A\u{e0100}",
+            "A\u{fe00}",
+            "葛\u{fe0f}",
+            "A\u{180b}",
+            "ᠰᠠᠷ\u{180e}",
         ];
         for text in invisible {
             let why = name(text.to_owned(), 1..=100).unwrap_err();
             assert!(why.starts_with("must have no invisible characters, and has U+"), "{text:?}: {why}");
         }
-        for text in [" ", "\u{3000}", "\u{a0} "] {
+        for text in [" ", "\u{3000}", "\u{a0} ", "\u{2800}"] {
             assert_eq!(name(text.to_owned(), 1..=100), Err("must not be blank".to_owned()), "{text:?}");
         }
         let plainer = "must be written in plainer characters";
         assert_eq!(name("\u{fdfa}".repeat(100), 1..=100), Err(plainer.to_owned()));
+    }
+
+    #[test]
+    fn what_is_hidden_can_be_left_out() {
+        for (text, shown) in [
+            ("Ac\u{200b}me\u{202e}", "Acme"),
+            ("👩\u{200d}🚀\u{200d}", "👩\u{200d}🚀"),
+            ("👍\u{200b}\u{fe0f}\u{fe0f}", "👍\u{fe0f}"),
+            ("می\u{200c}\u{200c}خواهم\u{200c}", "می\u{200c}خواهم"),
+            ("\u{200d}", ""),
+        ] {
+            let left = without_hidden(text);
+            assert_eq!(left, shown, "{text:?}");
+            assert_eq!(hidden(&left), None);
+            assert_eq!(key(&left), key(text));
+        }
     }
 
     #[test]
@@ -261,6 +414,16 @@ mod tests {
             "Room 1\u{fe0f}\u{20e3}",
             "ශ්\u{200d}රී",
             "خانه\u{200c}ای",
+            "کار\u{200c}ها",
+            "سوء\u{200c}استفاده",
+            "۳۰\u{200c}ساله",
+            "പ്രവീണ്\u{200d}",
+            "র\u{200d}্যাচেল",
+            "ರಾಜ್\u{200c}ಕುಮಾರ್\u{200c}",
+            "葛\u{e0100}城",
+            "神\u{fe00}",
+            "ᠰᠠᠷ\u{180e}ᠠ",
+            "ᠪ\u{180b}",
             "Zoë",
             "Иван",
             "李小龙",

@@ -9,7 +9,7 @@ use crate::events::event::Event;
 use crate::membership::groups::Added;
 use crate::membership::members::{Joined, Removed};
 use crate::messages::message::{Message, MessageKind};
-use crate::messages::react::{self, ReactionChange};
+use crate::messages::react::{self, Reacted, ReactionChange};
 use crate::messages::read::ReadUpTo;
 use crate::messages::revise::Revised;
 use crate::messages::send::Sent;
@@ -53,7 +53,7 @@ pub async fn reacted(
     app: &App,
     user: &User,
     change: &ReactionChange,
-    revised: &Revised,
+    Reacted { revised, reaction }: &Reacted,
     by: &ConnectionId,
 ) -> Notice {
     let Message { message_id, room_id, updated_seq: seq, .. } = revised.message;
@@ -65,7 +65,7 @@ pub async fn reacted(
         seq,
         message_id,
         user_id: user.user_id.as_str(),
-        reaction: &change.reaction,
+        reaction,
         removed: change.remove,
     };
     to_room(app, room_id, &event, None).await.except(Some(by))

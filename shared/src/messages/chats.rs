@@ -36,6 +36,8 @@ const MOST_UNREAD: u32 = 100_000;
 
 /// The rooms of a user, each with its newest message and the count of unread messages.
 ///
+/// A direct chat has the names that its two users have now, and not those that they had when it began.
+///
 /// The newest message is the last row of the room's range of the primary key. Both servers would sort the
 /// room if the statement did not name the index and the whole of its order.
 ///
@@ -44,7 +46,13 @@ const MOST_UNREAD: u32 = 100_000;
 /// would read the whole room. For too many numbers the text would exceed `max_allowed_packet` and become
 /// NULL.
 const CHATS: &str = concat!(
-    "SELECT counted.total, listed.*, ",
+    "SELECT counted.total, listed.*,
+        IF(listed.room_kind = 'direct',
+           (SELECT CONCAT(LEFT(creator.name, 48), ' & ', LEFT(other.name, 48)) FROM direct_chats d
+            JOIN users creator ON creator.user_id = listed.created_by
+            JOIN users other ON other.user_id = IF(d.lesser_id = listed.created_by, d.greater_id, d.lesser_id)
+            WHERE d.room_id = listed.id),
+           listed.stored_name) AS room_name, ",
     message_columns!(":user_id"),
     ",
         (SELECT COUNT(*)
@@ -54,7 +62,7 @@ const CHATS: &str = concat!(
          WHERE n.sender_id <> :user_id AND n.kind <> 'system' AND n.deleted_at IS NULL) AS unread
      FROM (SELECT COUNT(*) AS total
            FROM room_members m STRAIGHT_JOIN rooms r ON r.id = m.room_id WHERE m.user_id = :user_id) counted
-     LEFT JOIN (SELECT r.id, r.kind AS room_kind, r.name AS room_name, r.capacity, r.member_count, r.created_by,
+     LEFT JOIN (SELECT r.id, r.kind AS room_kind, r.name AS stored_name, r.capacity, r.member_count, r.created_by,
                        r.organization_id, r.last_seq, r.created_at AS room_created_at, r.updated_at, m.read_seq,
                        1 AS is_row
                 FROM room_members m STRAIGHT_JOIN rooms r ON r.id = m.room_id WHERE m.user_id = :user_id

@@ -12,13 +12,14 @@ use crate::base::db::text_column;
 use crate::base::fields;
 use crate::base::file_type::FileType;
 use crate::base::ids::{RoomId, UploadId, UserId};
-use crate::base::text::{line, lines, text_type};
+use crate::base::text::{hidden, is_blank, line, lines, look, text_type};
 use crate::base::time;
 use crate::error::Thing;
 use crate::{Error, Result};
 
-/// The most bytes of a reaction.
-const MOST_BYTES: usize = 32;
+/// The most bytes of a reaction. The longest emoji that is recommended for general interchange has 35
+/// (Unicode Technical Standard 51, `emoji-test.txt`).
+const MOST_BYTES: usize = 64;
 
 /// The id of a message: `"{roomId}-{seq}"` in JSON, the primary key in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,11 +152,11 @@ impl Attachment {
 }
 
 text_type!(
-    /// A reaction: one character as people see it (Unicode's extended grapheme cluster) of at most 32
-    /// bytes.
+    /// A reaction: one character as people see it (Unicode's extended grapheme cluster) of at most 64
+    /// bytes, which can be seen and hides nothing.
     Reaction, |text| {
         let text = line(text, 1..=MOST_BYTES).unwrap_or_default();
-        let is_one = text.graphemes(true).count() == 1 && !text.trim().is_empty();
+        let is_one = text.graphemes(true).count() == 1 && !is_blank(&text) && hidden(&text).is_none();
         if is_one && text.len() <= MOST_BYTES {
             Ok(text)
         } else {
@@ -163,6 +164,16 @@ text_type!(
         }
     }
 );
+
+impl Reaction {
+    /// Finds this reaction among those of a message. Keyboards spell some reactions in several ways; where a
+    /// message has two of them from an earlier version of the service, the exact one is meant.
+    pub(crate) fn place_in(&self, all: &[Given]) -> Option<usize> {
+        let looks = look(self.as_str());
+        let exact = all.iter().position(|given| given.reaction == *self);
+        exact.or_else(|| all.iter().position(|given| look(given.reaction.as_str()) == looks))
+    }
+}
 
 /// All reactions of one kind to a message, as one user sees them.
 #[derive(Clone, Debug, Serialize)]

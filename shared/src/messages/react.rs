@@ -2,7 +2,7 @@
 //!
 //! The table `reactions` stores who reacted with what. The column `reactions` of a message stores the
 //! same in the form that is shown, so that reading counts nothing. Both change in one transaction that
-//! has locked the room.
+//! has locked the room. Both have a reaction in the spelling in which the message got it first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,6 +48,15 @@ pub struct ReactionChange {
 
 impl Request for ReactionChange {}
 
+/// A message after a request to react to it.
+#[derive(Debug)]
+pub struct Reacted {
+    /// The message, and whether it changed.
+    pub revised: Revised,
+    /// The reaction in the spelling that the message has it in.
+    pub reaction: Reaction,
+}
+
 /// Gives a reaction to a message, or takes back the user's own. Giving a reaction twice, or taking back
 /// one that was not given, takes no number. `by` is the socket that the request came from.
 ///
@@ -55,7 +64,7 @@ impl Request for ReactionChange {}
 /// [`Error::IdentityMismatch`], [`Error::NotFound`] for a message that is unknown, deleted or of another
 /// organization, [`Error::NotAMember`], and a 400 for a system message and for more than 20 different
 /// reactions.
-pub async fn react(db: &Db, user: &User, by: &ConnectionId, change: &ReactionChange) -> Result<Revised> {
+pub async fn react(db: &Db, user: &User, by: &ConnectionId, change: &ReactionChange) -> Result<Reacted> {
     user.must_be(change.user_id.as_ref())?;
     db.transaction((user, by, change.message_id.id()?, change), store).await
 }
@@ -63,15 +72,17 @@ pub async fn react(db: &Db, user: &User, by: &ConnectionId, change: &ReactionCha
 async fn store(
     transaction: &mut Transaction<'static>,
     (user, by, message_id, change): (&User, &ConnectionId, MessageId, &ReactionChange),
-) -> Result<Revised> {
+) -> Result<Reacted> {
     let Found { mut room, mut message, .. } = revise::find(transaction, user, Some(by), message_id).await?;
     if message.deleted {
         return Err(Error::NotFound(Thing::Message));
     }
-    let place = message.reactions.iter().position(|given| given.reaction == change.reaction);
-    let is_mine = place.is_some_and(|place| message.reactions[place].mine);
+    let place = change.reaction.place_in(&message.reactions);
+    let known = place.map(|place| &message.reactions[place]);
+    let is_mine = known.is_some_and(|given| given.mine);
+    let reaction = known.map_or(&change.reaction, |given| &given.reaction).clone();
     if is_mine != change.remove {
-        return Ok(Revised { message, changed: false });
+        return Ok(Reacted { revised: Revised { message, changed: false }, reaction });
     }
     if place.is_none() && message.reactions.len() >= MOST {
         let only = format!("must be one of the {MOST} that the message has: it takes no more different ones");
@@ -79,9 +90,9 @@ async fn store(
     }
     message.updated_seq = room::next_seq(transaction, &mut room).await?;
     if change.remove {
-        take_back(transaction, user, &mut message, &change.reaction).await?;
+        take_back(transaction, user, &mut message, &reaction).await?;
     } else {
-        give(transaction, user, &mut message, &change.reaction).await?;
+        give(transaction, user, &mut message, &reaction).await?;
     }
     transaction
         .exec_drop(
@@ -89,7 +100,7 @@ async fn store(
             (to_store(&message.reactions)?, message.updated_seq, message.room_id, message.seq),
         )
         .await?;
-    Ok(Revised { message, changed: true })
+    Ok(Reacted { revised: Revised { message, changed: true }, reaction })
 }
 
 async fn give(
@@ -210,18 +221,34 @@ mod tests {
         {
             assert!(!is_reaction(bad), "{bad:?}");
         }
+        for unseen in ["\u{200b}", "\u{fe0f}", "\u{3164}", "\u{2800}", "👍\u{200d}", "👍\u{e0041}"] {
+            assert!(!is_reaction(unseen), "{unseen:?}");
+        }
         assert!(serde_json::from_value::<Reaction>(json!(1)).is_err());
     }
 
     #[test]
-    fn a_reaction_has_at_most_32_bytes() {
+    fn a_reaction_has_at_most_64_bytes() {
         let accents = |count| format!("ee{}", "\u{301}".repeat(count))[1..].to_owned();
-        let (fits, longer) = (format!("é{}", "\u{301}".repeat(15)), accents(16));
-        assert_eq!((fits.len(), longer.len()), (32, 33));
+        let (fits, longer) = (format!("é{}", "\u{301}".repeat(31)), accents(32));
+        assert_eq!((fits.len(), longer.len()), (64, 65));
         assert!(is_reaction(&fits));
         assert!(!is_reaction(&longer));
-        // This is one grapheme too, but of 35 bytes.
-        assert!(!is_reaction("👩🏽‍❤️‍💋‍👨🏿"));
+        // The longest emoji.
+        assert!(is_reaction("👩🏽‍❤️‍💋‍👨🏿"));
+    }
+
+    #[test]
+    fn a_reaction_is_found_in_every_spelling_and_first_in_its_own() {
+        let reaction = |text: &str| Reaction::stored(text.to_owned());
+        let given = |text| Given { reaction: reaction(text), count: 1, mine: false, user_ids: Vec::new() };
+        let all = ["❤", "👍", "👍\u{fe0f}", "\u{e9}"].map(given);
+        let places = [("❤\u{fe0f}", 0), ("❤\u{fe0e}", 0), ("👍", 1), ("👍\u{fe0f}", 2), ("e\u{301}", 3)];
+        for (text, place) in places {
+            assert_eq!(reaction(text).place_in(&all), Some(place), "{text:?}");
+        }
+        assert_eq!(reaction("👍🏽").place_in(&all), None);
+        assert_eq!(reaction("e").place_in(&all), None);
     }
 
     #[test]

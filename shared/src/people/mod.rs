@@ -5,6 +5,7 @@ pub mod administration;
 pub mod auth;
 pub mod coins;
 pub mod friends;
+pub(crate) mod names;
 pub mod operator;
 pub mod organizations;
 pub mod profiles;

@@ -18,6 +18,7 @@ use crate::base::text::{key, line, text_type};
 use crate::base::user::{Role, User};
 use crate::error::Thing;
 use crate::people::friends::friends;
+use crate::people::names;
 use crate::people::sessions::{self, Which};
 use crate::people::users::{DeviceId, Email, Identifier, Name, Phone, Username, taken};
 use crate::{Error, Result};
@@ -199,12 +200,12 @@ pub async fn read(db: &Db, asker: &User, user_id: &UserId) -> Result<SeenProfile
 pub struct Search {
     /// Which page to return.
     pub page: Page,
-    /// How the userId, username or name of the users begins.
+    /// How the userId, the username or a word of the name of the users begins.
     pub prefix: Option<Prefix>,
 }
 
 text_type!(
-    /// The beginning of a userId, username or name; an empty one matches everybody.
+    /// The beginning of a userId, of a username or of a word of a name; an empty one matches everybody.
     Prefix, |prefix| line(prefix, 0..=100)
 );
 
@@ -217,20 +218,11 @@ impl Read for Search {
 }
 
 impl Prefix {
-    /// Returns the `LIKE … ESCAPE '!'` pattern for texts with this beginning, in which `%` and `_` stand
-    /// for themselves.
-    fn pattern(&self) -> String {
-        pattern(&self.0)
-    }
-
-    /// Returns the same pattern for keys with this beginning.
-    fn key_pattern(&self) -> String {
-        let mut key = key(&self.0);
-        // A key has no trailing space, but here the space separates two words.
-        if !key.is_empty() && self.0.ends_with(char::is_whitespace) {
-            key.push(' ');
-        }
-        pattern(&key)
+    /// Returns the two `LIKE … ESCAPE '!'` patterns of this beginning, in which `%` and `_` stand for
+    /// themselves: for userIds and for keys. Returns `None` when everybody matches.
+    fn patterns(&self) -> Option<(String, String)> {
+        let key = key(&self.0);
+        (!key.is_empty()).then(|| (pattern(self.0.trim()), pattern(&key)))
     }
 }
 
@@ -247,43 +239,62 @@ fn pattern(text: &str) -> String {
 
 /// Selects a page of an organization's users. Who is online and who is a friend is looked up for the users
 /// of this page only.
-macro_rules! page {
-    ($and_matching:literal) => {
-        concat!(
-            "SELECT counted.total, listed.*, ",
-            profile_columns!(),
-            " FROM (SELECT COUNT(*) AS total FROM users u WHERE u.organization_id = :organization_id ",
-            $and_matching,
-            ") counted
-             LEFT JOIN (SELECT u.user_id AS listed_id, 1 AS is_row
-                        FROM users u WHERE u.organization_id = :organization_id ",
-            $and_matching,
-            " ORDER BY listed_id LIMIT :page_size OFFSET :page_offset) listed ON TRUE
-             LEFT JOIN users u ON u.user_id = listed.listed_id
-             ORDER BY listed.listed_id"
-        )
-    };
-}
-const ALL: &str = page!("");
-const MATCHING: &str = page!(
-    "AND (u.user_id LIKE :pattern ESCAPE '!' OR u.username_key LIKE :key_pattern ESCAPE '!'
-          OR LOWER(u.name) LIKE LOWER(:pattern COLLATE utf8mb4_bin) ESCAPE '!')"
+const ALL: &str = concat!(
+    "SELECT counted.total, listed.*, ",
+    profile_columns!(),
+    " FROM (SELECT COUNT(*) AS total FROM users u WHERE u.organization_id = :organization_id) counted
+     LEFT JOIN (SELECT u.user_id AS listed_id, 1 AS is_row
+                FROM users u WHERE u.organization_id = :organization_id
+                ORDER BY listed_id LIMIT :page_size OFFSET :page_offset) listed ON TRUE
+     LEFT JOIN users u ON u.user_id = listed.listed_id
+     ORDER BY listed.listed_id"
 );
 
+/// Selects a page of the users that match. Each of the three parts is one range of an index and ends after
+/// `:most` rows, so that a search reads no more, however many users there are. The first row also comes with
+/// the other pages, for its total.
+const MATCHING: &str = concat!(
+    "SELECT found.total, IF(found.place > :page_offset, 1, NULL) AS is_row, ",
+    profile_columns!(),
+    " FROM (SELECT user_id, COUNT(*) OVER () AS total, ROW_NUMBER() OVER (ORDER BY user_id) AS place
+            FROM ((SELECT user_id FROM users
+                   WHERE organization_id = :organization_id AND user_id LIKE :pattern ESCAPE '!'
+                   ORDER BY user_id LIMIT :most)
+                  UNION
+                  (SELECT user_id FROM users
+                   WHERE organization_id = :organization_id AND username_key LIKE :key_pattern ESCAPE '!'
+                   ORDER BY username_key LIMIT :most)
+                  UNION
+                  (SELECT user_id FROM name_keys
+                   WHERE organization_id = :organization_id AND name_key LIKE :key_pattern ESCAPE '!'
+                   ORDER BY name_key, user_id LIMIT :most)) matching) found
+     JOIN users u ON u.user_id = found.user_id
+     WHERE found.place = 1 OR (found.place > :page_offset AND found.place <= :page_end)
+     ORDER BY found.place"
+);
+
+/// How many userIds, usernames and names, of each, one search finds.
+const MOST_FOUND: u32 = 500;
+
 /// Returns a page of the users in the asker's organization, ordered by userId. The prefix matches usernames
-/// and names without regard to case, and userIds byte for byte.
+/// and words of names as names compare, and userIds byte for byte.
 ///
 /// # Errors
 /// The database's errors.
 pub async fn list(db: &Db, asker: &User, search: &Search) -> Result<Paged<Profile>> {
-    let sql = if search.prefix.is_some() { MATCHING } else { ALL };
+    let params = params! { "asker" => &asker.user_id, "organization_id" => asker.organization_id };
+    let Some((pattern, key_pattern)) = search.prefix.as_ref().and_then(Prefix::patterns) else {
+        return Paged::read(db, ALL, params, search.page).await;
+    };
     let params = params! {
         "asker" => &asker.user_id,
         "organization_id" => asker.organization_id,
-        "pattern" => search.prefix.as_ref().map(Prefix::pattern),
-        "key_pattern" => search.prefix.as_ref().map(Prefix::key_pattern),
+        pattern,
+        key_pattern,
+        "most" => MOST_FOUND,
+        "page_end" => search.page.number.saturating_mul(search.page.size),
     };
-    Paged::read(db, sql, params, search.page).await
+    Paged::read(db, MATCHING, params, search.page).await
 }
 
 /// A request to change the user's own profile. Absent fields keep their values.
@@ -386,7 +397,8 @@ async fn apply(
     }
     let updated = transaction
         .exec_drop(
-            "UPDATE users SET name = COALESCE(:name, name), device_id = COALESCE(:device_id, device_id),
+            "UPDATE users SET name = COALESCE(:name, name), keyed_name = COALESCE(:name, keyed_name),
+                    device_id = COALESCE(:device_id, device_id),
                     username = COALESCE(:username, username), username_key = COALESCE(:username_key, username_key),
                     email = COALESCE(:email, email), email_key = COALESCE(:email_key, email_key),
                     phone = COALESCE(:phone, phone), password_hash = COALESCE(:password_hash, password_hash)
@@ -405,6 +417,9 @@ async fn apply(
         )
         .await;
     updated.map_err(taken)?;
+    if let Some(name) = &change.name {
+        names::replace(transaction, user.organization_id, &user.user_id, name.as_str()).await?;
+    }
     sessions::still_signed_in(transaction, user, None).await?;
     Ok((own(transaction, &user.user_id, user.organization_id).await?, sockets))
 }

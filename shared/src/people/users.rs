@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::base::db::{Db, duplicate_key, places};
 use crate::base::ids::UserId;
-use crate::base::text::{key, line, name, text_type};
+use crate::base::text::{is_dash, is_unseen, key, line, name, nfkc, text_type};
 use crate::base::user::User;
 use crate::error::Thing;
 use crate::{Error, Result};
@@ -44,12 +44,12 @@ impl<'de> Deserialize<'de> for UserIds {
 
 text_type!(
     /// A username: 1 to 64 printable characters, inner spaces allowed, no `@`, not all digits. So it cannot
-    /// be mistaken for an e-mail address or an id.
+    /// be mistaken for an e-mail address or an id. Spaces at its ends are dropped: keyboards of phones add
+    /// one to a completed word.
     Username, |text| {
-        let text = name(text, 1..=64)?;
+        let text = name(text.trim_matches(is_space).to_owned(), 1..=64)?;
         let key = key(&text);
         match () {
-            () if text.trim() != text => Err("must not begin or end with a space".to_owned()),
             () if key.contains('@') => Err("must have no @".to_owned()),
             () if key.chars().all(|c| c.is_ascii_digit()) => Err("must not be all digits".to_owned()),
             () => Ok(text),
@@ -58,8 +58,10 @@ text_type!(
 );
 
 text_type!(
-    /// An e-mail address, checked as far as is possible without sending to it.
+    /// An e-mail address, checked as far as is possible without sending to it. What is pasted with it at its
+    /// ends is dropped: spaces, and marks of direction.
     Email, |email| {
+        let email = email.trim_matches(|c| is_space(c) || is_unseen(c)).to_owned();
         let email = line(email, 3..=254)?;
         let parts = email.split_once('@');
         match parts {
@@ -78,17 +80,36 @@ text_type!(
 );
 
 text_type!(
-    /// A phone number in E.164: `+` and at most 15 digits. Spaces and dashes are removed.
+    /// A phone number in E.164: `+` and at most 15 digits. What separates its digits for the eye is removed
+    /// (RFC 3966, section 5.1.1), in all forms in which phones paste it: spaces and dashes of any kind, dots,
+    /// parentheses, and marks of direction.
     Phone, |phone| {
-        let phone: String = phone.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
+        let wrong = || Err("must be a phone number in E.164, like +919876543210".to_owned());
+        if phone.chars().count() > MOST_PHONE_CHARACTERS {
+            return wrong();
+        }
+        let is_separator = |c: char| is_space(c) || is_dash(c) || is_unseen(c) || c == '.';
+        let phone: String = nfkc(&phone).chars().filter(|&c| !is_separator(c)).collect();
+        // A trunk prefix is only dialled without the country's code before it.
+        if phone.contains("(0)") {
+            return wrong();
+        }
+        let phone = phone.replace(['(', ')'], "");
         let digits = phone.strip_prefix('+').unwrap_or_default();
         if (2..=15).contains(&digits.len()) && !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit()) {
             Ok(phone)
         } else {
-            Err("must be a phone number in E.164, like +919876543210".to_owned())
+            wrong()
         }
     }
 );
+
+/// The most characters of a phone number as it is written.
+const MOST_PHONE_CHARACTERS: usize = 100;
+
+fn is_space(c: char) -> bool {
+    c.is_whitespace() && !c.is_control()
+}
 
 text_type!(
     /// A display name: 1 to 100 characters.
@@ -120,7 +141,7 @@ impl Identifier {
         | Self::Username(text)
         | Self::Email(text)
         | Self::Phone(text)) = self;
-        key(text).chars().filter(|c| !matches!(c, ' ' | '-')).collect()
+        Phone::try_from(text.clone()).map_or_else(|_| key(text), |phone| phone.0)
     }
 }
 
@@ -189,25 +210,54 @@ mod tests {
 
     #[test]
     fn usernames_are_neither_addresses_nor_numbers() {
-        for good in ["manoj singh", "Zoë", "7of9"] {
+        for good in ["manoj singh", "Zoë", "7of9", " manoj ", "\u{3000}7of9\u{a0}"] {
             assert!(parsed::<Username>(good), "{good}");
         }
-        for bad in ["", " a", "a ", "a@b", "123", "a\nb", &"x".repeat(65)] {
+        assert_eq!(Username::try_from(" a b ".to_owned()).unwrap().as_str(), "a b");
+        for bad in ["", " ", " 12 ", "a\t", "a@b", "123", "a\nb", &"x".repeat(65)] {
             assert!(!parsed::<Username>(bad), "{bad}");
         }
     }
 
     #[test]
-    fn phones_are_stored_without_spaces_and_dashes() {
-        assert_eq!(Phone::try_from("+91 98765-43210".to_owned()).unwrap().as_str(), "+919876543210");
-        for bad in ["9876543210", "+0123", "+1", "+1234567890123456", "+12a", ""] {
+    fn phones_are_stored_without_what_separates_their_digits() {
+        for good in [
+            "+91 98765-43210",
+            "\u{202a}+91\u{a0}98765\u{2011}43210\u{202c}",
+            "+91 (987) 654.32.10",
+            "＋91\u{2009}98765\u{2013}43210",
+            "\u{2068}+91 98765\u{2212}43210\u{2069}",
+        ] {
+            assert_eq!(
+                Phone::try_from(good.to_owned()).as_ref().map(Phone::as_str),
+                Ok("+919876543210"),
+                "{good:?}"
+            );
+        }
+        let long = format!("+919876543210{}", " ".repeat(100));
+        for bad in
+            ["9876543210", "+0123", "+1", "+1234567890123456", "+12a", "", "+44 (0) 20 794", "+1\n23", &long]
+        {
             assert!(!parsed::<Phone>(bad), "{bad}");
         }
     }
 
     #[test]
+    fn all_spellings_of_an_identifier_are_counted_together() {
+        for [one, other] in
+            [["+4912345", "\u{202a}+49 (123)\u{2011}45"], ["Ann B", "ann  b"], ["x@ex.com ", "X@ex.com"]]
+        {
+            let counted = |text: &str| Identifier::Any(text.to_owned()).counted();
+            assert_eq!(counted(one), counted(other), "{one}");
+        }
+    }
+
+    #[test]
     fn an_address_has_something_on_each_side_of_one_at() {
-        assert!(parsed::<Email>("manoj@examplue.com"));
+        for good in ["manoj@examplue.com", "manoj@examplue.com ", "\u{202a}\u{a0}manoj@examplue.com\u{202c}"]
+        {
+            assert_eq!(Email::try_from(good.to_owned()).unwrap().as_str(), "manoj@examplue.com");
+        }
         for bad in ["a", "@b", "a@", "a@b@c", "a b@c", "a@b\n"] {
             assert!(!parsed::<Email>(bad), "{bad}");
         }

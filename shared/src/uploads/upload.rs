@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::base::db::{Db, duplicate_key};
 use crate::base::fields::{Fields, Missing, Read, WholeNumber};
 use crate::base::file_type::{FileType, GivenName, disposition};
-use crate::base::files::{self, Form, HEAD_BYTES, TAIL_BYTES};
+use crate::base::files::{self, Form, HEAD_BYTES};
 use crate::base::ids::{ConnectionId, RoomId, UploadId};
 use crate::base::rate_limit::{self, Limited, MOST};
 use crate::base::sha256::sha256;
@@ -194,8 +194,7 @@ pub async fn upload(app: &App, sender: &User, new: NewUpload, file: NewFile) -> 
         return Err(Error::PayloadTooLarge { most: THROUGH_A_FUNCTION });
     }
     let first = &file.bytes[..file.bytes.len().min(HEAD_BYTES)];
-    let last = &file.bytes[file.bytes.len().saturating_sub(TAIL_BYTES)..];
-    let file_type = FileType::of(first, last).ok_or(Error::UnsupportedMediaType)?;
+    let file_type = FileType::of(first).ok_or(Error::UnsupportedMediaType)?;
     if file.said_type.is_some_and(|said| FileType::named(&said) != Some(file_type)) {
         return Err(Error::UnsupportedMediaType);
     }
@@ -429,8 +428,7 @@ async fn check_and_send(
         }
     };
     let Some(copy) = files::by(deadline, copied).await? else { return Ok(None) };
-    let is_as_said =
-        copy.size == upload.size && FileType::of(&copy.first, &copy.last) == Some(upload.file_type);
+    let is_as_said = copy.size == upload.size && FileType::of(&copy.first) == Some(upload.file_type);
     let sent = match is_as_said {
         true => send_copy(app, sender, by, upload_id, upload, &object_key).await,
         false => Ok(None),

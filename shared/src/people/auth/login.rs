@@ -77,8 +77,8 @@ pub struct LoggedIn {
 pub async fn login(app: &App, address: &str, login: Login) -> Result<LoggedIn> {
     const NOBODY: &str = "";
     let (any, user_id, username, email, phone) = match &login.identifier {
-        Identifier::Any(text) => (true, text.as_str(), text.as_str(), text.as_str(), text.as_str()),
-        Identifier::UserId(id) => (false, id.as_str(), NOBODY, NOBODY, NOBODY),
+        Identifier::Any(text) => (true, text.trim(), text.as_str(), text.as_str(), text.as_str()),
+        Identifier::UserId(id) => (false, id.trim(), NOBODY, NOBODY, NOBODY),
         Identifier::Username(name) => (false, NOBODY, name.as_str(), NOBODY, NOBODY),
         Identifier::Email(email) => (false, NOBODY, NOBODY, email.as_str(), NOBODY),
         Identifier::Phone(phone) => (false, NOBODY, NOBODY, NOBODY, phone.as_str()),

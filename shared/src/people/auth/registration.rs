@@ -15,6 +15,7 @@ use crate::base::tokens::IssuedToken;
 use crate::base::user::Role;
 use crate::config::SignupGrants;
 use crate::people::coins;
+use crate::people::names;
 use crate::people::organizations::{self, Entered, JoinCode, Known};
 use crate::people::profiles::{self, OwnProfile};
 use crate::people::sessions::{self, Tokens};
@@ -170,9 +171,9 @@ async fn insert(
     let inserted = transaction
         .exec_drop(
             "INSERT INTO users (user_id, organization_id, username, username_key, email, email_key, phone, name,
-                                device_id, password_hash, role, prime, created_at)
+                                keyed_name, device_id, password_hash, role, prime, created_at)
              VALUES (:user_id, :organization_id, :username, :username_key, :email, :email_key, :phone, :name,
-                     :device_id, :password_hash, :role, :prime, :now)",
+                     :name, :device_id, :password_hash, :role, :prime, :now)",
             params! {
                 "user_id" => &new.user_id,
                 organization_id,
@@ -191,6 +192,7 @@ async fn insert(
         )
         .await;
     inserted.map_err(users::taken)?;
+    names::insert(transaction, organization_id, &new.user_id, &new.name).await?;
     if new.coins > 0 {
         coins::change(transaction, &new.user_id, new.coins, coins::Reason::Signup).await?;
     }
