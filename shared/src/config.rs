@@ -47,7 +47,7 @@ pub struct Config {
     pub starting_coins: i64,
     /// `ALLOWED_ORIGINS`: the origins from which a browser may open a socket; empty for any.
     pub allowed_origins: Vec<String>,
-    /// `CHAT_LIST_LIMIT` to `REGISTER_LIMIT`.
+    /// `CHAT_LIST_LIMIT` to `ADD_LIMIT`.
     pub limits: Limits,
     /// `MAX_SOCKETS`: the most open sockets of one user; `None` for no limit.
     pub max_sockets: Option<u32>,
@@ -162,6 +162,8 @@ pub struct Limits {
     pub upload: Option<Limit>,
     pub password: Option<Limit>,
     pub register: Option<Limit>,
+    pub room: Option<Limit>,
+    pub add: Option<Limit>,
 }
 
 /// At most `count` requests in a window of time; `10/600` means ten in 600 seconds.
@@ -262,6 +264,8 @@ impl Config {
                 upload: settings.limit("UPLOAD_LIMIT", "20/3600"),
                 password: settings.limit("PASSWORD_LIMIT", "10/600"),
                 register: settings.limit("REGISTER_LIMIT", "20/3600"),
+                room: settings.limit("ROOM_LIMIT", "30/3600"),
+                add: settings.limit("ADD_LIMIT", "200/3600"),
             },
             max_sockets: Some(settings.parse("MAX_SOCKETS", 10, "a whole number")).filter(|&most| most > 0),
             presence_hold: PRESENCE_HOLD,
@@ -421,6 +425,8 @@ mod tests {
         assert_eq!((config.port, config.bcrypt_cost, config.starting_coins), (3000, 12, 0));
         assert_eq!(config.signup_grants, SignupGrants::Closed);
         assert_eq!(config.limits.chat_list, Some(Limit { count: 10, window: Duration::from_secs(600) }));
+        assert_eq!(config.limits.room, Some(Limit { count: 30, window: Duration::from_secs(3600) }));
+        assert_eq!(config.limits.add, Some(Limit { count: 200, window: Duration::from_secs(3600) }));
         assert_eq!(config.max_sockets, Some(10));
     }
 

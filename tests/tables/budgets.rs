@@ -29,25 +29,30 @@ fn budget_of_function(function: &str) -> usize {
         | "get-upload"
         | "list-friend-requests"
         | "list-friends" => 2,
-        "revoke-invitation" | "remove-friend" => 2,
+        // With the one that counts the request for `FRAME_LIMIT`, as every request has that changes something.
+        "revoke-invitation" | "remove-friend" => 3,
         "list-chat" | "create-ticket" | "create-upload" => 3,
         // Nobody has a socket any more, so one statement ends those of the job.
         "fan-out" => 1,
         "presence" => 3,
         "disconnect" => 4,
-        "renew-join-code" | "update-profile" | "sync" => 5,
-        "register" | "send-message" | "logout" | "create-chatroom" | "invite" | "answer-friend-request" => 6,
+        "sync" => 5,
+        "renew-join-code" | "update-profile" => 6,
+        "register" | "send-message" | "logout" => 6,
         // A session without open sockets: with some, one more statement closes them.
         "revoke-session" => 6,
-        "refresh-token" | "update-member" | "create-chat" | "create-group" | "send-direct" => 7,
-        "edit-message" | "delete-message" | "connect" => 8,
-        "create-friend-request" | "complete-upload" => 8,
-        "upload" | "login" => 9,
+        "invite" | "answer-friend-request" | "send-direct" => 7,
+        "refresh-token" | "update-member" | "connect" => 8,
+        // Those that make a room count it for `ROOM_LIMIT`. A password is not hashed for a room over the limit.
+        "create-chat" | "create-group" | "create-chatroom" => 9,
+        "edit-message" | "delete-message" | "create-friend-request" | "complete-upload" | "upload" => 9,
+        // One of them looks for sessions beyond the hundredth.
+        "login" => 10,
         // Two of them run after the push to the members. A large room takes more, up to a limit.
-        "delete-room" | "delete-chat" => 11,
-        "leave-room" | "remove-member" | "add-user" => 10,
-        "update-user" => 11,
-        "join-room" => 12,
+        "delete-room" | "delete-chat" => 12,
+        "leave-room" | "remove-member" | "add-user" => 11,
+        "update-user" => 12,
+        "join-room" => 13,
         _ => panic!("{function} needs a row in tests/tables/budgets.rs"),
     }
 }
@@ -60,12 +65,11 @@ fn budget_of_event(event: ClientEvent) -> usize {
         ClientEvent::Typing | ClientEvent::ReadMessage => 4,
         ClientEvent::SendMessage | ClientEvent::GroupMessage => 5,
         ClientEvent::Sync => 6,
-        ClientEvent::CreateGroup => 9,
         ClientEvent::EditMessage
         | ClientEvent::DeleteMessage
-        | ClientEvent::NewChatRoom
+        | ClientEvent::CreateGroup
         | ClientEvent::SendFile => 10,
-        ClientEvent::ReactMessage => 11,
+        ClientEvent::NewChatRoom | ClientEvent::ReactMessage => 11,
         ClientEvent::LeaveRoom => 12,
         ClientEvent::JoinRoom => 14,
     }

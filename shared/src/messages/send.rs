@@ -191,10 +191,7 @@ pub async fn send(app: &App, sender: Sender<'_>, draft: &Draft) -> Result<Sent> 
                 refusal => Err(refusal),
             };
         }
-        match rate_limit::standing(db, limits, limited).await? {
-            Some(standing) if standing.remaining == 0 => return Err(Error::RateLimited(standing)),
-            _ => {}
-        }
+        rate_limit::has_room(db, limits, limited).await?;
     }
     Err(Error::internal("a message was refused by its limit three times while the limit had room"))
 }
