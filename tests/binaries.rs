@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -14,7 +14,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use gateway::connections::Connections;
 use gateway::invoke::Remote;
-use gateway::limits::Limits;
+use gateway::limits::GatewayLimits;
 use gateway::queues::Queues;
 use gateway::sqs::queue_url;
 use gateway::template::{BUILT_IN, Template};
@@ -92,6 +92,21 @@ async fn a_server_error_is_logged_once_with_the_function_and_the_request_id() {
 }
 
 #[tokio::test]
+async fn a_function_that_starts_while_the_database_is_silent_answers_503_in_six_seconds() {
+    let app = TestApp::start().await;
+    // The system takes connections for it, and nobody ever answers.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (runtime, mut answers) = runtime_with(include_str!("events/http.json")).await;
+    let mut command = lambda(&app, "health", &runtime, "http://127.0.0.1:1");
+    command.env("DATABASE_URL", format!("mysql://u@{}/none", silent.local_addr().unwrap()));
+    let began = Instant::now();
+    let _running = started("health", command);
+    let (_, answer) = answer("health", &mut answers).await;
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert_eq!((&answer["statusCode"], &answer["headers"]["retry-after"]), (&json!(503), &json!("2")));
+}
+
+#[tokio::test]
 async fn functions_in_processes_of_their_own_queue_jobs_for_each_other() {
     let app = Arc::new(TestApp::start().await);
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
@@ -109,7 +124,7 @@ async fn functions_in_processes_of_their_own_queue_jobs_for_each_other() {
     tokio::spawn(management::serve(connections.clone(), queues.clone(), listener));
     let invoked = Arc::new(Mutex::new(BTreeSet::new()));
     let functions = Remote::new(&processes(app.clone(), endpoint, invoked.clone()).await).unwrap();
-    let gateway = Gateway::new(template, Arc::new(functions), connections, queues, Limits::default());
+    let gateway = Gateway::new(template, Arc::new(functions), connections, queues, GatewayLimits::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(gateway.unwrap().serve(listener, std::future::pending()));

@@ -52,8 +52,8 @@ fn rights_of_functions() -> Vec<(String, String, String)> {
         let name = function["Properties"]["CodeUri"].as_str().unwrap().trim_end_matches('/');
         let name = name.rsplit('/').next().unwrap();
         let policies = function["Properties"]["Policies"].as_array().into_iter().flatten();
-        // A policy that functions share is a resource of its own.
-        let documents = policies.map(|policy| match policy.as_str() {
+        // A policy that functions share is a resource of its own. It may depend on a condition: `[condition, policy, …]`.
+        let documents = policies.map(|policy| match policy[1].as_str().or(policy.as_str()) {
             Some(shared) => &template["Resources"][shared]["Properties"]["PolicyDocument"],
             None => policy,
         });

@@ -1,9 +1,17 @@
 //! Problems and their codes: docs/contract.md, "5. Errors".
 
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use mysql_async::Transaction;
 use mysql_async::prelude::Queryable;
 use serde_json::json;
+use shared::Error;
+use shared::base::db::Db;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite;
 
-use crate::harness::{Answer, Statements, TestApp};
+use crate::harness::{Answer, Person, Statements, TestApp};
 
 #[tokio::test]
 async fn a_problem_has_type_title_status_detail_and_code() {
@@ -41,6 +49,107 @@ async fn an_unreachable_database_gives_503_with_retry_after_everywhere() {
         let problem = answer.refused(503, "database_unavailable");
         assert!(!problem.to_string().contains("127.0.0.1"), "{problem}");
     }
+}
+
+/// The longest that a request may wait for a database that is silent: 5 seconds, and the time of the machine.
+const PATIENCE: Duration = Duration::from_secs(7);
+
+/// Checks that a handshake is refused with 503 and `Retry-After`.
+async fn handshake_is_unavailable(app: &TestApp, query: &str) {
+    match connect_async(format!("{}/{query}", app.sockets)).await {
+        Err(tungstenite::Error::Http(refusal)) => {
+            assert_eq!(
+                (refusal.status().as_u16(), &refusal.headers()["retry-after"]),
+                (503, &"2".parse().unwrap())
+            );
+            let body = String::from_utf8_lossy(refusal.body().as_deref().unwrap()).into_owned();
+            assert!(body.contains("database_unavailable"), "{body}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Checks that requests and handshakes are refused with 503 and `Retry-After`, in time.
+async fn everything_is_unavailable(app: &TestApp, ann: Option<&Person>) {
+    let began = Instant::now();
+    let login = json!({"userId": "ann", "password": "ann's password"});
+    let public = async {
+        let (health, login) = tokio::join!(app.get("/health"), app.post("/api/auth/login", login));
+        vec![health, login]
+    };
+    let own = async {
+        let Some(ann) = ann else { return Vec::new() };
+        let token = format!("?token={}", ann.access_token);
+        let (profile, sent, ()) = tokio::join!(
+            ann.get("/api/profile/me"),
+            ann.says(1, "Hello"),
+            handshake_is_unavailable(app, &token)
+        );
+        vec![profile, sent]
+    };
+    let (public, own, ()) = tokio::join!(public, own, handshake_is_unavailable(app, "?ticket=x"));
+    for answer in public.into_iter().chain(own) {
+        assert_eq!(answer.headers["retry-after"], "2");
+        answer.refused(503, "database_unavailable");
+    }
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_silent_database_gives_503_with_retry_after_in_five_seconds() {
+    let statements = Statements::default();
+    let app = TestApp::counted(&statements).await;
+    // There is no connection yet, as when Aurora was paused.
+    statements.be_silent();
+    everything_is_unavailable(&app, None).await;
+    statements.speak();
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let mut socket = ann.connect().await;
+    join_all((0..8).map(|_| ann.get("/api/profile/me"))).await;
+
+    // Now there are connections, and the server has forgotten them.
+    statements.be_silent();
+    let frame = async {
+        let began = Instant::now();
+        let hello = json!({"roomId": room, "content": "Hello"});
+        socket.refused("sendMessage", hello, "database_unavailable").await;
+        assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+    };
+    tokio::join!(everything_is_unavailable(&app, Some(&ann)), frame);
+    statements.speak();
+    app.get("/health").await.ok();
+    ann.says(room, "Hello").await.created();
+}
+
+#[tokio::test]
+async fn the_one_connection_of_a_function_is_replaced_when_the_database_falls_silent() {
+    let statements = Statements::default();
+    let app = TestApp::start().await;
+    let db = Db::new(app.database_through(&statements).await, 1);
+    let one = async || db.first::<u8>("SELECT 1", ()).await;
+    let in_a_transaction = async || db.transaction((), nothing).await;
+    for round in 0..2 {
+        assert_eq!(one().await.unwrap(), Some(1));
+        statements.be_silent();
+        let began = Instant::now();
+        let refused = match round {
+            0 => one().await.map(drop),
+            _ => in_a_transaction().await,
+        };
+        assert!(matches!(refused, Err(Error::DatabaseUnavailable(_))), "{refused:?}");
+        assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+        // The server is still silent, to a new connection now.
+        assert!(matches!(one().await, Err(Error::DatabaseUnavailable(_))));
+        assert!(began.elapsed() < PATIENCE * 2, "{:?}", began.elapsed());
+        statements.speak();
+        assert_eq!(one().await.unwrap(), Some(1));
+        in_a_transaction().await.unwrap();
+    }
+}
+
+async fn nothing(_: &mut Transaction<'static>, (): ()) -> Result<(), Error> {
+    Ok(())
 }
 
 #[tokio::test]

@@ -111,13 +111,64 @@ async fn a_function_reads_its_secrets_and_reads_them_again_after_a_rotation() {
     assert_eq!(status(&new_token).await, 200);
 }
 
+/// An event of a registration that comes through CloudFront, with this secret and from this address.
+fn registration(secret: &str, viewer: &str) -> String {
+    let mut event: Value = serde_json::from_str(include_str!("events/http.json")).unwrap();
+    event["headers"]["x-origin-secret"] = json!(secret);
+    event["headers"]["cloudfront-viewer-address"] = json!(viewer);
+    event["body"] = json!(json!({"password": "correct horse"}).to_string());
+    event.to_string()
+}
+
+#[tokio::test]
+async fn a_function_reads_the_secret_of_cloudfront_and_accepts_the_one_before() {
+    const OLD_SECRET: &str = "the secret of CloudFront before the rotation";
+    let app = TestApp::start().await;
+    let secrets = Secrets::default();
+    secrets.set("arn:origin", json!({"current": OLD_SECRET, "previous": ""}).to_string());
+    let endpoint = secrets.serve().await;
+    let (runtime, events, mut answers) = runtime().await;
+    let mut command = lambda(&app, "register", &runtime, "http://127.0.0.1:1");
+    command
+        .env("ORIGIN_SECRET_ARN", "arn:origin")
+        .env("SECRETS_SECONDS", "1")
+        .env("REGISTER_LIMIT", "1/600")
+        .env("AWS_ENDPOINT_URL", endpoint);
+    let _running = started("register", command);
+    let mut addresses = 0;
+    // The status of a registration from a new address.
+    let mut status = async |secret: &str| -> Value {
+        addresses += 1;
+        events
+            .send(registration(secret, &format!("10.0.{}.{}:1", addresses / 256, addresses % 256)))
+            .unwrap();
+        answer("register", &mut answers).await.1["statusCode"].clone()
+    };
+    for expected in [201, 201] {
+        assert_eq!(status(OLD_SECRET).await, expected);
+    }
+    // With an unknown secret, all come from the gateway's address.
+    for expected in [201, 429] {
+        assert_eq!(status(NEW_SECRET).await, expected);
+    }
+    secrets.set("arn:origin", json!({"current": NEW_SECRET, "previous": OLD_SECRET}).to_string());
+    // The secrets are kept for a second.
+    while status(NEW_SECRET).await != 201 {}
+    assert_eq!(status(OLD_SECRET).await, 201);
+    secrets.set("arn:origin", json!({"current": NEW_SECRET}).to_string());
+    while status(OLD_SECRET).await != 429 {}
+    assert_eq!(status(NEW_SECRET).await, 201);
+}
+
 #[tokio::test]
 async fn a_function_without_its_secret_does_not_start_and_does_not_log_any() {
     let app = TestApp::start().await;
     let secrets = Secrets::default();
     secrets.set("arn:jwt", "a secret that is not JSON");
     let endpoint = secrets.serve().await;
-    for (setting, arn) in [("JWT_SECRET_ARN", "arn:jwt"), ("REFRESH_SECRET_ARN", "arn:none")] {
+    for (setting, arn) in
+        [("JWT_SECRET_ARN", "arn:jwt"), ("REFRESH_SECRET_ARN", "arn:none"), ("ORIGIN_SECRET_ARN", "arn:jwt")]
+    {
         let (runtime, _events, _answers) = runtime().await;
         let mut command = lambda(&app, "login", &runtime, "http://127.0.0.1:1");
         command.env(setting, arn).env("AWS_ENDPOINT_URL", &endpoint);

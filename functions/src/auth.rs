@@ -10,13 +10,14 @@ use crate::http::{self, Request, Response};
 
 /// `POST /api/auth/register`: registers a user and signs them in.
 pub async fn register(app: &App, request: Request) -> Result<Response> {
-    let registered = registration::register(app, &http::address(&request), http::json(&request)?).await?;
+    let registered =
+        registration::register(app, &http::address(app, &request), http::json(&request)?).await?;
     http::created(&registered)
 }
 
 /// `POST /api/auth/login`: starts a session with any of a user's identifiers and the password.
 pub async fn login(app: &App, request: Request) -> Result<Response> {
-    let mut logged_in = login::login(app, &http::address(&request), http::json(&request)?).await?;
+    let mut logged_in = login::login(app, &http::address(app, &request), http::json(&request)?).await?;
     app.tell(announce::session_revoked(std::mem::take(&mut logged_in.ended))).await;
     http::ok(&logged_in)
 }

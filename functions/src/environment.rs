@@ -1,13 +1,18 @@
 //! A Lambda execution environment: the [`App`] that its invocations share, and the secrets that it was made with.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use shared::App;
 use shared::base::push::Push;
 use shared::base::secrets;
 use shared::config::Config;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+/// How long the start of an environment waits for the database. The first request waits for both, so with the 5
+/// seconds of a connection it still has an answer in 6.
+const FIRST_CONNECTION: Duration = Duration::from_secs(1);
 
 /// What an environment keeps from one invocation to the next.
 #[derive(Debug)]
@@ -38,7 +43,7 @@ impl std::fmt::Debug for Settings {
 
 impl Environment {
     /// Reads the settings and their secrets, and connects to the database. Lambda gives this phase a whole
-    /// processor. A database that does not answer is no reason not to start: the invocations report it.
+    /// processor. A database that does not answer soon is no reason not to start: the invocations report it.
     ///
     /// # Errors
     /// Wrong settings, or a secret that cannot be read.
@@ -46,9 +51,14 @@ impl Environment {
         let variables: BTreeMap<_, _> = std::env::vars().collect();
         let settings = secrets::read(&variables).await?;
         let app = app(settings.clone())?;
-        if let Err(error) = app.db.connect().await {
-            tracing::warn!(%error, "the database does not answer");
-        }
+        let db = app.db.clone();
+        // This goes on when the time is over, and the first request takes the connection.
+        let connecting = tokio::spawn(async move {
+            if let Err(error) = db.connect().await {
+                tracing::warn!(%error, "the database does not answer");
+            }
+        });
+        _ = timeout(FIRST_CONNECTION, connecting).await;
         let kept = Kept { app, settings: Settings(settings), read_at: SystemTime::now() };
         Ok(Self { variables, kept: Mutex::new(kept) })
     }

@@ -1,6 +1,6 @@
 //! Reading requests and writing answers.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 pub use lambda_http::Request;
 use lambda_http::http::{StatusCode, header};
@@ -10,11 +10,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use shared::base::fields::{self, Fields, Read};
+use shared::base::origin;
 use shared::base::rate_limit::{self, Limited};
 use shared::base::user::User;
 use shared::error::Standing;
 use shared::people::sessions;
 use shared::{App, Error, Result};
+
+/// What CloudFront puts into its requests to prove that they are its own.
+const ORIGIN_SECRET: &str = "x-origin-secret";
+/// The address and port of the client, as CloudFront saw them (CloudFront, "Add CloudFront request headers").
+const VIEWER_ADDRESS: &str = "cloudfront-viewer-address";
 
 /// An answer to a request.
 pub type Response = lambda_http::Response<Body>;
@@ -46,27 +52,47 @@ pub async fn writer(app: &App, request: &Request) -> Result<User> {
     Ok(user)
 }
 
-/// Returns the client's address as the gateway saw it, for counting. A header could claim any address.
+/// Returns the client's address, for counting: the one that the gateway saw, or, behind CloudFront, the one
+/// that CloudFront saw. A header could claim any address, so it is believed only beside the secret that
+/// CloudFront shares with the service.
 ///
 /// An IPv6 address is cut to its first 64 bits: providers give a customer at least those, and so any number of
 /// addresses (RFC 6177).
-pub fn address(request: &Request) -> String {
-    match request.request_context_ref() {
-        Some(RequestContext::ApiGatewayV2(context)) => {
-            network(context.http.source_ip.as_deref().unwrap_or_default())
-        }
-        _ => String::new(),
+pub fn address(app: &App, request: &Request) -> String {
+    let seen = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.as_deref(),
+        _ => None,
+    };
+    let seen = seen.and_then(|address| address.parse().ok());
+    viewer(app, request).or(seen).map(network).unwrap_or_default()
+}
+
+/// Returns the client's address as CloudFront saw it, if the request came through CloudFront.
+fn viewer(app: &App, request: &Request) -> Option<IpAddr> {
+    let header = |name| Some(request.headers().get(name)?.as_bytes());
+    match origin::is_secret(&app.config, header(ORIGIN_SECRET)?) {
+        true => without_port(str::from_utf8(header(VIEWER_ADDRESS)?).ok()?),
+        false => None,
     }
 }
 
-fn network(address: &str) -> String {
-    match address.parse().map(|address: IpAddr| address.to_canonical()) {
-        Ok(IpAddr::V6(address)) => {
+/// Returns the address in `address:port`. CloudFront writes an IPv6 address without brackets.
+fn without_port(address: &str) -> Option<IpAddr> {
+    if let Ok(address) = address.parse::<SocketAddr>() {
+        return Some(address.ip());
+    }
+    let (address, port) = address.rsplit_once(':')?;
+    port.parse::<u16>().ok()?;
+    Some(IpAddr::V6(address.parse().ok()?))
+}
+
+fn network(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
             format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
-        Ok(IpAddr::V4(address)) => address.to_string(),
-        Err(_) => address.to_owned(),
+        IpAddr::V4(address) => address.to_string(),
     }
 }
 
@@ -218,7 +244,7 @@ fn answer(status: StatusCode, content_type: &str, body: &impl Serialize) -> Resu
 
 #[cfg(test)]
 mod tests {
-    use super::network;
+    use super::{network, without_port};
 
     #[test]
     fn ipv6_addresses_are_counted_by_their_first_64_bits() {
@@ -228,9 +254,25 @@ mod tests {
             ("2001:db8:1:3::9", "2001:db8:1:3::/64"),
             ("::ffff:192.0.2.1", "192.0.2.1"),
             ("192.0.2.1", "192.0.2.1"),
-            ("", ""),
         ] {
-            assert_eq!(network(address), counted, "{address}");
+            assert_eq!(network(address.parse().unwrap()), counted, "{address}");
+        }
+    }
+
+    #[test]
+    fn the_address_of_a_viewer_has_a_port() {
+        for (header, address) in [
+            ("198.51.100.10:46532", "198.51.100.10"),
+            ("2001:db8:1:2:3:4:5:6:46532", "2001:db8:1:2:3:4:5:6"),
+            ("2001:db8::1:46532", "2001:db8::1"),
+            ("[2001:db8::1]:46532", "2001:db8::1"),
+        ] {
+            assert_eq!(without_port(header), address.parse().ok(), "{header}");
+        }
+        for wrong in
+            ["", ":", "198.51.100.10", "198.51.100.10:x", "198.51.100.10:65536", "::1", "ann:1", "1:2:3"]
+        {
+            assert_eq!(without_port(wrong), None, "{wrong}");
         }
     }
 }

@@ -27,7 +27,7 @@ pub async fn get_profile(app: &App, request: Request) -> Result<Response> {
 /// `PATCH /api/profile`: changes the user's own profile. A new password ends every other session.
 pub async fn update_profile(app: &App, request: Request) -> Result<Response> {
     let user = http::writer(app, &request).await?;
-    let address = http::address(&request);
+    let address = http::address(app, &request);
     let (profile, sockets) = profiles::update(app, &user, &address, &http::json(&request)?).await?;
     app.tell(announce::session_revoked(sockets)).await;
     http::ok(&profile)

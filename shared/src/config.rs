@@ -39,6 +39,10 @@ pub struct Config {
     pub jwt_secret_previous: Option<SecretString>,
     /// `REFRESH_SECRET`: keys the hashes of refresh tokens. `None` only for a function that has none.
     pub refresh_secret: Option<SecretString>,
+    /// `ORIGIN_SECRET`: what CloudFront puts into its requests. Without it no header tells a client's address.
+    pub origin_secret: Option<SecretString>,
+    /// `ORIGIN_SECRET_PREVIOUS`: still accepted while that secret is being rotated.
+    pub origin_secret_previous: Option<SecretString>,
     /// `BCRYPT_COST`: 4 to 31.
     pub bcrypt_cost: u32,
     /// `SIGNUP_GRANTS`.
@@ -47,7 +51,7 @@ pub struct Config {
     pub starting_coins: i64,
     /// `ALLOWED_ORIGINS`: the origins from which a browser may open a socket; empty for any.
     pub allowed_origins: Vec<String>,
-    /// `CHAT_LIST_LIMIT` to `ADD_LIMIT`.
+    /// `CHAT_LIST_LIMIT` to `ROOM_POSTS_LIMIT`.
     pub limits: Limits,
     /// `MAX_SOCKETS`: the most open sockets of one user; `None` for no limit.
     pub max_sockets: Option<u32>,
@@ -63,7 +67,7 @@ pub struct Config {
     /// `WS_MANAGEMENT_ENDPOINT`: the address of `@connections`; the template sets it in AWS.
     pub management_endpoint: Option<String>,
     /// The object store for files.
-    pub store: Store,
+    pub store: StoreSettings,
 }
 
 /// How to reach the database. `Debug` shows neither the password nor a token.
@@ -122,7 +126,7 @@ pub struct DirectPosts {
 
 /// The object store. A store without a bucket counts as unavailable.
 #[derive(Clone, Debug, Default)]
-pub struct Store {
+pub struct StoreSettings {
     /// `UPLOADS_BUCKET`; the template sets it in AWS.
     pub bucket: Option<String>,
     /// `S3_ENDPOINT`: a store other than AWS's, such as `http://127.0.0.1:9000`. There the bucket is the
@@ -161,9 +165,11 @@ pub struct Limits {
     pub ticket: Option<Limit>,
     pub upload: Option<Limit>,
     pub password: Option<Limit>,
+    pub login: Option<Limit>,
     pub register: Option<Limit>,
     pub room: Option<Limit>,
     pub add: Option<Limit>,
+    pub room_posts: Option<Limit>,
 }
 
 /// At most `count` requests in a window of time; `10/600` means ten in 600 seconds.
@@ -239,6 +245,8 @@ impl Config {
             jwt_secret: settings.secret("JWT_SECRET"),
             jwt_secret_previous: settings.secret("JWT_SECRET_PREVIOUS"),
             refresh_secret: settings.secret("REFRESH_SECRET"),
+            origin_secret: settings.secret("ORIGIN_SECRET"),
+            origin_secret_previous: settings.secret("ORIGIN_SECRET_PREVIOUS"),
             bcrypt_cost: settings.within("BCRYPT_COST", 12, 4..=31),
             signup_grants: match settings.text("SIGNUP_GRANTS").as_deref() {
                 None | Some("closed") => SignupGrants::Closed,
@@ -263,9 +271,13 @@ impl Config {
                 ticket: settings.limit("TICKET_LIMIT", "30/60"),
                 upload: settings.limit("UPLOAD_LIMIT", "20/3600"),
                 password: settings.limit("PASSWORD_LIMIT", "10/600"),
+                login: settings.limit("LOGIN_LIMIT", "30/600"),
                 register: settings.limit("REGISTER_LIMIT", "20/3600"),
                 room: settings.limit("ROOM_LIMIT", "30/3600"),
                 add: settings.limit("ADD_LIMIT", "200/3600"),
+                room_posts: Some(settings.within("ROOM_POSTS_LIMIT", 5000, 0..=MOST_COUNTED))
+                    .filter(|&count| count > 0)
+                    .map(|count| Limit { count, window: Duration::from_secs(1) }),
             },
             max_sockets: Some(settings.parse("MAX_SOCKETS", 10, "a whole number")).filter(|&most| most > 0),
             presence_hold: PRESENCE_HOLD,
@@ -276,7 +288,7 @@ impl Config {
                 presence: settings.text("PRESENCE_QUEUE_URL"),
             },
             management_endpoint: settings.text("WS_MANAGEMENT_ENDPOINT"),
-            store: Store {
+            store: StoreSettings {
                 bucket: settings.text("UPLOADS_BUCKET"),
                 endpoint: settings.text("S3_ENDPOINT"),
                 keys: None,
@@ -428,6 +440,7 @@ mod tests {
         assert_eq!(config.limits.room, Some(Limit { count: 30, window: Duration::from_secs(3600) }));
         assert_eq!(config.limits.add, Some(Limit { count: 200, window: Duration::from_secs(3600) }));
         assert_eq!(config.max_sockets, Some(10));
+        assert_eq!(config.limits.room_posts, Some(Limit { count: 5000, window: Duration::from_secs(1) }));
     }
 
     #[test]
@@ -452,7 +465,8 @@ mod tests {
     #[test]
     fn no_secret_stands_in_the_debug_text() {
         let url = "mysql://u:hunter2@localhost/chat";
-        let secrets = [("JWT_SECRET_PREVIOUS", &*"s".repeat(32)), ("DATABASE_URL", url)];
+        let secret = &*"s".repeat(32);
+        let secrets = [("JWT_SECRET_PREVIOUS", secret), ("ORIGIN_SECRET", secret), ("DATABASE_URL", url)];
         let config = Config::from(settings(&secrets)).unwrap();
         let text = format!("{config:?}");
         assert!(!text.contains("sss") && !text.contains("hunter2"), "{text}");
@@ -460,8 +474,9 @@ mod tests {
 
     #[test]
     fn zero_turns_a_limit_off() {
-        let config = Config::from(settings(&[("MESSAGE_LIMIT", "0"), ("MAX_SOCKETS", "0")])).unwrap();
-        assert_eq!((config.limits.message, config.max_sockets), (None, None));
+        let off = [("MESSAGE_LIMIT", "0"), ("MAX_SOCKETS", "0"), ("ROOM_POSTS_LIMIT", "0")];
+        let config = Config::from(settings(&off)).unwrap();
+        assert_eq!((config.limits.message, config.max_sockets, config.limits.room_posts), (None, None, None));
     }
 
     #[test]

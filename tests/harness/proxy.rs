@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use mysql_async::Opts;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// Commands of MySQL's client/server protocol. `COM_STMT_PREPARE` is not counted, since a connection prepares each
 /// statement only once.
@@ -31,6 +32,8 @@ pub struct Statements {
     opened: Arc<AtomicUsize>,
     /// How many of them, from the first on, lead to a read-only server.
     read_only: Arc<AtomicUsize>,
+    /// Whether the server says nothing.
+    silent: watch::Sender<bool>,
 }
 
 /// An error as the server answers it, as the first packet of an answer.
@@ -98,6 +101,17 @@ impl Statements {
         self.read_only.store(self.opened.load(SeqCst), SeqCst);
     }
 
+    /// Lets the server take connections and statements and say nothing, as Aurora does while it resumes, until
+    /// [`Self::speak`].
+    pub fn be_silent(&self) {
+        self.silent.send_replace(true);
+    }
+
+    /// Lets the server answer again, also what it was asked before.
+    pub fn speak(&self) {
+        self.silent.send_replace(false);
+    }
+
     async fn forward(self, number: usize, client: TcpStream, server: TcpStream) {
         _ = (client.set_nodelay(true), server.set_nodelay(true));
         let (mut from_client, to_client) = client.into_split();
@@ -106,10 +120,12 @@ impl Statements {
         let (mut from_server, mut to_server) = server.into_split();
         let is_cut = Arc::new(AtomicBool::new(false));
         let cut = is_cut.clone();
+        let mut silent = self.silent.subscribe();
         tokio::spawn(async move {
             let mut bytes = vec![0; 16 * 1024];
             while let Ok(count @ 1..) = from_server.read(&mut bytes).await
                 && !cut.load(SeqCst)
+                && silent.wait_for(|silent| !silent).await.is_ok()
                 && to_client.lock().await.write_all(&bytes[..count]).await.is_ok()
             {}
             _ = to_client.lock().await.shutdown().await;

@@ -1,7 +1,8 @@
 //! Users, their sessions, profiles, coins and friends: docs/contract.md, "1. People, organizations, coins",
-//! "Profiles", "Login", "Sessions and tokens" and "Friends".
+//! "Profiles", "Login", "Sessions and tokens", "Friends" and "The client's address".
 
 mod access_tokens;
+mod addresses;
 mod administration;
 mod changing_oneself;
 mod coins;

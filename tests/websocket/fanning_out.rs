@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::harness::{Person, ROOM_PASSWORD, SECRET, Socket, Statements, TestApp, claims, signed};
+use crate::uploads::PNG;
 
 /// The open sockets. Posts to the socket `held` wait for a permit of `let_go`.
 #[derive(Debug)]
@@ -267,6 +268,185 @@ async fn a_large_audience_is_reached_through_the_queue_and_each_socket_once() {
     }
     // 250 sockets, and the other 51.
     assert_eq!(calls.load(SeqCst), 4);
+}
+
+/// The room's numbers for `ROOM_POSTS_LIMIT`: the posts in the last window, and the audience.
+async fn posts_and_audience(app: &TestApp, room: u64) -> (u64, u32) {
+    let sql = format!("SELECT posts_tally & 1048575, audience FROM rooms WHERE id = {room}");
+    app.rows(&sql).await[0]
+}
+
+/// Opens a window of `ROOM_POSTS_LIMIT` that lasts longer than the test, and in which there were these posts.
+async fn opens_a_window(app: &TestApp, room: u64, posts: u64) {
+    let end = chrono::Utc::now().timestamp_millis() as u64 + 3_600_000;
+    app.run("UPDATE rooms SET posts_tally = ? WHERE id = ?", ((end << 20) + posts, room)).await;
+}
+
+async fn ends_the_window(app: &TestApp, room: u64) {
+    app.run("UPDATE rooms SET posts_tally = 0 WHERE id = ?", (room,)).await;
+}
+
+/// A channel with 31 sockets, of which one is that of the owner, and in which there is one message.
+async fn room_of_31_sockets(limit: &str) -> (TestApp, Person, u64, Vec<Socket>) {
+    let app = TestApp::with(&[("ROOM_POSTS_LIMIT", limit)]).await;
+    let ann = app.prime("ann").await;
+    app.set_role(&ann, "admin").await;
+    let room = ann.makes_a_channel("Everybody").await;
+    let mut sockets = vec![ann.connect().await];
+    sockets.extend(crowd(&app, &ann, room, 30, 30).await);
+    ann.says(room, "First").await.created();
+    for socket in &mut sockets {
+        socket.receives("receiveMessage").await;
+    }
+    (app, ann, room, sockets)
+}
+
+#[tokio::test]
+async fn concurrent_messages_to_a_room_are_refused_exactly_above_its_limit_of_posts() {
+    let (app, ann, room, mut sockets) = room_of_31_sockets("310").await;
+    assert_eq!(posts_and_audience(&app, room).await, (0, 31));
+    for round in 1..=2 {
+        opens_a_window(&app, room, 0).await;
+        let by_rest = join_all((0..15).map(|_| ann.says(room, "Hello")));
+        let anns = &mut sockets[0];
+        let by_frame = async {
+            for _ in 0..15 {
+                anns.send("sendMessage", json!({"roomId": room, "content": "Hello"})).await;
+            }
+            let mut acks = 0;
+            for _ in 0..15 {
+                let frame = loop {
+                    let frame = anns.receive().await;
+                    if frame.get("ref").is_some() {
+                        break frame;
+                    }
+                };
+                match frame["event"].as_str() {
+                    Some("ack") => acks += 1,
+                    _ => assert_eq!(
+                        (&frame["data"]["code"], &frame["data"]["retryAfter"]),
+                        (&json!("rate_limited"), &json!(1))
+                    ),
+                }
+            }
+            acks
+        };
+        let (by_rest, by_frame) = tokio::join!(by_rest, by_frame);
+        let mut created = 0;
+        for answer in by_rest {
+            if answer.status == 201 {
+                created += 1;
+                continue;
+            }
+            assert_eq!(
+                (&answer.headers["ratelimit-limit"], &answer.headers["retry-after"]),
+                (&"310".parse().unwrap(), &"1".parse().unwrap())
+            );
+            answer.refused(429, "rate_limited");
+        }
+        // 31 posts each.
+        assert_eq!(created + by_frame, 10);
+        assert_eq!(posts_and_audience(&app, room).await, (310, 31));
+        assert_eq!(ann.reads(room).await.len(), 1 + round * 10, "a refused message is not stored");
+        ends_the_window(&app, room).await;
+    }
+    ann.says(room, "The next second").await.created();
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn a_room_that_empties_is_not_limited_by_its_earlier_audience() {
+    let (app, ann, room, _sockets) = room_of_31_sockets("40").await;
+    let anns = format!("DELETE FROM connections WHERE user_id <> '{}'", ann.user_id);
+    app.run(&anns, ()).await;
+    ends_the_window(&app, room).await;
+    ann.says(room, "Is anybody there?").await.created();
+    // It was counted with the sockets of the message before.
+    assert_eq!(posts_and_audience(&app, room).await, (31, 1));
+    opens_a_window(&app, room, 30).await;
+    for _ in 0..10 {
+        ann.says(room, "Nobody").await.created();
+    }
+    ann.says(room, "Nobody").await.refused(429, "rate_limited");
+}
+
+#[tokio::test]
+async fn a_message_to_an_audience_above_the_limit_has_a_second_for_itself() {
+    let (app, ann, room, mut sockets) = room_of_31_sockets("20").await;
+    opens_a_window(&app, room, 0).await;
+    let sent = ann.says(room, "Alone").await.created();
+    for socket in &mut sockets {
+        assert_eq!(socket.receives("receiveMessage").await["message"], sent["message"]);
+    }
+    ann.says(room, "Together").await.refused(429, "rate_limited");
+    // One post is too many for another.
+    opens_a_window(&app, room, 1).await;
+    ann.says(room, "Together").await.refused(429, "rate_limited");
+}
+
+#[tokio::test]
+async fn without_a_limit_no_post_is_counted() {
+    let (app, ann, room, _sockets) = room_of_31_sockets("0").await;
+    ann.says(room, "Hello").await.created();
+    assert_eq!(posts_and_audience(&app, room).await, (0, 0));
+}
+
+#[tokio::test]
+async fn everything_that_sends_to_a_room_counts_its_posts_and_is_refused_above_the_limit() {
+    let app = TestApp::with(&[("ROOM_POSTS_LIMIT", "50"), ("MESSAGE_LIMIT", "1000/3600")]).await;
+    let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
+    let (tea, group) = (ann.opens_a_room().await, ann.groups(&[&bob]).await);
+    let direct = ann.chats_with(&bob).await;
+    let mut anns = ann.connect().await;
+    let place = ann.posts_file(&app, tea, "image/png", PNG).await;
+    let frame_place = ann.posts_file(&app, group, "image/png", PNG).await;
+    let content = "Hello";
+    let ways = [
+        (tea, "/api/messages", json!({"roomId": tea, "content": content})),
+        (group, "/api/messages", json!({"roomId": group, "content": content})),
+        (tea, "/chats/send-message", json!({"chatId": tea, "content": content})),
+        (direct, "/chats/send-message", json!({"to": bob.user_id, "content": content})),
+        (tea, &format!("/uploads/{}/complete", place["uploadId"].as_str().unwrap()), json!({})),
+        (tea, "sendMessage", json!({"roomId": tea, "content": content})),
+        (group, "groupMessage", json!({"groupId": group, "content": content})),
+        (group, "sendFile", json!({"uploadId": frame_place["uploadId"]})),
+        (tea, "a form", json!({})),
+    ];
+    for (room, way, body) in ways {
+        // The posts that are left are fewer than the sockets of the message before.
+        app.run("UPDATE rooms SET audience = 20 WHERE id = ?", (room,)).await;
+        opens_a_window(&app, room, 31).await;
+        let length = ann.reads(room).await.len();
+        let send = async |anns: &mut Socket| match way {
+            "a form" => {
+                let sent = ann.sends_file(room, "garden.png", "image/png", PNG).await;
+                (sent.status, sent.json["code"].clone())
+            }
+            _ if way.starts_with('/') => {
+                let sent = ann.post(way, body.clone()).await;
+                (sent.status, sent.json["code"].clone())
+            }
+            _ => {
+                let frame = anns.ask(way, body.clone()).await;
+                let status = if frame["event"] == "ack" { 201 } else { 429 };
+                (status, frame["data"]["code"].clone())
+            }
+        };
+        assert_eq!(send(&mut anns).await, (429, json!("rate_limited")), "{way}");
+        assert_eq!(ann.reads(room).await.len(), length, "{way}");
+        assert_eq!(posts_and_audience(&app, room).await, (31, 20), "{way}");
+        opens_a_window(&app, room, 30).await;
+        assert_eq!(send(&mut anns).await, (201, Value::Null), "{way}");
+        assert_eq!(posts_and_audience(&app, room).await, (50, 20), "{way}");
+        anns.rest().await;
+    }
+    // Text counts for MESSAGE_LIMIT, refused or not: six ways of two sends, and the first message of the direct chat.
+    let counted = format!(
+        "SELECT tally & 1048575 FROM rate_limits WHERE name = 'message' AND subject = '{}'",
+        ann.user_id
+    );
+    assert_eq!(app.rows::<u64>(&counted).await, [13]);
+    app.invariants_hold().await;
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use shared::Error;
 use shared::base::ids::ConnectionId;
 
 /// An event of API Gateway's WebSocket API.
-pub type Event = ApiGatewayWebsocketProxyRequest;
+pub type SocketEvent = ApiGatewayWebsocketProxyRequest;
 
 /// A function's answer to an event. On `$connect` the status decides whether the handshake succeeds; on the
 /// other routes API Gateway drops the answer.
@@ -44,16 +44,20 @@ impl Reply {
 
     fn problem(error: &Error, request_id: &str) -> Self {
         error.log();
-        Self {
+        let reply = Self {
             status_code: error.status(),
             headers: HashMap::from([("Content-Type", "application/problem+json".to_owned())]),
             body: Some(error.problem(request_id).to_string()),
+        };
+        match error.retry_after() {
+            Some(seconds) => reply.with("Retry-After", &seconds.to_string()),
+            None => reply,
         }
     }
 }
 
 /// Returns the id of the socket, and the id of the request.
-pub(crate) fn ids(event: &Event) -> (ConnectionId, &str) {
+pub(crate) fn ids(event: &SocketEvent) -> (ConnectionId, &str) {
     let context = &event.request_context;
     let connection_id = ConnectionId::new(context.connection_id.clone().unwrap_or_default());
     (connection_id, context.request_id.as_deref().unwrap_or_default())

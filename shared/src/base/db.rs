@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{
     Conn, DriverError, Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Row, ServerError,
@@ -84,8 +85,14 @@ const ISOLATION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ
 const WAIT_TIMEOUT: usize = 300;
 /// The largest packet that we send: no statement comes near it.
 const MAX_ALLOWED_PACKET: usize = 16 * 1024 * 1024;
-/// A server that has not answered by then is reported as unavailable.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A server that has not answered by then is reported as unavailable. That is for connecting, with the wait for
+/// the pool, and for a statement by itself, which waits for locks for 3 seconds at most.
+///
+/// A paused Aurora takes new connections and says nothing for 15 seconds. To a connection that an environment
+/// kept while Lambda had frozen it, a server may never answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same for the statements of a transaction together. They may wait for several locks.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// IAM's token is valid for 15 minutes. A new pool is made with a new one before that.
 const TOKEN_AGE: Duration = Duration::from_secs(10 * 60);
@@ -148,11 +155,7 @@ impl Db {
     }
 
     async fn connection(&self) -> Result<Conn> {
-        let pool = self.pool().await?;
-        match tokio::time::timeout(CONNECT_TIMEOUT, pool.get_conn()).await {
-            Ok(connection) => Ok(connection?),
-            Err(_) => Err(timed_out()),
-        }
+        within(ANSWER_TIMEOUT, async { Ok(self.pool().await?.get_conn().await?) }.boxed()).await
     }
 
     /// Connects ahead of the first statement.
@@ -207,7 +210,8 @@ impl Db {
         let mut attempt = 1;
         loop {
             let mut connection = self.connection().await?;
-            match connection.exec(sql, params.clone()).await {
+            let sent = within(ANSWER_TIMEOUT, async { Ok(connection.exec(sql, params.clone()).await) });
+            match sent.await? {
                 Ok(rows) => {
                     let affected_rows = connection.affected_rows();
                     let last_insert_id = connection.last_insert_id();
@@ -228,10 +232,7 @@ impl Db {
     /// # Errors
     /// [`Error::DatabaseUnavailable`].
     pub async fn ping(&self) -> Result<()> {
-        match tokio::time::timeout(CONNECT_TIMEOUT, self.execute("SELECT 1", ())).await {
-            Ok(answer) => answer.map(drop),
-            Err(_) => Err(timed_out()),
-        }
+        within(ANSWER_TIMEOUT, self.execute("SELECT 1", ())).await.map(drop)
     }
 
     /// Runs `work` in one transaction. Commits when it succeeds, rolls back when it fails.
@@ -265,44 +266,43 @@ impl Db {
         let mut reconnected = false;
         loop {
             let mut transaction = self.begin(options.clone()).await?;
-            let outcome = match work.run(&mut transaction, args).await {
-                Ok(value) => match transaction.commit().await {
-                    Ok(()) => return Ok(value),
-                    Err(error) => Err(error.into()),
-                },
-                Err(error) => {
-                    // An error of the rollback must not hide the first one; dropping the connection rolls
-                    // back too.
-                    if let Err(cause) = transaction.rollback().await {
-                        tracing::warn!(%cause, "rollback failed");
+            let outcome = async {
+                match work.run(&mut transaction, args).await {
+                    Ok(value) => {
+                        transaction.commit().await?;
+                        Ok(value)
                     }
-                    Err(error)
+                    Err(error) => {
+                        // An error of the rollback must not hide the first one; dropping the connection rolls
+                        // back too.
+                        if let Err(cause) = transaction.rollback().await {
+                            tracing::warn!(%cause, "rollback failed");
+                        }
+                        Err(error)
+                    }
                 }
             };
-            match outcome {
+            match within(TRANSACTION_TIMEOUT, outcome.boxed()).await {
                 Err(Error::DatabaseUnavailable(error)) if is_read_only(&error) && !reconnected => {
                     reconnected = true;
                     self.reconnect().await;
                 }
                 Err(error) => try_again(&mut attempt, error).await?,
-                outcome => return outcome,
+                Ok(value) => return Ok(value),
             }
         }
     }
 
     async fn begin(&self, options: TxOpts) -> Result<Transaction<'static>> {
-        let begin = async || {
-            let pool = self.pool().await?;
-            match tokio::time::timeout(CONNECT_TIMEOUT, pool.start_transaction(options.clone())).await {
-                Ok(transaction) => Ok(transaction?),
-                Err(_) => Err(timed_out()),
+        let begin = async || Ok::<_, Error>(self.pool().await?.start_transaction(options.clone()).await?);
+        let begun = async {
+            match begin().await {
+                // Nothing was written yet, so a dead idle connection costs only one more try.
+                Err(Error::DatabaseUnavailable(error)) if is_disconnect(&error) => begin().await,
+                transaction => transaction,
             }
         };
-        match begin().await {
-            // Nothing was written yet, so a dead idle connection costs only one more try.
-            Err(Error::DatabaseUnavailable(error)) if is_disconnect(&error) => begin().await,
-            transaction => transaction,
-        }
+        within(ANSWER_TIMEOUT, begun.boxed()).await
     }
 
     /// Closes the pool's connections.
@@ -444,10 +444,18 @@ pub(crate) fn rows(row: &str, count: usize) -> String {
     vec![row; count].join(", ")
 }
 
-fn timed_out() -> Error {
-    Error::DatabaseUnavailable(mysql_async::Error::Io(
-        std::io::Error::from(std::io::ErrorKind::TimedOut).into(),
-    ))
+/// Waits for the server, but no longer than this. A connection whose answer is given up is closed. The caller boxes what
+/// is large: it would be part of every future that asks the database, and is moved on the stack.
+///
+/// # Errors
+/// [`Error::DatabaseUnavailable`] when the time is over.
+fn within<T>(time: Duration, answer: impl Future<Output = Result<T>>) -> impl Future<Output = Result<T>> {
+    tokio::time::timeout(time, answer).map(|answer| {
+        answer.unwrap_or_else(|_| {
+            let timed_out = std::io::Error::from(std::io::ErrorKind::TimedOut);
+            Err(Error::DatabaseUnavailable(mysql_async::Error::Io(timed_out.into())))
+        })
+    })
 }
 
 fn is_read_only(error: &mysql_async::Error) -> bool {

@@ -11,12 +11,13 @@ use serde::Deserialize;
 pub type SecretsError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The settings that name a secret.
-const NAMING: [&str; 3] = ["DATABASE_SECRET_ARN", "JWT_SECRET_ARN", "REFRESH_SECRET_ARN"];
+const NAMING: [&str; 4] =
+    ["DATABASE_SECRET_ARN", "JWT_SECRET_ARN", "REFRESH_SECRET_ARN", "ORIGIN_SECRET_ARN"];
 
-/// What the secret of `JWT_SECRET_ARN` contains, as JSON. During a rotation `previous` is the key that was
-/// `current` before; otherwise it is empty or absent.
+/// What the secrets of `JWT_SECRET_ARN` and `ORIGIN_SECRET_ARN` contain, as JSON. During a rotation `previous` is
+/// what was `current` before; otherwise it is empty or absent.
 #[derive(Deserialize)]
-struct JwtSecret {
+struct Rotated {
     current: String,
     #[serde(default)]
     previous: String,
@@ -28,7 +29,8 @@ pub fn are_named(settings: &BTreeMap<String, String>) -> bool {
 }
 
 /// Adds the settings that the named secrets contain: `DATABASE_URL` (the secret of `DATABASE_SECRET_ARN`),
-/// `JWT_SECRET` and `JWT_SECRET_PREVIOUS` (`JWT_SECRET_ARN`), and `REFRESH_SECRET` (`REFRESH_SECRET_ARN`).
+/// `JWT_SECRET` and `JWT_SECRET_PREVIOUS` (`JWT_SECRET_ARN`), `REFRESH_SECRET` (`REFRESH_SECRET_ARN`), and
+/// `ORIGIN_SECRET` and `ORIGIN_SECRET_PREVIOUS` (`ORIGIN_SECRET_ARN`).
 ///
 /// # Errors
 /// A secret cannot be read.
@@ -48,11 +50,12 @@ pub async fn read(settings: &BTreeMap<String, String>) -> Result<BTreeMap<String
             "REFRESH_SECRET_ARN" => set("REFRESH_SECRET", text),
             _ => {
                 // The error of the parser could repeat the text.
-                let keys: JwtSecret = serde_json::from_str(&text).map_err(
-                    |_| r#"the secret of JWT_SECRET_ARN is not {"current": "…", "previous": "…"}"#,
-                )?;
-                set("JWT_SECRET", keys.current);
-                set("JWT_SECRET_PREVIOUS", keys.previous);
+                let secret: Rotated = serde_json::from_str(&text).map_err(|_| {
+                    format!(r#"the secret of {name} is not {{"current": "…", "previous": "…"}}"#)
+                })?;
+                let setting = name.trim_end_matches("_ARN");
+                set(setting, secret.current);
+                set(&format!("{setting}_PREVIOUS"), secret.previous);
             }
         }
     }

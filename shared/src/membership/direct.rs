@@ -12,6 +12,7 @@ use crate::config::Limits;
 use crate::error::Thing;
 use crate::messages::send::{self, Draft, Sender, Sent, Stored, Words};
 use crate::people::organizations;
+use crate::people::sessions;
 use crate::rooms::room::{self, NewRoom, RoomKind};
 use crate::{Error, Result};
 
@@ -139,7 +140,7 @@ async fn begin(app: &App, sender: &User, other: &UserId, words: &Words) -> Resul
     rate_limit::count(&app.db, limits, limited).await?;
     match app.db.transaction((sender, other, words, limits), open).await? {
         Opened::Now(draft, stored) => {
-            Ok(Begun::Now(Box::new(send::stored_message(&app.db, &draft, stored).await?)))
+            Ok(Begun::Now(Box::new(send::stored_message(app, &draft, stored).await?)))
         }
         Opened::Before(room_id) => {
             // The message is now sent, and counted, like any other.
@@ -169,6 +170,7 @@ async fn open(
             params! { lesser, greater },
         )
         .await?;
+    sessions::still_signed_in(transaction, sender, None).await?;
     // This is the first read without a lock, so its snapshot is younger than the locks.
     let room_id: Option<RoomId> = transaction
         .exec_first(

@@ -4,6 +4,7 @@
 pub mod chats;
 pub mod history;
 pub mod message;
+pub(crate) mod posts;
 pub mod react;
 pub mod read;
 pub mod revise;

@@ -13,10 +13,11 @@ use crate::base::rate_limit::{self, Count, Limited};
 use crate::base::sha256::sha256;
 use crate::base::time;
 use crate::base::user::User;
-use crate::config::Limit;
+use crate::config::Limits;
 use crate::error::Thing;
 use crate::messages::message::message_columns;
 use crate::messages::message::{ClientMessageId, Content, Message, MessageId, MessageKind, MessageRow};
+use crate::messages::posts::{self, PostsCount, count_posts, may_post};
 use crate::rooms::room::RoomKind;
 use crate::sockets::connections;
 use crate::{Error, Result};
@@ -158,10 +159,11 @@ impl Sent {
 }
 
 /// How often a send is retried when it is refused without a visible reason: the sender's window of
-/// `MESSAGE_LIMIT` has just opened or has just ended.
+/// `MESSAGE_LIMIT` has just opened, or it or the room's of `ROOM_POSTS_LIMIT` has just ended.
 const ATTEMPTS: u32 = 3;
 
-/// Sends a message. Every send counts for `MESSAGE_LIMIT`, even if it is refused.
+/// Sends a message. Every send counts for `MESSAGE_LIMIT`, even if it is refused. One that is sent counts for
+/// the room's `ROOM_POSTS_LIMIT`.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::NotAMember`], [`Error::IdentityMismatch`],
@@ -170,8 +172,8 @@ const ATTEMPTS: u32 = 3;
 pub async fn send(app: &App, sender: Sender<'_>, draft: &Draft) -> Result<Sent> {
     let (db, limits) = (&app.db, &app.config.limits);
     for _ in 0..ATTEMPTS {
-        let (user_id, refusal) = match db.transaction((sender, draft, limits.message), store).await {
-            Ok(Some(stored)) => return stored_message(db, draft, stored).await,
+        let (user_id, refusal) = match db.transaction((sender, draft, Some(limits)), store).await {
+            Ok(Some(stored)) => return stored_message(app, draft, stored).await,
             Ok(None) => why_refused(db, sender, draft).await?,
             // These were found after the number was taken, so the transaction was rolled back.
             Err(error @ (Error::ClientMessageIdReused | Error::InvalidRequest(_))) => {
@@ -192,6 +194,10 @@ pub async fn send(app: &App, sender: Sender<'_>, draft: &Draft) -> Result<Sent> 
             };
         }
         rate_limit::has_room(db, limits, limited).await?;
+        if let Some(standing) = posts::refusal(db, limits.room_posts, draft.room_id).await? {
+            rate_limit::count(db, limits, limited).await?;
+            return Err(Error::RateLimited(standing));
+        }
     }
     Err(Error::internal("a message was refused by its limit three times while the limit had room"))
 }
@@ -201,28 +207,34 @@ pub async fn send(app: &App, sender: Sender<'_>, draft: &Draft) -> Result<Sent> 
 /// The room comes first. The statement locks every row that it joins, in this order; with another row
 /// first it would deadlock with joins. The window comes last, because whoever holds its lock waits for no
 /// other room. Without a limit `:window` is NULL: no window is joined or locked, and none is full.
-/// `LAST_INSERT_ID(…)` returns the number.
-const TAKE_NUMBER_FOR_USER: &str = "
-    UPDATE rooms r
-    STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = :sender
-    LEFT JOIN rate_limits l ON l.name = :window AND l.subject = m.user_id
-    SET r.last_seq = LAST_INSERT_ID(r.last_seq + 1), r.updated_at = :now,
-        l.tally = IF(l.tally < :closed, :fresh, l.tally + 1)
-    WHERE r.id = :room_id AND (:only IS NULL OR r.kind = :only)
-      AND (:user_id IS NULL OR m.user_id = :user_id)
-      AND (:window IS NULL OR l.tally < :closed OR (l.tally & :most) < :count)";
+/// `LAST_INSERT_ID(…)` returns the number. The room's posts are counted in its own row.
+const TAKE_NUMBER_FOR_USER: &str = concat!(
+    "UPDATE rooms r
+     STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = :sender
+     LEFT JOIN rate_limits l ON l.name = :window AND l.subject = m.user_id
+     SET r.last_seq = LAST_INSERT_ID(r.last_seq + 1), r.updated_at = :now,
+         l.tally = IF(l.tally < :closed, :fresh, l.tally + 1), ",
+    count_posts!(),
+    " WHERE r.id = :room_id AND (:only IS NULL OR r.kind = :only)
+        AND (:user_id IS NULL OR m.user_id = :user_id)
+        AND (:window IS NULL OR l.tally < :closed OR (l.tally & :most) < :count) AND ",
+    may_post!()
+);
 
 /// Like [`TAKE_NUMBER_FOR_USER`], for the user of an open socket.
-const TAKE_NUMBER_FOR_SOCKET: &str = "
-    UPDATE rooms r
-    STRAIGHT_JOIN connections c ON c.connection_id = :sender AND c.expires_at > UTC_TIMESTAMP(3)
-    STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = c.user_id
-    LEFT JOIN rate_limits l ON l.name = :window AND l.subject = m.user_id
-    SET r.last_seq = LAST_INSERT_ID(r.last_seq + 1), r.updated_at = :now,
-        l.tally = IF(l.tally < :closed, :fresh, l.tally + 1)
-    WHERE r.id = :room_id AND (:only IS NULL OR r.kind = :only)
-      AND (:user_id IS NULL OR m.user_id = :user_id)
-      AND (:window IS NULL OR l.tally < :closed OR (l.tally & :most) < :count)";
+const TAKE_NUMBER_FOR_SOCKET: &str = concat!(
+    "UPDATE rooms r
+     STRAIGHT_JOIN connections c ON c.connection_id = :sender AND c.expires_at > UTC_TIMESTAMP(3)
+     STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = c.user_id
+     LEFT JOIN rate_limits l ON l.name = :window AND l.subject = m.user_id
+     SET r.last_seq = LAST_INSERT_ID(r.last_seq + 1), r.updated_at = :now,
+         l.tally = IF(l.tally < :closed, :fresh, l.tally + 1), ",
+    count_posts!(),
+    " WHERE r.id = :room_id AND (:only IS NULL OR r.kind = :only)
+        AND (:user_id IS NULL OR m.user_id = :user_id)
+        AND (:window IS NULL OR l.tally < :closed OR (l.tally & :most) < :count) AND ",
+    may_post!()
+);
 
 /// Stores a signed-in user's message under its number, unless it replies to a message that does not
 /// exist.
@@ -253,14 +265,14 @@ pub(crate) struct Stored {
     pub(crate) created_at: NaiveDateTime,
 }
 
-/// Takes the room's next number if the sender may send, counts the send if there is a limit, and stores
-/// the message. Returns `None` when the send was refused.
+/// Takes the room's next number if the sender may send, counts the send and its posts if there are limits, and
+/// stores the message. Returns `None` when the send was refused.
 pub(crate) async fn store(
     transaction: &mut Transaction<'static>,
-    (sender, draft, limit): (Sender<'_>, &Draft, Option<Limit>),
+    (sender, draft, limits): (Sender<'_>, &Draft, Option<&Limits>),
 ) -> Result<Option<Stored>> {
     let created_at = time::now();
-    let Some(seq) = take_number(transaction, sender, draft, limit, created_at).await? else {
+    let Some(seq) = take_number(transaction, sender, draft, limits, created_at).await? else {
         return Ok(None);
     };
     insert(transaction, sender, draft, seq, created_at).await?;
@@ -271,14 +283,16 @@ async fn take_number(
     transaction: &mut Transaction<'static>,
     sender: Sender<'_>,
     draft: &Draft,
-    limit: Option<Limit>,
+    limits: Option<&Limits>,
     now: NaiveDateTime,
 ) -> Result<Option<u64>> {
     let sql = match sender {
         Sender::User(_) => TAKE_NUMBER_FOR_USER,
         Sender::Socket(_) => TAKE_NUMBER_FOR_SOCKET,
     };
+    let limit = limits.and_then(|limits| limits.message);
     let count = limit.map(Count::now);
+    let posts = PostsCount::now(limits.and_then(|limits| limits.room_posts));
     transaction
         .exec_drop(
             sql,
@@ -293,6 +307,9 @@ async fn take_number(
                 "fresh" => count.as_ref().map(|count| count.fresh),
                 "most" => rate_limit::MOST,
                 "count" => limit.map(|limit| limit.count),
+                "posts" => posts.posts(),
+                "posts_closed" => posts.closed(),
+                "posts_opened" => posts.opened(),
             },
         )
         .await?;
@@ -355,9 +372,9 @@ impl Sender<'_> {
 }
 
 /// Returns a message that was just stored, with its sender's name, and the sockets of the room's members.
-pub(crate) async fn stored_message(db: &Db, draft: &Draft, stored: Stored) -> Result<Sent> {
+pub(crate) async fn stored_message(app: &App, draft: &Draft, stored: Stored) -> Result<Sent> {
     let Stored { seq, created_at } = stored;
-    let SenderAndSockets { user_id, name, sockets } = sender_and_sockets(db, draft.room_id, seq).await?;
+    let SenderAndSockets { user_id, name, sockets } = sender_and_sockets(app, draft.room_id, seq).await?;
     let message = Message {
         message_id: MessageId { room_id: draft.room_id, seq },
         room_id: draft.room_id,
@@ -387,24 +404,26 @@ pub(crate) struct SenderAndSockets {
     pub(crate) sockets: Vec<ConnectionId>,
 }
 
-pub(crate) async fn sender_and_sockets(db: &Db, room_id: RoomId, seq: u64) -> Result<SenderAndSockets> {
-    let rows: Vec<(UserId, String, Option<ConnectionId>)> = db
+pub(crate) async fn sender_and_sockets(app: &App, room_id: RoomId, seq: u64) -> Result<SenderAndSockets> {
+    let rows: Vec<(UserId, String, u32, Option<ConnectionId>)> = app
+        .db
         .rows(
-            "SELECT u.user_id, u.name, c.connection_id
-             FROM messages x JOIN users u ON u.user_id = x.sender_id
+            "SELECT u.user_id, u.name, r.audience, c.connection_id
+             FROM messages x JOIN users u ON u.user_id = x.sender_id JOIN rooms r ON r.id = x.room_id
              LEFT JOIN (room_members m JOIN connections c
                         ON c.user_id = m.user_id AND c.expires_at > UTC_TIMESTAMP(3)) ON m.room_id = x.room_id
              WHERE x.room_id = ? AND x.seq = ?",
             (room_id, seq),
         )
         .await?;
-    let (user_id, name, _) = rows.first().cloned().ok_or(Error::NotFound(Thing::Room))?;
-    let sockets = rows.into_iter().filter_map(|(.., socket)| socket).collect();
+    let (user_id, name, audience, _) = rows.first().cloned().ok_or(Error::NotFound(Thing::Room))?;
+    let sockets: Vec<_> = rows.into_iter().filter_map(|(.., socket)| socket).collect();
+    posts::measure(&app.db, app.config.limits.room_posts, room_id, audience, sockets.len()).await;
     Ok(SenderAndSockets { user_id, name, sockets })
 }
 
 /// Returns which user was refused when [`store`] matched no row, and why. This is looked up afterwards,
-/// because it is rarely needed. If the reason is `None`, it was the limit.
+/// because it is rarely needed. If the reason is `None`, it was a limit.
 async fn why_refused(db: &Db, sender: Sender<'_>, draft: &Draft) -> Result<(UserId, Option<Error>)> {
     let (user_id, socket) = match sender {
         Sender::User(user) => (Some(&user.user_id), None),

@@ -21,17 +21,19 @@ use crate::base::fields::{Fields, Missing, Read, WholeNumber};
 use crate::base::file_type::{FileType, GivenName, disposition};
 use crate::base::files::{self, Form, HEAD_BYTES, TAIL_BYTES};
 use crate::base::ids::{ConnectionId, RoomId, UploadId};
-use crate::base::rate_limit::{self, Limited};
+use crate::base::rate_limit::{self, Limited, MOST};
 use crate::base::sha256::sha256;
 use crate::base::text::{lines, text_type};
 use crate::base::time;
 use crate::base::tokens::random_token;
 use crate::base::user::User;
+use crate::config::Limit;
 use crate::error::Thing;
 use crate::messages::message::message_columns;
 use crate::messages::message::{Attachment, ClientMessageId, Message, MessageId, MessageKind, MessageRow};
+use crate::messages::posts::{PostsCount, count_posts, may_post};
 use crate::messages::send::{self, SenderAndSockets, Sent, Stored};
-use crate::sockets::connections;
+use crate::people::sessions;
 use crate::{Error, Result};
 
 /// The most bytes of a file that comes through a function. In base64 it fits into Lambda's 6 MB.
@@ -227,9 +229,10 @@ pub async fn upload(app: &App, sender: &User, new: NewUpload, file: NewFile) -> 
     reserve(&app.db, reserved).await?;
     // From here on the sweep finds whatever this call leaves behind.
     app.files.put(&checked_key(&upload_id, &object_key), file_type.media_type(), file.bytes).await?;
-    let sending = Sending { reserved, by: None, object_key: &object_key, again: again.as_ref() };
+    let room_posts = app.config.limits.room_posts;
+    let sending = Sending { reserved, by: None, object_key: &object_key, again: again.as_ref(), room_posts };
     let sent = match app.db.transaction(sending, send).await {
-        Ok(Some(stored)) => return stored_message(&app.db, sending, stored).await,
+        Ok(Some(stored)) => return stored_message(app, sending, stored).await,
         Ok(None) => Err(Error::NotFound(Thing::Room)),
         Err(error) => Err(error),
     };
@@ -298,7 +301,8 @@ async fn reserve(db: &Db, new: Reserved<'_>) -> Result<()> {
         .execute(
             "INSERT INTO uploads (upload_id, room_id, sender_id, object_key, file_name, type, size, sha256, caption, created_at)
              SELECT :upload_id, m.room_id, m.user_id, :object_key, :file_name, :type, :size, :sha256, :caption, :now
-             FROM room_members m WHERE m.room_id = :room_id AND m.user_id = :sender
+             FROM room_members m STRAIGHT_JOIN sessions s ON s.session_id = :session_id AND s.revoked_at IS NULL
+             WHERE m.room_id = :room_id AND m.user_id = :sender
              ON DUPLICATE KEY UPDATE swept = swept",
             params! {
                 "upload_id" => new.upload_id,
@@ -311,6 +315,7 @@ async fn reserve(db: &Db, new: Reserved<'_>) -> Result<()> {
                 "now" => time::now(),
                 "room_id" => new.room_id,
                 "sender" => &new.sender.user_id,
+                "session_id" => &new.sender.session_id,
             },
         )
         .await?;
@@ -328,10 +333,20 @@ async fn is_reserved(db: &Db, upload_id: &UploadId) -> Result<bool> {
 
 /// Returns why a user may not send to a room.
 async fn why_refused(db: &Db, sender: &User, room_id: RoomId) -> Result<Error> {
-    let room: Option<u8> = db
-        .first("SELECT 1 FROM rooms WHERE id = ? AND organization_id = ?", (room_id, sender.organization_id))
+    let is_member: Option<bool> = db
+        .first(
+            "SELECT m.user_id IS NOT NULL FROM rooms r
+             LEFT JOIN room_members m ON m.room_id = r.id AND m.user_id = ?
+             WHERE r.id = ? AND r.organization_id = ?",
+            (&sender.user_id, room_id, sender.organization_id),
+        )
         .await?;
-    Ok(room.map_or(Error::NotFound(Thing::Room), |_| Error::NotAMember))
+    Ok(match is_member {
+        None => Error::NotFound(Thing::Room),
+        Some(false) => Error::NotAMember,
+        // Nothing else forbids it: the session has ended.
+        Some(true) => Error::Unauthenticated,
+    })
 }
 
 #[derive(FromRow)]
@@ -369,8 +384,8 @@ async fn find(db: &Db, sender: &User, upload_id: &UploadId) -> Result<Pending> {
 ///
 /// # Errors
 /// [`Error::NotFound`] for an upload that is not the sender's, or to which nothing was posted;
-/// [`Error::UnsupportedMediaType`], after which the upload no longer exists; [`Error::NotAMember`]
-/// and [`Error::StoreUnavailable`].
+/// [`Error::UnsupportedMediaType`], after which the upload no longer exists; [`Error::RateLimited`], after
+/// which it can be completed later; [`Error::NotAMember`] and [`Error::StoreUnavailable`].
 pub async fn complete(
     app: &App,
     sender: &User,
@@ -417,12 +432,12 @@ async fn check_and_send(
     let is_as_said =
         copy.size == upload.size && FileType::of(&copy.first, &copy.last) == Some(upload.file_type);
     let sent = match is_as_said {
-        true => send_copy(app, sender, by, upload_id, upload, &object_key).await?,
-        false => None,
+        true => send_copy(app, sender, by, upload_id, upload, &object_key).await,
+        false => Ok(None),
     };
-    // Delete the copy only when no message can have it. After an error the message may exist all the same,
-    // for example when the answer to its commit was lost.
-    if sent.is_none()
+    // Delete the copy only when no message can have it. After another error the message may exist all the
+    // same, for example when the answer to its commit was lost.
+    if matches!(sent, Ok(None) | Err(Error::RateLimited(_)))
         && let Err(error) = files::by(deadline, app.files.delete(&checked)).await
     {
         error.log();
@@ -431,10 +446,13 @@ async fn check_and_send(
         give_up_refused(&app.db, upload_id).await;
         return Err(Error::UnsupportedMediaType);
     }
-    Ok(sent)
+    sent
 }
 
 /// Sends a checked file. Returns `None` when the sender may not send it, or when it has already been sent.
+///
+/// # Errors
+/// [`Error::RateLimited`] when the room may not cause its posts.
 async fn send_copy(
     app: &App,
     sender: &User,
@@ -454,9 +472,9 @@ async fn send_copy(
         sha256: None,
         caption: &upload.caption,
     };
-    let sending = Sending { reserved, by, object_key, again: None };
+    let sending = Sending { reserved, by, object_key, again: None, room_posts: app.config.limits.room_posts };
     match app.db.transaction(sending, send).await? {
-        Some(stored) => stored_message(&app.db, sending, stored).await.map(Some),
+        Some(stored) => stored_message(app, sending, stored).await.map(Some),
         None => Ok(None),
     }
 }
@@ -468,6 +486,8 @@ struct Sending<'a> {
     by: Option<&'a ConnectionId>,
     object_key: &'a str,
     again: Option<&'a Repeatable<'a>>,
+    /// `ROOM_POSTS_LIMIT`.
+    room_posts: Option<Limit>,
 }
 
 struct Repeatable<'a> {
@@ -497,29 +517,43 @@ fn body_hash(caption: &str, file_name: &str, file_hash: &[u8]) -> Vec<u8> {
     ])
 }
 
-/// Assigns the room's next sequence number to a file that has none yet, and stores its message. Returns
-/// `None` when the sender may not send it, or when it already has a number.
+/// Assigns the room's next sequence number to a file that has none yet, counts its posts, and stores its
+/// message. Returns `None` when the sender may not send it, or when it already has a number.
+///
+/// # Errors
+/// [`Error::RateLimited`] when the room may not cause its posts.
 async fn send(transaction: &mut Transaction<'static>, sending: Sending<'_>) -> Result<Option<Stored>> {
-    let Sending { reserved, by, object_key, again } = sending;
+    let Sending { reserved, by, object_key, again, room_posts } = sending;
     let now = time::now();
+    let posts = PostsCount::now(room_posts);
     // Lock the room first, as in `messages`.
     transaction
         .exec_drop(
-            "UPDATE rooms r
-             STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = :sender
-             STRAIGHT_JOIN uploads f ON f.upload_id = :upload_id AND f.room_id = r.id AND f.seq IS NULL
-             SET r.last_seq = LAST_INSERT_ID(r.last_seq + 1), r.updated_at = :now
-             WHERE r.id = :room_id",
+            concat!(
+                "UPDATE rooms r
+                 STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = :sender
+                 STRAIGHT_JOIN uploads f ON f.upload_id = :upload_id AND f.room_id = r.id AND f.seq IS NULL
+                 SET r.last_seq = LAST_INSERT_ID(r.last_seq + 1), r.updated_at = :now, ",
+                count_posts!(),
+                " WHERE r.id = :room_id AND ",
+                may_post!()
+            ),
             params! {
                 "sender" => &reserved.sender.user_id,
                 "upload_id" => reserved.upload_id,
                 now,
                 "room_id" => reserved.room_id,
+                "most" => MOST,
+                "posts" => posts.posts(),
+                "posts_closed" => posts.closed(),
+                "posts_opened" => posts.opened(),
             },
         )
         .await?;
-    let Some(seq) = transaction.last_insert_id() else { return Ok(None) };
-    connections::still_open(transaction, by).await?;
+    let Some(seq) = transaction.last_insert_id() else {
+        return refused_posts(transaction, reserved, &posts).await.map(|()| None);
+    };
+    sessions::still_signed_in(transaction, reserved.sender, by).await?;
     let stored = transaction
         .exec_drop(
             "INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, client_message_id, body_hash, created_at)
@@ -550,12 +584,34 @@ async fn send(transaction: &mut Transaction<'static>, sending: Sending<'_>) -> R
     Ok(Some(Stored { seq, created_at: now }))
 }
 
+/// Checks whether a file got no number because of its posts. The room is still locked, so what the statement
+/// before saw is what this one sees.
+async fn refused_posts(
+    transaction: &mut Transaction<'static>,
+    reserved: Reserved<'_>,
+    posts: &PostsCount,
+) -> Result<()> {
+    let room: Option<(u64, u32)> = transaction
+        .exec_first(
+            "SELECT r.posts_tally, r.audience FROM rooms r
+             JOIN room_members m ON m.room_id = r.id AND m.user_id = ?
+             JOIN uploads f ON f.upload_id = ? AND f.room_id = r.id AND f.seq IS NULL
+             WHERE r.id = ?",
+            (&reserved.sender.user_id, reserved.upload_id, reserved.room_id),
+        )
+        .await?;
+    match room.and_then(|(tally, audience)| posts.refusal(tally, audience)) {
+        Some(standing) => Err(Error::RateLimited(standing)),
+        None => Ok(()),
+    }
+}
+
 /// Returns the message that was just sent, and the sockets of the room's members.
-async fn stored_message(db: &Db, sending: Sending<'_>, stored: Stored) -> Result<Sent> {
+async fn stored_message(app: &App, sending: Sending<'_>, stored: Stored) -> Result<Sent> {
     let Stored { seq, created_at } = stored;
     let Sending { reserved, again, .. } = sending;
     let SenderAndSockets { user_id, name, sockets } =
-        send::sender_and_sockets(db, reserved.room_id, seq).await?;
+        send::sender_and_sockets(app, reserved.room_id, seq).await?;
     let file_name = reserved.file_name.to_owned();
     let message = Message {
         message_id: MessageId { room_id: reserved.room_id, seq },
