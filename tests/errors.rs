@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use mysql_async::Transaction;
+use mysql_async::prelude::Queryable;
 use serde_json::json;
 use shared::Error;
 use shared::base::db::Db;
@@ -160,6 +161,103 @@ async fn a_database_error_gives_500_without_the_databases_message() {
         ann.post("/api/chatrooms", json!({"password": "open sesame"})).await.refused(500, "internal");
     assert!(problem["requestId"].is_string());
     assert!(!problem.to_string().contains("room_members"), "{problem}");
+}
+
+/// Errors of the server that say something about its state, and nothing about the statement: the same request may
+/// succeed later. `(code, SQLSTATE, how often a statement that gets it is tried)`.
+const UNAVAILABLE: [(u16, &str, usize); 25] = [
+    // Locks, and a table that changed under a transaction: tried four times.
+    (1205, "HY000", 4),
+    (1213, "40001", 4),
+    (1020, "HY000", 4),
+    (1412, "HY000", 4),
+    (1615, "HY000", 4),
+    // Interrupted, by a person or by a time limit of the server.
+    (1317, "70100", 1),
+    (1969, "70100", 1),
+    (3024, "HY000", 1),
+    // No room: disk, memory, threads, locks, and a storage engine that says so.
+    (1021, "HY000", 1),
+    (1030, "HY000", 1),
+    (1037, "HY001", 1),
+    (1041, "HY000", 1),
+    (1114, "HY000", 1),
+    (1135, "HY000", 1),
+    (1180, "HY000", 1),
+    (1206, "HY000", 1),
+    (1226, "42000", 1),
+    // Starting, stopping, offline, losing its connections.
+    (1047, "08S01", 1),
+    (1053, "08S01", 1),
+    (1927, "70100", 1),
+    (3032, "HY000", 1),
+    (3168, "HY000", 1),
+    // Connections, accounts.
+    (1040, "08004", 1),
+    (1045, "28000", 1),
+    (1049, "42000", 1),
+];
+
+/// Errors that a repeated statement meets again: wrong statements, wrong data, missing rights and tables, and a
+/// packet that is too large.
+const OUR_FAULT: [(u16, &str); 10] = [
+    (1054, "42S22"),
+    (1062, "23000"),
+    (1064, "42000"),
+    (1142, "42000"),
+    (1146, "42S02"),
+    (1153, "08S01"),
+    (1264, "22003"),
+    (1406, "22001"),
+    (1452, "23000"),
+    (3819, "HY000"),
+];
+
+#[tokio::test]
+async fn an_error_of_the_server_that_may_pass_is_503_and_one_that_will_not_is_500() {
+    let statements = Statements::default();
+    let app = TestApp::counted(&statements).await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    for (code, state, tries) in UNAVAILABLE {
+        // A transaction, and a statement by itself.
+        statements.fail("UPDATE rooms", tries, (code, state));
+        let refused = ann.says(room, "hello").await;
+        assert_eq!(statements.left_to_fail(), 0, "{code}");
+        refused.refused(503, "database_unavailable");
+        statements.fail("DELETE FROM friend_requests", tries, (code, state));
+        ann.delete("/api/friends/bob").await.refused(503, "database_unavailable");
+        assert_eq!(statements.left_to_fail(), 0, "{code}");
+    }
+    for error in OUR_FAULT {
+        statements.fail("UPDATE rooms", 1, error);
+        ann.says(room, "hello").await.refused(500, "internal");
+        statements.fail("DELETE FROM friend_requests", 1, error);
+        ann.delete("/api/friends/bob").await.refused(500, "internal");
+    }
+    statements.fail("UPDATE rooms", 4, (1205, "HY000"));
+    assert_eq!(ann.says(room, "hello").await.headers["retry-after"], "2");
+    // A lock that is granted at the last try.
+    statements.fail("UPDATE rooms", 3, (1205, "HY000"));
+    ann.says(room, "hello").await.created();
+    assert_eq!(ann.reads(room).await.len(), 1);
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn a_statement_that_somebody_interrupts_is_503_and_does_nothing() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let mut holder = app.holding(&format!("SELECT 1 FROM rooms WHERE id = {room} FOR UPDATE")).await;
+    let interrupting = async {
+        app.until_waiting("UPDATE rooms").await;
+        app.interrupt("UPDATE rooms").await;
+    };
+    let (refused, ()) = tokio::join!(ann.says(room, "hello"), interrupting);
+    refused.refused(503, "database_unavailable");
+    holder.query_drop("COMMIT").await.unwrap();
+    assert_eq!(ann.reads(room).await, []);
 }
 
 #[tokio::test]

@@ -300,7 +300,8 @@ async fn fifty_concurrent_frames_on_all_sockets_of_a_user_are_limited_exactly() 
 
 #[tokio::test]
 async fn malformed_frames_count_towards_the_frame_limit_and_sends_do_not() {
-    let app = TestApp::with(&[("FRAME_LIMIT", "9/600"), ("MESSAGE_LIMIT", "12/600")]).await;
+    // One more for the room.
+    let app = TestApp::with(&[("FRAME_LIMIT", "10/600"), ("MESSAGE_LIMIT", "12/600")]).await;
     let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
     let room = ann.opens_a_room().await;
     let mut socket = ann.connect().await;
@@ -313,7 +314,7 @@ async fn malformed_frames_count_towards_the_frame_limit_and_sends_do_not() {
         r#"{"event": "ping", "data": []}"#,
         &json!({"event": "ping", "ref": "x".repeat(255)}).to_string(),
         r#"{"event": "joinRoom"}"#,
-        r#"{"event": "editMessage", "data": {"messageId": "1-1"}}"#,
+        r#"{"event": "reactMessage", "data": {"messageId": "1-1"}}"#,
         r#"{"event": "sendMessage", "data": {"roomId": 1}}"#,
     ];
     for text in malformed {
@@ -364,7 +365,8 @@ async fn refusals_say_when_to_retry_in_headers_bodies_and_frames() {
         ("PASSWORD_LIMIT", "2/500"),
         ("TICKET_LIMIT", "2/500"),
         ("MESSAGE_LIMIT", "2/500"),
-        ("FRAME_LIMIT", "2/500"),
+        // One of them for the room.
+        ("FRAME_LIMIT", "3/500"),
     ];
     let app = TestApp::with(&settings).await;
     let ann = app.prime("ann").await;
@@ -411,6 +413,8 @@ async fn zero_turns_a_limit_off() {
         ("TICKET_LIMIT", "0"),
         ("MESSAGE_LIMIT", "0"),
         ("FRAME_LIMIT", "0"),
+        ("ROOM_LIMIT", "0"),
+        ("ADD_LIMIT", "0"),
     ];
     let app = TestApp::with(&settings).await;
     let ann = app.prime("ann").await;
@@ -419,6 +423,8 @@ async fn zero_turns_a_limit_off() {
     assert_eq!(passed(join_all((0..25).map(|_| register(&app))).await, 201), 25);
     assert_eq!(passed(join_all((0..15).map(|_| log_in(&app, "ann", "wrong"))).await, 401), 15);
     assert_eq!(passed(join_all((0..35).map(|_| ticket(&ann))).await, 201), 35);
+    let bob = app.user("bob").await;
+    join_all((0..35).map(|_| ann.groups(&[&bob]))).await;
     let sends = join_all((0..70).map(|_| ann.says(room, "hello"))).await;
     assert_eq!(passed(sends, 201), 70);
     for _ in 0..70 {
@@ -436,6 +442,8 @@ async fn a_window_starts_with_its_first_request_and_later_ones_do_not_extend_it(
     let room = ann.opens_a_room().await;
     let mut socket = ann.connect().await;
     let draft = json!({"roomId": room, "content": "hello"});
+    // The room has opened a window too.
+    later(&app, Duration::from_secs(600)).await;
     for _ in 0..3 {
         socket.acked("sendMessage", draft.clone()).await;
         socket.ask("sync", json!({"rooms": {}})).await;
@@ -487,5 +495,217 @@ async fn concurrent_sends_to_many_rooms_amid_joins_and_leaves_meet_no_deadlock()
         ))
         .await;
     assert_eq!(counted, [4 * 40 + 4 * 20]);
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn writes_by_rest_and_frames_share_the_frame_limit_and_reads_do_not_count() {
+    let app = TestApp::with(&[("FRAME_LIMIT", "6/600")]).await;
+    let ann = app.user("ann").await;
+    let mut socket = ann.connect().await;
+    for name in ["Ann", "Anna"] {
+        ann.patch("/api/profile", json!({"name": name})).await.ok();
+        assert_eq!(ann.patch("/api/profile", json!({"name": ""})).await.wrong_fields(), ["name"]);
+        assert_eq!(socket.ask("ping", json!({})).await["event"], "pong");
+        ann.get("/api/profile/me").await.ok();
+    }
+    ann.patch("/api/profile", json!({"name": "Zoe"})).await.refused(429, "rate_limited");
+    ann.post("/groups", json!({"name": "Hikers"})).await.refused(429, "rate_limited");
+    socket.refused("ping", json!({}), "rate_limited").await;
+    assert_eq!(ann.get("/api/profile/me").await.ok()["name"], "Anna");
+    later(&app, Duration::from_secs(600)).await;
+    ann.patch("/api/profile", json!({"name": "Zoe"})).await.ok();
+}
+
+#[tokio::test]
+async fn fifty_concurrent_joins_and_leaves_are_limited_exactly() {
+    let app = TestApp::with(&[("FRAME_LIMIT", "20/600"), ("PASSWORD_LIMIT", "0")]).await;
+    let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
+    let room = ann.opens_a_room().await;
+    let tries = join_all((0..CROWD).map(async |number| match number % 2 {
+        0 => bob.joins(room).await,
+        _ => bob.leaves(room).await,
+    }));
+    let refused = tries.await.iter().filter(|answer| answer.status == 429).count();
+    assert_eq!(refused, CROWD - 20);
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn a_session_can_be_ended_however_much_is_done_with_it() {
+    let app = TestApp::with(&[("FRAME_LIMIT", "1/600"), ("MESSAGE_LIMIT", "1/600")]).await;
+    let ann = app.user("ann").await;
+    let phone = Person::new(&app, &log_in(&app, "ann", "ann's password").await.ok());
+    let flood = join_all((0..CROWD).map(|_| phone.patch("/api/profile", json!({"name": "Not Ann"})))).await;
+    assert_eq!(passed(flood, 200), 1);
+    ann.patch("/api/profile", json!({"name": "Ann"})).await.refused(429, "rate_limited");
+    ann.delete(&format!("/api/auth/sessions/{}", phone.session_id())).await.no_content();
+    phone.get("/api/profile/me").await.refused(401, "unauthenticated");
+    ann.post("/api/auth/logout", json!({"everywhere": true})).await.no_content();
+}
+
+#[tokio::test]
+async fn refreshes_count_as_writes_and_unknown_tokens_do_not() {
+    let app = TestApp::with(&[("FRAME_LIMIT", "3/600")]).await;
+    let ann = app.user("ann").await;
+    let refresh =
+        async |token: &str| app.post("/api/auth/refresh-token", json!({"refreshToken": token})).await;
+    refresh("nobody's").await.refused(401, "unauthenticated");
+    let mut token = ann.refresh_token.clone();
+    for _ in 0..3 {
+        let fresh = refresh(&token).await.ok();
+        fresh["refreshToken"].as_str().unwrap().clone_into(&mut token);
+    }
+    refresh(&token).await.refused(429, "rate_limited");
+    later(&app, Duration::from_secs(600)).await;
+    refresh(&token).await.ok();
+}
+
+#[tokio::test]
+async fn edits_and_deletions_share_the_limit_of_messages() {
+    let app = TestApp::with(&[("MESSAGE_LIMIT", "8/600"), ("FRAME_LIMIT", "2/600")]).await;
+    let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    let sent = ann.says(room, "one").await.created()["message"]["messageId"].clone();
+    let path = format!("/api/messages/{}", sent.as_str().unwrap());
+    let mut socket = ann.connect().await;
+    let edit = |content: &str| json!({"messageId": sent, "content": content});
+    ann.patch(&path, json!({"content": "two"})).await.ok();
+    socket.receives("messageEdited").await;
+    socket.acked("editMessage", edit("three")).await;
+    // What is refused or changes nothing counts too.
+    ann.patch(&path, json!({"content": "three"})).await.ok();
+    assert_eq!(ann.patch(&path, json!({"content": ""})).await.wrong_fields(), ["content"]);
+    socket.refused("editMessage", json!({"messageId": "1-99", "content": "x"}), "message_not_found").await;
+    socket.refused("deleteMessage", json!({}), "invalid_request").await;
+    ann.delete(&path).await.ok();
+    socket.receives("messageDeleted").await;
+
+    ann.delete(&path).await.refused(429, "rate_limited");
+    ann.patch(&path, json!({"content": "x"})).await.refused(429, "rate_limited");
+    socket.refused("editMessage", edit("x"), "rate_limited").await;
+    socket.refused("deleteMessage", json!({"messageId": sent}), "rate_limited").await;
+    ann.says(room, "x").await.refused(429, "rate_limited");
+    // Other frames are counted by themselves.
+    assert_eq!(socket.ask("ping", json!({})).await["event"], "pong");
+    bob.says(room, "hello").await.created();
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn fifty_concurrent_edits_are_limited_exactly() {
+    let app = TestApp::with(&[("MESSAGE_LIMIT", "20/600")]).await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let sent = ann.says(room, "0").await.created();
+    let path = format!("/api/messages/{}", sent["message"]["messageId"].as_str().unwrap());
+    let edits =
+        (1..=CROWD).map(async |number| ann.patch(&path, json!({"content": format!("{number}")})).await);
+    assert_eq!(passed(join_all(edits).await, 200), 19);
+    assert_eq!(app.rows::<u64>(&format!("SELECT last_seq FROM rooms WHERE id = {room}")).await, [20]);
+}
+
+#[tokio::test]
+async fn fifty_concurrent_rooms_of_all_kinds_are_limited_exactly() {
+    let app = TestApp::with(&[("ROOM_LIMIT", "7/600")]).await;
+    let ann = app.foreigner("ann").await;
+    let others =
+        join_all((0..CROWD / 4).map(async |number| app.foreigner(&format!("guest{number}")).await)).await;
+    for window in 1..=2 {
+        let tries = (0..CROWD).map(async |number| match number % 4 {
+            0 => ann.post("/api/chatrooms", json!({"password": "open sesame"})).await,
+            1 => ann.post("/api/chat", json!({"name": "A channel"})).await,
+            2 => ann.post("/groups", json!({"name": "Hikers"})).await,
+            // A message to somebody new makes a room, and one to an old friend makes none.
+            _ => ann.writes_to(&others[number / 4], "hello").await,
+        });
+        join_all(tries).await;
+        let made: Vec<u64> = app.rows("SELECT COUNT(*) FROM rooms").await;
+        assert_eq!(made, [7 * window]);
+        let mut socket = ann.connect().await;
+        socket.refused("createGroup", json!({"name": "Hikers"}), "rate_limited").await;
+        socket.refused("newChatRoom", json!({"roomName": "A channel"}), "rate_limited").await;
+        let refused = ann.post("/api/chatrooms", json!({"password": "open sesame"})).await;
+        assert!((1..=600).contains(&refused.refused(429, "rate_limited")["retryAfter"].as_u64().unwrap()));
+        others[0].groups(&[]).await;
+        app.run("DELETE FROM rooms WHERE created_by = ?", (&others[0].user_id,)).await;
+        later(&app, Duration::from_secs(600)).await;
+    }
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn only_rooms_that_were_made_count() {
+    let app = TestApp::with(&[("ROOM_LIMIT", "2/600")]).await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    for _ in 0..3 {
+        ann.post("/api/chatrooms", json!({"password": "open sesame"})).await.refused(403, "prime_required");
+        ann.post("/api/chat", json!({"name": "A channel"})).await.refused(403, "role_required");
+        ann.post("/groups", json!({"name": "x", "members": ["nobody"]})).await.refused(404, "user_not_found");
+    }
+    ann.writes_to(&bob, "hello").await.created();
+    ann.writes_to(&bob, "hello").await.created();
+    // A deleted room was made all the same.
+    let group = ann.groups(&[]).await;
+    ann.delete(&format!("/api/rooms/{group}")).await.no_content();
+    ann.post("/groups", json!({"name": "Hikers"})).await.refused(429, "rate_limited");
+    ann.writes_to(&bob, "hello").await.created();
+}
+
+#[tokio::test]
+async fn people_who_are_no_friends_are_counted_when_they_are_added_to_groups() {
+    let app = TestApp::with(&[("ADD_LIMIT", "10/600")]).await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let strangers = join_all((0..13).map(async |number| app.user(&format!("guest{number}")).await)).await;
+    ann.post("/api/friend-requests", json!({"userId": bob.user_id})).await.created();
+    bob.post("/api/friend-requests", json!({"userId": ann.user_id})).await.created();
+    let group = async |members: &[&Person]| {
+        let members: Vec<_> = members.iter().map(|member| &member.user_id).chain([&ann.user_id]).collect();
+        ann.post("/groups", json!({"name": "Hikers", "members": members})).await
+    };
+    let add = async |group: u64, member: &Person| {
+        ann.post(&format!("/groups/{group}/add-user"), json!({"userId": member.user_id})).await
+    };
+    let some: Vec<&Person> = strangers.iter().collect();
+    // No wait would help with more strangers than the limit has places.
+    assert_eq!(group(&some[..11]).await.wrong_fields(), ["members"]);
+    let first = group(&[&some[..4], &[&bob]].concat()).await.created()["group"]["id"].as_u64().unwrap();
+    group(&some[..4]).await.created();
+    group(&some[..3]).await.refused(429, "rate_limited");
+    assert_eq!(app.rows::<u64>("SELECT COUNT(*) FROM rooms").await, [2], "a refused group is not made");
+    group(&some[..1]).await.created();
+    let mut socket = ann.connect().await;
+    let two = json!({"name": "Hikers", "members": [some[5].user_id, some[6].user_id]});
+    socket.refused("createGroup", two, "rate_limited").await;
+    // Somebody who is in the group is not added again.
+    for _ in 0..3 {
+        add(first, some[0]).await.ok();
+    }
+    add(first, some[12]).await.ok();
+    add(first, some[11]).await.refused(429, "rate_limited");
+    group(&[&bob]).await.created();
+    bob.leaves(first).await.no_content();
+    add(first, &bob).await.ok();
+    bob.groups(&[some[0]]).await;
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn fifty_concurrent_additions_to_two_groups_are_limited_exactly() {
+    let app = TestApp::with(&[("ADD_LIMIT", "20/600")]).await;
+    let ann = app.user("ann").await;
+    let groups = [ann.groups(&[]).await, ann.groups(&[]).await];
+    let strangers = join_all((0..CROWD).map(async |number| app.user(&format!("guest{number}")).await)).await;
+    for window in 1..=2 {
+        let additions = strangers.iter().enumerate().map(async |(number, stranger)| {
+            let path = format!("/groups/{}/add-user", groups[(number + window) % 2]);
+            ann.post(&path, json!({"userId": stranger.user_id})).await
+        });
+        join_all(additions).await;
+        let added: Vec<u64> = app.rows("SELECT COUNT(*) FROM room_members WHERE role = 'member'").await;
+        assert_eq!(added, [20 * window as u64]);
+        later(&app, Duration::from_secs(600)).await;
+    }
     app.invariants_hold().await;
 }

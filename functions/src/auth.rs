@@ -17,7 +17,8 @@ pub async fn register(app: &App, request: Request) -> Result<Response> {
 
 /// `POST /api/auth/login`: starts a session with any of a user's identifiers and the password.
 pub async fn login(app: &App, request: Request) -> Result<Response> {
-    let logged_in = login::login(app, &http::address(app, &request), http::json(&request)?).await?;
+    let mut logged_in = login::login(app, &http::address(app, &request), http::json(&request)?).await?;
+    app.tell(announce::session_revoked(std::mem::take(&mut logged_in.ended))).await;
     http::ok(&logged_in)
 }
 

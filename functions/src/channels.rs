@@ -32,16 +32,16 @@ async fn page(app: &App, asker: &User, request: &Request) -> Result<Response> {
 
 /// `POST /api/chat`: an admin or a moderator creates a channel.
 pub async fn create_chat(app: &App, request: Request) -> Result<Response> {
-    let creator = http::user(app, &request).await?;
+    let creator = http::writer(app, &request).await?;
     let NewChannel { name } = http::json(&request)?;
-    let room = channels::create(&app.db, &creator, None, &name).await?;
+    let room = channels::create(app, &creator, None, &name).await?;
     app.tell(announce::channel_created(app, &room, &[], None).await).await;
     http::created(&json!({ "chatRoom": room }))
 }
 
 /// `DELETE /api/chat/{roomId}`: an admin deletes a channel and everything in it.
 pub async fn delete_chat(app: &App, request: Request) -> Result<Response> {
-    let admin = http::user(app, &request).await?;
+    let admin = http::writer(app, &request).await?;
     let room_id: RoomId = http::path_id(&request, "roomId")?;
     let members = delete::delete_channel(&app.db, &admin, room_id).await?;
     app.tell(announce::room_deleted(app, room_id, &members).await).await;

@@ -45,7 +45,9 @@ pub(crate) async fn read(request: Request) -> Result<(NewUpload, NewFile)> {
             continue;
         };
         if texts.contains_key(name) {
-            wrong.push(error(name, "must be given once"));
+            if !wrong.iter().any(|known: &FieldError| known.field == name) {
+                wrong.push(error(name, "must be given once"));
+            }
             continue;
         }
         let mut text = Value::Bool(true);

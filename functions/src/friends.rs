@@ -11,7 +11,7 @@ use crate::http::{self, Request, Response};
 
 /// `POST /api/friend-requests`: sends a friend request. If the other user has sent one too, this accepts it.
 pub async fn create_friend_request(app: &App, request: Request) -> Result<Response> {
-    let user = http::user(app, &request).await?;
+    let user = http::writer(app, &request).await?;
     let friend_request = friends::ask(&app.db, &user, &http::json(&request)?).await?;
     app.tell(announce::friend_request(app, &friend_request).await).await;
     http::created(&json!({ "friendRequest": friend_request }))
@@ -25,7 +25,7 @@ pub async fn list_friend_requests(app: &App, request: Request) -> Result<Respons
 
 /// `PATCH /api/friend-requests/{id}`: accepts or rejects a request that the user received.
 pub async fn answer_friend_request(app: &App, request: Request) -> Result<Response> {
-    let user = http::user(app, &request).await?;
+    let user = http::writer(app, &request).await?;
     let (id, answer): (FriendRequestId, _) = http::both(http::path_id(&request, "id"), http::json(&request))?;
     let answered = friends::answer(&app.db, &user, id, answer).await?;
     app.tell(announce::friend_request_answered(app, &answered).await).await;
@@ -40,7 +40,7 @@ pub async fn list_friends(app: &App, request: Request) -> Result<Response> {
 
 /// `DELETE /api/friends/{userId}`: ends a friendship.
 pub async fn remove_friend(app: &App, request: Request) -> Result<Response> {
-    let user = http::user(app, &request).await?;
+    let user = http::writer(app, &request).await?;
     let user_id: UserId = http::path_id(&request, "userId")?;
     friends::remove(&app.db, &user, &user_id).await?;
     http::no_content()

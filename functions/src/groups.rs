@@ -12,18 +12,18 @@ use crate::http::{self, Request, Response};
 
 /// `POST /groups`: creates a group.
 pub async fn create_group(app: &App, request: Request) -> Result<Response> {
-    let creator = http::user(app, &request).await?;
-    let group = groups::create(&app.db, &creator, None, &http::json(&request)?).await?;
+    let creator = http::writer(app, &request).await?;
+    let group = groups::create(app, &creator, None, &http::json(&request)?).await?;
     app.tell(announce::group_created(app, &group, None).await).await;
     http::created(&json!({ "group": group }))
 }
 
 /// `POST /groups/{groupId}/add-user`: the owner or a moderator adds a user to a group.
 pub async fn add_user(app: &App, request: Request) -> Result<Response> {
-    let user = http::user(app, &request).await?;
+    let user = http::writer(app, &request).await?;
     let (group_id, addition): (RoomId, Addition) =
         http::both(http::path_id(&request, "groupId"), http::json(&request))?;
-    let added = groups::add(&app.db, &user, group_id, &addition).await?;
+    let added = groups::add(app, &user, group_id, &addition).await?;
     app.tell(announce::added(app, &added, &addition.user_id).await).await;
     http::ok(&json!({ "group": added.group }))
 }

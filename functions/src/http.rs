@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use shared::base::fields::{self, Fields, Read};
 use shared::base::origin;
+use shared::base::rate_limit::{self, Limited};
 use shared::base::user::User;
 use shared::error::Standing;
 use shared::people::sessions;
@@ -38,6 +39,17 @@ pub async fn user(app: &App, request: &Request) -> Result<User> {
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
     sessions::authenticate(app, token.ok_or(Error::Unauthenticated)?).await
+}
+
+/// Returns the user as [`user`] does, and counts the request for `FRAME_LIMIT`: what somebody changes by REST counts as
+/// what they change by frames.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] without a valid token, [`Error::RateLimited`].
+pub async fn writer(app: &App, request: &Request) -> Result<User> {
+    let user = user(app, request).await?;
+    rate_limit::count(&app.db, &app.config.limits, Limited::Frame(&user.user_id)).await?;
+    Ok(user)
 }
 
 /// Returns the client's address, for counting: the one that the gateway saw, or, behind CloudFront, the one

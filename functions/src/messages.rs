@@ -1,6 +1,8 @@
 //! `/api/messages`: sending, editing and deleting a message.
 
 use serde_json::json;
+use shared::base::rate_limit::{self, Limited};
+use shared::base::user::User;
 use shared::events::announce;
 use shared::messages::message::NamedMessage;
 use shared::messages::revise;
@@ -20,7 +22,7 @@ pub async fn send_message(app: &App, request: Request) -> Result<Response> {
 
 /// `PATCH /api/messages/{messageId}`: the sender edits a message.
 pub async fn edit_message(app: &App, request: Request) -> Result<Response> {
-    let user = http::user(app, &request).await?;
+    let user = reviser(app, &request).await?;
     let (message_id, edit): (NamedMessage, _) =
         http::both(http::path_id(&request, "messageId"), http::json(&request))?;
     let revised = revise::edit(&app.db, &user, None, message_id, &edit).await?;
@@ -30,9 +32,16 @@ pub async fn edit_message(app: &App, request: Request) -> Result<Response> {
 
 /// `DELETE /api/messages/{messageId}`: the sender or a moderator deletes a message.
 pub async fn delete_message(app: &App, request: Request) -> Result<Response> {
-    let user = http::user(app, &request).await?;
+    let user = reviser(app, &request).await?;
     let message_id: NamedMessage = http::path_id(&request, "messageId")?;
     let revised = revise::delete(&app.db, &user, None, message_id).await?;
     app.tell(announce::deleted(app, &revised, None).await).await;
     http::ok(&json!({ "message": revised.message }))
+}
+
+/// Returns the user of an edit or a deletion, which count for `MESSAGE_LIMIT` as sends do: the members are told of each.
+async fn reviser(app: &App, request: &Request) -> Result<User> {
+    let user = http::user(app, request).await?;
+    rate_limit::count(&app.db, &app.config.limits, Limited::Message(&user.user_id)).await?;
+    Ok(user)
 }

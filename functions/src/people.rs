@@ -26,7 +26,7 @@ pub async fn get_profile(app: &App, request: Request) -> Result<Response> {
 
 /// `PATCH /api/profile`: changes the user's own profile. A new password ends every other session.
 pub async fn update_profile(app: &App, request: Request) -> Result<Response> {
-    let user = http::user(app, &request).await?;
+    let user = http::writer(app, &request).await?;
     let address = http::address(app, &request);
     let (profile, sockets) = profiles::update(app, &user, &address, &http::json(&request)?).await?;
     app.tell(announce::session_revoked(sockets)).await;
@@ -35,7 +35,7 @@ pub async fn update_profile(app: &App, request: Request) -> Result<Response> {
 
 /// `PATCH /api/users/{userId}`: an admin changes a user's role, prime flag or coins.
 pub async fn update_user(app: &App, request: Request) -> Result<Response> {
-    let admin = http::user(app, &request).await?;
+    let admin = http::writer(app, &request).await?;
     let (user_id, update): (UserId, _) = http::both(http::path_id(&request, "userId"), http::json(&request))?;
     http::ok(&administration::update(app, &admin, &user_id, &update).await?)
 }
@@ -49,6 +49,6 @@ pub async fn list_coins(app: &App, request: Request) -> Result<Response> {
 /// `POST /api/organization/join-code`: an admin renews the code that lets people register into the
 /// organization.
 pub async fn renew_join_code(app: &App, request: Request) -> Result<Response> {
-    let admin = http::user(app, &request).await?;
+    let admin = http::writer(app, &request).await?;
     http::created(&json!({ "joinCode": organizations::renew_join_code(&app.db, &admin).await? }))
 }

@@ -27,7 +27,7 @@ pub async fn create_upload(app: &App, request: Request) -> Result<Response> {
 
 /// `POST /uploads/{uploadId}/complete`: sends the file that was posted.
 pub async fn complete_upload(app: &App, request: Request) -> Result<Response> {
-    let user = http::user(app, &request).await?;
+    let user = http::writer(app, &request).await?;
     let upload_id: UploadId = http::path_id(&request, "uploadId")?;
     let sent = files::complete(app, &user, None, &upload_id).await?;
     answer(app, &sent).await

@@ -167,6 +167,8 @@ pub struct Limits {
     pub password: Option<Limit>,
     pub login: Option<Limit>,
     pub register: Option<Limit>,
+    pub room: Option<Limit>,
+    pub add: Option<Limit>,
     pub room_posts: Option<Limit>,
 }
 
@@ -271,6 +273,8 @@ impl Config {
                 password: settings.limit("PASSWORD_LIMIT", "10/600"),
                 login: settings.limit("LOGIN_LIMIT", "30/600"),
                 register: settings.limit("REGISTER_LIMIT", "20/3600"),
+                room: settings.limit("ROOM_LIMIT", "30/3600"),
+                add: settings.limit("ADD_LIMIT", "200/3600"),
                 room_posts: Some(settings.within("ROOM_POSTS_LIMIT", 5000, 0..=MOST_COUNTED))
                     .filter(|&count| count > 0)
                     .map(|count| Limit { count, window: Duration::from_secs(1) }),
@@ -433,6 +437,8 @@ mod tests {
         assert_eq!((config.port, config.bcrypt_cost, config.starting_coins), (3000, 12, 0));
         assert_eq!(config.signup_grants, SignupGrants::Closed);
         assert_eq!(config.limits.chat_list, Some(Limit { count: 10, window: Duration::from_secs(600) }));
+        assert_eq!(config.limits.room, Some(Limit { count: 30, window: Duration::from_secs(3600) }));
+        assert_eq!(config.limits.add, Some(Limit { count: 200, window: Duration::from_secs(3600) }));
         assert_eq!(config.max_sockets, Some(10));
         assert_eq!(config.limits.room_posts, Some(Limit { count: 5000, window: Duration::from_secs(1) }));
     }

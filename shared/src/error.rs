@@ -17,6 +17,19 @@ pub struct FieldError {
     pub message: String,
 }
 
+/// The most wrong fields that an answer lists.
+const MOST_FIELDS: usize = 100;
+/// The most wrong fields that `detail` names; `errors` lists the others.
+const MOST_CLAUSES: usize = 10;
+/// The most characters of a field's name and of its message, so that no error repeats a longer value.
+const LONGEST_TEXT: usize = 200;
+
+impl FieldError {
+    fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+}
+
 /// How much of a rate limit's window is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -113,6 +126,9 @@ pub enum Error {
     /// 403: the web page may not open a socket.
     #[error("This page may not connect: its origin is not one of ALLOWED_ORIGINS.")]
     OriginNotAllowed,
+    /// 403: only their friends may add these users to groups. Each is named.
+    #[error("{}", sentence(.0))]
+    NotAddable(Vec<FieldError>),
     /// 404: it does not exist, or it belongs to another organization.
     #[error("There is no such {0}.")]
     NotFound(Thing),
@@ -167,7 +183,7 @@ pub enum Error {
         /// Seconds until the work that waits now is likely to be done.
         retry_after: u64,
     },
-    /// 503: the database does not answer.
+    /// 503: the database does not answer, or cannot do this at the moment.
     #[error("The database does not answer. Try again in a moment.")]
     DatabaseUnavailable(#[source] mysql_async::Error),
     /// 503: the object store does not answer, or answers with an error.
@@ -181,7 +197,18 @@ pub enum Error {
 impl Error {
     /// Makes a 400 that names one field.
     pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::InvalidRequest(vec![FieldError { field: field.into(), message: message.into() }])
+        Self::InvalidRequest(vec![FieldError::new(field, message)])
+    }
+
+    /// Makes a 403 for users whom only their friends may add to groups, each with the field that names them.
+    pub fn not_addable<'a, U>(users: impl IntoIterator<Item = (&'static str, &'a U)>) -> Self
+    where
+        U: fmt::Display + 'a,
+    {
+        let message = |user_id: &U| format!("names {user_id}, whom only friends may add");
+        Self::NotAddable(
+            users.into_iter().map(|(field, user_id)| FieldError::new(field, message(user_id))).collect(),
+        )
     }
 
     /// Makes a 500 whose cause appears only in the log.
@@ -209,6 +236,7 @@ impl Error {
             Self::OrganizationClosed => (403, "organization_closed"),
             Self::IdentityMismatch => (403, "identity_mismatch"),
             Self::OriginNotAllowed => (403, "origin_not_allowed"),
+            Self::NotAddable(_) => (403, "not_addable"),
             Self::NotFound(Thing::Room) => (404, "room_not_found"),
             Self::NotFound(Thing::User) => (404, "user_not_found"),
             Self::NotFound(Thing::Message) => (404, "message_not_found"),
@@ -263,7 +291,10 @@ impl Error {
         problem.insert("detail".to_owned(), json!(self.to_string()));
         problem.insert("code".to_owned(), json!(code));
         match self {
-            Self::InvalidRequest(errors) => _ = problem.insert("errors".to_owned(), json!(errors)),
+            Self::InvalidRequest(errors) | Self::NotAddable(errors) => {
+                let listed: Vec<_> = errors.iter().take(MOST_FIELDS).map(shortened).collect();
+                problem.insert("errors".to_owned(), json!(listed));
+            }
             Self::InsufficientCoins { required, available } => {
                 problem.insert("required".to_owned(), json!(required));
                 problem.insert("available".to_owned(), json!(available));
@@ -333,6 +364,37 @@ fn title(status: u16) -> &'static str {
 }
 
 fn sentence(errors: &[FieldError]) -> String {
-    let clauses: Vec<_> = errors.iter().map(|error| format!("`{}` {}", error.field, error.message)).collect();
+    let named = errors.iter().take(MOST_CLAUSES).map(shortened);
+    let mut clauses: Vec<_> = named.map(|error| format!("`{}` {}", error.field, error.message)).collect();
+    if errors.len() > MOST_CLAUSES {
+        clauses.push(format!("and {} more", errors.len() - MOST_CLAUSES));
+    }
     format!("{}.", clauses.join("; "))
+}
+
+fn shortened(error: &FieldError) -> FieldError {
+    let short = |text: &str| text.chars().take(LONGEST_TEXT).collect::<String>();
+    FieldError::new(short(&error.field), short(&error.message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_lists_at_most_100_fields_and_repeats_no_long_text() {
+        let wrong = FieldError::new("é".repeat(5000), "must be shorter than ".to_owned() + &"é".repeat(5000));
+        let error = Error::InvalidRequest(vec![wrong; 5000]);
+        let problem = error.problem("r");
+        assert_eq!(problem["errors"].as_array().unwrap().len(), 100);
+        assert!(!problem.to_string().contains(&"é".repeat(201)));
+        assert!(problem["detail"].as_str().unwrap().ends_with("; and 4990 more."));
+        assert!(problem.to_string().len() < 100_000, "a socket can get it");
+    }
+
+    #[test]
+    fn a_detail_names_each_of_a_few_fields() {
+        let wrong = ["name", "phone"].map(|field| FieldError::new(field, "is required")).to_vec();
+        assert_eq!(Error::InvalidRequest(wrong).to_string(), "`name` is required; `phone` is required.");
+    }
 }

@@ -120,3 +120,76 @@ async fn members_can_leave_and_list_each_other_as_in_every_room() {
     ann.get(&format!("/groups/{group}/messages")).await.refused(403, "not_a_member");
     app.invariants_hold().await;
 }
+
+/// Lets only friends add the person to groups, or anybody.
+async fn addable_by(person: &Person, whom: &str) {
+    let profile = person.patch("/api/profile", json!({"addableBy": whom})).await.ok();
+    assert_eq!(profile["addableBy"], whom);
+}
+
+#[tokio::test]
+async fn whoever_lets_only_friends_add_them_is_not_added_by_others() {
+    let app = TestApp::start().await;
+    let (ann, bob, eve) = (app.user("ann").await, app.user("bob").await, app.user("eve").await);
+    assert_eq!(bob.get("/api/profile/me").await.ok()["addableBy"], "anyone");
+    let group = ann.groups(&[]).await;
+    addable_by(&bob, "friends").await;
+    addable_by(&eve, "friends").await;
+    let mut bobs = bob.connect().await;
+
+    let refused = add(&ann, group, &bob).await.refused(403, "not_addable");
+    let wrong = refused["errors"].as_array().unwrap();
+    assert_eq!((wrong.len(), &wrong[0]["field"]), (1, &json!("userId")));
+    assert!(wrong[0]["message"].as_str().unwrap().contains(&bob.user_id), "{refused}");
+    let hikers = json!({"name": "Hikers", "members": [eve.user_id, ann.user_id, bob.user_id]});
+    let refused = ann.post("/groups", hikers.clone()).await.refused(403, "not_addable");
+    let wrong = refused["errors"].as_array().unwrap();
+    assert_eq!(wrong.len(), 2, "{refused}");
+    for (error, person) in wrong.iter().zip([&bob, &eve]) {
+        assert_eq!(error["field"], "members");
+        assert!(error["message"].as_str().unwrap().contains(&person.user_id), "{refused}");
+    }
+    let mut anns = ann.connect().await;
+    let by_frame = anns.refused("createGroup", hikers.clone(), "not_addable").await;
+    assert_eq!(by_frame["errors"], refused["errors"]);
+    bobs.has_nothing().await;
+    assert_eq!(bob.get("/chats").await.ok()["total"], 0);
+
+    // A request alone makes no friends.
+    ann.post("/api/friend-requests", json!({"userId": bob.user_id})).await.created();
+    add(&ann, group, &bob).await.refused(403, "not_addable");
+    bob.post("/api/friend-requests", json!({"userId": ann.user_id})).await.created();
+    add(&ann, group, &bob).await.ok();
+    let refused = ann.post("/groups", hikers.clone()).await.refused(403, "not_addable");
+    assert_eq!(refused["errors"].as_array().unwrap().len(), 1);
+    addable_by(&eve, "anyone").await;
+    ann.post("/groups", hikers).await.created();
+    // Whoever is in a group stays, and a role in the group gives no right over others.
+    ann.delete(&format!("/api/friends/{}", bob.user_id)).await.no_content();
+    add(&ann, group, &bob).await.ok();
+    bob.leaves(group).await.no_content();
+    add(&ann, group, &bob).await.refused(403, "not_addable");
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn nobody_else_sees_who_may_add_a_user() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    addable_by(&ann, "friends").await;
+    let seen = bob.get(&format!("/api/profile/{}", ann.user_id)).await.ok();
+    assert!(seen.get("addableBy").is_none(), "{seen}");
+}
+
+#[tokio::test]
+async fn many_who_cannot_be_added_are_named_as_far_as_an_answer_goes() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.groups(&[]).await;
+    super::extras(&app, group, &ann, 150).await;
+    let sql = "UPDATE users SET addable_by = 'friends' WHERE user_id LIKE CONCAT('extra.', ?, '.%')";
+    app.run(sql, (group,)).await;
+    let members: Vec<_> = (1..=150).map(|number| json!(format!("extra.{group}.{number}"))).collect();
+    let refused = ann.post("/groups", json!({"name": "Hikers", "members": members})).await;
+    assert_eq!(refused.refused(403, "not_addable")["errors"].as_array().unwrap().len(), 100);
+}

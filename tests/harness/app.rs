@@ -455,20 +455,31 @@ impl TestApp {
 
     async fn seen_waiting(&self, statement: &str) {
         let mut watcher = self.database().await;
-        let database: String = watcher.query_first("SELECT DATABASE()").await.unwrap().unwrap();
+        while self.running(&mut watcher, statement).await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Interrupts the running statements that contain this text, as an operator or a time limit of the server does.
+    pub async fn interrupt(&self, statement: &str) {
+        let mut killer = self.database().await;
+        for connection in self.running(&mut killer, statement).await {
+            killer.query_drop(format!("KILL QUERY {connection}")).await.unwrap();
+        }
+    }
+
+    /// The connections that are running a statement that contains this text.
+    async fn running(&self, watcher: &mut Conn, statement: &str) -> Vec<u32> {
         let text = |row: &Row, column| {
             let bytes: Vec<u8> = row.get::<Option<Vec<u8>>, _>(column).flatten().unwrap_or_default();
             String::from_utf8_lossy(&bytes).into_owned()
         };
-        loop {
-            // Not information_schema: MySQL fails there on statements that contain the bytes of a hash.
-            let running: Vec<Row> = watcher.query("SHOW FULL PROCESSLIST").await.unwrap();
-            let mut here = running.iter().filter(|row| text(row, "db") == database);
-            if here.any(|row| text(row, "Info").contains(statement)) {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
+        let database = self.database.db_name().unwrap();
+        // Not information_schema: MySQL fails there on statements that contain the bytes of a hash.
+        let running: Vec<Row> = watcher.query("SHOW FULL PROCESSLIST").await.unwrap();
+        let here =
+            running.iter().filter(|row| text(row, "db") == database && text(row, "Info").contains(statement));
+        here.map(|row| row.get("Id").unwrap()).collect()
     }
 
     /// Checks what is true of every room and every user at any time.

@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 /// The fields of a user that nobody else may see: docs/contract.md, "Profiles".
-const OWN: [&str; 5] = ["email", "phone", "deviceId", "availCoins", "organization"];
+const OWN: [&str; 6] = ["email", "phone", "deviceId", "addableBy", "availCoins", "organization"];
 /// Fields that nobody may see.
 const SECRETS: [&str; 4] = ["password", "passwordHash", "tokenHash", "refreshTokenHash"];
 

@@ -26,6 +26,8 @@ pub struct Statements {
     seen: Arc<Mutex<Vec<String>>>,
     /// The beginning of the statement whose response is to be lost.
     lost: Arc<Mutex<Option<String>>>,
+    /// The statements that are to fail.
+    failing: Arc<Mutex<Option<Failing>>>,
     /// How many connections were opened.
     opened: Arc<AtomicUsize>,
     /// How many of them, from the first on, lead to a read-only server.
@@ -34,12 +36,19 @@ pub struct Statements {
     silent: watch::Sender<bool>,
 }
 
-/// What a read-only server answers to a write (error 1290), as the first packet of an answer.
-fn read_only_error() -> Vec<u8> {
-    let message =
-        b"#HY000The MySQL server is running with the --read-only option so it cannot execute this statement";
-    let payload = [&[0xff][..], &1290_u16.to_le_bytes(), message].concat();
+/// An error as the server answers it, as the first packet of an answer.
+fn error(code: u16, state: &str) -> Vec<u8> {
+    let message = format!("#{state}This is the error {code}, which a test made");
+    let payload = [&[0xff][..], &code.to_le_bytes(), message.as_bytes()].concat();
     [&(payload.len() as u32).to_le_bytes()[..3], &[1], &payload].concat()
+}
+
+/// The errors that the server is to answer: to how many more of the statements with this beginning, and which.
+struct Failing {
+    statement: String,
+    left: usize,
+    code: u16,
+    state: &'static str,
 }
 
 impl Statements {
@@ -73,6 +82,17 @@ impl Statements {
     /// Whether the response has been lost.
     pub fn has_lost(&self) -> bool {
         self.lost.lock().unwrap().is_none()
+    }
+
+    /// Lets the next `times` statements with this beginning fail with an error of the server, and not run.
+    pub fn fail(&self, statement: &str, times: usize, (code, state): (u16, &'static str)) {
+        let failing = Failing { statement: statement.to_owned(), left: times, code, state };
+        *self.failing.lock().unwrap() = Some(failing);
+    }
+
+    /// How many of the statements that are to fail have not been sent.
+    pub fn left_to_fail(&self) -> usize {
+        self.failing.lock().unwrap().as_ref().map_or(0, |failing| failing.left)
     }
 
     /// Lets the server of all connections so far refuse writes, as a writer of Aurora does that became a reader.
@@ -123,9 +143,9 @@ impl Statements {
             if header[3] == 0
                 && let Some((&command, rest)) = packet.split_first()
             {
-                let is_write = self.note(command, rest, &mut prepared, &is_cut);
-                if is_write && number < self.read_only.load(SeqCst) {
-                    _ = answers.lock().await.write_all(&read_only_error()).await;
+                let statement = self.note(command, rest, &mut prepared, &is_cut);
+                if let Some(error) = statement.and_then(|statement| self.error(number, &statement)) {
+                    _ = answers.lock().await.write_all(&error).await;
                     continue;
                 }
             }
@@ -135,31 +155,45 @@ impl Statements {
         }
     }
 
-    /// Records a command, decides whether its response is to be lost, and returns whether it is a write.
-    fn note(&self, command: u8, rest: &[u8], prepared: &mut Prepared, is_cut: &AtomicBool) -> bool {
+    /// Returns the error with which the server answers a statement of this connection, if it does.
+    fn error(&self, number: usize, statement: &str) -> Option<Vec<u8>> {
+        let is_write = ["INSERT", "UPDATE", "DELETE"].iter().any(|verb| statement.starts_with(verb));
+        if is_write && number < self.read_only.load(SeqCst) {
+            return Some(error(1290, "HY000"));
+        }
+        let mut failing = self.failing.lock().unwrap();
+        let failing = failing.as_mut()?;
+        if failing.left == 0 || !statement.starts_with(failing.statement.as_str()) {
+            return None;
+        }
+        failing.left -= 1;
+        Some(error(failing.code, failing.state))
+    }
+
+    /// Records a command, decides whether its response is to be lost, and returns its statement, if it runs one.
+    fn note(&self, command: u8, rest: &[u8], prepared: &mut Prepared, is_cut: &AtomicBool) -> Option<String> {
         let text = || String::from_utf8_lossy(rest).split_whitespace().collect::<Vec<_>>().join(" ");
         let statement = match command {
             QUERY => text(),
             PREPARE => {
                 prepared.last = text();
-                return false;
+                return None;
             }
             EXECUTE => {
                 let id: [u8; 4] = rest[..4].try_into().unwrap();
                 // A new id is that of the statement that the client has just prepared.
                 prepared.by_id.entry(id).or_insert_with(|| prepared.last.clone()).clone()
             }
-            _ => return false,
+            _ => return None,
         };
         // Each new connection sends this once.
         if statement.starts_with("SET SESSION") {
-            return false;
+            return None;
         }
         let is_lost =
             self.lost.lock().unwrap().take_if(|lost| statement.starts_with(lost.as_str())).is_some();
         is_cut.store(is_lost, SeqCst);
-        let is_write = ["INSERT", "UPDATE", "DELETE"].iter().any(|verb| statement.starts_with(verb));
-        self.seen.lock().unwrap().push(statement);
-        is_write
+        self.seen.lock().unwrap().push(statement.clone());
+        Some(statement)
     }
 }

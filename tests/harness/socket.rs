@@ -4,6 +4,8 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
@@ -38,6 +40,17 @@ impl Socket {
     /// Sends a text frame as it is.
     pub async fn send_text(&mut self, text: impl Into<String>) {
         self.stream.send(Message::Text(text.into().into())).await.unwrap();
+    }
+
+    /// Sends a text that is too long for one frame of the protocol.
+    pub async fn send_in_fragments(&mut self, text: &str) {
+        let fragments: Vec<_> = text.as_bytes().chunks(32 * 1024).collect();
+        for (index, fragment) in fragments.iter().enumerate() {
+            let data = if index == 0 { Data::Text } else { Data::Continue };
+            let is_last = index + 1 == fragments.len();
+            let frame = Frame::message(fragment.to_vec(), OpCode::Data(data), is_last);
+            self.stream.send(Message::Frame(frame)).await.unwrap();
+        }
     }
 
     /// Sends a frame and returns its `ref`.

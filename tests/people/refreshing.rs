@@ -128,3 +128,69 @@ async fn a_session_lives_seven_days_from_its_last_refresh() {
     ends_in(-1).await;
     refresh(&app, &fresh).await.refused(401, "unauthenticated");
 }
+
+/// Refreshes a session this many times, and returns all its tokens, the oldest first.
+async fn refreshed(app: &TestApp, person: &Person, times: usize) -> Vec<String> {
+    let mut tokens = vec![person.refresh_token.clone()];
+    for _ in 0..times {
+        let successor = token(&refresh(app, tokens.last().unwrap()).await.ok());
+        tokens.push(successor);
+    }
+    tokens
+}
+
+async fn stored_tokens(app: &TestApp, person: &Person) -> u64 {
+    let sql = format!(
+        "SELECT COUNT(*) FROM refresh_tokens JOIN sessions USING (session_id) WHERE user_id = '{}'",
+        person.user_id
+    );
+    app.rows(&sql).await[0]
+}
+
+#[tokio::test]
+async fn few_used_tokens_are_stored_and_the_reuse_of_each_still_ends_the_session() {
+    let app = TestApp::start().await;
+    for reused in [0, 1, 31, 32, 33, 63, 70, 97, 98] {
+        let ann = app.user(&format!("ann{reused}")).await;
+        let tokens = refreshed(&app, &ann, 100).await;
+        let stored = stored_tokens(&app, &ann).await;
+        assert!(stored <= 7, "{stored} tokens are stored after 100 refreshes");
+        let mut socket = ann.connect().await;
+        refresh(&app, &tokens[reused]).await.refused(401, "unauthenticated");
+        socket.receives("sessionRevoked").await;
+        refresh(&app, &tokens[100]).await.refused(401, "unauthenticated");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_nobody_was_given_ends_no_session() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let tokens = refreshed(&app, &ann, 40).await;
+    refresh(&app, &"A".repeat(43)).await.refused(401, "unauthenticated");
+    refresh(&app, &format!("successor of {}", tokens[39])).await.refused(401, "unauthenticated");
+    refresh(&app, &tokens[40]).await.ok();
+}
+
+#[tokio::test]
+async fn a_used_token_is_forgotten_when_it_would_have_expired() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let tokens = refreshed(&app, &ann, 70).await;
+    let age = async |hours: u32| {
+        app.run(
+            "UPDATE refresh_tokens SET created_at = created_at - INTERVAL ? HOUR, rotated_at = rotated_at - INTERVAL ? HOUR
+             WHERE session_id = ?",
+            (hours, hours, ann.session_id()),
+        )
+        .await;
+    };
+    age(7 * 24 - 1).await;
+    let newest = token(&refresh(&app, &tokens[70]).await.ok());
+    assert!(stored_tokens(&app, &ann).await > 2, "an unused token would be valid for another hour");
+    age(2).await;
+    let newest = token(&refresh(&app, &newest).await.ok());
+    assert!(stored_tokens(&app, &ann).await <= 3);
+    refresh(&app, &tokens[0]).await.refused(401, "unauthenticated");
+    refresh(&app, &newest).await.ok();
+}

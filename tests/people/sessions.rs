@@ -1,3 +1,4 @@
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::harness::{Person, TestApp};
@@ -94,4 +95,49 @@ async fn an_unknown_or_ended_session_or_one_of_another_user_is_not_found() {
     }
     bob.get("/api/profile/me").await.ok();
     assert_eq!(ann.delete("/api/auth/sessions/%00").await.wrong_fields(), ["sessionId"]);
+}
+
+/// Gives a person more sessions, each newer than those they have.
+async fn more_sessions(app: &TestApp, person: &Person, count: u32) {
+    app.run(
+        "INSERT INTO sessions (session_id, user_id, created_at, expires_at)
+         WITH RECURSIVE numbers AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
+         SELECT RIGHT(CONCAT(MD5(CONCAT(?, n)), n), 22), ?, UTC_TIMESTAMP(3) - INTERVAL 100 - n SECOND,
+                UTC_TIMESTAMP(3) + INTERVAL 1 DAY FROM numbers",
+        (count, &person.user_id, &person.user_id),
+    )
+    .await;
+    let sql = "UPDATE sessions SET created_at = created_at - INTERVAL 1 DAY WHERE session_id = ?";
+    app.run(sql, (person.session_id(),)).await;
+}
+
+#[tokio::test]
+async fn the_101st_session_ends_the_oldest_with_its_tokens_and_sockets() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    more_sessions(&app, &ann, 98).await;
+    let (mut socket, hundredth) = (ann.connect().await, on(&app, &ann, "tablet").await);
+    socket.has_nothing().await;
+    assert_eq!(listed(&hundredth).await.len(), 100);
+    let newest = on(&app, &ann, "phone").await;
+    socket.receives("sessionRevoked").await;
+    assert_eq!(socket.closed().await, 1000);
+    ann.get("/api/profile/me").await.refused(401, "unauthenticated");
+    let refresh = app.post("/api/auth/refresh-token", json!({"refreshToken": ann.refresh_token})).await;
+    refresh.refused(401, "unauthenticated");
+    hundredth.get("/api/profile/me").await.ok();
+    assert_eq!(listed(&newest).await.len(), 100);
+}
+
+#[tokio::test]
+async fn concurrent_logins_leave_100_sessions_and_ended_ones_leave_room() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    more_sessions(&app, &ann, 94).await;
+    join_all((0..12).map(|_| on(&app, &ann, "phone"))).await;
+    let newest = on(&app, &ann, "tablet").await;
+    assert_eq!(listed(&newest).await.len(), 100);
+    newest.post("/api/auth/logout", json!({"everywhere": true})).await.no_content();
+    let again = on(&app, &ann, "tablet").await;
+    assert_eq!(listed(&again).await.len(), 1);
 }

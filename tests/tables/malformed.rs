@@ -3,6 +3,7 @@
 //! A new field of a request gets a row in `requests`; one of a frame gets a row in the test of frames.
 
 use serde_json::{Value, json};
+use shared::events::client_event::ClientEvent;
 
 use super::world::World;
 use crate::harness::TestApp;
@@ -61,8 +62,8 @@ fn requests() -> Vec<(&'static str, &'static str, Value, &'static [&'static str]
         (
             "PATCH",
             "/api/profile",
-            json!({"name": "", "username": "1", "email": "x", "phone": "x", "deviceId": 1.5}),
-            &["deviceId", "email", "name", "phone", "username"],
+            json!({"name": "", "username": "1", "email": "x", "phone": "x", "deviceId": 1.5, "addableBy": "nobody"}),
+            &["addableBy", "deviceId", "email", "name", "phone", "username"],
         ),
         ("PATCH", "/api/profile", json!({"password": "a new password"}), &["currentPassword"]),
         (
@@ -189,6 +190,99 @@ async fn a_request_with_invalid_fields_gets_a_400_that_reports_them_all() {
         let answer = world.ann.asks(method, &path, (method != "GET").then_some(body.clone())).await;
         let names = answer.wrong_fields();
         assert_eq!(names, wrong, "{method} {path} {body}");
+    }
+}
+
+/// Texts and collections that are longer than any field may be, and a name that is.
+fn oversized() -> [Value; 3] {
+    let long = "z".repeat(9000);
+    [json!(long), json!({&long: long}), json!(vec!["z".repeat(201); 1001])]
+}
+
+/// Checks that an error is short, and repeats nothing of [`oversized`].
+#[track_caller]
+fn is_short(problem: &Value, request: &str) {
+    let text = problem.to_string();
+    assert!(!text.contains(&"z".repeat(201)), "{request} is answered with its own value");
+    assert!(text.len() < 100_000, "{request} is answered with {} bytes", text.len());
+}
+
+#[tokio::test]
+async fn no_error_repeats_a_long_value_of_a_request() {
+    let app = TestApp::start().await;
+    let world = World::new(&app, "tea").await;
+    for (method, path, _, fields) in requests().into_iter().filter(|(method, ..)| *method != "GET") {
+        let path = path
+            .replace("{bob}", &world.bob.user_id)
+            .replace("{room}", &world.room.to_string())
+            .replace("{message}", &world.message)
+            .replace("{request}", &world.friend_request.to_string());
+        for value in oversized() {
+            let mut body = json!({});
+            for field in fields {
+                let (outer, inner) = field.split_once('.').unwrap_or((field, ""));
+                body[outer] = if inner.is_empty() { value.clone() } else { json!({inner: value}) };
+            }
+            let answer = world.ann.asks(method, &path, Some(body)).await;
+            assert!((400..500).contains(&answer.status), "{method} {path}: {}", answer.status);
+            is_short(&answer.json, &format!("{method} {path}"));
+        }
+    }
+    // More than a megabyte, and as many fields as there may be.
+    let huge = json!({"rooms": "z".repeat(3_200_000)});
+    assert_eq!(world.ann.post("/api/sync", huge).await.wrong_fields(), ["rooms"]);
+    let many: Value = (0..100).map(|room| (format!("{room}"), json!("z".repeat(9000)))).collect();
+    assert_eq!(world.ann.post("/api/sync", json!({"rooms": many})).await.wrong_fields().len(), 100);
+    let names: Value = (0..100).map(|name| (format!("z{name}"), json!(0))).collect();
+    assert_eq!(world.ann.post("/api/sync", json!({"rooms": names})).await.wrong_fields(), ["rooms"]);
+}
+
+#[tokio::test]
+async fn no_error_repeats_a_long_value_of_a_frame() {
+    let app = TestApp::start().await;
+    let world = World::new(&app, "tea").await;
+    let mut socket = world.ann.connect().await;
+    let fields = [
+        "roomId",
+        "groupId",
+        "messageId",
+        "uploadId",
+        "userId",
+        "content",
+        "password",
+        "inviteToken",
+        "reaction",
+        "roomName",
+        "name",
+        "members",
+        "invitedUsers",
+        "organizationId",
+        "rooms",
+        "seq",
+        "replyTo",
+        "remove",
+    ];
+    for &event in ClientEvent::ALL.iter().filter(|event| **event != ClientEvent::Ping) {
+        for value in oversized().iter().take(2) {
+            // All fields at once are too many bytes for one message.
+            for field in fields {
+                let frame = socket.ask(event.name(), json!({field: value})).await;
+                assert_eq!(frame["event"], "error", "{}", event.name());
+                is_short(&frame, event.name());
+            }
+        }
+    }
+    for frame in [
+        json!({"event": "sync", "data": {"rooms": "z".repeat(120_000)}}),
+        json!({"event": "z".repeat(120_000)}),
+        json!({"event": "ping", "data": "z".repeat(120_000)}),
+        json!({"event": "ping", "ref": "z".repeat(120_000)}),
+        json!("z".repeat(120_000)),
+    ] {
+        socket.send_in_fragments(&frame.to_string()).await;
+        let answer = socket.receive().await;
+        assert_eq!(answer["data"]["code"], "invalid_request");
+        is_short(&answer, "a frame of 120 KB");
     }
 }
 

@@ -4,12 +4,14 @@
 //! - `world`: a request or a frame that Ann, who has every right, may send;
 //! - `authorization`: what others get for the same request or frame;
 //! - `budgets`: how many statements it takes;
+//! - `counting`: toward which rate limits it counts;
 //! - `ended_sessions`: that it writes nothing once its session has ended;
 //! - `malformed`: invalid requests and frames, with the fields that are reported. These rows are not checked for
 //!   completeness.
 
 mod authorization;
 mod budgets;
+mod counting;
 mod ended_sessions;
 mod malformed;
 mod world;

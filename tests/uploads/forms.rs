@@ -47,6 +47,18 @@ async fn a_file_of_each_type_is_returned_pushed_and_in_the_history() {
 }
 
 #[tokio::test]
+async fn a_field_that_is_repeated_81500_times_is_reported_once() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let part = |name: &str| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n1\r\n");
+    let body = part("roomId").repeat(81_500) + &part("caption").repeat(2) + "--b--\r\n";
+    let refused = ann.post_body("/uploads", "multipart/form-data; boundary=b", body.into_bytes()).await;
+    assert_eq!(refused.wrong_fields(), ["caption", "file", "roomId"]);
+    assert_eq!(ann.reads(room).await, []);
+}
+
+#[tokio::test]
 async fn a_file_needs_no_caption_name_or_type() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;

@@ -135,3 +135,26 @@ async fn invalid_cursors_are_reported() {
     let many: serde_json::Map<_, _> = (0..101).map(|room| (room.to_string(), json!(0))).collect();
     assert_eq!(wrong(json!({"rooms": many})).await, ["rooms"]);
 }
+
+#[tokio::test]
+async fn an_answer_stays_below_100_kb_with_the_longest_ref_and_the_longest_numbers() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    app.run("UPDATE rooms SET last_seq = 9007199254740000 WHERE id = ?", (room,)).await;
+    for _ in 0..12 {
+        ann.says(room, &"z".repeat(8000)).await.created();
+    }
+    let mut socket = ann.connect().await;
+    let reference = "r".repeat(254);
+    // The last message fits after some of these.
+    for shorter in 0..400 {
+        let seq = 9_007_199_254_740_012_u64;
+        let sql = "UPDATE messages SET content = REPEAT('z', ?) WHERE room_id = ? AND seq = ?";
+        app.run(sql, (8000 - shorter, room, seq - 8)).await;
+        let rooms = json!({"rooms": {room.to_string(): 9_007_199_254_740_000_u64}});
+        socket.send_text(json!({"event": "sync", "data": rooms, "ref": reference}).to_string()).await;
+        let length = socket.receive().await.to_string().len();
+        assert!(length < 100_000, "{length}");
+    }
+}

@@ -159,7 +159,7 @@ pub async fn stop_typing(app: &App, user: &User, by: &ConnectionId, data: Value)
 /// invited users or to the whole organization.
 pub async fn new_chat_room(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
     let announcement: Announcement = Fields::parse(data)?;
-    let Announced { room, sockets } = channels::find_or_create(&app.db, user, by, &announcement).await?;
+    let Announced { room, sockets } = channels::find_or_create(app, user, by, &announcement).await?;
     let invited = announcement.invited_users.0.as_slice();
     let notice = match sockets {
         Some(sockets) => announce::channel(&room, invited, sockets, Some(by)),
@@ -170,7 +170,7 @@ pub async fn new_chat_room(app: &App, user: &User, by: &ConnectionId, data: Valu
 
 /// `createGroup`: as `POST /groups`.
 pub async fn create_group(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
-    let group = groups::create(&app.db, user, Some(by), &Fields::parse(data)?).await?;
+    let group = groups::create(app, user, Some(by), &Fields::parse(data)?).await?;
     let notice = announce::group_created(app, &group, Some(by)).await;
     Ok(Handled::ack(json!({ "roomId": group.id, "group": group }), notice))
 }

@@ -81,8 +81,8 @@ impl Frame {
     }
 }
 
-/// Handles a frame. Whether the service knows the socket is checked before anything else. Every frame except
-/// a send counts towards `FRAME_LIMIT`, even one that is wrong.
+/// Handles a frame. Whether the service knows the socket is checked before anything else. Edits and deletions
+/// count towards `MESSAGE_LIMIT`, as sends do. Every other frame counts towards `FRAME_LIMIT`, even one that is wrong.
 async fn handle(app: &App, by: &ConnectionId, frame: Result<Map<String, Value>>) -> Result<Handled> {
     let frame = match frame.and_then(Frame::read) {
         Ok(Frame::Send(draft)) => return events::send_message(app, by, &draft).await,
@@ -90,7 +90,11 @@ async fn handle(app: &App, by: &ConnectionId, frame: Result<Map<String, Value>>)
         Err(error) => Err(error),
     };
     let user = connections::user(&app.db, by).await?;
-    rate_limit::count(&app.db, &app.config.limits, Limited::Frame(&user.user_id)).await?;
+    let limited = match &frame {
+        Ok((ClientEvent::EditMessage | ClientEvent::DeleteMessage, _)) => Limited::Message(&user.user_id),
+        _ => Limited::Frame(&user.user_id),
+    };
+    rate_limit::count(&app.db, &app.config.limits, limited).await?;
     let (event, data) = frame?;
     match event {
         ClientEvent::JoinRoom => events::join_room(app, &user, by, data).await,

@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime};
 use futures_util::FutureExt;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{
-    Conn, Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Row, Transaction, TxOpts,
+    Conn, DriverError, Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Row, ServerError,
+    Transaction, TxOpts,
 };
 
 use tokio::sync::Mutex;
@@ -18,18 +19,60 @@ use crate::base::iam;
 use crate::config::{Database, DatabaseAuth};
 use crate::{Error, Result};
 
-/// The transaction was a deadlock's victim: the server has rolled it back.
+/// Errors after which the same transaction may succeed at once: a deadlock, a lock that was not granted within
+/// `innodb_lock_wait_timeout`, and rows, a table or a prepared statement that changed meanwhile.
+const PASSING: [u16; 5] =
+    [ER_LOCK_DEADLOCK, ER_LOCK_WAIT_TIMEOUT, ER_CHECKREAD, ER_TABLE_DEF_CHANGED, ER_NEED_REPREPARE];
 const ER_LOCK_DEADLOCK: u16 = 1213;
-/// A lock was not granted within `innodb_lock_wait_timeout`: only the statement is rolled back.
 const ER_LOCK_WAIT_TIMEOUT: u16 = 1205;
-const ER_DUP_ENTRY: u16 = 1062;
-/// The server is read-only: Aurora's writer became a reader.
+/// A row changed after the snapshot was taken (MariaDB with `innodb_snapshot_isolation`).
+const ER_CHECKREAD: u16 = 1020;
+/// A migration changed a table after the snapshot was taken.
+const ER_TABLE_DEF_CHANGED: u16 = 1412;
+/// Migrations changed a table faster than the server could prepare the statement again.
+const ER_NEED_REPREPARE: u16 = 1615;
+
+/// Errors of a server to which nobody can write: Aurora's writer became a reader.
+const READ_ONLY: [u16; 3] =
+    [ER_OPTION_PREVENTS_STATEMENT, ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, ER_READ_ONLY_MODE];
 const ER_OPTION_PREVENTS_STATEMENT: u16 = 1290;
+const ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION: u16 = 1792;
+const ER_READ_ONLY_MODE: u16 = 1836;
+
+/// More errors that say something about the state of the server and not about the statement. Each is for the
+/// operator to mend or for time to heal, so the same request may succeed later.
+const UNAVAILABLE: [u16; 20] = [
+    1021, // ER_DISK_FULL
+    1024, // ER_ERROR_ON_READ
+    1026, // ER_ERROR_ON_WRITE
+    1030, // ER_GET_ERRNO: the storage engine failed
+    1040, // ER_CON_COUNT_ERROR: too many connections
+    1041, // ER_OUT_OF_RESOURCES
+    1044, // ER_DBACCESS_DENIED_ERROR
+    1049, // ER_BAD_DB_ERROR
+    1114, // ER_RECORD_FILE_FULL
+    1129, // ER_HOST_IS_BLOCKED
+    1130, // ER_HOST_NOT_PRIVILEGED
+    1135, // ER_CANT_CREATE_THREAD
+    1180, // ER_ERROR_DURING_COMMIT
+    1203, // ER_TOO_MANY_USER_CONNECTIONS
+    1206, // ER_LOCK_TABLE_FULL
+    1226, // ER_USER_LIMIT_REACHED
+    1637, // ER_TOO_MANY_CONCURRENT_TRXS
+    3024, // ER_QUERY_TIMEOUT
+    3032, // ER_SERVER_OFFLINE_MODE
+    3168, // ER_SERVER_ISNT_AVAILABLE
+];
+/// Beginnings of SQLSTATEs that say the same: the connection, the account, a transaction that was rolled back, an
+/// interrupted statement (`KILL QUERY` is 70100), and memory.
+const UNAVAILABLE_STATES: [&str; 5] = ["08", "28", "40", "70", "HY001"];
+/// Has the SQLSTATE of a broken connection, but every repetition would be as large.
+const ER_NET_PACKET_TOO_LARGE: u16 = 1153;
+
+const ER_DUP_ENTRY: u16 = 1062;
 /// How many times a transaction is tried before the caller gets its error.
 const ATTEMPTS: u32 = 4;
 
-/// A row changed after the snapshot was taken (MariaDB with `innodb_snapshot_isolation`).
-const ER_CHECKREAD: u16 = 1020;
 /// Set on every connection. MariaDB turns snapshot isolation on from 11.6.2, and then a locking read fails
 /// where every other server reads the newest row. MySQL and older versions of MariaDB treat the last part as a
 /// comment. `wait_timeout` is [`WAIT_TIMEOUT`]: the connection of an environment that Lambda threw away ends then.
@@ -127,7 +170,7 @@ impl Db {
     ///
     /// An idle connection may have died while a Lambda environment was frozen. A statement that fails with
     /// its connection is therefore sent once more on another, so it must be safe to repeat. So is one that a
-    /// read-only server refuses. A lock conflict undoes the statement, and it is sent again as in
+    /// read-only server refuses. A conflict with another transaction undoes the statement, and it is sent again as in
     /// [`Db::transaction`].
     ///
     /// # Errors
@@ -194,7 +237,7 @@ impl Db {
 
     /// Runs `work` in one transaction. Commits when it succeeds, rolls back when it fails.
     ///
-    /// After a deadlock or a lock wait timeout, rolls back and runs `work` again, up to three times, after
+    /// After a conflict with another transaction ([`PASSING`]), rolls back and runs `work` again, up to three times, after
     /// a short random pause; if the server has become read-only, once more on a new connection. So `work` must
     /// change nothing outside the transaction. `args` are passed to it.
     ///
@@ -321,22 +364,36 @@ where
 
 impl From<mysql_async::Error> for Error {
     fn from(error: mysql_async::Error) -> Self {
-        match &error {
-            mysql_async::Error::Io(_) => Self::DatabaseUnavailable(error),
-            mysql_async::Error::Driver(_) if is_disconnect(&error) => Self::DatabaseUnavailable(error),
-            // Too many connections, shutting down, access denied, unknown database, read only: these are
-            // for the operator to fix, and worth another try.
-            mysql_async::Error::Server(server)
-                if matches!(
-                    server.code,
-                    1040 | 1044 | 1045 | 1049 | 1053 | 1203 | ER_OPTION_PREVENTS_STATEMENT
-                ) =>
-            {
-                Self::DatabaseUnavailable(error)
-            }
-            _ => Self::internal(error),
-        }
+        let is_unavailable = match &error {
+            mysql_async::Error::Io(_) => true,
+            mysql_async::Error::Driver(driver) => is_broken(driver),
+            mysql_async::Error::Server(server) => may_pass(server),
+            mysql_async::Error::Other(_) | mysql_async::Error::Url(_) => false,
+        };
+        if is_unavailable { Self::DatabaseUnavailable(error) } else { Self::internal(error) }
     }
+}
+
+/// Whether an error of the server says something about its state, and not about the statement.
+fn may_pass(error: &ServerError) -> bool {
+    let has_state = UNAVAILABLE_STATES.iter().any(|beginning| error.state.starts_with(beginning));
+    (has_state && error.code != ER_NET_PACKET_TOO_LARGE)
+        || PASSING.contains(&error.code)
+        || READ_ONLY.contains(&error.code)
+        || UNAVAILABLE.contains(&error.code)
+}
+
+/// Whether the connection is lost, or could not be made as the settings ask.
+fn is_broken(error: &DriverError) -> bool {
+    matches!(
+        error,
+        DriverError::ConnectionClosed
+            | DriverError::PoolDisconnected
+            | DriverError::PacketOutOfOrder
+            | DriverError::UnexpectedPacket { .. }
+            | DriverError::NoClientSslFlagFromServer
+            | DriverError::UnknownAuthPlugin { .. }
+    )
 }
 
 /// Lets a text column hold an enum, each variant under the name that `strum` gives it. (The `FromValue`
@@ -403,7 +460,7 @@ fn within<T>(time: Duration, answer: impl Future<Output = Result<T>>) -> impl Fu
 }
 
 fn is_read_only(error: &mysql_async::Error) -> bool {
-    matches!(error, mysql_async::Error::Server(server) if server.code == ER_OPTION_PREVENTS_STATEMENT)
+    matches!(error, mysql_async::Error::Server(server) if READ_ONLY.contains(&server.code))
 }
 
 fn is_disconnect(error: &mysql_async::Error) -> bool {
@@ -414,27 +471,24 @@ fn is_disconnect(error: &mysql_async::Error) -> bool {
     )
 }
 
-/// Waits for a short random time if a lock conflict should be tried again.
+/// Waits for a short random time if the error is a conflict with another transaction and should be tried again.
 ///
 /// # Errors
 /// The given error, if it should not be tried again.
 async fn try_again(attempt: &mut u32, error: Error) -> Result<()> {
-    if *attempt == ATTEMPTS || !is_lock_conflict(&error) {
+    if *attempt == ATTEMPTS || !passes_at_once(&error) {
         return Err(error);
     }
-    tracing::debug!(attempt, "lock conflict, trying again");
+    tracing::debug!(attempt, "a conflict with another transaction, trying again");
     tokio::time::sleep(Duration::from_millis(rand::random_range(2..20) * u64::from(*attempt))).await;
     *attempt += 1;
     Ok(())
 }
 
-fn is_lock_conflict(error: &Error) -> bool {
-    let Error::Internal(cause) = error else {
-        return false;
-    };
+fn passes_at_once(error: &Error) -> bool {
     matches!(
-        cause.downcast_ref(),
-        Some(mysql_async::Error::Server(server)) if matches!(server.code, ER_LOCK_DEADLOCK | ER_LOCK_WAIT_TIMEOUT | ER_CHECKREAD)
+        error,
+        Error::DatabaseUnavailable(mysql_async::Error::Server(server)) if PASSING.contains(&server.code)
     )
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::Utc;
-use mysql_async::params;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Transaction, params};
 
 use crate::base::db::{Db, rows};
 use crate::base::ids::{RoomId, UserId};
@@ -50,6 +51,10 @@ pub enum Limited<'a> {
     RoomPassword(&'a UserId, RoomId),
     /// `REGISTER_LIMIT`, for new users and new identifiers: the client's address.
     Registration(&'a str),
+    /// `ROOM_LIMIT`: the rooms that a user made.
+    Room(&'a UserId),
+    /// `ADD_LIMIT`: the people whom a user added to groups and who were no friends.
+    Addition(&'a UserId),
 }
 
 impl Limited<'_> {
@@ -64,6 +69,8 @@ impl Limited<'_> {
             Self::Login(..) | Self::RoomPassword(..) => limits.password,
             Self::Address(_) => limits.login,
             Self::Registration(_) => limits.register,
+            Self::Room(_) => limits.room,
+            Self::Addition(_) => limits.add,
         }
     }
 
@@ -79,6 +86,8 @@ impl Limited<'_> {
             Self::RoomPassword(..) => "room_password",
             Self::Address(_) => "address",
             Self::Registration(_) => "registration",
+            Self::Room(_) => "room",
+            Self::Addition(_) => "add",
         }
     }
 
@@ -88,7 +97,9 @@ impl Limited<'_> {
             | Self::Message(user_id)
             | Self::Frame(user_id)
             | Self::Ticket(user_id)
-            | Self::Upload(user_id) => user_id.to_string(),
+            | Self::Upload(user_id)
+            | Self::Room(user_id)
+            | Self::Addition(user_id) => user_id.to_string(),
             // Either may have any length, so a hash stands for both. The address contains no newline.
             Self::Login(identifier, address) => hash(&format!("{address}\n{identifier}")),
             Self::RoomPassword(user_id, room_id) | Self::Typing(user_id, room_id) => {
@@ -165,6 +176,62 @@ pub async fn count(db: &Db, limits: &Limits, limited: Limited<'_>) -> Result<Opt
         return Err(Error::RateLimited(standing));
     }
     Ok(Some(standing))
+}
+
+/// Counts so many things that the caller's transaction does, if the limit has room for all of them. What is rolled
+/// back does not count. The window stays locked until the transaction ends, so this comes after the other locks.
+///
+/// # Errors
+/// [`Error::RateLimited`] when the limit has no room for them; then nothing is counted.
+pub(crate) async fn count_done(
+    transaction: &mut Transaction<'static>,
+    limits: &Limits,
+    limited: Limited<'_>,
+    number: u32,
+) -> Result<()> {
+    let Some(limit) = limited.limit(limits) else { return Ok(()) };
+    let count = Count::now(limit);
+    if number <= limit.count {
+        transaction
+            .exec_drop(
+                "INSERT INTO rate_limits (name, subject, tally) VALUES (:name, :subject, :fresh)
+                 ON DUPLICATE KEY UPDATE tally = CASE WHEN tally < :closed THEN :fresh
+                     WHEN (tally & :most) + :number <= :count THEN tally + :number ELSE tally END",
+                params! {
+                    "name" => limited.name(),
+                    "subject" => limited.subject(),
+                    "fresh" => count.fresh - 1 + u64::from(number),
+                    "closed" => count.closed,
+                    "most" => MOST,
+                    number,
+                    "count" => limit.count,
+                },
+            )
+            .await?;
+        // An upsert that changes nothing affects no row.
+        if transaction.affected_rows() > 0 {
+            return Ok(());
+        }
+    }
+    let tally: Option<u64> = transaction
+        .exec_first(
+            "SELECT tally FROM rate_limits WHERE name = ? AND subject = ? FOR UPDATE",
+            (limited.name(), limited.subject()),
+        )
+        .await?;
+    Err(Error::RateLimited(count.standing(limit, tally.unwrap_or(0))))
+}
+
+/// Checks that a limit has room for one more, without counting it: before costly work for something that
+/// [`count_done`] counts.
+///
+/// # Errors
+/// [`Error::RateLimited`] when it has not.
+pub(crate) async fn has_room(db: &Db, limits: &Limits, limited: Limited<'_>) -> Result<()> {
+    match standing(db, limits, limited).await? {
+        Some(standing) if standing.remaining == 0 => Err(Error::RateLimited(standing)),
+        _ => Ok(()),
+    }
 }
 
 /// Returns how much of a window is used, without counting. A subject without a window gets one that has

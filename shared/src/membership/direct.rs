@@ -8,6 +8,7 @@ use crate::base::fields::{Fields, Missing, Read};
 use crate::base::ids::{RoomId, UserId, pair};
 use crate::base::rate_limit::{self, Limited};
 use crate::base::user::User;
+use crate::config::Limits;
 use crate::error::Thing;
 use crate::messages::send::{self, Draft, Sender, Sent, Stored, Words};
 use crate::people::organizations;
@@ -67,7 +68,8 @@ impl Read for DirectMessage {
 /// request counts for `MESSAGE_LIMIT`, even if it is refused.
 ///
 /// # Errors
-/// Those of [`send::send`], [`Error::NotFound`] for the user, and a 400 for oneself.
+/// Those of [`send::send`], [`Error::NotFound`] for the user, a 400 for oneself, and [`Error::RateLimited`] for a first
+/// message after `ROOM_LIMIT`.
 pub async fn send(app: &App, sender: &User, message: DirectMessage) -> Result<Sent> {
     let DirectMessage { receiver, words } = message;
     let draft = match receiver {
@@ -136,7 +138,7 @@ enum Begun {
 async fn begin(app: &App, sender: &User, other: &UserId, words: &Words) -> Result<Begun> {
     let (limits, limited) = (&app.config.limits, Limited::Message(&sender.user_id));
     rate_limit::count(&app.db, limits, limited).await?;
-    match app.db.transaction((sender, other, words), open).await? {
+    match app.db.transaction((sender, other, words, limits), open).await? {
         Opened::Now(draft, stored) => {
             Ok(Begun::Now(Box::new(send::stored_message(app, &draft, stored).await?)))
         }
@@ -157,7 +159,7 @@ enum Opened {
 /// order of their ids. However many requests start at once, one creates the room and the others find it.
 async fn open(
     transaction: &mut Transaction<'static>,
-    (sender, other, words): (&User, &UserId, &Words),
+    (sender, other, words, limits): (&User, &UserId, &Words, &Limits),
 ) -> Result<Opened> {
     let (lesser, greater) = pair(&sender.user_id, other);
     organizations::share(transaction, sender.organization_id).await?;
@@ -189,6 +191,7 @@ async fn open(
         capacity: CAPACITY,
         creator: sender,
         others: &[other],
+        limits,
     };
     let room_id = room::insert(transaction, new).await?.id;
     transaction

@@ -4,12 +4,16 @@ use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Params, Row, Transaction, Value, params};
 use serde::Deserialize;
 
+use crate::app::App;
 use crate::base::db::{Db, places};
 use crate::base::fields::{Fields, Missing, Read, Request};
 use crate::base::ids::{ConnectionId, RoomId, UserId};
+use crate::base::rate_limit::{self, Limited};
 use crate::base::user::User;
+use crate::config::Limits;
 use crate::error::Thing;
 use crate::messages::system::{self, MembershipChange};
+use crate::people::friends::are_friends;
 use crate::people::sessions;
 use crate::people::users::UserIds;
 use crate::rooms::room::{self, NewRoom, Room, RoomKind, RoomName, RoomRole};
@@ -48,28 +52,45 @@ fn too_many() -> String {
 /// numbers. `by` is the socket that the request came from, if it came from one.
 ///
 /// # Errors
-/// [`Error::NotFound`] when a member does not belong to the organization.
-pub async fn create(db: &Db, creator: &User, by: Option<&ConnectionId>, new: &NewGroup) -> Result<Room> {
+/// [`Error::NotFound`] when a member does not belong to the organization, [`Error::NotAddable`] when only friends may
+/// add one, [`Error::RateLimited`] after `ROOM_LIMIT` or `ADD_LIMIT`, and a 400 for more than `ADD_LIMIT` allows at once.
+pub async fn create(app: &App, creator: &User, by: Option<&ConnectionId>, new: &NewGroup) -> Result<Room> {
     let others: Vec<&UserId> = new.members.iter().filter(|member| **member != creator.user_id).collect();
     if others.len() > MOST_OTHERS {
         return Err(Error::invalid("members", too_many()));
     }
-    db.transaction((creator, by, &new.name, others.as_slice()), insert).await
+    app.db.transaction((creator, by, &new.name, others.as_slice(), &app.config.limits), insert).await
+}
+
+/// Whether one user may add another to a group, and whether that counts.
+#[derive(FromRow)]
+struct Addable {
+    user_id: UserId,
+    /// Whether the user lets anybody add them.
+    by_anyone: bool,
+    is_friend: bool,
 }
 
 async fn insert(
     transaction: &mut Transaction<'static>,
-    (creator, by, name, others): (&User, Option<&ConnectionId>, &RoomName, &[&UserId]),
+    (creator, by, name, others, limits): (&User, Option<&ConnectionId>, &RoomName, &[&UserId], &Limits),
 ) -> Result<Room> {
-    let mut params: Vec<Value> = vec![creator.organization_id.into(), (&creator.user_id).into()];
+    let own: Value = (&creator.user_id).into();
+    let mut params = vec![own.clone(), own.clone(), creator.organization_id.into(), own];
     params.extend(others.iter().map(|&user_id| Value::from(user_id)));
-    let places = places(params.len() - 1);
-    let found: Vec<UserId> = transaction
+    let places = places(others.len() + 1);
+    // While the users are locked, nobody changes who may add them.
+    let mut found: Vec<Addable> = transaction
         .exec(
             format!(
-                "SELECT u.user_id FROM organizations o
-                 STRAIGHT_JOIN users u FORCE INDEX (PRIMARY) ON u.organization_id = o.id
-                 WHERE o.id = ? AND u.user_id IN ({places}) ORDER BY u.user_id LOCK IN SHARE MODE"
+                concat!(
+                    "SELECT u.user_id, u.addable_by = 'anyone' AS by_anyone, ",
+                    are_friends!("u.user_id", "?"),
+                    " AS is_friend
+                     FROM organizations o STRAIGHT_JOIN users u FORCE INDEX (PRIMARY) ON u.organization_id = o.id
+                     WHERE o.id = ? AND u.user_id IN ({places}) ORDER BY u.user_id LOCK IN SHARE MODE"
+                ),
+                places = places
             ),
             Params::Positional(params),
         )
@@ -78,6 +99,14 @@ async fn insert(
     if found.len() != others.len() + 1 {
         return Err(Error::NotFound(Thing::User));
     }
+    found.retain(|addable| addable.user_id != creator.user_id);
+    let refusing = found.iter().filter(|addable| !addable.by_anyone && !addable.is_friend);
+    let refusing: Vec<_> = refusing.map(|addable| ("members", &addable.user_id)).collect();
+    if !refusing.is_empty() {
+        return Err(Error::not_addable(refusing));
+    }
+    let strangers = found.iter().filter(|addable| !addable.is_friend).count() as u32;
+    count_strangers(transaction, limits, creator, strangers).await?;
     let new = NewRoom {
         kind: RoomKind::Group,
         name: name.as_str(),
@@ -85,8 +114,27 @@ async fn insert(
         capacity: CAPACITY,
         creator,
         others,
+        limits,
     };
     room::insert(transaction, new).await
+}
+
+/// Counts people who are added to a group by somebody who is no friend of theirs.
+async fn count_strangers(
+    transaction: &mut Transaction<'static>,
+    limits: &Limits,
+    adder: &User,
+    strangers: u32,
+) -> Result<()> {
+    match limits.add {
+        // No wait would help.
+        Some(limit) if strangers > limit.count => {
+            let message = format!("must be at most {} who are not your friends", limit.count);
+            Err(Error::invalid("members", message))
+        }
+        _ if strangers == 0 => Ok(()),
+        _ => rate_limit::count_done(transaction, limits, Limited::Addition(&adder.user_id), strangers).await,
+    }
 }
 
 /// Returns a group as a member sees it.
@@ -135,47 +183,50 @@ pub struct Added {
 ///
 /// # Errors
 /// [`Error::NotFound`] for the group or the user, [`Error::NotAMember`], [`Error::RoomRoleRequired`],
-/// [`Error::RoomFull`].
-pub async fn add(db: &Db, user: &User, group_id: RoomId, addition: &Addition) -> Result<Added> {
-    db.transaction((user, group_id, &addition.user_id), seat).await
+/// [`Error::NotAddable`] when only friends may add the user, [`Error::RoomFull`], and [`Error::RateLimited`] after
+/// `ADD_LIMIT`.
+pub async fn add(app: &App, user: &User, group_id: RoomId, addition: &Addition) -> Result<Added> {
+    app.db.transaction((user, group_id, &addition.user_id, &app.config.limits), seat).await
 }
 
 #[derive(FromRow)]
 struct Candidate {
     own_role: Option<RoomRole>,
     name: Option<String>,
+    by_anyone: Option<bool>,
+    is_friend: bool,
     is_member: bool,
 }
 
 async fn seat(
     transaction: &mut Transaction<'static>,
-    (user, group_id, added): (&User, RoomId, &UserId),
+    (user, group_id, added, limits): (&User, RoomId, &UserId, &Limits),
 ) -> Result<Added> {
     let mut group = room::lock(transaction, user.organization_id, group_id).await?;
     sessions::still_signed_in(transaction, user, None).await?;
     if group.kind != RoomKind::Group {
         return Err(Error::NotFound(Thing::Room));
     }
-    // While the room is locked, nobody joins, leaves or is appointed. Users never leave their
-    // organization.
+    // While the room is locked, nobody joins, leaves or is appointed. While the user is locked, nobody changes who may
+    // add them. Users never leave their organization.
     let candidate: Option<Candidate> = transaction
         .exec_first(
-            "SELECT (SELECT o.role FROM room_members o
-                     WHERE o.room_id = :group_id AND o.user_id = :user_id) AS own_role,
-                    (SELECT a.name FROM users a
-                     WHERE a.user_id = :added AND a.organization_id = :organization_id) AS name,
-                    EXISTS (SELECT 1 FROM room_members m
-                            WHERE m.room_id = :group_id AND m.user_id = :added) AS is_member",
-            params! {
-                group_id,
-                "user_id" => &user.user_id,
-                added,
-                "organization_id" => user.organization_id,
-            },
+            concat!(
+                "SELECT (SELECT o.role FROM room_members o
+                         WHERE o.room_id = :group_id AND o.user_id = :user_id) AS own_role,
+                        a.name, a.addable_by = 'anyone' AS by_anyone, ",
+                are_friends!(":user_id", ":added"),
+                " AS is_friend,
+                        EXISTS (SELECT 1 FROM room_members m
+                                WHERE m.room_id = :group_id AND m.user_id = :added) AS is_member
+                 FROM rooms r LEFT JOIN users a ON a.user_id = :added AND a.organization_id = r.organization_id
+                 WHERE r.id = :group_id LOCK IN SHARE MODE"
+            ),
+            params! { group_id, "user_id" => &user.user_id, added },
         )
         .await?;
-    let Candidate { own_role, name, is_member } =
-        candidate.ok_or_else(|| Error::internal("a statement without a table has one row"))?;
+    let Candidate { own_role, name, by_anyone, is_friend, is_member } =
+        candidate.ok_or(Error::NotFound(Thing::Room))?;
     match own_role {
         Some(RoomRole::Owner | RoomRole::Moderator) => {}
         Some(RoomRole::Member) => return Err(Error::RoomRoleRequired("owner and moderators")),
@@ -185,12 +236,16 @@ async fn seat(
     if is_member {
         return Ok(Added { group, joined: None });
     }
+    if by_anyone != Some(true) && !is_friend {
+        return Err(Error::not_addable([("userId", added)]));
+    }
     if group.member_count >= group.capacity {
         return Err(Error::RoomFull { capacity: group.capacity });
     }
     let seq = system::note(transaction, &mut group, added, MembershipChange::Joined).await?;
     let member = [(added, RoomRole::Member)];
     room::insert_members(transaction, group_id, seq, group.updated_at, member).await?;
+    count_strangers(transaction, limits, user, u32::from(!is_friend)).await?;
     Ok(Added { group, joined: Some((seq, name)) })
 }
 

@@ -193,10 +193,7 @@ pub async fn send(app: &App, sender: Sender<'_>, draft: &Draft) -> Result<Sent> 
                 refusal => Err(refusal),
             };
         }
-        match rate_limit::standing(db, limits, limited).await? {
-            Some(standing) if standing.remaining == 0 => return Err(Error::RateLimited(standing)),
-            _ => {}
-        }
+        rate_limit::has_room(db, limits, limited).await?;
         if let Some(standing) = posts::refusal(db, limits.room_posts, draft.room_id).await? {
             rate_limit::count(db, limits, limited).await?;
             return Err(Error::RateLimited(standing));

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Params, Transaction, TxOpts, Value};
 use serde::Serialize;
-use serde_json::Map;
 
 use crate::base::db::{Db, places};
 use crate::base::fields::{Fields, Missing, Read, WholeNumber};
@@ -26,6 +25,8 @@ pub const SOCKET_BYTES: usize = 100_000;
 pub const REST_BYTES: usize = 2_000_000;
 /// The most bytes that a room without messages takes in the answer.
 const ROOM_BYTES: usize = 120;
+/// The most bytes of the frame around the rooms: the event, and a `ref` of 256 bytes.
+const FRAME_BYTES: usize = 320;
 
 /// The rooms to catch up with, each with the highest number up to which the client has seen everything.
 #[derive(Debug)]
@@ -33,22 +34,30 @@ pub struct Cursors(BTreeMap<u64, u64>);
 
 impl Read for Cursors {
     fn read(fields: &mut Fields) -> Result<Self, Missing> {
-        let rooms: Map<String, serde_json::Value> = fields.required("rooms")?;
-        if rooms.len() > MOST_ROOMS {
-            fields.wrong("rooms", format!("must be at most {MOST_ROOMS} rooms"));
-            return Err(Missing);
-        }
+        let rooms = match fields.required("rooms")? {
+            serde_json::Value::Object(rooms) if rooms.len() <= MOST_ROOMS => rooms,
+            _ => {
+                let expected =
+                    format!("must be a JSON object with a cursor for each of at most {MOST_ROOMS} rooms");
+                fields.wrong("rooms", expected);
+                return Err(Missing);
+            }
+        };
         let number = |value| serde_json::from_value::<WholeNumber>(value).map(|WholeNumber(number)| number);
         let mut cursors = BTreeMap::new();
+        let mut is_well_named = true;
         for (room_id, cursor) in rooms {
             match (number(room_id.into()), number(cursor)) {
                 (Ok(room_id), Ok(cursor)) => _ = cursors.insert(room_id, cursor),
                 (Ok(room_id), Err(_)) => {
                     fields.wrong(format!("rooms.{room_id}"), "must be a cursor, a whole number from 0");
                 }
-                // The key is not repeated, since it may be of any length.
-                (Err(_), _) => fields.wrong("rooms", "must be named by room ids"),
+                (Err(_), _) => is_well_named = false,
             }
+        }
+        // The names are not repeated, since they may be of any length.
+        if !is_well_named {
+            fields.wrong("rooms", "must be named by room ids");
         }
         Ok(Self(cursors))
     }
@@ -153,7 +162,7 @@ async fn read(
         )
         .await?;
 
-    let mut left = bytes.saturating_sub(ROOM_BYTES * rooms.len() + ROOM_BYTES);
+    let mut left = bytes.saturating_sub(ROOM_BYTES * rooms.len() + FRAME_BYTES);
     let mut cut = None;
     for (taken, row) in found.into_iter().enumerate() {
         let message = row.message();

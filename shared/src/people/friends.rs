@@ -26,6 +26,25 @@ macro_rules! friends {
 }
 pub(crate) use friends;
 
+/// Selects whether two users are friends; `$one` and `$other` are SQL for their `userId`s.
+macro_rules! are_friends {
+    ($one:literal, $other:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM friend_requests f
+                     WHERE f.lesser_id = LEAST(",
+            $one,
+            ", ",
+            $other,
+            ") AND f.greater_id = GREATEST(",
+            $one,
+            ", ",
+            $other,
+            ") AND f.status = 'accepted')"
+        )
+    };
+}
+pub(crate) use are_friends;
+
 const COLUMNS: &str = "id, from_id, to_id, status, created_at";
 
 /// The status of a request.

@@ -3,13 +3,13 @@
 
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Transaction, params};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use strum::{EnumString, IntoStaticStr};
 
 use crate::app::App;
 use crate::base::attempts::attempt;
 use crate::base::db::{Db, text_column};
-use crate::base::fields::{Fields, Missing, Read, Request};
+use crate::base::fields::{self, Fields, Missing, Read, Request};
 use crate::base::ids::{ConnectionId, UserId};
 use crate::base::page::{Page, Paged};
 use crate::base::password::{NewPassword, Password};
@@ -40,6 +40,29 @@ pub enum Friendship {
 
 text_column!(Friendship);
 
+/// Who may add a user to groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum AddableBy {
+    /// Everybody of the organization.
+    Anyone,
+    /// Only the user's friends.
+    Friends,
+}
+
+text_column!(AddableBy);
+
+impl<'de> Deserialize<'de> for AddableBy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match fields::string(deserializer)?.as_str() {
+            "anyone" => Ok(Self::Anyone),
+            "friends" => Ok(Self::Friends),
+            _ => Err(de::Error::custom("must be `anyone` or `friends`")),
+        }
+    }
+}
+
 /// A profile as everybody in the organization sees it.
 #[derive(Debug, Serialize, FromRow)]
 #[serde(rename_all = "camelCase")]
@@ -66,6 +89,7 @@ pub struct OwnProfile {
     pub email: Option<String>,
     pub phone: Option<String>,
     pub device_id: Option<String>,
+    pub addable_by: AddableBy,
     pub avail_coins: i64,
     pub organization: Organization,
 }
@@ -107,7 +131,7 @@ macro_rules! profile_columns {
 const ONE_PROFILE: &str = concat!(
     "SELECT ",
     profile_columns!(),
-    ", u.email, u.phone, u.device_id, u.avail_coins, o.id AS organization_id, o.name AS organization_name
+    ", u.email, u.phone, u.device_id, u.addable_by, u.avail_coins, o.id AS organization_id, o.name AS organization_name
      FROM users u JOIN organizations o ON o.id = u.organization_id
      WHERE u.user_id = :user_id AND u.organization_id = :organization_id"
 );
@@ -124,6 +148,7 @@ struct ProfileRow {
     email: Option<String>,
     phone: Option<String>,
     device_id: Option<String>,
+    addable_by: AddableBy,
     avail_coins: i64,
     organization_id: u64,
     organization_name: String,
@@ -151,6 +176,7 @@ impl ProfileRow {
             email: self.email,
             phone: self.phone,
             device_id: self.device_id,
+            addable_by: self.addable_by,
             avail_coins: self.avail_coins,
             organization: Organization { id: self.organization_id, name: self.organization_name },
         }
@@ -307,6 +333,7 @@ pub struct ProfileUpdate {
     pub username: Option<Username>,
     pub phone: Option<Phone>,
     pub email: Option<Email>,
+    pub addable_by: Option<AddableBy>,
     pub password: Option<NewPassword>,
     /// The current password, which is required to set a new one.
     pub current_password: Option<Password>,
@@ -401,7 +428,8 @@ async fn apply(
                     device_id = COALESCE(:device_id, device_id),
                     username = COALESCE(:username, username), username_key = COALESCE(:username_key, username_key),
                     email = COALESCE(:email, email), email_key = COALESCE(:email_key, email_key),
-                    phone = COALESCE(:phone, phone), password_hash = COALESCE(:password_hash, password_hash)
+                    phone = COALESCE(:phone, phone), addable_by = COALESCE(:addable_by, addable_by),
+                    password_hash = COALESCE(:password_hash, password_hash)
              WHERE user_id = :user_id",
             params! {
                 "name" => change.name.as_ref(),
@@ -411,6 +439,7 @@ async fn apply(
                 "email" => change.email.as_ref(),
                 "email_key" => change.email.as_ref().map(|email| key(email.as_str())),
                 "phone" => change.phone.as_ref(),
+                "addable_by" => change.addable_by,
                 "password_hash" => rehashed.map(|rehashed| &rehashed.new),
                 "user_id" => &user.user_id,
             },

@@ -2,14 +2,15 @@
 
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Transaction, params};
+use mysql_async::{Params, Transaction, Value, params};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::app::App;
-use crate::base::db::Db;
+use crate::base::db::{Db, places};
 use crate::base::fields::{self, Request};
 use crate::base::ids::{ConnectionId, UserId};
+use crate::base::rate_limit::{self, Limited};
 use crate::base::text::{line, text_type};
 use crate::base::time;
 use crate::base::tokens::{IssuedToken, LIFETIME, random_token};
@@ -24,6 +25,13 @@ const DAYS: u32 = 7;
 /// How long after an exchange the same refresh token may be answered again (`docs/contract.md`, "Sessions
 /// and tokens").
 const GRACE_SECONDS: u32 = 30;
+/// Of this many used tokens in a row, one is stored. The reuse of any other is recognized by its successors, of which
+/// one is stored within so many steps.
+const STEPS: usize = 32;
+/// The most sessions of a user. One more ends the oldest.
+const MOST: usize = 100;
+/// The most sessions beyond these that one login ends.
+const SURPLUS: usize = 1000;
 
 /// What a client gets when it signs in.
 #[derive(Clone, Debug, Serialize)]
@@ -69,6 +77,26 @@ pub async fn open(
         refresh_token: refresh_token.into(),
         expires_in: LIFETIME,
     })
+}
+
+/// Ends a user's oldest sessions, so that a new one makes at most [`MOST`]. The caller has locked the user, so that
+/// logins at the same time count each other. Returns the sockets to close.
+///
+/// # Errors
+/// The database's errors.
+pub(crate) async fn make_place(
+    transaction: &mut Transaction<'static>,
+    user_id: &UserId,
+) -> Result<Vec<ConnectionId>> {
+    let surplus: Vec<String> = transaction
+        .exec(
+            "SELECT session_id FROM sessions
+             WHERE user_id = ? AND revoked_at IS NULL AND expires_at > UTC_TIMESTAMP(3)
+             ORDER BY created_at DESC, session_id LIMIT ? OFFSET ?",
+            (user_id, SURPLUS, MOST - 1),
+        )
+        .await?;
+    if surplus.is_empty() { Ok(Vec::new()) } else { revoke(transaction, Which::These(&surplus)).await }
 }
 
 /// Selects the user of a session. A `WHERE` follows, and further joins may.
@@ -140,8 +168,13 @@ fn refresh_token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretStr
 /// successor again (two tabs refreshing at once, a lost answer). Any other second use means that somebody
 /// else has the token, so the session ends, whoever holds its newest token (RFC 9700 section 4.14.2).
 ///
+/// A used token is remembered for [`DAYS`] after it was given: as long as it would have been valid unused, and so as
+/// long as somebody may still hold it for valid. Later it is as unknown as any other expired token. Only one of
+/// [`STEPS`] is stored for that, and the one before the newest, for the grace.
+///
 /// # Errors
-/// [`Error::Unauthenticated`] for a token that is unknown or whose session has ended.
+/// [`Error::Unauthenticated`] for a token that is unknown or whose session has ended, [`Error::RateLimited`] after
+/// `FRAME_LIMIT`.
 pub async fn refresh(app: &App, request: &Refresh) -> Result<Rotation> {
     app.db.transaction((app, request.refresh_token.expose_secret()), rotate).await
 }
@@ -159,6 +192,7 @@ pub enum Rotation {
 struct TokenRow {
     session_id: String,
     user_id: UserId,
+    place: u32,
     is_rotated: bool,
     is_recent: bool,
 }
@@ -169,14 +203,17 @@ async fn rotate(transaction: &mut Transaction<'static>, (app, token): (&App, &st
     // after another.
     let row: Option<TokenRow> = transaction
         .exec_first(
-            "SELECT s.session_id, s.user_id, t.rotated_at IS NOT NULL AS is_rotated,
+            "SELECT s.session_id, s.user_id, t.place, t.rotated_at IS NOT NULL AS is_rotated,
                     COALESCE(t.rotated_at > UTC_TIMESTAMP(3) - INTERVAL ? SECOND, FALSE) AS is_recent
              FROM refresh_tokens t JOIN sessions s ON s.session_id = t.session_id
              WHERE t.token_hash = ? AND s.revoked_at IS NULL AND s.expires_at > UTC_TIMESTAMP(3) FOR UPDATE",
             (GRACE_SECONDS, &hash),
         )
         .await?;
-    let row = row.ok_or(Error::Unauthenticated)?;
+    let Some(row) = row else {
+        let session_id = session_of_successors(transaction, app, token).await?;
+        return Ok(Rotation::Reused(revoke(transaction, Which::Session(&session_id)).await?));
+    };
     // A statement of its own, since users are locked before sessions, never after.
     let place: Option<(u64, Role)> = transaction
         .exec_first("SELECT organization_id, role FROM users WHERE user_id = ?", (&row.user_id,))
@@ -195,31 +232,64 @@ async fn rotate(transaction: &mut Transaction<'static>, (app, token): (&App, &st
             return Ok(Rotation::Reused(revoke(transaction, Which::Session(&row.session_id)).await?));
         }
     } else {
-        let now = time::now();
         transaction
             .exec_drop(
-                "INSERT INTO refresh_tokens (token_hash, session_id, created_at) VALUES (?, ?, ?)",
-                (&successor_hash, &row.session_id, now),
+                "INSERT INTO refresh_tokens (token_hash, session_id, created_at, place) VALUES (?, ?, ?, ?)",
+                (&successor_hash, &row.session_id, time::now(), row.place + 1),
             )
             .await?;
         transaction
             .exec_drop(
-                "UPDATE refresh_tokens SET rotated_at = UTC_TIMESTAMP(3) WHERE token_hash = ?",
-                (&hash,),
+                "UPDATE refresh_tokens t JOIN sessions s ON s.session_id = t.session_id
+                 SET t.rotated_at = UTC_TIMESTAMP(3), s.expires_at = UTC_TIMESTAMP(3) + INTERVAL ? DAY
+                 WHERE t.token_hash = ?",
+                (DAYS, &hash),
             )
             .await?;
         transaction
             .exec_drop(
-                "UPDATE sessions SET expires_at = UTC_TIMESTAMP(3) + INTERVAL ? DAY WHERE session_id = ?",
-                (DAYS, &row.session_id),
+                "DELETE FROM refresh_tokens
+                 WHERE session_id = ? AND rotated_at IS NOT NULL AND token_hash <> ?
+                   AND (place % ? <> 0 OR created_at < UTC_TIMESTAMP(3) - INTERVAL ? DAY)",
+                (&row.session_id, &hash, STEPS, DAYS),
             )
             .await?;
+        rate_limit::count_done(transaction, &app.config.limits, Limited::Frame(&row.user_id), 1).await?;
     }
     Ok(Rotation::Refreshed(Tokens {
         access_token: app.access_tokens.issue(&row.user_id, organization_id, role, &row.session_id)?,
         refresh_token: successor.into(),
         expires_in: LIFETIME,
     }))
+}
+
+/// Returns the session of a used token that is not stored any more. The token was used, so its successor was given, and
+/// one of [`STEPS`] successors is stored.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] when nobody was given the token, or when it or its session has expired.
+async fn session_of_successors(
+    transaction: &mut Transaction<'static>,
+    app: &App,
+    token: &str,
+) -> Result<String> {
+    let mut hashes = Vec::with_capacity(STEPS);
+    let mut successor = token.to_owned();
+    for _ in 0..STEPS {
+        successor = app.refresh_tokens.successor(&successor)?;
+        hashes.push(app.refresh_tokens.hash(&successor)?);
+    }
+    let found: Option<String> = transaction
+        .exec_first(
+            format!(
+                "SELECT s.session_id FROM refresh_tokens t JOIN sessions s ON s.session_id = t.session_id
+                 WHERE t.token_hash IN ({}) AND s.revoked_at IS NULL AND s.expires_at > UTC_TIMESTAMP(3) LIMIT 1",
+                places(STEPS)
+            ),
+            Params::Positional(hashes.into_iter().map(Value::from).collect()),
+        )
+        .await?;
+    found.ok_or(Error::Unauthenticated)
 }
 
 /// A request to sign out.
@@ -261,7 +331,7 @@ pub struct Session {
     pub current: bool,
 }
 
-/// Returns the user's live sessions, newest first.
+/// Returns the user's live sessions, newest first, at most [`MOST`].
 ///
 /// # Errors
 /// The database's errors.
@@ -269,8 +339,8 @@ pub async fn list(db: &Db, user: &User) -> Result<Vec<Session>> {
     db.rows(
         "SELECT session_id, device_id, created_at, expires_at, session_id = ? AS current FROM sessions
          WHERE user_id = ? AND revoked_at IS NULL AND expires_at > UTC_TIMESTAMP(3)
-         ORDER BY created_at DESC, session_id",
-        (&user.session_id, &user.user_id),
+         ORDER BY created_at DESC, session_id LIMIT ?",
+        (&user.session_id, &user.user_id, MOST),
     )
     .await
 }
@@ -349,25 +419,35 @@ pub(crate) enum Which<'a> {
     Of(&'a UserId),
     /// All sessions of a user but the one that the request came with.
     OthersThan(&'a User),
+    /// The sessions of these ids.
+    These(&'a [String]),
 }
 
-/// Marks sessions as revoked and lets their sockets expire, both in one transaction. Nothing that is
+/// Marks sessions as revoked and lets them and their sockets expire, all in one transaction. Nothing that is
 /// committed afterwards reaches these sockets, and they may do nothing any more. Returns the sockets.
 pub(crate) async fn revoke(
     transaction: &mut Transaction<'static>,
     which: Which<'_>,
 ) -> Result<Vec<ConnectionId>> {
     let (those, params) = match which {
-        Which::Session(session_id) => ("session_id = :session_id", params! { session_id }),
-        Which::Of(user_id) => ("user_id = :user_id", params! { user_id }),
+        Which::Session(session_id) => ("session_id = :session_id".to_owned(), params! { session_id }),
+        Which::Of(user_id) => ("user_id = :user_id".to_owned(), params! { user_id }),
         Which::OthersThan(user) => (
-            "user_id = :user_id AND session_id <> :session_id",
+            "user_id = :user_id AND session_id <> :session_id".to_owned(),
             params! { "user_id" => &user.user_id, "session_id" => &user.session_id },
         ),
+        Which::These(session_ids) => (
+            format!("session_id IN ({})", places(session_ids.len())),
+            Params::Positional(session_ids.iter().map(Value::from).collect()),
+        ),
     };
+    // The sweep erases what has expired.
     transaction
         .exec_drop(
-            format!("UPDATE sessions SET revoked_at = UTC_TIMESTAMP(3) WHERE revoked_at IS NULL AND {those}"),
+            format!(
+                "UPDATE sessions SET revoked_at = UTC_TIMESTAMP(3), expires_at = LEAST(expires_at, UTC_TIMESTAMP(3))
+                 WHERE revoked_at IS NULL AND {those}"
+            ),
             params.clone(),
         )
         .await?;

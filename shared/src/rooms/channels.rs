@@ -15,6 +15,7 @@ use crate::base::page::{Page, Paged};
 use crate::base::rate_limit::{self, Limited};
 use crate::base::time;
 use crate::base::user::{Role, User};
+use crate::config::Limits;
 use crate::error::{Standing, Thing};
 use crate::people::organizations;
 use crate::people::sessions;
@@ -84,14 +85,15 @@ impl Request for NewChannel {}
 /// came from, if it came from one.
 ///
 /// # Errors
-/// [`Error::RoleRequired`] unless the creator is an admin or a moderator of the organization.
-pub async fn create(db: &Db, creator: &User, by: Option<&ConnectionId>, name: &RoomName) -> Result<Room> {
-    db.transaction((creator, by, name), insert).await
+/// [`Error::RoleRequired`] unless the creator is an admin or a moderator of the organization,
+/// [`Error::RateLimited`] after `ROOM_LIMIT`.
+pub async fn create(app: &App, creator: &User, by: Option<&ConnectionId>, name: &RoomName) -> Result<Room> {
+    app.db.transaction((creator, by, name, &app.config.limits), insert).await
 }
 
 async fn insert(
     transaction: &mut Transaction<'static>,
-    (creator, by, name): (&User, Option<&ConnectionId>, &RoomName),
+    (creator, by, name, limits): (&User, Option<&ConnectionId>, &RoomName, &Limits),
 ) -> Result<Room> {
     if !organizations::rank(transaction, creator).await?.role.makes_channels() {
         return Err(MAKERS);
@@ -104,6 +106,7 @@ async fn insert(
         capacity: CAPACITY,
         creator,
         others: &[],
+        limits,
     };
     room::insert(transaction, new).await
 }
@@ -142,11 +145,12 @@ pub struct Announced {
 /// user is an admin, a moderator, or the creator of an existing channel, [`Error::Unauthenticated`] when
 /// the socket's session has ended meanwhile.
 pub async fn find_or_create(
-    db: &Db,
+    app: &App,
     user: &User,
     by: &ConnectionId,
     announcement: &Announcement,
 ) -> Result<Announced> {
+    let db = &app.db;
     let Announcement { room_name, invited_users, room_id, organization_id } = announcement;
     if organization_id.is_some_and(|WholeNumber(id)| id != user.organization_id) {
         return Err(Error::NotFound(Thing::Organization));
@@ -168,7 +172,7 @@ pub async fn find_or_create(
             Ok(Announced { room, sockets: Some(sockets) })
         }
         None => {
-            let room = create(db, user, Some(by), room_name).await?;
+            let room = create(app, user, Some(by), room_name).await?;
             Ok(Announced { room, sockets: None })
         }
     }

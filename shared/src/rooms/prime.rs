@@ -10,6 +10,7 @@ use crate::base::ids::RoomId;
 use crate::base::password::{NewPassword, Password};
 use crate::base::rate_limit::Limited;
 use crate::base::user::User;
+use crate::config::Limits;
 use crate::people::organizations;
 use crate::people::sessions;
 use crate::rooms::room::{self, NewRoom, Room, RoomKind, RoomName};
@@ -32,23 +33,25 @@ impl Request for NewPrimeRoom {}
 /// Creates a prime room. The creator becomes its owner and first member.
 ///
 /// # Errors
-/// [`Error::PrimeRequired`] unless the creator is prime.
+/// [`Error::PrimeRequired`] unless the creator is prime, [`Error::RateLimited`] after `ROOM_LIMIT`.
 pub async fn create(app: &App, creator: &User, new: NewPrimeRoom) -> Result<Room> {
-    // Checked again inside the transaction. Checking here saves hashing the password in vain.
+    // Both are checked again inside the transaction. Checking here saves hashing the password in vain.
     if !creator.prime {
         return Err(Error::PrimeRequired);
     }
+    let limits = &app.config.limits;
+    rate_limit::has_room(&app.db, limits, Limited::Room(&creator.user_id)).await?;
     let name = match new.name {
         Some(name) => name.to_string(),
         None => format!("{}'s room", creator.name).chars().take(100).collect(),
     };
     let password_hash = app.passwords.hash(new.password).await?;
-    app.db.transaction((creator, name.as_str(), password_hash.as_str()), insert).await
+    app.db.transaction((creator, name.as_str(), password_hash.as_str(), limits), insert).await
 }
 
 async fn insert(
     transaction: &mut Transaction<'static>,
-    (creator, name, password_hash): (&User, &str, &str),
+    (creator, name, password_hash, limits): (&User, &str, &str, &Limits),
 ) -> Result<Room> {
     if !organizations::rank(transaction, creator).await?.prime {
         return Err(Error::PrimeRequired);
@@ -61,6 +64,7 @@ async fn insert(
         capacity: PRIME_CAPACITY,
         creator,
         others: &[],
+        limits,
     };
     room::insert(transaction, new).await
 }

@@ -8,9 +8,11 @@ use strum::{EnumString, IntoStaticStr};
 
 use crate::base::db::{rows, text_column};
 use crate::base::ids::{RoomId, UserId};
+use crate::base::rate_limit::{self, Limited};
 use crate::base::text::{name, text_type};
 use crate::base::time;
 use crate::base::user::User;
+use crate::config::Limits;
 use crate::error::Thing;
 use crate::{Error, Result};
 
@@ -105,15 +107,18 @@ pub(crate) struct NewRoom<'a> {
     pub(crate) creator: &'a User,
     /// The other members, each once.
     pub(crate) others: &'a [&'a UserId],
+    /// The limits, of which `ROOM_LIMIT` counts the room.
+    pub(crate) limits: &'a Limits,
 }
 
 /// Creates a room with its first members. No system messages are written for them. The caller has locked
 /// the organization and then these users.
 ///
 /// # Errors
-/// Any error of the database.
+/// [`Error::RateLimited`] after `ROOM_LIMIT`.
 pub(crate) async fn insert(transaction: &mut Transaction<'static>, new: NewRoom<'_>) -> Result<Room> {
-    let NewRoom { kind, name, password_hash, capacity, creator, others } = new;
+    let NewRoom { kind, name, password_hash, capacity, creator, others, limits } = new;
+    rate_limit::count_done(transaction, limits, Limited::Room(&creator.user_id), 1).await?;
     let now = time::now();
     let member_count = others.len() as u32 + 1;
     transaction

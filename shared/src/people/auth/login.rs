@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::base::attempts::attempt;
 use crate::base::fields::{Fields, Missing, Read};
-use crate::base::ids::UserId;
+use crate::base::ids::{ConnectionId, UserId};
 use crate::base::password::{Password, Turn};
 use crate::base::rate_limit::Limited;
 use crate::base::text::{key, line, text_type};
@@ -66,9 +66,13 @@ pub struct LoggedIn {
     /// The new session.
     #[serde(flatten)]
     pub tokens: Tokens,
+    /// The sockets of sessions that ended because the user had too many.
+    #[serde(skip)]
+    pub ended: Vec<ConnectionId>,
 }
 
-/// Signs a user in with a new session, for a client at `address`.
+/// Signs a user in with a new session, for a client at `address`. The caller closes the sockets of the sessions that
+/// ended for it.
 ///
 /// # Errors
 /// [`Error::RateLimited`] after `PASSWORD_LIMIT` failures with one user, by whichever identifier, and after `LOGIN_LIMIT`
@@ -109,12 +113,13 @@ pub async fn login(app: &App, address: &str, login: Login) -> Result<LoggedIn> {
         return Err(Error::InvalidCredentials);
     };
     let device_id = login.device_id.as_ref();
-    let (user, tokens) = app.db.transaction((app, &user_id, hash.as_str(), device_id), sign_in).await?;
+    let (user, tokens, ended) =
+        app.db.transaction((app, &user_id, hash.as_str(), device_id), sign_in).await?;
     if let Some(renewed) = app.passwords.renew(login.password, &hash).await? {
         let sql = "UPDATE users SET password_hash = ? WHERE user_id = ? AND password_hash = ?";
         app.db.execute(sql, (renewed, &user_id, hash)).await?;
     }
-    Ok(LoggedIn { user, tokens })
+    Ok(LoggedIn { user, tokens, ended })
 }
 
 /// Returns the user whose password this is, among those that an identifier may mean, and its hash. There
@@ -140,10 +145,10 @@ async fn whose(
 async fn sign_in(
     transaction: &mut Transaction<'static>,
     (app, user_id, verified, device_id): (&App, &UserId, &str, Option<&DeviceId>),
-) -> Result<(OwnProfile, Tokens)> {
+) -> Result<(OwnProfile, Tokens, Vec<ConnectionId>)> {
     let row: Option<(u64, Role, String)> = transaction
         .exec_first(
-            "SELECT organization_id, role, password_hash FROM users WHERE user_id = ? LOCK IN SHARE MODE",
+            "SELECT organization_id, role, password_hash FROM users WHERE user_id = ? FOR UPDATE",
             (user_id,),
         )
         .await?;
@@ -152,7 +157,8 @@ async fn sign_in(
     let Some((organization_id, role, _)) = row.filter(|(_, _, hash)| hash == verified) else {
         return Err(Error::InvalidCredentials);
     };
+    let ended = sessions::make_place(transaction, user_id).await?;
     let tokens = sessions::open(transaction, app, user_id, (organization_id, role), device_id).await?;
     let user = profiles::own(transaction, user_id, organization_id).await?;
-    Ok((user, tokens))
+    Ok((user, tokens, ended))
 }
