@@ -43,6 +43,8 @@ const GATEWAY: &[&str] = &[
     "limits",
     "template",
     "integration",
+    "bodies",
+    "port",
     "connections",
     "invoke",
     "routes",

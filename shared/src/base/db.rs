@@ -104,7 +104,11 @@ impl Db {
         self.shared.current.lock().await.take().into_iter().for_each(retire);
     }
 
-    async fn connection(&self) -> Result<Conn> {
+    /// Takes a connection out of the pool.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`].
+    pub(crate) async fn connection(&self) -> Result<Conn> {
         let pool = self.pool().await?;
         match tokio::time::timeout(CONNECT_TIMEOUT, pool.get_conn()).await {
             Ok(connection) => Ok(connection?),
