@@ -112,9 +112,9 @@ async fn a_server_that_stops_answers_every_send_that_it_has_stored() {
     let app = TestApp::with(&[("MESSAGE_LIMIT", "0")]).await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
-    let mut sockets = join_all((0..8).map(|_| ann.connect())).await;
+    let mut sockets = join_all((0..4).map(|_| ann.connect())).await;
     for socket in &mut sockets {
-        for number in 0..10 {
+        for number in 0..5 {
             socket.send("sendMessage", json!({"roomId": room, "content": format!("frame {number}")})).await;
         }
     }
@@ -132,7 +132,7 @@ async fn a_server_that_stops_answers_every_send_that_it_has_stored() {
         let frames = ends.into_iter().flat_map(|(frames, _)| frames).chain([first]);
         frames.filter(|frame| frame["event"] == "ack").count()
     };
-    let (requests, acks) = tokio::join!(join_all((0..20).map(request)), stop);
+    let (requests, acks) = tokio::join!(join_all((0..10).map(request)), stop);
     let created = requests.iter().filter(|&&created| created).count();
     let stored = |what: &str| format!("SELECT COUNT(*) FROM messages WHERE content LIKE '{what}%'");
     assert_eq!(app.rows::<usize>(&stored("frame")).await, [acks]);
