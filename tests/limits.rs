@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Person, Socket, TestApp};
@@ -98,15 +100,74 @@ async fn only_wrong_passwords_count() {
 }
 
 #[tokio::test]
-async fn all_spellings_of_an_identifier_share_a_count_and_other_identifiers_do_not() {
-    let app = TestApp::with(&[("PASSWORD_LIMIT", "3/600")]).await;
+async fn all_identifiers_of_a_user_share_a_count_and_other_users_do_not() {
+    let app = TestApp::with(&[("PASSWORD_LIMIT", "4/600")]).await;
     app.register(json!({"userId": "ann", "email": "ann@example.com", "password": "correct horse"})).await;
+    app.user("bob").await;
     for email in ["ann@example.com", "ANN@example.com", "\u{ff21}nn@Example.Com"] {
         let login = json!({"email": email, "password": "wrong horse"});
         app.post("/api/auth/login", login).await.refused(401, "invalid_credentials");
     }
+    log_in(&app, "ann", "wrong horse").await.refused(401, "invalid_credentials");
     log_in(&app, "aNN@example.com", "correct horse").await.refused(429, "rate_limited");
-    log_in(&app, "ann", "correct horse").await.ok();
+    log_in(&app, "ann", "correct horse").await.refused(429, "rate_limited");
+    log_in(&app, "bob", "bob's password").await.ok();
+}
+
+#[tokio::test]
+async fn all_spellings_of_an_identifier_that_is_nobodys_share_a_count() {
+    let app = TestApp::with(&[("PASSWORD_LIMIT", "2/600")]).await;
+    log_in(&app, "nobody@example.com", "guess 1").await.refused(401, "invalid_credentials");
+    log_in(&app, "NOBODY@example.com", "guess 2").await.refused(401, "invalid_credentials");
+    log_in(&app, "\u{ff2e}obody@example.com", "guess 3").await.refused(429, "rate_limited");
+    log_in(&app, "somebody@example.com", "guess 4").await.refused(401, "invalid_credentials");
+}
+
+#[tokio::test]
+async fn wrong_passwords_of_many_identifiers_from_one_address_are_limited_together() {
+    let app = TestApp::with(&[("LOGIN_LIMIT", "7/600")]).await;
+    app.user("ann").await;
+    let identifiers: Vec<String> = (0..CROWD).map(|guess| format!("guess-{guess}")).collect();
+    let tries = identifiers.iter().map(|identifier| log_in(&app, identifier, "a password"));
+    assert_eq!(passed(join_all(tries).await, 401), 7);
+    log_in(&app, "ann", "ann's password").await.refused(429, "rate_limited");
+    later(&app, Duration::from_secs(600)).await;
+    log_in(&app, "ann", "ann's password").await.ok();
+}
+
+#[tokio::test]
+async fn fifty_concurrent_right_passwords_are_all_accepted_and_none_counts() {
+    let app = TestApp::with(&[("PASSWORD_LIMIT", "3/600"), ("LOGIN_LIMIT", "3/600")]).await;
+    app.user("ann").await;
+    assert_eq!(passed(join_all((0..CROWD).map(|_| log_in(&app, "ann", "ann's password"))).await, 200), CROWD);
+    for _ in 0..3 {
+        log_in(&app, "ann", "not ann's password").await.refused(401, "invalid_credentials");
+    }
+    log_in(&app, "ann", "ann's password").await.refused(429, "rate_limited");
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_killed_does_not_count_for_long() {
+    let app = TestApp::with(&[("PASSWORD_LIMIT", "1/600"), ("LOGIN_LIMIT", "1/600")]).await;
+    app.user("ann").await;
+    log_in(&app, "ann", "ann's password").await.ok();
+    // As if the last attempt had begun 31 s ago and never ended.
+    app.run("UPDATE rate_limits SET attempts = attempts - (31000 << 20) + 1 WHERE attempts > 0", ()).await;
+    log_in(&app, "ann", "ann's password").await.ok();
+}
+
+#[tokio::test]
+async fn passwords_beyond_a_full_queue_are_refused_at_once() {
+    let app = TestApp::with(&[("BCRYPT_COST", "12"), ("PASSWORD_LIMIT", "0")]).await;
+    let identifiers: Vec<String> = (0..150).map(|guess| format!("guess-{guess}")).collect();
+    let mut answers: FuturesUnordered<_> =
+        identifiers.iter().map(|identifier| log_in(&app, identifier, "a password")).collect();
+    // The refusals overtake the queue.
+    for _ in 0..10 {
+        let refused = answers.next().await.unwrap();
+        assert!((1..=30).contains(&refused.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap()));
+        refused.refused(503, "overloaded");
+    }
 }
 
 #[tokio::test]
@@ -345,6 +406,7 @@ async fn zero_turns_a_limit_off() {
     let settings = [
         ("REGISTER_LIMIT", "0"),
         ("PASSWORD_LIMIT", "0"),
+        ("LOGIN_LIMIT", "0"),
         ("TICKET_LIMIT", "0"),
         ("MESSAGE_LIMIT", "0"),
         ("FRAME_LIMIT", "0"),

@@ -39,12 +39,13 @@ impl Bodies {
         most: usize,
         time: Duration,
     ) -> Result<(Body, Reading), StatusCode> {
-        let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let length =
+            headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if length.is_some_and(|length: u64| length > most as u64) {
             discard(body.into_data_stream());
             return Err(StatusCode::PAYLOAD_TOO_LARGE);
         }
-        let reading = Reading(Arc::new(Mutex::new(State { bytes: 0, permit: None, failure: None })));
+        let reading = Reading(Arc::new(Mutex::new(BodyState { bytes: 0, permit: None, failure: None })));
         let (memory, state, deadline) = (self.0.clone(), reading.clone(), Instant::now() + time);
         let chunks = stream::try_unfold(body.into_data_stream(), move |mut chunks| {
             let (memory, state) = (memory.clone(), state.clone());
@@ -69,10 +70,10 @@ impl Bodies {
 
 /// A body that is being read or used.
 #[derive(Clone, Debug)]
-pub(crate) struct Reading(Arc<Mutex<State>>);
+pub(crate) struct Reading(Arc<Mutex<BodyState>>);
 
 #[derive(Debug)]
-struct State {
+struct BodyState {
     /// The bytes that have arrived.
     bytes: usize,
     /// The memory for them, without the first [`FREE_BODY_BYTES`].
@@ -82,7 +83,7 @@ struct State {
 }
 
 impl Reading {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BodyState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -61,7 +61,7 @@ pub(crate) struct QueuedFrame {
 
 /// A socket, as [`Connections`] knows it.
 #[derive(Debug)]
-enum Socket {
+enum SocketState {
     /// Its handshake is under way. A close that comes meanwhile is remembered.
     Opening(Option<CloseFrame>),
     Open(OpenSocket),
@@ -78,7 +78,7 @@ struct OpenSocket {
     close: Option<oneshot::Sender<CloseFrame>>,
 }
 
-impl Socket {
+impl SocketState {
     /// Tells the socket to close.
     fn close(&mut self, frame: CloseFrame) -> Result<(), NotDelivered> {
         match self {
@@ -130,7 +130,7 @@ pub(crate) struct ConnectionDetails {
 /// The sockets of one gateway.
 #[derive(Debug)]
 pub struct Connections {
-    sockets: Mutex<HashMap<String, Socket>>,
+    sockets: Mutex<HashMap<String, SocketState>>,
     count: watch::Sender<usize>,
 }
 
@@ -141,7 +141,7 @@ impl Default for Connections {
 }
 
 impl Connections {
-    fn sockets(&self) -> MutexGuard<'_, HashMap<String, Socket>> {
+    fn sockets(&self) -> MutexGuard<'_, HashMap<String, SocketState>> {
         // Each critical section changes the map with a single call, so a panic leaves it consistent.
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -150,7 +150,7 @@ impl Connections {
     /// returns, so a close can come before the socket is open.
     pub(crate) fn announce(&self, connection_id: &str) {
         let mut sockets = self.sockets();
-        sockets.insert(connection_id.to_owned(), Socket::Opening(None));
+        sockets.insert(connection_id.to_owned(), SocketState::Opening(None));
         self.count.send_replace(sockets.len());
     }
 
@@ -168,11 +168,11 @@ impl Connections {
             close: Some(close),
         };
         let mut sockets = self.sockets();
-        if let Some(Socket::Opening(Some(close))) = sockets.get_mut(&id) {
+        if let Some(SocketState::Opening(Some(close))) = sockets.get_mut(&id) {
             // Its receiver is still here.
             _ = socket.close(close.clone());
         }
-        sockets.insert(id, Socket::Open(socket));
+        sockets.insert(id, SocketState::Open(socket));
         self.count.send_replace(sockets.len());
         SocketQueue { frames: frames_receiver, close: close_receiver }
     }
@@ -185,7 +185,7 @@ impl Connections {
 
     /// Records that the client has sent a message.
     pub(crate) fn message_received(&self, connection_id: &str) {
-        if let Some(Socket::Open(socket)) = self.sockets().get_mut(connection_id) {
+        if let Some(SocketState::Open(socket)) = self.sockets().get_mut(connection_id) {
             socket.last_active_at = Utc::now();
         }
     }
@@ -202,7 +202,7 @@ impl Connections {
     /// Returns `None` for a connection that is closed or not yet established.
     pub(crate) fn details(&self, connection_id: &str) -> Option<ConnectionDetails> {
         let sockets = self.sockets();
-        let Socket::Open(socket) = sockets.get(connection_id)? else { return None };
+        let SocketState::Open(socket) = sockets.get(connection_id)? else { return None };
         if socket.is_gone() {
             return None;
         }
@@ -216,7 +216,7 @@ impl Connections {
     fn with_socket(
         &self,
         connection_id: &str,
-        action: impl FnOnce(&mut Socket) -> Result<(), NotDelivered>,
+        action: impl FnOnce(&mut SocketState) -> Result<(), NotDelivered>,
     ) -> BoxFuture<'_, Result<(), NotDelivered>> {
         let result = self.sockets().get_mut(connection_id).ok_or(NotDelivered::Gone).and_then(action);
         Box::pin(std::future::ready(result))
@@ -226,8 +226,8 @@ impl Connections {
 impl Sockets for Connections {
     fn post(&self, connection_id: &str, frame: Bytes) -> BoxFuture<'_, Result<(), NotDelivered>> {
         self.with_socket(connection_id, |socket| match socket {
-            Socket::Opening(_) => Err(NotDelivered::Gone),
-            Socket::Open(socket) => socket.send(frame),
+            SocketState::Opening(_) => Err(NotDelivered::Gone),
+            SocketState::Open(socket) => socket.send(frame),
         })
     }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::bodies::Bodies;
 use crate::connections::Connections;
 use crate::invoke::{Failure, Functions, with_timeout};
-use crate::limits::{Limits, RESPONSE_BYTES};
+use crate::limits::{GatewayLimits, RESPONSE_BYTES};
 use crate::queues::Queues;
 use crate::routes::Routes;
 use crate::template::Template;
@@ -22,7 +22,7 @@ pub struct Gateway {
     pub(crate) routes: Routes,
     pub(crate) connections: Arc<Connections>,
     pub(crate) queues: Arc<Queues>,
-    pub(crate) limits: Limits,
+    pub(crate) limits: GatewayLimits,
     pub(crate) connection_limits: ConnectionLimits,
     pub(crate) bodies: Bodies,
     /// When a gateway that stops gives up what is under way.
@@ -50,7 +50,7 @@ impl Gateway {
         functions: Arc<dyn Functions>,
         connections: Arc<Connections>,
         queues: Arc<Queues>,
-        limits: Limits,
+        limits: GatewayLimits,
     ) -> Result<Self, matchit::InsertError> {
         let routes = Routes::new(&template.http)?;
         Ok(Self {

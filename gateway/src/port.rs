@@ -23,18 +23,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Sleep, sleep, timeout};
 
-use crate::limits::{HEAD_BYTES, Limits};
+use crate::limits::{GatewayLimits, HEAD_BYTES};
 
 /// A port that is about to be served.
 pub(crate) struct Port {
     pub(crate) listener: TcpListener,
     pub(crate) connections: ConnectionLimits,
-    pub(crate) limits: Limits,
+    pub(crate) limits: GatewayLimits,
 }
 
 impl Port {
     /// Serves until `stop` completes. Then it accepts no more connections, and waits until requests have their
-    /// responses, for at most [`Limits::drain_timeout`].
+    /// responses, for at most [`GatewayLimits::drain_timeout`].
     pub(crate) async fn serve<H, F>(self, handle: H, stop: impl Future<Output = ()>)
     where
         H: Fn(SocketAddr, Request<Body>) -> F + Clone + Send + 'static,
@@ -61,7 +61,7 @@ impl Port {
             };
             // Nagle's algorithm would hold back small frames that clients wait for.
             _ = stream.set_nodelay(true);
-            let stream = Stream { stream, _place: place, timeout: limits.write_timeout, stalled: None };
+            let stream = ClientStream { stream, _place: place, timeout: limits.write_timeout, stalled: None };
             let handle = handle.clone();
             let service = service_fn(move |request: Request<Incoming>| {
                 let response = handle(peer, request.map(Body::new));
@@ -153,7 +153,7 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 /// A connection that breaks when its client takes nothing of what is sent to it for too long.
-struct Stream {
+struct ClientStream {
     stream: TcpStream,
     _place: Place,
     timeout: Duration,
@@ -161,7 +161,7 @@ struct Stream {
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl Stream {
+impl ClientStream {
     fn written<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -177,7 +177,7 @@ impl Stream {
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for ClientStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -187,7 +187,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for ClientStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

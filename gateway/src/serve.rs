@@ -7,17 +7,17 @@ use std::time::Duration;
 use gateway::Gateway;
 use gateway::connections::Connections;
 use gateway::invoke::{Functions, InProcess, Remote};
-use gateway::limits::Limits;
+use gateway::limits::GatewayLimits;
 use gateway::management;
 use gateway::queues::Queues;
 use gateway::sqs::queue_url;
 use gateway::store::Store;
 use gateway::template::{self, Template};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use shared::App;
 use shared::base::jobs::{Jobs, Queue};
 use shared::base::migrations;
 use shared::base::push::Push;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use shared::config::{Config, ConnectionLimits, Keys};
 use shared::sockets::processes::ServerProcess;
 use tokio::net::TcpListener;
@@ -94,7 +94,10 @@ fn affordable(limits: ConnectionLimits) -> ConnectionLimits {
     let most = u32::try_from(files.saturating_sub(OTHER_FILES) / 2).unwrap_or(u32::MAX).max(1);
     match limits.all {
         Some(all) if all > most => {
-            tracing::info!(files, "MAX_CONNECTIONS is {most}, because the process can open only so many files");
+            tracing::info!(
+                files,
+                "MAX_CONNECTIONS is {most}, because the process can open only so many files"
+            );
             ConnectionLimits { all: Some(most), ..limits }
         }
         _ => limits,
@@ -161,7 +164,7 @@ fn gateway(
     connections: Arc<Connections>,
     queues: Arc<Queues>,
 ) -> Result<Gateway, String> {
-    let gateway = Gateway::new(template, functions, connections, queues, Limits::default());
+    let gateway = Gateway::new(template, functions, connections, queues, GatewayLimits::default());
     gateway.map_err(|error| error.to_string())
 }
 

@@ -19,9 +19,9 @@ impl Gateway {
     ///
     /// 1. It accepts no connections, opens no sockets and reads no messages any more. Requests and messages that
     ///    it has read are handled and answered, within
-    ///    [`Limits::drain_timeout`](crate::limits::Limits::drain_timeout).
+    ///    [`GatewayLimits::drain_timeout`](crate::limits::GatewayLimits::drain_timeout).
     /// 2. It closes every socket, and waits until `$disconnect` functions and all jobs have finished, within
-    ///    [`Limits::shutdown_timeout`](crate::limits::Limits::shutdown_timeout). No job is delayed any more.
+    ///    [`GatewayLimits::shutdown_timeout`](crate::limits::GatewayLimits::shutdown_timeout). No job is delayed any more.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) {
         let gateway = Arc::new(self);
         let limits = gateway.limits;

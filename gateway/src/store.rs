@@ -26,7 +26,7 @@ use tokio::sync::RwLock;
 
 use crate::bodies::Bodies;
 use crate::cors;
-use crate::limits::Limits;
+use crate::limits::GatewayLimits;
 use crate::port::Port;
 use crate::template::Cors;
 
@@ -51,7 +51,7 @@ const SAFE_HEADERS: [(HeaderName, HeaderValue); 2] = [
 pub struct Store {
     service: S3Service,
     listener: TcpListener,
-    config: config::Store,
+    config: config::StoreSettings,
 }
 
 impl Store {
@@ -75,7 +75,7 @@ impl Store {
         limits.xml_max_body_size = FIELDS_BYTES;
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(limits))));
         let address = listener.local_addr().map_err(|error| cannot(&error))?;
-        let config = config::Store {
+        let config = config::StoreSettings {
             bucket: Some(BUCKET.to_owned()),
             endpoint: Some(format!("http://{address}")),
             keys: Some(keys),
@@ -90,13 +90,13 @@ impl Store {
     }
 
     /// The settings with which functions reach the store.
-    pub fn config(&self) -> config::Store {
+    pub fn config(&self) -> config::StoreSettings {
         self.config.clone()
     }
 
     /// Serves at most so many connections at once. Never returns.
     pub async fn serve(self, connections: ConnectionLimits) {
-        let port = Port { listener: self.listener, connections, limits: Limits::default() };
+        let port = Port { listener: self.listener, connections, limits: GatewayLimits::default() };
         let (service, bodies) = (self.service, Bodies::default());
         let handle = move |_, request| handle(service.clone(), bodies.clone(), request);
         port.serve(handle, std::future::pending()).await;

@@ -65,7 +65,7 @@ pub struct Config {
     /// `WS_MANAGEMENT_ENDPOINT`: the address of `@connections`; the template sets it in AWS.
     pub management_endpoint: Option<String>,
     /// The object store for files.
-    pub store: Store,
+    pub store: StoreSettings,
 }
 
 /// How many connections clients may have open to each port of `coterie serve`; `None` for no limit.
@@ -151,7 +151,7 @@ pub struct DirectPosts {
 
 /// The object store. A store without a bucket counts as unavailable.
 #[derive(Clone, Debug, Default)]
-pub struct Store {
+pub struct StoreSettings {
     /// `UPLOADS_BUCKET`; the template sets it in AWS.
     pub bucket: Option<String>,
     /// `S3_ENDPOINT`: a store other than AWS's, such as `http://127.0.0.1:9000`. There the bucket is the
@@ -190,6 +190,7 @@ pub struct Limits {
     pub ticket: Option<Limit>,
     pub upload: Option<Limit>,
     pub password: Option<Limit>,
+    pub login: Option<Limit>,
     pub register: Option<Limit>,
 }
 
@@ -291,6 +292,7 @@ impl Config {
                 ticket: settings.limit("TICKET_LIMIT", "30/60"),
                 upload: settings.limit("UPLOAD_LIMIT", "20/3600"),
                 password: settings.limit("PASSWORD_LIMIT", "10/600"),
+                login: settings.limit("LOGIN_LIMIT", "30/600"),
                 register: settings.limit("REGISTER_LIMIT", "20/3600"),
             },
             max_sockets: settings.most("MAX_SOCKETS", Some(10)),
@@ -302,7 +304,7 @@ impl Config {
                 presence: settings.text("PRESENCE_QUEUE_URL"),
             },
             management_endpoint: settings.text("WS_MANAGEMENT_ENDPOINT"),
-            store: Store {
+            store: StoreSettings {
                 bucket: settings.text("UPLOADS_BUCKET"),
                 endpoint: settings.text("S3_ENDPOINT"),
                 keys: None,

@@ -161,6 +161,12 @@ pub enum Error {
     /// 429: too many requests in a window of time.
     #[error("Too many requests: at most {} are allowed at a time. Try again in {} s.", .0.limit, .0.reset)]
     RateLimited(Standing),
+    /// 503: too much costly work is waiting already.
+    #[error("The service is busy. Try again in {retry_after} s.")]
+    Overloaded {
+        /// Seconds until the work that waits now is likely to be done.
+        retry_after: u64,
+    },
     /// 503: the database does not answer.
     #[error("The database does not answer. Try again in a moment.")]
     DatabaseUnavailable(#[source] mysql_async::Error),
@@ -225,6 +231,7 @@ impl Error {
             Self::PayloadTooLarge { .. } => (413, "payload_too_large"),
             Self::UnsupportedMediaType => (415, "unsupported_media_type"),
             Self::RateLimited(_) => (429, "rate_limited"),
+            Self::Overloaded { .. } => (503, "overloaded"),
             Self::DatabaseUnavailable(_) => (503, "database_unavailable"),
             Self::StoreUnavailable(_) => (503, "store_unavailable"),
             Self::Internal(_) => (500, "internal"),
@@ -274,6 +281,7 @@ impl Error {
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::RateLimited(standing) => Some(standing.reset),
+            Self::Overloaded { retry_after } => Some(*retry_after),
             Self::DatabaseUnavailable(_) | Self::StoreUnavailable(_) => Some(2),
             _ => None,
         }

@@ -284,7 +284,7 @@ async fn foreign_admin(app: &TestApp, user_id: &str) -> Person {
 }
 
 /// Checks that none of these requests has changed the world.
-async fn check_unchanged(world: &World<'_>) {
+pub(super) async fn check_unchanged(world: &World<'_>) {
     let ann = world.ann.get("/api/profile/me").await.ok();
     assert_eq!((&ann["role"], &ann["prime"], &ann["name"]), (&"admin".into(), &true.into(), &ann["userId"]));
     let bob = world.bob.get("/api/profile/me").await.ok();

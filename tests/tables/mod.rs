@@ -4,10 +4,12 @@
 //! - `world`: a request or a frame that Ann, who has every right, may send;
 //! - `authorization`: what others get for the same request or frame;
 //! - `budgets`: how many statements it takes;
+//! - `ended_sessions`: that it writes nothing once its session has ended;
 //! - `malformed`: invalid requests and frames, with the fields that are reported. These rows are not checked for
 //!   completeness.
 
 mod authorization;
 mod budgets;
+mod ended_sessions;
 mod malformed;
 mod world;

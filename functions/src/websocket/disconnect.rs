@@ -5,14 +5,14 @@ use shared::sockets::connections::{self, Closed};
 use shared::sockets::processes;
 use shared::{App, Result};
 
-use super::{Event, Reply, ids};
+use super::{Reply, SocketEvent, ids};
 
 /// How many sockets of a server process that was killed are ended at once.
 const CONCURRENT_ENDS: usize = 8;
 
 /// `$disconnect`: ends the socket, and forgets it at once or through the function `presence`. API Gateway
 /// does not guarantee that it calls this route, so rows also expire.
-pub async fn disconnect(app: &App, event: Event) -> Reply {
+pub async fn disconnect(app: &App, event: SocketEvent) -> Reply {
     let (connection_id, request_id) = ids(&event);
     match close(app, &connection_id).await {
         Ok(()) => Reply::ok(),

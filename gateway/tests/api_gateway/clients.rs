@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gateway::limits::{EVENT_BYTES, Limits, RESPONSE_BYTES};
+use gateway::limits::{EVENT_BYTES, GatewayLimits, RESPONSE_BYTES};
 use serde_json::json;
 use shared::config::ConnectionLimits;
 use tokio::time::timeout;
@@ -13,7 +13,7 @@ const SHORT: Duration = Duration::from_millis(100);
 const GET: [&str; 1] = ["GET /echo HTTP/1.1"];
 
 /// A gateway with these limits of connections, and functions that return 200.
-async fn limited(all: u32, of_address: u32, limits: Limits) -> TestGateway {
+async fn limited(all: u32, of_address: u32, limits: GatewayLimits) -> TestGateway {
     let connections = ConnectionLimits { all: Some(all), of_address: Some(of_address) };
     TestGateway::limited(template(TEMPLATE), [], limits, connections).await
 }
@@ -34,19 +34,21 @@ async fn until_served(gateway: &TestGateway) {
 
 #[tokio::test]
 async fn half_a_head_is_ended() {
-    let gateway = TestGateway::with_limits(Limits { head_timeout: SHORT, ..Limits::default() }).await;
+    let gateway =
+        TestGateway::with_limits(GatewayLimits { head_timeout: SHORT, ..GatewayLimits::default() }).await;
     for beginning in ["", "GET /echo HT", "GET /echo HTTP/1.1\r\nHost: gateway.test\r\nX-Half:"] {
         let mut client = RawConnection::from(&gateway, "127.0.0.1").await;
         client.write(beginning.as_bytes()).await;
         client.ends().await;
     }
     assert!(!gateway.functions.has_event("echo"));
-    assert_eq!(Limits::default().head_timeout, Duration::from_secs(30));
+    assert_eq!(GatewayLimits::default().head_timeout, Duration::from_secs(30));
 }
 
 #[tokio::test]
 async fn a_connection_without_a_next_request_is_ended() {
-    let gateway = TestGateway::with_limits(Limits { head_timeout: SHORT, ..Limits::default() }).await;
+    let gateway =
+        TestGateway::with_limits(GatewayLimits { head_timeout: SHORT, ..GatewayLimits::default() }).await;
     let mut client = RawConnection::request(&gateway, &GET).await;
     assert_eq!(client.head().await.0, 200);
     client.ends().await;
@@ -63,13 +65,14 @@ async fn a_head_of_more_than_64_kb_gives_431() {
 
 #[tokio::test]
 async fn half_a_body_gives_408() {
-    let gateway = TestGateway::with_limits(Limits { body_timeout: SHORT, ..Limits::default() }).await;
+    let gateway =
+        TestGateway::with_limits(GatewayLimits { body_timeout: SHORT, ..GatewayLimits::default() }).await;
     let mut client = RawConnection::request(&gateway, &["POST /echo HTTP/1.1", "Content-Length: 10"]).await;
     client.write(b"half").await;
     assert_eq!(client.head().await.0, 408);
     assert!(client.rest().await.starts_with(r#"{"message":"Request Timeout"}"#));
     assert!(!gateway.functions.has_event("echo"));
-    assert_eq!(Limits::default().body_timeout, Duration::from_secs(60));
+    assert_eq!(GatewayLimits::default().body_timeout, Duration::from_secs(60));
 }
 
 #[tokio::test]
@@ -86,7 +89,7 @@ async fn a_body_that_is_announced_too_large_gives_413_before_it_comes() {
 async fn a_client_that_does_not_read_its_responses_is_ended() {
     let body = "x".repeat(RESPONSE_BYTES - 1024);
     let connections = ConnectionLimits { all: Some(1), of_address: None };
-    let limits = Limits { write_timeout: SHORT, ..Limits::default() };
+    let limits = GatewayLimits { write_timeout: SHORT, ..GatewayLimits::default() };
     let large = [("echo", Behavior::Return(json!({ "statusCode": 200, "body": body })))];
     let gateway = TestGateway::limited(template(TEMPLATE), large, limits, connections).await;
     let mut client = RawConnection::from(&gateway, "127.0.0.1").await;
@@ -95,12 +98,12 @@ async fn a_client_that_does_not_read_its_responses_is_ended() {
         client.write(b"GET /echo HTTP/1.1\r\nHost: gateway.test\r\n\r\n").await;
     }
     until_served(&gateway).await;
-    assert_eq!(Limits::default().write_timeout, Duration::from_secs(60));
+    assert_eq!(GatewayLimits::default().write_timeout, Duration::from_secs(60));
 }
 
 #[tokio::test]
 async fn so_many_connections_are_open_and_fewer_of_one_address() {
-    let gateway = limited(3, 2, Limits::default()).await;
+    let gateway = limited(3, 2, GatewayLimits::default()).await;
     let mut socket = RawConnection::request(&gateway, &UPGRADE).await;
     assert_eq!(socket.head().await.0, 101);
     let second = served(&gateway, "127.0.0.1").await.expect("a second connection");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway::limits::Limits;
+use gateway::limits::GatewayLimits;
 use shared::base::push::Sockets;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -25,7 +25,7 @@ async fn a_gateway_that_stops_answers_what_it_has_read() {
     let functions =
         [("record", Behavior::WaitFor(record.clone())), ("echo", Behavior::WaitFor(echo.clone()))];
     // Enough for a busy machine: the test ends as soon as the functions do.
-    let limits = Limits { drain_timeout: TIMEOUT, ..Limits::default() };
+    let limits = GatewayLimits { drain_timeout: TIMEOUT, ..GatewayLimits::default() };
     let mut gateway = TestGateway::new(template(TEMPLATE), functions, limits).await;
     let mut socket = gateway.connect().await;
     let id = gateway.connection_id().await;
@@ -52,7 +52,7 @@ async fn a_gateway_that_stops_answers_what_it_has_read() {
 #[tokio::test]
 async fn a_gateway_that_stops_opens_no_socket() {
     let echo = Arc::new(Notify::new());
-    let limits = Limits { drain_timeout: TIMEOUT, ..Limits::default() };
+    let limits = GatewayLimits { drain_timeout: TIMEOUT, ..GatewayLimits::default() };
     let functions = [("echo", Behavior::WaitFor(echo.clone()))];
     let mut gateway = TestGateway::new(template(TEMPLATE), functions, limits).await;
     let mut client = RawConnection::from(&gateway, "127.0.0.1").await;
@@ -91,7 +91,7 @@ async fn a_socket_whose_handshake_is_under_way_is_closed_too() {
 async fn functions_that_hang_do_not_keep_a_gateway_from_stopping() {
     let functions = ["record", "echo", "disconnect"].map(|name| (name, Behavior::Hang));
     let [drain_timeout, shutdown_timeout] = [100, 200].map(Duration::from_millis);
-    let limits = Limits { drain_timeout, shutdown_timeout, ..Limits::default() };
+    let limits = GatewayLimits { drain_timeout, shutdown_timeout, ..GatewayLimits::default() };
     let mut gateway = TestGateway::new(template(TEMPLATE), functions, limits).await;
     let mut socket = gateway.connect().await;
     socket.send(MESSAGE).await;
@@ -102,6 +102,6 @@ async fn functions_that_hang_do_not_keep_a_gateway_from_stopping() {
     gateway.stop();
     assert_eq!(socket.closed().await.0, 1001);
     gateway.stopped().await;
-    let Limits { drain_timeout, shutdown_timeout, .. } = Limits::default();
+    let GatewayLimits { drain_timeout, shutdown_timeout, .. } = GatewayLimits::default();
     assert_eq!((drain_timeout, shutdown_timeout), (Duration::from_secs(2), Duration::from_secs(5)));
 }

@@ -1,7 +1,8 @@
 //! What every other folder needs and what knows nothing of chat: the database, requests, texts, ids, keys,
-//! the file store, the transport to sockets and the queues of jobs. Rules about people, rooms or messages belong in the folders
-//! of those names.
+//! the file store, the transport to sockets and the queues of jobs. Rules about people, rooms or messages belong in
+//! the folders of those names.
 
+pub(crate) mod attempts;
 pub mod db;
 pub mod fields;
 pub mod file_type;

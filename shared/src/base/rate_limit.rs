@@ -16,9 +16,13 @@ use crate::error::Standing;
 use crate::{Error, Result};
 
 /// The lower bits of a `tally` hold its count; the bits above them hold the end of its window.
-const COUNT_BITS: u32 = 20;
+pub(crate) const COUNT_BITS: u32 = 20;
 /// The largest count that a tally can hold; [`Limit::count`] stays below it.
 pub const MOST: u64 = (1 << COUNT_BITS) - 1;
+
+/// No attempt at a password takes longer than this: no function may run for so long. One that was killed is not counted
+/// after it.
+pub(crate) const ATTEMPT: Duration = Duration::from_secs(30);
 
 /// How long a room is not notified again of the same user's typing.
 pub const TYPING: Duration = Duration::from_secs(2);
@@ -38,8 +42,10 @@ pub enum Limited<'a> {
     Ticket(&'a UserId),
     /// `UPLOAD_LIMIT`.
     Upload(&'a UserId),
-    /// `PASSWORD_LIMIT` at login: whatever was typed as an identifier, and the client's address.
+    /// `PASSWORD_LIMIT` at login: the user, or what was typed and means nobody; and the client's address.
     Login(&'a str, &'a str),
+    /// `LOGIN_LIMIT`: the client's address.
+    Address(&'a str),
     /// `PASSWORD_LIMIT` for joining a room.
     RoomPassword(&'a UserId, RoomId),
     /// `REGISTER_LIMIT`, for new users and new identifiers: the client's address.
@@ -47,7 +53,7 @@ pub enum Limited<'a> {
 }
 
 impl Limited<'_> {
-    fn limit(self, limits: &Limits) -> Option<Limit> {
+    pub(crate) fn limit(self, limits: &Limits) -> Option<Limit> {
         match self {
             Self::ChatList(_) => limits.chat_list,
             Self::Message(_) => limits.message,
@@ -56,11 +62,12 @@ impl Limited<'_> {
             Self::Ticket(_) => limits.ticket,
             Self::Upload(_) => limits.upload,
             Self::Login(..) | Self::RoomPassword(..) => limits.password,
+            Self::Address(_) => limits.login,
             Self::Registration(_) => limits.register,
         }
     }
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::ChatList(_) => "chat_list",
             Self::Message(_) => "message",
@@ -70,11 +77,12 @@ impl Limited<'_> {
             Self::Upload(_) => "upload",
             Self::Login(..) => "login",
             Self::RoomPassword(..) => "room_password",
+            Self::Address(_) => "address",
             Self::Registration(_) => "registration",
         }
     }
 
-    fn subject(self) -> String {
+    pub(crate) fn subject(self) -> String {
         match self {
             Self::ChatList(user_id)
             | Self::Message(user_id)
@@ -86,7 +94,7 @@ impl Limited<'_> {
             Self::RoomPassword(user_id, room_id) | Self::Typing(user_id, room_id) => {
                 hash(&format!("{}\n{user_id}", room_id.0))
             }
-            Self::Registration(address) => address.chars().take(64).collect(),
+            Self::Address(address) | Self::Registration(address) => address.chars().take(64).collect(),
         }
     }
 }
@@ -106,7 +114,7 @@ pub(crate) struct Count {
     pub(crate) closed: u64,
     /// The tally of a window that opens now, with its first request counted.
     pub(crate) fresh: u64,
-    now: u64,
+    pub(crate) now: u64,
 }
 
 impl Count {
@@ -116,8 +124,13 @@ impl Count {
         Self { closed: (now + 1) << COUNT_BITS, fresh: ((now + window) << COUNT_BITS) + 1, now }
     }
 
-    fn standing(&self, limit: Limit, tally: u64) -> Standing {
-        let used = if tally < self.closed { 0 } else { (tally & MOST) as u32 };
+    /// How many the open window has had.
+    pub(crate) fn used(&self, tally: u64) -> u32 {
+        if tally < self.closed { 0 } else { (tally & MOST) as u32 }
+    }
+
+    pub(crate) fn standing(&self, limit: Limit, tally: u64) -> Standing {
+        let used = self.used(tally);
         // The clock is the older one when this statement waited while another one opened the window.
         let window = limit.window.as_millis() as u64;
         let reset = (tally >> COUNT_BITS).saturating_sub(self.now).min(window).div_ceil(1000).max(1);
@@ -170,16 +183,18 @@ pub(crate) async fn standing(db: &Db, limits: &Limits, limited: Limited<'_>) -> 
     Ok(Some(Count::now(limit).standing(limit, done.last_insert_id.unwrap_or(0))))
 }
 
-/// Deletes windows that have ended, in at most `batches` batches. Returns how many it deleted.
+/// Deletes windows that have ended, in at most `batches` batches. Returns how many it deleted. A window whose
+/// attempts may still be under way is left.
 ///
 /// # Errors
 /// The database's errors.
 pub(crate) async fn forget_ended(db: &Db, batch: usize, batches: usize) -> Result<u64> {
-    let open = (Utc::now().timestamp_millis() as u64) << COUNT_BITS;
+    let now = Utc::now().timestamp_millis() as u64;
+    let begun = now.saturating_sub(ATTEMPT.as_millis() as u64) << COUNT_BITS;
     let mut forgotten = 0;
     for _ in 0..batches {
-        let select = "SELECT name, subject FROM rate_limits WHERE tally < ? LIMIT ?";
-        let ended: Vec<(String, String)> = db.rows(select, (open, batch)).await?;
+        let select = "SELECT name, subject FROM rate_limits WHERE ends_at < ? AND attempts < ? LIMIT ?";
+        let ended: Vec<(String, String)> = db.rows(select, (now, begun, batch)).await?;
         if ended.is_empty() {
             break;
         }
@@ -187,8 +202,10 @@ pub(crate) async fn forget_ended(db: &Db, batch: usize, batches: usize) -> Resul
         let mut params: Vec<mysql_async::Value> =
             ended.iter().flat_map(|(name, subject)| [name.into(), subject.into()]).collect();
         // Checked again in the statement, since a window may have opened meanwhile.
-        params.push(open.into());
-        let sql = format!("DELETE FROM rate_limits WHERE (name, subject) IN ({places}) AND tally < ?");
+        params.extend([now.into(), begun.into()]);
+        let sql = format!(
+            "DELETE FROM rate_limits WHERE (name, subject) IN ({places}) AND ends_at < ? AND attempts < ?"
+        );
         forgotten += db.execute(&sql, params).await?.affected_rows;
         if ended.len() < batch {
             break;
@@ -197,8 +214,7 @@ pub(crate) async fn forget_ended(db: &Db, batch: usize, batches: usize) -> Resul
     Ok(forgotten)
 }
 
-/// Takes back one that was counted before it proved not to be of the limited kind, such as a correct
-/// password.
+/// Takes back one that was counted before it proved not to be of the limited kind.
 ///
 /// # Errors
 /// The database's errors.

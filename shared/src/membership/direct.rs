@@ -11,6 +11,7 @@ use crate::base::user::User;
 use crate::error::Thing;
 use crate::messages::send::{self, Draft, Sender, Sent, Stored, Words};
 use crate::people::organizations;
+use crate::people::sessions;
 use crate::rooms::room::{self, NewRoom, RoomKind};
 use crate::{Error, Result};
 
@@ -167,6 +168,7 @@ async fn open(
             params! { lesser, greater },
         )
         .await?;
+    sessions::still_signed_in(transaction, sender, None).await?;
     // This is the first read without a lock, so its snapshot is younger than the locks.
     let room_id: Option<RoomId> = transaction
         .exec_first(

@@ -10,9 +10,9 @@ use crate::base::ids::{ConnectionId, RoomId, UserId};
 use crate::base::user::User;
 use crate::error::Thing;
 use crate::messages::system::{self, MembershipChange};
+use crate::people::sessions;
 use crate::people::users::UserIds;
 use crate::rooms::room::{self, NewRoom, Room, RoomKind, RoomName, RoomRole};
-use crate::sockets::connections;
 use crate::{Error, Result};
 
 /// The most members of a group, its creator included.
@@ -74,7 +74,7 @@ async fn insert(
             Params::Positional(params),
         )
         .await?;
-    connections::still_open(transaction, by).await?;
+    sessions::still_signed_in(transaction, creator, by).await?;
     if found.len() != others.len() + 1 {
         return Err(Error::NotFound(Thing::User));
     }
@@ -152,6 +152,7 @@ async fn seat(
     (user, group_id, added): (&User, RoomId, &UserId),
 ) -> Result<Added> {
     let mut group = room::lock(transaction, user.organization_id, group_id).await?;
+    sessions::still_signed_in(transaction, user, None).await?;
     if group.kind != RoomKind::Group {
         return Err(Error::NotFound(Thing::Room));
     }

@@ -16,10 +16,10 @@ use crate::base::user::{Role, User};
 use crate::error::Thing;
 use crate::messages::system::{self, MembershipChange};
 use crate::people::coins;
+use crate::people::sessions;
 use crate::rooms::invitations::{self, InviteToken};
 use crate::rooms::prime;
 use crate::rooms::room::{self, Room, RoomKind, RoomRole};
-use crate::sockets::connections;
 use crate::{Error, Result};
 
 /// The price in coins that a non-prime user pays for every prime room after the first.
@@ -174,7 +174,7 @@ async fn seat(
         )
         .await?;
     let purse = purse.ok_or(Error::Unauthenticated)?;
-    connections::still_open(transaction, by).await?;
+    sessions::still_signed_in(transaction, user, by).await?;
     if purse.is_member {
         return Ok(Joined {
             room,
@@ -250,7 +250,7 @@ async fn unseat(
     (user, by, room_id): (&User, Option<&ConnectionId>, RoomId),
 ) -> Result<u64> {
     let mut room = room::lock(transaction, user.organization_id, room_id).await?;
-    connections::still_open(transaction, by).await?;
+    sessions::still_signed_in(transaction, user, by).await?;
     let role: Option<RoomRole> = transaction
         .exec_first(
             "SELECT role FROM room_members WHERE room_id = ? AND user_id = ? FOR UPDATE",
@@ -313,6 +313,7 @@ async fn put_out(
     (user, room_id, member): (&User, RoomId, &UserId),
 ) -> Result<Removed> {
     let mut room = room::lock(transaction, user.organization_id, room_id).await?;
+    sessions::still_signed_in(transaction, user, None).await?;
     let ranks = ranks(transaction, user, room_id, member).await?;
     let is_admin = room.kind == RoomKind::Channel && ranks.organization_role == Role::Admin;
     let own_role = match ranks.own_role {
@@ -412,6 +413,7 @@ async fn write_role(
     (user, room_id, member, role): (&User, RoomId, &UserId, RoomRole),
 ) -> Result<Member> {
     let room = room::lock(transaction, user.organization_id, room_id).await?;
+    sessions::still_signed_in(transaction, user, None).await?;
     let ranks = ranks(transaction, user, room_id, member).await?;
     let own_role = ranks.own_role.ok_or(Error::NotAMember)?;
     match ranks.member_role {

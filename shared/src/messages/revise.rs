@@ -12,8 +12,8 @@ use crate::base::user::{Role, User};
 use crate::error::Thing;
 use crate::messages::message::message_columns;
 use crate::messages::message::{Content, Message, MessageId, MessageKind, MessageRow, NamedMessage};
+use crate::people::sessions;
 use crate::rooms::room::{self, Room, RoomKind, RoomRole};
-use crate::sockets::connections;
 use crate::{Error, Result};
 
 /// A request to replace the text of a message.
@@ -152,7 +152,7 @@ pub(crate) async fn find(
         Error::NotFound(Thing::Room) => Error::NotFound(Thing::Message),
         error => error,
     })?;
-    connections::still_open(transaction, by).await?;
+    sessions::still_signed_in(transaction, user, by).await?;
     // This is the transaction's first read without a lock, so it sees everything committed before the
     // lock was granted.
     let row: Option<Row> = transaction

@@ -13,6 +13,7 @@ use crate::error::Thing;
 use crate::people::coins::{self, Grant, Granter};
 use crate::people::organizations;
 use crate::people::profiles::{self, SeenProfile};
+use crate::people::sessions;
 use crate::people::users;
 use crate::{Error, Result};
 
@@ -75,6 +76,7 @@ async fn apply(
     if of(&asker.user_id).is_none_or(|admin| admin.role != Role::Admin) {
         return Err(users::ADMINS);
     }
+    sessions::still_signed_in(transaction, asker, None).await?;
     if grants == SignupGrants::Closed && (change.prime.is_some() || change.coins.is_some()) {
         return Err(Error::RoleRequired("the operator"));
     }

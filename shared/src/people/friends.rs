@@ -14,6 +14,7 @@ use crate::base::ids::{UserId, number_type, pair};
 use crate::base::time;
 use crate::base::user::User;
 use crate::error::Thing;
+use crate::people::sessions;
 use crate::{Error, Result};
 
 /// Selects the ids of a user's friends as `friend_id`; `:user_id` is the user.
@@ -121,6 +122,7 @@ async fn request(
     if !here.contains(other) {
         return Err(Error::NotFound(Thing::User));
     }
+    sessions::still_signed_in(transaction, user, None).await?;
     let before: Option<FriendRequest> = transaction
         .exec_first(
             format!(
@@ -238,6 +240,7 @@ async fn decide(
         )
         .await?;
     let request = row.ok_or(Error::NotFound(Thing::FriendRequest))?;
+    sessions::still_signed_in(transaction, user, None).await?;
     if request.status == status {
         return Ok(Answered { request, changed: false });
     }
@@ -266,12 +269,19 @@ pub async fn requests(db: &Db, user: &User) -> Result<Vec<FriendRequest>> {
 /// # Errors
 /// [`Error::NotFound`] when there is no such friendship.
 pub async fn remove(db: &Db, user: &User, friend: &UserId) -> Result<()> {
+    db.transaction((user, friend), end).await
+}
+
+async fn end(transaction: &mut Transaction<'static>, (user, friend): (&User, &UserId)) -> Result<()> {
     let (lesser, greater) = pair(&user.user_id, friend);
-    let removed = db
-        .execute(
+    transaction
+        .exec_drop(
             "DELETE FROM friend_requests WHERE lesser_id = ? AND greater_id = ? AND status = 'accepted'",
             (lesser, greater),
         )
         .await?;
-    if removed.affected_rows == 0 { Err(Error::NotFound(Thing::Friend)) } else { Ok(()) }
+    if transaction.affected_rows() == 0 {
+        return Err(Error::NotFound(Thing::Friend));
+    }
+    sessions::still_signed_in(transaction, user, None).await
 }

@@ -13,6 +13,7 @@ use crate::base::time;
 use crate::base::tokens::{IssuedToken, random_token};
 use crate::base::user::{Role, User};
 use crate::config::SignupGrants;
+use crate::people::sessions;
 use crate::people::users::{self, Name};
 use crate::{Error, Result};
 
@@ -167,6 +168,7 @@ async fn renew(transaction: &mut Transaction<'static>, admin: &User) -> Result<I
     if admin.organization_id == PUBLIC {
         return Err(Error::OrganizationOpen);
     }
+    sessions::still_signed_in(transaction, admin, None).await?;
     give_code(transaction, admin.organization_id).await
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 
 use crate::app::App;
+use crate::base::attempts::attempt;
 use crate::base::db::{Db, text_column};
 use crate::base::fields::{Fields, Missing, Read, Request};
 use crate::base::ids::{ConnectionId, UserId};
@@ -356,15 +357,14 @@ async fn rehash(
     new: NewPassword,
 ) -> Result<Rehashed> {
     let counted = Identifier::UserId(user.user_id.to_string()).counted();
-    let limited = Limited::Login(&counted, address);
-    rate_limit::count(&app.db, &app.config.limits, limited).await?;
-    let verified: Option<String> =
-        app.db.first("SELECT password_hash FROM users WHERE user_id = ?", (&user.user_id,)).await?;
-    let verified = verified.ok_or(Error::Unauthenticated)?;
-    if !app.passwords.verify(current, Some(verified.clone())).await? {
-        return Err(Error::InvalidCredentials);
-    }
-    rate_limit::give_back(&app.db, &app.config.limits, limited).await?;
+    let limited = [Limited::Address(address), Limited::Login(&counted, address)];
+    let verified = attempt(&app.db, &app.config.limits, &limited, async |turn| {
+        let hash: Option<String> =
+            app.db.first("SELECT password_hash FROM users WHERE user_id = ?", (&user.user_id,)).await?;
+        let hash = hash.ok_or(Error::Unauthenticated)?;
+        Ok(app.passwords.verify(current, Some(hash.clone()), turn).await?.then_some(hash))
+    });
+    let verified = verified.await?.ok_or(Error::InvalidCredentials)?;
     Ok(Rehashed { verified, new: app.passwords.hash(new).await? })
 }
 
@@ -405,6 +405,7 @@ async fn apply(
         )
         .await;
     updated.map_err(taken)?;
+    sessions::still_signed_in(transaction, user, None).await?;
     Ok((own(transaction, &user.user_id, user.organization_id).await?, sockets))
 }
 

@@ -300,7 +300,31 @@ async fn revoke_one(
         )
         .await?;
     live.ok_or(Error::NotFound(Thing::Session))?;
+    still_signed_in(transaction, user, None).await?;
     revoke(transaction, Which::Session(session_id.as_str())).await
+}
+
+/// Checks that a user may still act, and keeps it so until the transaction ends: the socket that the request came from
+/// is open, or, without a socket, the session is not revoked. Every act calls it under its locks, so that nothing is
+/// committed once a logout has been answered.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] when they may not.
+pub(crate) async fn still_signed_in(
+    transaction: &mut Transaction<'static>,
+    user: &User,
+    by: Option<&ConnectionId>,
+) -> Result<()> {
+    if let Some(connection_id) = by {
+        return connections::still_open(transaction, connection_id).await;
+    }
+    let live: Option<u8> = transaction
+        .exec_first(
+            "SELECT 1 FROM sessions WHERE session_id = ? AND revoked_at IS NULL LOCK IN SHARE MODE",
+            (&user.session_id,),
+        )
+        .await?;
+    live.map(drop).ok_or(Error::Unauthenticated)
 }
 
 /// Checks that a session has not been revoked, and keeps it so until the transaction ends.

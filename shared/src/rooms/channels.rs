@@ -17,10 +17,10 @@ use crate::base::time;
 use crate::base::user::{Role, User};
 use crate::error::{Standing, Thing};
 use crate::people::organizations;
+use crate::people::sessions;
 use crate::people::users::{self, UserIds};
 use crate::rooms::room::COLUMNS;
 use crate::rooms::room::{self, NewRoom, Room, RoomKind, RoomName};
-use crate::sockets::connections;
 use crate::{Error, Result};
 
 /// The most members of a channel.
@@ -96,7 +96,7 @@ async fn insert(
     if !organizations::rank(transaction, creator).await?.role.makes_channels() {
         return Err(MAKERS);
     }
-    connections::still_open(transaction, by).await?;
+    sessions::still_signed_in(transaction, creator, by).await?;
     let new = NewRoom {
         kind: RoomKind::Channel,
         name: name.as_str(),

@@ -7,6 +7,7 @@ use crate::base::db::Db;
 use crate::base::ids::{RoomId, UserId};
 use crate::base::user::User;
 use crate::error::Thing;
+use crate::people::sessions;
 use crate::people::users;
 use crate::rooms::room::lock;
 use crate::rooms::room::{self, RoomKind, RoomRole};
@@ -27,6 +28,7 @@ async fn delete_own(
     (user, room_id): (&User, RoomId),
 ) -> Result<Vec<UserId>> {
     let room = lock(transaction, user.organization_id, room_id).await?;
+    sessions::still_signed_in(transaction, user, None).await?;
     let role: Option<RoomRole> = transaction
         .exec_first(
             "SELECT role FROM room_members WHERE room_id = ? AND user_id = ? LOCK IN SHARE MODE",
@@ -62,6 +64,7 @@ async fn close_channel(
         return Err(Error::NotFound(Thing::Room));
     }
     users::still_admin(transaction, admin).await?;
+    sessions::still_signed_in(transaction, admin, None).await?;
     close(transaction, room_id).await
 }
 

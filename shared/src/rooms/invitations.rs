@@ -106,6 +106,7 @@ pub async fn create(app: &App, inviter: &User, new: NewInvitation) -> Result<Inv
              FROM rooms r
              STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = r.created_by
              STRAIGHT_JOIN users u ON u.organization_id = r.organization_id
+             STRAIGHT_JOIN sessions s ON s.session_id = :session_id AND s.revoked_at IS NULL
              LEFT JOIN room_members i ON i.room_id = r.id AND i.user_id = u.user_id
              WHERE r.id = :room_id AND r.kind = 'prime' AND r.created_by = :inviter
                AND u.user_id = :invitee AND u.prime AND i.user_id IS NULL
@@ -118,6 +119,7 @@ pub async fn create(app: &App, inviter: &User, new: NewInvitation) -> Result<Inv
                 "room_id" => new.room_id,
                 "inviter" => &inviter.user_id,
                 "invitee" => &new.user_id,
+                "session_id" => &inviter.session_id,
             },
         )
         .await?;
@@ -130,7 +132,8 @@ pub async fn create(app: &App, inviter: &User, new: NewInvitation) -> Result<Inv
         // Something changed while the password was being checked.
         None => match allowed(&app.db, inviter, new.room_id, &new.user_id).await {
             Err(refusal) => Err(refusal),
-            Ok(_) => Err(Error::internal("an invitation was refused although nothing forbids it")),
+            // Nothing else forbids it: the session has ended.
+            Ok(_) => Err(Error::Unauthenticated),
         },
     }
 }
@@ -244,8 +247,9 @@ pub async fn revoke(db: &Db, inviter: &User, invitation_id: InvitationId) -> Res
         .execute(
             "UPDATE invitations
              SET revoked_at = COALESCE(revoked_at, UTC_TIMESTAMP(3)), invitation_id = LAST_INSERT_ID(invitation_id)
-             WHERE invitation_id = ? AND inviter_id = ? AND used_at IS NULL",
-            (invitation_id, &inviter.user_id),
+             WHERE invitation_id = ? AND inviter_id = ? AND used_at IS NULL
+               AND EXISTS (SELECT 1 FROM sessions s WHERE s.session_id = ? AND s.revoked_at IS NULL)",
+            (invitation_id, &inviter.user_id, &inviter.session_id),
         )
         .await?;
     done.last_insert_id.map(drop).ok_or(Error::NotFound(Thing::Invitation))

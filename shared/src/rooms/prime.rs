@@ -4,12 +4,14 @@ use mysql_async::Transaction;
 use serde::Deserialize;
 
 use crate::app::App;
+use crate::base::attempts::attempt;
 use crate::base::fields::Request;
 use crate::base::ids::RoomId;
 use crate::base::password::{NewPassword, Password};
-use crate::base::rate_limit::{self, Limited};
+use crate::base::rate_limit::Limited;
 use crate::base::user::User;
 use crate::people::organizations;
+use crate::people::sessions;
 use crate::rooms::room::{self, NewRoom, Room, RoomKind, RoomName};
 use crate::{Error, Result};
 
@@ -51,6 +53,7 @@ async fn insert(
     if !organizations::rank(transaction, creator).await?.prime {
         return Err(Error::PrimeRequired);
     }
+    sessions::still_signed_in(transaction, creator, None).await?;
     let new = NewRoom {
         kind: RoomKind::Prime,
         name,
@@ -73,11 +76,9 @@ pub(crate) async fn check_password(
     password: Password,
     hash: Option<String>,
 ) -> Result<()> {
-    let limited = Limited::RoomPassword(&user.user_id, room_id);
-    // Counted before the hashing, since many requests at once would otherwise all get that far.
-    rate_limit::count(&app.db, &app.config.limits, limited).await?;
-    if !app.passwords.verify(password, hash).await? {
-        return Err(Error::WrongRoomPassword);
-    }
-    rate_limit::give_back(&app.db, &app.config.limits, limited).await
+    let limited = [Limited::RoomPassword(&user.user_id, room_id)];
+    let right = attempt(&app.db, &app.config.limits, &limited, async |turn| {
+        Ok(app.passwords.verify(password, hash, turn).await?.then_some(()))
+    });
+    right.await?.ok_or(Error::WrongRoomPassword)
 }

@@ -104,9 +104,8 @@ pub(crate) async fn end(transaction: &mut Transaction<'static>, sockets: &[Conne
 /// [`Error::Unauthenticated`] when the socket is not open any more.
 pub(crate) async fn still_open(
     transaction: &mut Transaction<'static>,
-    connection_id: Option<&ConnectionId>,
+    connection_id: &ConnectionId,
 ) -> Result<()> {
-    let Some(connection_id) = connection_id else { return Ok(()) };
     let found: Option<u8> = transaction
         .exec_first(
             "SELECT 1 FROM connections

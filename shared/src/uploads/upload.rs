@@ -31,7 +31,7 @@ use crate::error::Thing;
 use crate::messages::message::message_columns;
 use crate::messages::message::{Attachment, ClientMessageId, Message, MessageId, MessageKind, MessageRow};
 use crate::messages::send::{self, SenderAndSockets, Sent, Stored};
-use crate::sockets::connections;
+use crate::people::sessions;
 use crate::{Error, Result};
 
 /// The most bytes of a file that comes through a function. In base64 it fits into Lambda's 6 MB.
@@ -298,7 +298,8 @@ async fn reserve(db: &Db, new: Reserved<'_>) -> Result<()> {
         .execute(
             "INSERT INTO uploads (upload_id, room_id, sender_id, object_key, file_name, type, size, sha256, caption, created_at)
              SELECT :upload_id, m.room_id, m.user_id, :object_key, :file_name, :type, :size, :sha256, :caption, :now
-             FROM room_members m WHERE m.room_id = :room_id AND m.user_id = :sender
+             FROM room_members m STRAIGHT_JOIN sessions s ON s.session_id = :session_id AND s.revoked_at IS NULL
+             WHERE m.room_id = :room_id AND m.user_id = :sender
              ON DUPLICATE KEY UPDATE swept = swept",
             params! {
                 "upload_id" => new.upload_id,
@@ -311,6 +312,7 @@ async fn reserve(db: &Db, new: Reserved<'_>) -> Result<()> {
                 "now" => time::now(),
                 "room_id" => new.room_id,
                 "sender" => &new.sender.user_id,
+                "session_id" => &new.sender.session_id,
             },
         )
         .await?;
@@ -519,7 +521,7 @@ async fn send(transaction: &mut Transaction<'static>, sending: Sending<'_>) -> R
         )
         .await?;
     let Some(seq) = transaction.last_insert_id() else { return Ok(None) };
-    connections::still_open(transaction, by).await?;
+    sessions::still_signed_in(transaction, reserved.sender, by).await?;
     let stored = transaction
         .exec_drop(
             "INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, client_message_id, body_hash, created_at)

@@ -5,10 +5,11 @@ use mysql_async::{Transaction, params};
 use serde::Serialize;
 
 use crate::app::App;
+use crate::base::attempts::attempt;
 use crate::base::fields::{Fields, Missing, Read};
 use crate::base::ids::UserId;
-use crate::base::password::Password;
-use crate::base::rate_limit::{self, Limited};
+use crate::base::password::{Password, Turn};
+use crate::base::rate_limit::Limited;
 use crate::base::text::{key, line, text_type};
 use crate::base::user::Role;
 use crate::people::profiles::{self, OwnProfile};
@@ -70,13 +71,11 @@ pub struct LoggedIn {
 /// Signs a user in with a new session, for a client at `address`.
 ///
 /// # Errors
-/// [`Error::RateLimited`] after `PASSWORD_LIMIT` failures, [`Error::InvalidCredentials`] for an unknown
-/// user and for a wrong password alike, after the same time.
+/// [`Error::RateLimited`] after `PASSWORD_LIMIT` failures with one user, by whichever identifier, and after `LOGIN_LIMIT`
+/// failures from one address; [`Error::InvalidCredentials`] for an unknown user and for a wrong password alike, after
+/// the same time; [`Error::Overloaded`] when too many passwords wait to be checked.
 pub async fn login(app: &App, address: &str, login: Login) -> Result<LoggedIn> {
     const NOBODY: &str = "";
-    let counted = login.identifier.counted();
-    let limited = Limited::Login(&counted, address);
-    rate_limit::count(&app.db, &app.config.limits, limited).await?;
     let (any, user_id, username, email, phone) = match &login.identifier {
         Identifier::Any(text) => (true, text.as_str(), text.as_str(), text.as_str(), text.as_str()),
         Identifier::UserId(id) => (false, id.as_str(), NOBODY, NOBODY, NOBODY),
@@ -96,10 +95,19 @@ pub async fn login(app: &App, address: &str, login: Login) -> Result<LoggedIn> {
             params! { any, user_id, email_key, "username_key" => key(username), phone },
         )
         .await?;
-    let Some((user_id, hash)) = whose(app, &login.password, found).await? else {
+    let users = found.iter().map(|(user_id, _)| Identifier::UserId(user_id.to_string()).counted());
+    let mut counted: Vec<String> = users.collect();
+    if counted.is_empty() {
+        counted.push(login.identifier.counted());
+    }
+    let mut limited = vec![Limited::Address(address)];
+    limited.extend(counted.iter().map(|who| Limited::Login(who, address)));
+    let password = &login.password;
+    let user =
+        attempt(&app.db, &app.config.limits, &limited, async |turn| whose(app, password, found, turn).await);
+    let Some((user_id, hash)) = user.await? else {
         return Err(Error::InvalidCredentials);
     };
-    rate_limit::give_back(&app.db, &app.config.limits, limited).await?;
     let device_id = login.device_id.as_ref();
     let (user, tokens) = app.db.transaction((app, &user_id, hash.as_str(), device_id), sign_in).await?;
     if let Some(renewed) = app.passwords.renew(login.password, &hash).await? {
@@ -116,12 +124,13 @@ async fn whose(
     app: &App,
     password: &Password,
     found: Vec<(UserId, String)>,
+    turn: Turn,
 ) -> Result<Option<(UserId, String)>> {
     if found.is_empty() {
-        app.passwords.verify(password.clone(), None).await?;
+        app.passwords.verify(password.clone(), None, turn).await?;
     }
     for (user_id, hash) in found {
-        if app.passwords.verify(password.clone(), Some(hash.clone())).await? {
+        if app.passwords.verify(password.clone(), Some(hash.clone()), turn).await? {
             return Ok(Some((user_id, hash)));
         }
     }
