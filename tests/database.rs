@@ -1,5 +1,7 @@
 //! Connections to the database: TLS that is verified, and a writer that became a reader.
 
+use std::path::Path;
+
 use serde_json::json;
 use shared::Error;
 use shared::base::db::Db;
@@ -45,6 +47,15 @@ async fn a_server_whose_certificate_names_another_host_is_refused() {
     let app = TestApp::start().await;
     let refused = cipher(&app, "localhost", &private_ca()).await.unwrap_err();
     assert!(format!("{refused:?}").contains("NotValidForName"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn temporary_tables_are_in_the_servers_own_folder() {
+    // A server that starts erases the temporary tables of all servers in the system's folder.
+    let app = TestApp::start().await;
+    let (data, temporary) = app.rows::<(String, String)>("SELECT @@datadir, @@tmpdir").await.remove(0);
+    let [data, temporary] = [&data, &temporary].map(Path::new);
+    assert_eq!(temporary.parent(), data.parent(), "{}", temporary.display());
 }
 
 #[tokio::test]

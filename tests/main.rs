@@ -23,6 +23,7 @@ mod people;
 mod rooms;
 mod secrets;
 mod seed_004;
+mod stopping;
 mod structure;
 mod tables;
 mod uploads;

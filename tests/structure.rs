@@ -44,6 +44,8 @@ const GATEWAY: &[&str] = &[
     "limits",
     "template",
     "integration",
+    "bodies",
+    "port",
     "connections",
     "invoke",
     "routes",

@@ -59,6 +59,14 @@ pub(crate) struct QueuedFrame {
     _permit: OwnedSemaphorePermit,
 }
 
+/// A socket, as [`Connections`] knows it.
+#[derive(Debug)]
+enum SocketState {
+    /// Its handshake is under way. A close that comes meanwhile is remembered.
+    Opening(Option<CloseFrame>),
+    Open(OpenSocket),
+}
+
 /// An open socket, as [`Connections`] reaches it.
 #[derive(Debug)]
 struct OpenSocket {
@@ -68,6 +76,19 @@ struct OpenSocket {
     bytes: Arc<Semaphore>,
     /// `None` once the socket has been told to close.
     close: Option<oneshot::Sender<CloseFrame>>,
+}
+
+impl SocketState {
+    /// Tells the socket to close.
+    fn close(&mut self, frame: CloseFrame) -> Result<(), NotDelivered> {
+        match self {
+            Self::Opening(close) => {
+                close.get_or_insert(frame);
+                Ok(())
+            }
+            Self::Open(socket) => socket.close(frame),
+        }
+    }
 }
 
 impl OpenSocket {
@@ -106,59 +127,72 @@ pub(crate) struct ConnectionDetails {
     pub(crate) last_active_at: DateTime<Utc>,
 }
 
-/// The open sockets of one gateway.
+/// The sockets of one gateway.
 #[derive(Debug)]
 pub struct Connections {
-    open: Mutex<HashMap<String, OpenSocket>>,
+    sockets: Mutex<HashMap<String, SocketState>>,
     count: watch::Sender<usize>,
 }
 
 impl Default for Connections {
     fn default() -> Self {
-        Self { open: Mutex::default(), count: watch::Sender::new(0) }
+        Self { sockets: Mutex::default(), count: watch::Sender::new(0) }
     }
 }
 
 impl Connections {
-    fn open(&self) -> MutexGuard<'_, HashMap<String, OpenSocket>> {
+    fn sockets(&self) -> MutexGuard<'_, HashMap<String, SocketState>> {
         // Each critical section changes the map with a single call, so a panic leaves it consistent.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a connection whose `$connect` has succeeded. From now on frames can be posted to it.
-    pub(crate) fn add(&self, connection: Arc<Connection>) -> SocketQueue {
+    /// Adds a connection whose `$connect` is about to run. The function may tell its id to others before it
+    /// returns, so a close can come before the socket is open.
+    pub(crate) fn announce(&self, connection_id: &str) {
+        let mut sockets = self.sockets();
+        sockets.insert(connection_id.to_owned(), SocketState::Opening(None));
+        self.count.send_replace(sockets.len());
+    }
+
+    /// Opens a connection whose `$connect` has succeeded. From now on frames can be posted to it, unless it was
+    /// closed in the meantime: then the queue already has the close.
+    pub(crate) fn open(&self, connection: Arc<Connection>) -> SocketQueue {
         let (frames, frames_receiver) = mpsc::channel(FRAMES_WAITING);
         let (close, close_receiver) = oneshot::channel();
         let id = connection.id.clone();
-        let socket = OpenSocket {
+        let mut socket = OpenSocket {
             last_active_at: connection.connected_at,
             connection,
             frames,
             bytes: Arc::new(Semaphore::new(BYTES_WAITING)),
             close: Some(close),
         };
-        let mut open = self.open();
-        open.insert(id, socket);
-        self.count.send_replace(open.len());
+        let mut sockets = self.sockets();
+        if let Some(SocketState::Opening(Some(close))) = sockets.get_mut(&id) {
+            // Its receiver is still here.
+            _ = socket.close(close.clone());
+        }
+        sockets.insert(id, SocketState::Open(socket));
+        self.count.send_replace(sockets.len());
         SocketQueue { frames: frames_receiver, close: close_receiver }
     }
 
     pub(crate) fn remove(&self, connection_id: &str) {
-        let mut open = self.open();
-        open.remove(connection_id);
-        self.count.send_replace(open.len());
+        let mut sockets = self.sockets();
+        sockets.remove(connection_id);
+        self.count.send_replace(sockets.len());
     }
 
     /// Records that the client has sent a message.
     pub(crate) fn message_received(&self, connection_id: &str) {
-        if let Some(socket) = self.open().get_mut(connection_id) {
+        if let Some(SocketState::Open(socket)) = self.sockets().get_mut(connection_id) {
             socket.last_active_at = Utc::now();
         }
     }
 
     /// Tells every socket to close, and waits until all connections are removed.
     pub(crate) async fn close_all(&self) {
-        for socket in self.open().values_mut() {
+        for socket in self.sockets().values_mut() {
             // Fails for a socket that is already closing.
             _ = socket.close(GOING_AWAY);
         }
@@ -167,28 +201,34 @@ impl Connections {
 
     /// Returns `None` for a connection that is closed or not yet established.
     pub(crate) fn details(&self, connection_id: &str) -> Option<ConnectionDetails> {
-        let open = self.open();
-        let socket = open.get(connection_id).filter(|socket| !socket.is_gone())?;
+        let sockets = self.sockets();
+        let SocketState::Open(socket) = sockets.get(connection_id)? else { return None };
+        if socket.is_gone() {
+            return None;
+        }
         Some(ConnectionDetails {
             connection: socket.connection.clone(),
             last_active_at: socket.last_active_at,
         })
     }
 
-    /// Runs `action` on an open socket.
+    /// Runs `action` on a socket.
     fn with_socket(
         &self,
         connection_id: &str,
-        action: impl FnOnce(&mut OpenSocket) -> Result<(), NotDelivered>,
+        action: impl FnOnce(&mut SocketState) -> Result<(), NotDelivered>,
     ) -> BoxFuture<'_, Result<(), NotDelivered>> {
-        let result = self.open().get_mut(connection_id).ok_or(NotDelivered::Gone).and_then(action);
+        let result = self.sockets().get_mut(connection_id).ok_or(NotDelivered::Gone).and_then(action);
         Box::pin(std::future::ready(result))
     }
 }
 
 impl Sockets for Connections {
     fn post(&self, connection_id: &str, frame: Bytes) -> BoxFuture<'_, Result<(), NotDelivered>> {
-        self.with_socket(connection_id, |socket| socket.send(frame))
+        self.with_socket(connection_id, |socket| match socket {
+            SocketState::Opening(_) => Err(NotDelivered::Gone),
+            SocketState::Open(socket) => socket.send(frame),
+        })
     }
 
     fn close(&self, connection_id: &str) -> BoxFuture<'_, Result<(), NotDelivered>> {
@@ -211,7 +251,7 @@ mod tests {
     /// Fills a queue with frames of this size.
     async fn full_queue(frame_bytes: usize) -> FullQueue {
         let connections = Connections::default();
-        let socket = connections.add(Arc::new(Connection {
+        let socket = connections.open(Arc::new(Connection {
             id: "slow".to_owned(),
             connected_at: Utc::now(),
             domain_name: String::new(),

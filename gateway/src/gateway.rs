@@ -4,7 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
+use shared::config::ConnectionLimits;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
+use crate::bodies::Bodies;
 use crate::connections::Connections;
 use crate::invoke::{Failure, Functions, with_timeout};
 use crate::limits::{GatewayLimits, RESPONSE_BYTES};
@@ -19,6 +23,12 @@ pub struct Gateway {
     pub(crate) connections: Arc<Connections>,
     pub(crate) queues: Arc<Queues>,
     pub(crate) limits: GatewayLimits,
+    pub(crate) connection_limits: ConnectionLimits,
+    pub(crate) bodies: Bodies,
+    /// When a gateway that stops gives up what is under way.
+    pub(crate) stopping: watch::Sender<Option<Instant>>,
+    /// Each message that is being handled has a receiver.
+    pub(crate) messages: watch::Sender<()>,
     functions: Arc<dyn Functions>,
 }
 
@@ -43,7 +53,28 @@ impl Gateway {
         limits: GatewayLimits,
     ) -> Result<Self, matchit::InsertError> {
         let routes = Routes::new(&template.http)?;
-        Ok(Self { template, routes, connections, queues, limits, functions })
+        Ok(Self {
+            template,
+            routes,
+            connections,
+            queues,
+            limits,
+            connection_limits: ConnectionLimits::default(),
+            bodies: Bodies::default(),
+            stopping: watch::Sender::new(None),
+            messages: watch::Sender::new(()),
+            functions,
+        })
+    }
+
+    /// Sets how many connections clients may have.
+    #[must_use]
+    pub fn with_connection_limits(self, connection_limits: ConnectionLimits) -> Self {
+        Self { connection_limits, ..self }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.borrow().is_some()
     }
 
     /// Invokes a function and waits for its response.

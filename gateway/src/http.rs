@@ -21,7 +21,7 @@ use crate::integration::{
     percent_decoded, query_parameters, response_status,
 };
 use crate::invoke::Failure;
-use crate::limits::{BODY_BYTES, EVENT_BYTES};
+use crate::limits::EVENT_BYTES;
 use crate::routes::RouteMatch;
 
 /// Handles a request to the HTTP API.
@@ -43,17 +43,22 @@ async fn invoke_route(gateway: &Gateway, peer: SocketAddr, parts: &Parts, body: 
     let Some(matched) = gateway.routes.find(parts.method.as_str(), parts.uri.path()) else {
         return error_response(StatusCode::NOT_FOUND, "Not Found");
     };
-    let too_large = || error_response(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
     let internal_error = || error_response(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
-    let Ok(body) = to_bytes(body, BODY_BYTES).await else {
-        return too_large();
+    let time = gateway.limits.body_timeout;
+    let (body, reading) = match gateway.bodies.read(&parts.headers, body, EVENT_BYTES, time) {
+        Ok(body) => body,
+        Err(status) => return refusal(status),
+    };
+    let Ok(body) = to_bytes(body, EVENT_BYTES).await else {
+        // Otherwise the client has left.
+        return refusal(reading.failure().unwrap_or(StatusCode::BAD_REQUEST));
     };
     let request_id = new_id();
     let Ok(event) = to_raw_value(&request_event(parts, peer, &request_id, &matched, &body)) else {
         return internal_error();
     };
     if event.get().len() > EVENT_BYTES {
-        return too_large();
+        return refusal(StatusCode::PAYLOAD_TOO_LARGE);
     }
     let timeout = gateway.limits.http_integration_timeout;
     match gateway.invoke(&matched.route.function, timeout, &request_id, event).await {
@@ -61,6 +66,20 @@ async fn invoke_route(gateway: &Gateway, peer: SocketAddr, parts: &Parts, body: 
         Err(Failure::Error) => internal_error(),
         Err(Failure::Timeout) => error_response(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
     }
+}
+
+/// The response to a request whose body was refused.
+fn refusal(status: StatusCode) -> Response<Body> {
+    let message = match status {
+        // API Gateway's name for it.
+        StatusCode::PAYLOAD_TOO_LARGE => "Request Entity Too Large",
+        status => status.canonical_reason().unwrap_or_default(),
+    };
+    let mut response = error_response(status, message);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
 }
 
 fn request_event(

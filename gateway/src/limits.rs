@@ -2,11 +2,19 @@
 
 use std::time::Duration;
 
-/// The most bytes in the body of a request (API Gateway quotas, HTTP APIs: payload size, 10 MB).
-pub const BODY_BYTES: usize = 10 * 1024 * 1024;
-
-/// The most bytes in an event (Lambda quotas: synchronous invocation payload, 6 MB each way).
+/// The most bytes in an event (Lambda quotas: synchronous invocation payload, 6 MB each way). API Gateway takes
+/// bodies up to 10 MB, but an event has no room for more than these.
 pub const EVENT_BYTES: usize = 6 * 1024 * 1024;
+
+/// The most bytes in the head of a request. The number is ours; AWS allows 10,240 bytes of headers.
+pub(crate) const HEAD_BYTES: usize = 64 * 1024;
+
+/// How many bytes the bodies of all requests to one port can have together, until their responses. The number is
+/// ours.
+pub(crate) const BODIES_BYTES: usize = 128 * 1024 * 1024;
+
+/// So many bytes of each body do not count for [`BODIES_BYTES`], so that large bodies keep out no small ones.
+pub(crate) const FREE_BODY_BYTES: usize = 16 * 1024;
 
 /// The most bytes in a function's response (Lambda quotas: as for [`EVENT_BYTES`]).
 pub const RESPONSE_BYTES: usize = 6 * 1024 * 1024;
@@ -63,7 +71,18 @@ pub struct GatewayLimits {
     /// AWS documents none. It is generous even for a slow line: the largest message has 128 KB, and a
     /// push is abandoned after 2 seconds.
     pub send_timeout: Duration,
-    /// How long a gateway that shuts down waits for requests, `$disconnect` functions and jobs to finish.
+    /// How long a client can take to send the head of a request, and how long a connection stays open without
+    /// a request. The value is ours.
+    pub head_timeout: Duration,
+    /// How long a client can take to send the body of a request. The value is ours: a form of 4 MB needs
+    /// 0.6 Mbit/s.
+    pub body_timeout: Duration,
+    /// How long a client can take nothing of what is sent to it before its connection breaks. The value is
+    /// ours, above [`send_timeout`](Self::send_timeout), which closes a socket properly.
+    pub write_timeout: Duration,
+    /// How long a gateway that stops waits for the requests and the messages that it has read.
+    pub drain_timeout: Duration,
+    /// How long a gateway then waits for its sockets to close, and for `$disconnect` functions and jobs.
     pub shutdown_timeout: Duration,
 }
 
@@ -75,6 +94,10 @@ impl Default for GatewayLimits {
             idle_timeout: Duration::from_secs(10 * 60),
             connection_duration: Duration::from_secs(2 * 60 * 60),
             send_timeout: Duration::from_secs(30),
+            head_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(2),
             shutdown_timeout: Duration::from_secs(5),
         }
     }

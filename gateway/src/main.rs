@@ -80,8 +80,7 @@ fn default_url() -> String {
     format!("ws://localhost:{}", port())
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(
             EnvFilter::try_from_default_env()
@@ -93,7 +92,17 @@ async fn main() -> ExitCode {
     let command = Cli::parse().command;
     // `coterie dev` reports errors as the scripts do.
     let name = if matches!(command, Command::Dev(_)) { "\nerror" } else { "coterie" };
-    match run(command).await {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("{name}: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = runtime.block_on(run(command));
+    // Does not wait for threads that hash a password or look up a name.
+    runtime.shutdown_background();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{name}: {error}");

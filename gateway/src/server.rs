@@ -3,73 +3,56 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{ConnectInfo, State, WebSocketUpgrade};
+use axum::extract::{FromRequestParts, WebSocketUpgrade};
 use axum::http::{Request, Response, StatusCode, header};
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::gateway::Gateway;
 use crate::integration::error_response;
+use crate::port::Port;
 use crate::{event_source, http, schedule, websocket};
 
 impl Gateway {
-    /// Serves until `stop` completes. Then it closes every socket and waits, for at most
-    /// [`GatewayLimits::shutdown_timeout`](crate::limits::GatewayLimits::shutdown_timeout), until requests, `$disconnect`
-    /// functions and all jobs have finished. Then no job is delayed any more.
+    /// Serves until `stop` completes. Then it stops in this order, each step within its time:
     ///
-    /// # Errors
-    /// The listener failed.
-    pub async fn serve(
-        self,
-        listener: TcpListener,
-        stop: impl Future<Output = ()> + Send + 'static,
-    ) -> std::io::Result<()> {
+    /// 1. It accepts no connections, opens no sockets and reads no messages any more. Requests and messages that
+    ///    it has read are handled and answered, within
+    ///    [`GatewayLimits::drain_timeout`](crate::limits::GatewayLimits::drain_timeout).
+    /// 2. It closes every socket, and waits until `$disconnect` functions and all jobs have finished, within
+    ///    [`GatewayLimits::shutdown_timeout`](crate::limits::GatewayLimits::shutdown_timeout). No job is delayed any more.
+    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) {
         let gateway = Arc::new(self);
-        let service = Router::new()
-            .fallback(dispatch)
-            .with_state(gateway.clone())
-            .into_make_service_with_connect_info::<SocketAddr>();
-        // Nagle's algorithm would hold back small frames that clients wait for.
-        let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
+        let limits = gateway.limits;
         let schedules = tokio::spawn(schedule::run(gateway.clone()));
         let event_sources = tokio::spawn(event_source::run(gateway.clone()));
-        let shutdown_timeout = gateway.limits.shutdown_timeout;
-        let (stopping, stopped) = oneshot::channel();
-        let stop = async move {
+        let port = Port { listener, connections: gateway.connection_limits, limits };
+        let served = gateway.clone();
+        let handle = move |peer, request| dispatch(served.clone(), peer, request);
+        let stop = async {
             stop.await;
             schedules.abort();
-            _ = stopping.send(());
+            gateway.stopping.send_replace(Some(Instant::now() + limits.drain_timeout));
+        };
+        port.serve(handle, stop).await;
+        let drained = gateway.stopping.borrow().unwrap_or_else(Instant::now);
+        if timeout_at(drained, gateway.messages.closed()).await.is_err() {
+            tracing::warn!("stopped before all messages were answered");
+        }
+        let finished = async {
             gateway.connections.close_all().await;
             gateway.queues.finish().await;
-            event_sources.abort();
         };
-        let shutdown_took_too_long = async {
-            match stopped.await {
-                Ok(()) => tokio::time::sleep(shutdown_timeout).await,
-                Err(_) => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            served = axum::serve(listener, service).with_graceful_shutdown(stop) => served,
-            () = shutdown_took_too_long => {
-                tracing::warn!("stopped before all requests and sockets had ended");
-                Ok(())
-            }
+        if timeout(limits.shutdown_timeout, finished).await.is_err() {
+            tracing::warn!("stopped before all sockets and jobs had ended");
         }
+        event_sources.abort();
     }
 }
 
 /// Passes a WebSocket upgrade of `/` to the WebSocket API and every other request to the HTTP API.
-async fn dispatch(
-    State(gateway): State<Arc<Gateway>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-    request: Request<Body>,
-) -> Response<Body> {
+async fn dispatch(gateway: Arc<Gateway>, peer: SocketAddr, request: Request<Body>) -> Response<Body> {
     let is_upgrade = request
         .headers()
         .get(header::UPGRADE)
@@ -77,10 +60,13 @@ async fn dispatch(
     if !is_upgrade {
         return http::handle(&gateway, peer, request).await;
     }
-    match upgrade {
-        Ok(upgrade) if request.uri().path() == "/" => {
-            websocket::handshake(gateway, peer, request.into_parts().0, upgrade).await
-        }
+    if gateway.is_stopping() {
+        return error_response(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
+    }
+    let is_root = request.uri().path() == "/";
+    let (mut parts, _) = request.into_parts();
+    match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+        Ok(upgrade) if is_root => websocket::handshake(gateway, peer, parts, upgrade).await,
         Ok(_) => error_response(StatusCode::FORBIDDEN, "Forbidden"),
         Err(_) => error_response(StatusCode::BAD_REQUEST, "Bad Request"),
     }

@@ -3,11 +3,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::{Request, Response, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -21,17 +20,31 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3, S3Request, S3Response, S3Result};
 use s3s_fs::FileSystem;
 use secrecy::ExposeSecret;
-use shared::config::{self, Keys};
+use shared::config::{self, ConnectionLimits, Keys};
 use tokio::net::TcpListener;
 use tokio::sync::RwLock;
 
+use crate::bodies::Bodies;
 use crate::cors;
+use crate::limits::GatewayLimits;
+use crate::port::Port;
 use crate::template::Cors;
 
 /// The only bucket.
 const BUCKET: &str = "uploads";
 /// The most bytes in a file that a form posts. A policy can only lower this.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
+/// The most bytes of the other fields of a form, or of an XML document.
+const FIELDS_BYTES: usize = 256 * 1024;
+/// The most parts of a form. Ours have eight.
+const FORM_PARTS: usize = 32;
+/// How long a client can take to send a file: 25 MB in this time need 0.4 Mbit/s.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// A browser that follows the link to a file neither guesses its type nor runs what it may contain.
+const SAFE_HEADERS: [(HeaderName, HeaderValue); 2] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox")),
+];
 
 /// An S3 endpoint that keeps its files in a folder.
 #[derive(Debug)]
@@ -56,6 +69,10 @@ impl Store {
         builder.set_auth(SimpleAuth::from_single(keys.id.clone(), keys.secret.expose_secret()));
         let mut limits = S3Config::default();
         limits.post_object_max_file_size = FILE_BYTES;
+        limits.form_max_field_size = FIELDS_BYTES;
+        limits.form_max_fields_size = FIELDS_BYTES;
+        limits.form_max_parts = FORM_PARTS;
+        limits.xml_max_body_size = FIELDS_BYTES;
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(limits))));
         let address = listener.local_addr().map_err(|error| cannot(&error))?;
         let config = config::StoreSettings {
@@ -77,12 +94,12 @@ impl Store {
         self.config.clone()
     }
 
-    /// Serves until the listener fails.
-    ///
-    /// # Errors
-    /// The listener failed.
-    pub async fn serve(self) -> std::io::Result<()> {
-        axum::serve(self.listener, Router::new().fallback(handle).with_state(self.service)).await
+    /// Serves at most so many connections at once. Never returns.
+    pub async fn serve(self, connections: ConnectionLimits) {
+        let port = Port { listener: self.listener, connections, limits: GatewayLimits::default() };
+        let (service, bodies) = (self.service, Bodies::default());
+        let handle = move |_, request| handle(service.clone(), bodies.clone(), request);
+        port.serve(handle, std::future::pending()).await;
     }
 }
 
@@ -99,23 +116,35 @@ fn cors() -> Cors {
     }
 }
 
-async fn handle(State(service): State<S3Service>, request: Request<Body>) -> Response<Body> {
+async fn handle(service: S3Service, bodies: Bodies, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let cors = cors();
     if let Some(response) = cors::preflight_response(&cors, &parts) {
         return response;
     }
     let origin = parts.headers.get(header::ORIGIN).cloned();
-    let request = Request::from_parts(parts, s3s::Body::http_body_unsync(body));
-    let mut response = match service.call(request).await {
+    let most = FILE_BYTES as usize + FIELDS_BYTES;
+    let mut response = match bodies.read(&parts.headers, body, most, BODY_TIMEOUT) {
+        Ok((body, reading)) => {
+            let request = Request::from_parts(parts, s3s::Body::http_body_unsync(body));
+            let response = call(service, request).await;
+            reading.failure().map_or(response, IntoResponse::into_response)
+        }
+        Err(status) => status.into_response(),
+    };
+    cors::set_headers(&cors, origin.as_ref(), &mut response);
+    response.headers_mut().extend(SAFE_HEADERS);
+    response
+}
+
+async fn call(service: S3Service, request: Request<s3s::Body>) -> Response<Body> {
+    match service.call(request).await {
         Ok(response) => response.map(Body::new),
         Err(error) => {
             tracing::error!(?error, "the object store failed");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
-    };
-    cors::set_headers(&cors, origin.as_ref(), &mut response);
-    response
+    }
 }
 
 /// The bucket, with the few operations that the functions use.
@@ -207,7 +236,7 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let store = Store::new(&folder, listener, Store::random_keys()).unwrap();
             let files = Files::new(store.config());
-            tokio::spawn(store.serve());
+            tokio::spawn(store.serve(ConnectionLimits::default()));
             Self { files, folder }
         }
 
@@ -245,6 +274,8 @@ mod tests {
         let answer = reqwest::get(&url).await.unwrap();
         assert_eq!(answer.headers()["content-disposition"], "attachment; filename=\"a b.png\"");
         assert_eq!(answer.headers()["content-type"], "image/png");
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+        assert_eq!(answer.headers()["content-security-policy"], "default-src 'none'; sandbox");
         assert_eq!(answer.bytes().await.unwrap(), bytes);
         // The URL without its signature, and the signature with another file.
         for wrong in [url.split('?').next().unwrap().to_owned(), url.replace("files/a/b", "files/a/c")] {

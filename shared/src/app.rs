@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use crate::base::db::Db;
 use crate::base::files::Files;
 use crate::base::jobs::Jobs;
@@ -9,6 +11,9 @@ use crate::base::password::Passwords;
 use crate::base::push::Push;
 use crate::base::tokens::{AccessTokens, RefreshTokens};
 use crate::config::Config;
+
+/// How many posts may go on after their request was answered.
+pub(crate) const LATE_POSTS: usize = 1024;
 
 /// Everything that a handler needs. Clones share it.
 #[derive(Clone, Debug)]
@@ -21,6 +26,10 @@ pub struct App {
     pub files: Files,
     /// The transport to the sockets.
     pub push: Push,
+    /// The id of the server process that holds the sockets. `None` where API Gateway holds them.
+    pub process_id: Option<Arc<str>>,
+    /// The places for posts that go on after their request was answered.
+    pub late_posts: Arc<Semaphore>,
     /// The queues of jobs for other functions.
     pub jobs: Jobs,
     /// The bcrypt hasher.
@@ -39,6 +48,8 @@ impl App {
             db: Db::new(config.database.clone(), connections),
             files: Files::new(config.store.clone()),
             push,
+            process_id: None,
+            late_posts: Arc::new(Semaphore::new(LATE_POSTS)),
             jobs: Jobs::sqs(&config.queues),
             passwords: Passwords::new(config.bcrypt_cost),
             access_tokens: Arc::new(AccessTokens::new(&config)),

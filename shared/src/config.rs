@@ -31,6 +31,8 @@ const RDS_CA: &[u8] = include_bytes!("base/rds-ca.pem");
 pub struct Config {
     /// `PORT`: the port that `coterie serve` listens on.
     pub port: u16,
+    /// `MAX_CONNECTIONS` and `MAX_ADDRESS_CONNECTIONS`.
+    pub connections: ConnectionLimits,
     /// `DATABASE_URL`, or `DB_HOST DB_PORT DB_USER DB_PASSWORD DB_NAME`; `DB_AUTH` and `DB_CA`.
     pub database: Database,
     /// `JWT_SECRET`: signs access tokens. `None` only for a function that neither issues nor checks any.
@@ -68,6 +70,33 @@ pub struct Config {
     pub management_endpoint: Option<String>,
     /// The object store for files.
     pub store: StoreSettings,
+}
+
+/// How many connections clients may have open to each port of `coterie serve`; `None` for no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// `MAX_CONNECTIONS`: all of them.
+    pub all: Option<u32>,
+    /// `MAX_ADDRESS_CONNECTIONS`: those of one address.
+    pub of_address: Option<u32>,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self { all: Some(10_000), of_address: Some(1000) }
+    }
+}
+
+impl ConnectionLimits {
+    /// Reads only these settings, for a server whose functions have the others.
+    ///
+    /// # Errors
+    /// All mistakes together.
+    pub fn from(map: BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        let mut settings = Settings { map, wrong: Vec::new() };
+        let limits = settings.connection_limits();
+        if settings.wrong.is_empty() { Ok(limits) } else { Err(ConfigError(settings.wrong)) }
+    }
 }
 
 /// How to reach the database. `Debug` shows neither the password nor a token.
@@ -241,6 +270,7 @@ impl Config {
         let mut settings = Settings { map, wrong };
         let config = Self {
             port: settings.parse("PORT", 3000, "a port, 0 to 65535"),
+            connections: settings.connection_limits(),
             database: settings.database(),
             jwt_secret: settings.secret("JWT_SECRET"),
             jwt_secret_previous: settings.secret("JWT_SECRET_PREVIOUS"),
@@ -279,7 +309,7 @@ impl Config {
                     .filter(|&count| count > 0)
                     .map(|count| Limit { count, window: Duration::from_secs(1) }),
             },
-            max_sockets: Some(settings.parse("MAX_SOCKETS", 10, "a whole number")).filter(|&most| most > 0),
+            max_sockets: settings.most("MAX_SOCKETS", Some(10)),
             presence_hold: PRESENCE_HOLD,
             secrets_age: Duration::from_secs(settings.within("SECRETS_SECONDS", 300, 1..=3600)),
             direct_posts: DIRECT_POSTS,
@@ -329,6 +359,20 @@ impl Settings {
         let expected = format!("{} to {}", range.start(), range.end());
         let value = self.parse(name, default, &expected);
         if range.contains(&value) { value } else { self.wrong(name, &expected, default) }
+    }
+
+    /// A plain number, of which 0 is no limit.
+    fn most(&mut self, name: &str, default: Option<u32>) -> Option<u32> {
+        let most = self.parse(name, default.unwrap_or(0), "a whole number");
+        Some(most).filter(|&most| most > 0)
+    }
+
+    fn connection_limits(&mut self) -> ConnectionLimits {
+        let ConnectionLimits { all, of_address } = ConnectionLimits::default();
+        ConnectionLimits {
+            all: self.most("MAX_CONNECTIONS", all),
+            of_address: self.most("MAX_ADDRESS_CONNECTIONS", of_address),
+        }
     }
 
     fn limit(&mut self, name: &str, default: &str) -> Option<Limit> {
@@ -441,6 +485,7 @@ mod tests {
         assert_eq!(config.limits.add, Some(Limit { count: 200, window: Duration::from_secs(3600) }));
         assert_eq!(config.max_sockets, Some(10));
         assert_eq!(config.limits.room_posts, Some(Limit { count: 5000, window: Duration::from_secs(1) }));
+        assert_eq!(config.connections, ConnectionLimits { all: Some(10_000), of_address: Some(1000) });
     }
 
     #[test]
@@ -474,9 +519,16 @@ mod tests {
 
     #[test]
     fn zero_turns_a_limit_off() {
-        let off = [("MESSAGE_LIMIT", "0"), ("MAX_SOCKETS", "0"), ("ROOM_POSTS_LIMIT", "0")];
-        let config = Config::from(settings(&off)).unwrap();
+        let config = Config::from(settings(&[
+            ("MESSAGE_LIMIT", "0"),
+            ("ROOM_POSTS_LIMIT", "0"),
+            ("MAX_SOCKETS", "0"),
+            ("MAX_CONNECTIONS", "0"),
+            ("MAX_ADDRESS_CONNECTIONS", "0"),
+        ]))
+        .unwrap();
         assert_eq!((config.limits.message, config.max_sockets, config.limits.room_posts), (None, None, None));
+        assert_eq!(config.connections, ConnectionLimits { all: None, of_address: None });
     }
 
     #[test]

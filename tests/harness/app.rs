@@ -22,7 +22,7 @@ use shared::base::files::Files;
 use shared::base::jobs::{Jobs, Queue};
 use shared::base::push::{Push, Sockets};
 use shared::base::user::User;
-use shared::config::Config;
+use shared::config::{Config, ConnectionLimits};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -82,7 +82,7 @@ pub struct Work {
 struct OwnStore {
     config: shared::config::StoreSettings,
     folder: PathBuf,
-    serving: tokio::task::JoinHandle<std::io::Result<()>>,
+    serving: tokio::task::JoinHandle<()>,
 }
 
 impl Drop for OwnStore {
@@ -198,7 +198,11 @@ impl TestApp {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let store = Store::new(&folder, listener, Store::random_keys()).unwrap();
         config.store = store.config();
-        let store = OwnStore { config: store.config(), folder, serving: tokio::spawn(store.serve()) };
+        let store = OwnStore {
+            config: store.config(),
+            folder,
+            serving: tokio::spawn(store.serve(ConnectionLimits::default())),
+        };
         adjust(&mut config);
 
         let connections = Arc::new(Connections::default());

@@ -157,6 +157,23 @@ impl Socket {
         }
     }
 
+    /// Whether the server has neither closed the socket nor begun to: it answers a `ping`.
+    pub async fn is_open(&mut self) -> bool {
+        let ping = json!({"event": "ping", "data": {}}).to_string();
+        _ = self.stream.send(Message::Text(ping.into())).await;
+        loop {
+            match timeout(PATIENCE, self.stream.next()).await.expect("no frame arrives") {
+                Some(Ok(Message::Text(text))) => {
+                    if serde_json::from_str::<Value>(&text).unwrap()["event"] == "pong" {
+                        return true;
+                    }
+                }
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return false,
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
     /// Closes the socket properly, and waits until the server has closed it too.
     pub async fn close(mut self) {
         self.stream.close(None).await.unwrap();

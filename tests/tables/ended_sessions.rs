@@ -9,9 +9,20 @@ use mysql_async::prelude::Queryable;
 /// a person.
 fn looks(function: &str) -> Option<&'static str> {
     match function {
-        "list-sessions" | "list-users" | "get-profile" | "list-coins" | "list-invitations" | "list-members"
-        | "list-chat" | "list-chats" | "get-chat" | "get-group-messages" | "get-upload" | "sync"
-        | "list-friend-requests" | "list-friends" => None,
+        "list-sessions"
+        | "list-users"
+        | "get-profile"
+        | "list-coins"
+        | "list-invitations"
+        | "list-members"
+        | "list-chat"
+        | "list-chats"
+        | "get-chat"
+        | "get-group-messages"
+        | "get-upload"
+        | "sync"
+        | "list-friend-requests"
+        | "list-friends" => None,
         // A ticket is worth nothing without its session.
         "logout" | "create-ticket" => None,
         "invite" => Some("INSERT INTO invitations"),

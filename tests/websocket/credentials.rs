@@ -95,10 +95,14 @@ async fn one_socket_too_many_closes_the_oldest() {
 async fn concurrent_handshakes_do_not_exceed_the_socket_limit() {
     let app = TestApp::with(&[("MAX_SOCKETS", "2")]).await;
     let ann = app.user("ann").await;
-    let sockets = futures_util::future::join_all((0..8).map(|_| ann.connect())).await;
+    let mut sockets = futures_util::future::join_all((0..8).map(|_| ann.connect())).await;
     assert_eq!(
         app.rows::<u64>("SELECT COUNT(*) FROM connections WHERE expires_at > UTC_TIMESTAMP(3)").await,
         [2]
     );
-    drop(sockets);
+    let mut open = 0;
+    for socket in &mut sockets {
+        open += usize::from(socket.is_open().await);
+    }
+    assert_eq!(open, 2, "no other socket stays open, deaf");
 }

@@ -106,6 +106,43 @@ async fn the_ack_does_not_wait_for_a_post_to_another_member() {
     }
 }
 
+/// The open sockets, of which all are throttled. Each post to one adds a permit.
+#[derive(Debug)]
+struct Throttled {
+    sockets: Arc<Connections>,
+    posts: Semaphore,
+}
+
+impl Sockets for Throttled {
+    fn post(&self, _: &str, _: Bytes) -> BoxFuture<'_, Result<(), NotDelivered>> {
+        self.posts.add_permits(1);
+        Box::pin(std::future::ready(Err(NotDelivered::Throttled)))
+    }
+
+    fn close(&self, connection_id: &str) -> BoxFuture<'_, Result<(), NotDelivered>> {
+        self.sockets.close(connection_id)
+    }
+}
+
+#[tokio::test]
+async fn the_answer_of_a_rest_send_does_not_wait_for_members_who_do_not_read() {
+    let mut throttled = None;
+    let app = TestApp::pushing(
+        |_| (),
+        |sockets| throttled.insert(Arc::new(Throttled { sockets, posts: Semaphore::new(0) })).clone(),
+    )
+    .await;
+    let posts = &throttled.unwrap().posts;
+    let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    let _bobs = bob.connect().await;
+    ann.says(room, "Hello").await.created();
+    // The post is still being tried.
+    posts.acquire_many(posts.available_permits() as u32).await.unwrap().forget();
+    timeout(Duration::from_secs(20), posts.acquire()).await.expect("no further try").unwrap().forget();
+}
+
 #[tokio::test]
 async fn a_socket_that_does_not_read_blocks_no_other_and_ends_with_its_session() {
     let (app, watched) = watched().await;

@@ -64,6 +64,25 @@ async fn a_push_during_the_handshake_does_not_keep_the_socket_from_later_pushes(
 }
 
 #[tokio::test]
+async fn a_logout_during_the_handshake_closes_the_socket() {
+    let (connected, answer) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let held = (connected.clone(), answer.clone());
+    let app = TestApp::wrapped(
+        |_| (),
+        move |functions| Arc::new(Held { functions, connected: held.0, answer: held.1 }),
+    )
+    .await;
+    let ann = app.user("ann").await;
+    let log_out = async {
+        connected.acquire().await.unwrap().forget();
+        ann.post("/api/auth/logout", json!({})).await.no_content();
+        answer.add_permits(1);
+    };
+    let (mut socket, ()) = tokio::join!(ann.connect(), log_out);
+    assert_eq!(socket.closed().await, 1000);
+}
+
+#[tokio::test]
 async fn a_join_that_waits_during_a_logout_seats_nobody() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.rich("bob", 500).await);

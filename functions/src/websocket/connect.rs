@@ -33,7 +33,8 @@ async fn open(app: &App, event: &SocketEvent) -> Result<()> {
     }
     let (connection_id, _) = ids(event);
     let user = user(app, event).await?;
-    let surplus = connections::open(&app.db, &connection_id, &user, app.config.max_sockets).await?;
+    let (most, process_id) = (app.config.max_sockets, app.process_id.as_deref());
+    let surplus = connections::open(&app.db, &connection_id, &user, most, process_id).await?;
     app.tell(Notice::close(surplus)).await;
     // The socket is open, even if the user's friends cannot be notified.
     match presence::appear(app, &user, &connection_id).await {

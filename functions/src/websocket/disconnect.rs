@@ -1,9 +1,14 @@
+use futures_util::{StreamExt, stream};
 use shared::base::ids::ConnectionId;
 use shared::events::presence;
 use shared::sockets::connections::{self, Closed};
+use shared::sockets::processes;
 use shared::{App, Result};
 
 use super::{Reply, SocketEvent, ids};
+
+/// How many sockets of a server process that was killed are ended at once.
+const CONCURRENT_ENDS: usize = 8;
 
 /// `$disconnect`: ends the socket, and forgets it at once or through the function `presence`. API Gateway
 /// does not guarantee that it calls this route, so rows also expire.
@@ -20,6 +25,26 @@ async fn close(app: &App, connection_id: &ConnectionId) -> Result<()> {
         Some(closed) if !presence::hold(app, &closed).await => forget(app, &closed).await,
         Some(_) | None => Ok(()),
     }
+}
+
+/// Makes up for the `$disconnect` of every socket whose server process was killed. Sockets of processes that live
+/// stay. A server process calls this at its start and from time to time.
+///
+/// # Errors
+/// The database's, before any socket was ended. Those of single sockets are logged, and the next call tries
+/// again.
+pub async fn disconnect_lost(app: &App) -> Result<()> {
+    let lost = processes::end_lost(&app.db).await?;
+    if !lost.is_empty() {
+        tracing::info!(sockets = lost.len(), "ended the sockets of server processes that are gone");
+    }
+    let ends = stream::iter(&lost).for_each_concurrent(CONCURRENT_ENDS, async |socket| {
+        if let Err(error) = close(app, socket).await {
+            error.log();
+        }
+    });
+    ends.await;
+    Ok(())
 }
 
 /// Forgets a socket that has closed, and notifies the user's friends if it was the last one. The row stays

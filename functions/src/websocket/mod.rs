@@ -6,8 +6,8 @@ pub mod events;
 mod message;
 
 pub use connect::connect;
-pub use disconnect::disconnect;
 pub(crate) use disconnect::forget;
+pub use disconnect::{disconnect, disconnect_lost};
 pub use message::message;
 
 use std::collections::HashMap;

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::WebSocketUpgrade;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
+use axum::response::IntoResponse;
 use chrono::Utc;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
 use super::event::{ABNORMAL_CLOSURE, disconnect, error_message, event, invoke};
 use super::socket;
@@ -29,16 +29,25 @@ pub(crate) async fn handshake(
     parts: Parts,
     upgrade: WebSocketUpgrade,
 ) -> Response<Body> {
-    let connection = Arc::new(new_connection(&parts, peer));
-    let request_id = new_id();
-    let Some(response) = connect(&gateway, &connection, &request_id, parts, peer).await else {
-        return refusal(StatusCode::BAD_GATEWAY, &connection, &request_id);
-    };
-    if response.accepts() {
-        open(gateway, connection, upgrade, response)
-    } else {
-        response.into_refusal(&connection, &request_id)
-    }
+    // A client that leaves cancels this future, so the functions run in a separate task. If `$connect` accepts
+    // the client nevertheless, the upgrade fails, and `$disconnect` runs.
+    let response = tokio::spawn(async move {
+        let connection = Arc::new(new_connection(&parts, peer));
+        let request_id = new_id();
+        gateway.connections.announce(&connection.id);
+        match invoke_connect(&gateway, &connection, &request_id, &parts, peer).await {
+            Some(response) if response.accepts() => open(gateway, connection, upgrade, response),
+            response => {
+                gateway.connections.remove(&connection.id);
+                match response {
+                    Some(response) => response.into_refusal(&connection, &request_id),
+                    None => refusal(StatusCode::BAD_GATEWAY, &connection, &request_id),
+                }
+            }
+        }
+    });
+    // `invoke` catches the panics of functions.
+    response.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
 fn new_connection(parts: &Parts, peer: SocketAddr) -> Connection {
@@ -53,32 +62,7 @@ fn new_connection(parts: &Parts, peer: SocketAddr) -> Connection {
     }
 }
 
-/// Invokes `$connect`, and `$disconnect` if the client leaves before an accepting response. Returns
-/// `None` if `$connect` fails or its response is malformed.
-async fn connect(
-    gateway: &Arc<Gateway>,
-    connection: &Arc<Connection>,
-    request_id: &str,
-    parts: Parts,
-    peer: SocketAddr,
-) -> Option<ConnectResponse> {
-    let (sender, receiver) = oneshot::channel();
-    // A client that leaves cancels this future, so the functions run in a separate task.
-    tokio::spawn({
-        let (gateway, connection) = (gateway.clone(), connection.clone());
-        let request_id = request_id.to_owned();
-        async move {
-            let response = invoke_connect(&gateway, &connection, &request_id, &parts, peer).await;
-            let accepts = response.as_ref().is_some_and(ConnectResponse::accepts);
-            let client_has_left = sender.send(response).is_err();
-            if client_has_left && accepts {
-                disconnect(&gateway, &connection, ABNORMAL_CLOSURE).await;
-            }
-        }
-    });
-    receiver.await.ok().flatten()
-}
-
+/// Invokes `$connect`. Returns `None` if it fails or its response is malformed.
 async fn invoke_connect(
     gateway: &Gateway,
     connection: &Connection,
@@ -183,8 +167,8 @@ fn open(
     upgrade: WebSocketUpgrade,
     connect_response: ConnectResponse,
 ) -> Response<Body> {
-    // Added before the upgrade: frames that are posted from now on wait for the socket.
-    let queue = gateway.connections.add(connection.clone());
+    // Opened before the upgrade: frames that are posted from now on wait for the socket.
+    let queue = gateway.connections.open(connection.clone());
     let (failed_gateway, failed_connection) = (gateway.clone(), connection.clone());
     let mut response = upgrade
         .max_frame_size(FRAME_BYTES)

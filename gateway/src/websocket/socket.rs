@@ -70,7 +70,7 @@ pub(super) async fn serve(
     }
 }
 
-/// Reads messages and handles each in its own task.
+/// Reads messages and handles each in its own task. A gateway that stops reads no more.
 async fn read(
     gateway: &Arc<Gateway>,
     connection: &Arc<Connection>,
@@ -78,16 +78,28 @@ async fn read(
     last_message: &watch::Sender<Instant>,
 ) -> End {
     let permits = Arc::new(Semaphore::new(CONCURRENT_MESSAGES));
+    let mut stopping = gateway.stopping.subscribe();
     loop {
         let permit = permits.clone().acquire_owned().await;
-        match stream.next().await {
+        let message = tokio::select! {
+            biased;
+            () = async { _ = stopping.wait_for(Option::is_some).await } => return std::future::pending().await,
+            message = stream.next() => message,
+        };
+        match message {
             Some(Ok(Message::Text(text))) => {
+                let under_way = gateway.messages.subscribe();
+                // Whoever stops the gateway first says so, and then looks for the messages under way.
+                if gateway.is_stopping() {
+                    drop(under_way);
+                    return std::future::pending().await;
+                }
                 last_message.send_replace(Instant::now());
                 gateway.connections.message_received(&connection.id);
                 let (gateway, connection) = (gateway.clone(), connection.clone());
                 tokio::spawn(async move {
                     handle_message(&gateway, &connection, text).await;
-                    drop(permit);
+                    drop((permit, under_way));
                 });
             }
             Some(Ok(Message::Binary(_))) => return End::Close(UNSUPPORTED_DATA),

@@ -145,13 +145,28 @@ async fn a_connection_does_not_exist_until_connect_has_succeeded() {
         let event = gateway.event("connect").await;
         let id = event["requestContext"]["connectionId"].as_str().unwrap().to_owned();
         assert_eq!(gateway.connections.post(&id, "too early".into()).await, Err(NotDelivered::Gone));
-        assert_eq!(gateway.connections.close(&id).await, Err(NotDelivered::Gone));
         connect.notify_one();
         id
     };
     let (mut socket, id) = tokio::join!(gateway.connect(), opening);
     assert_eq!(gateway.connections.post(&id, "in time".into()).await, Ok(()));
     assert_eq!(socket.receive().await, "in time");
+}
+
+#[tokio::test]
+async fn a_close_during_the_handshake_is_remembered() {
+    let connect = Arc::new(Notify::new());
+    let gateway = TestGateway::with_functions([("connect", Behavior::WaitFor(connect.clone()))]).await;
+    let closing = async {
+        let id = gateway.connection_id().await;
+        assert_eq!(gateway.connections.close(&id).await, Ok(()));
+        connect.notify_one();
+        id
+    };
+    let (mut socket, id) = tokio::join!(gateway.connect(), closing);
+    assert_eq!(gateway.connections.post(&id, "too late".into()).await, Err(NotDelivered::Gone));
+    assert_eq!(socket.closed().await, (1000, "Connection Closed Normally".to_owned()));
+    assert_eq!(gateway.event("disconnect").await["requestContext"]["connectionId"], id);
 }
 
 #[tokio::test]

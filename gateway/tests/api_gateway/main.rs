@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod clients;
 mod cors;
 mod endings;
 mod failures;
@@ -14,11 +15,13 @@ mod messages;
 mod queues;
 mod routes;
 mod schedules;
+mod stopping;
 
 use std::collections::BTreeSet;
 
 /// The modules whose tests `docs/gateway.md` lists.
-const MODULES: [(&str, &str); 10] = [
+const MODULES: [(&str, &str); 12] = [
+    ("clients", include_str!("clients.rs")),
     ("cors", include_str!("cors.rs")),
     ("endings", include_str!("endings.rs")),
     ("failures", include_str!("failures.rs")),
@@ -29,6 +32,7 @@ const MODULES: [(&str, &str); 10] = [
     ("queues", include_str!("queues.rs")),
     ("routes", include_str!("routes.rs")),
     ("schedules", include_str!("schedules.rs")),
+    ("stopping", include_str!("stopping.rs")),
 ];
 
 #[test]

@@ -154,7 +154,11 @@ impl Db {
         self.shared.current.lock().await.take().into_iter().for_each(retire);
     }
 
-    async fn connection(&self) -> Result<Conn> {
+    /// Takes a connection out of the pool.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`].
+    pub(crate) async fn connection(&self) -> Result<Conn> {
         within(ANSWER_TIMEOUT, async { Ok(self.pool().await?.get_conn().await?) }.boxed()).await
     }
 

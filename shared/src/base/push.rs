@@ -57,6 +57,11 @@ pub struct Management {
 }
 
 impl Push {
+    /// Whether this process holds the sockets itself. Then it also lives on after a request was answered.
+    pub(crate) fn is_local(&self) -> bool {
+        matches!(self, Self::Local(_))
+    }
+
     /// Pushes through the management API at `endpoint` (`https://{api}/{stage}`).
     pub fn management(endpoint: Option<String>) -> Self {
         Self::Management(Arc::new(Management { endpoint, client: OnceCell::new() }))

@@ -24,7 +24,7 @@ const HANDSHAKE_SECONDS: u32 = 60;
 /// (`docs/contract.md`, "Typing, presence and read positions").
 const SMALL_ROOM: u32 = 50;
 
-/// Stores a socket of a signed-in user. A user has at most `MAX_SOCKETS`: returns the oldest ones beyond
+/// Stores a socket of a signed-in user, which this server process holds, if one does. A user has at most `MAX_SOCKETS`: returns the oldest ones beyond
 /// that, which the caller must close.
 ///
 /// # Errors
@@ -34,13 +34,14 @@ pub async fn open(
     connection_id: &ConnectionId,
     user: &User,
     max_sockets: Option<u32>,
+    process_id: Option<&str>,
 ) -> Result<Vec<ConnectionId>> {
-    db.transaction((connection_id, user, max_sockets), insert).await
+    db.transaction((connection_id, user, max_sockets, process_id), insert).await
 }
 
 async fn insert(
     transaction: &mut Transaction<'static>,
-    (connection_id, user, most): (&ConnectionId, &User, Option<u32>),
+    (connection_id, user, most, process_id): (&ConnectionId, &User, Option<u32>, Option<&str>),
 ) -> Result<Vec<ConnectionId>> {
     if most.is_some() {
         // Without this lock, two sockets that open at once would not count each other.
@@ -49,15 +50,17 @@ async fn insert(
     // The session's row stays locked until the commit, so revoking the session ends this socket too.
     transaction
         .exec_drop(
-            "INSERT INTO connections (connection_id, user_id, session_id, connected_at, expires_at)
+            "INSERT INTO connections
+                 (connection_id, user_id, session_id, connected_at, expires_at, process_id)
              SELECT :connection_id, user_id, session_id, :now,
-                    LEAST(UTC_TIMESTAMP(3) + INTERVAL :hours HOUR, expires_at)
+                    LEAST(UTC_TIMESTAMP(3) + INTERVAL :hours HOUR, expires_at), :process_id
              FROM sessions WHERE session_id = :session_id AND revoked_at IS NULL LOCK IN SHARE MODE",
             params! {
                 connection_id,
                 "session_id" => &user.session_id,
                 "now" => time::now(),
                 "hours" => HOURS,
+                process_id,
             },
         )
         .await?;

@@ -2,4 +2,5 @@
 //! `events` decides which events exist and who gets them.
 
 pub mod connections;
+pub mod processes;
 pub mod tell;

@@ -1,6 +1,6 @@
 //! Pushes committed changes to sockets. A push may fail or get lost; a client catches up with `sync`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -83,6 +83,13 @@ impl Notice {
         }
         self
     }
+}
+
+/// Whether a throttled post is tried again.
+#[derive(Clone, Copy, Debug)]
+enum Retries {
+    None,
+    All,
 }
 
 /// A part of a notice to a large audience, which the function `fan-out` posts.
@@ -169,38 +176,71 @@ impl App {
 
     /// Posts a notice to all its sockets at once, as far as [`CONCURRENT_POSTS`] allows. No socket waits for
     /// a slow or dead one. The rows of sockets that turn out to be gone expire.
+    ///
+    /// Where the process lives on, nobody waits for a socket that is throttled: it is left to a task.
     pub async fn post(&self, notice: Notice) {
         let permits = Semaphore::new(CONCURRENT_POSTS);
         let deliveries: FuturesUnordered<_> = notice
             .0
             .into_iter()
             .map(async |(socket, Delivery { frames, closes })| {
-                let delivered = self.deliver(&permits, &socket, frames).await;
-                if closes {
-                    _ = self.push.close(&socket).await;
+                let mut frames = VecDeque::from(frames);
+                let retries = if self.push.is_local() { Retries::None } else { Retries::All };
+                let delivered = self.deliver(&permits, &socket, &mut frames, retries).await;
+                if delivered == Err(NotDelivered::Throttled)
+                    && self.push.is_local()
+                    && let Ok(place) = self.late_posts.clone().try_acquire_owned()
+                {
+                    let app = self.clone();
+                    tokio::spawn(async move {
+                        let _place = place;
+                        let permits = Semaphore::new(1);
+                        let delivered = app.deliver(&permits, &socket, &mut frames, Retries::All).await;
+                        let gone = app.delivered(delivered, socket, closes).await;
+                        app.end_gone(gone.as_slice()).await;
+                    });
+                    return None;
                 }
-                // When the service closes a socket, its row has already expired.
-                (delivered == Err(NotDelivered::Gone) && !closes).then_some(socket)
+                self.delivered(delivered, socket, closes).await
             })
             .collect();
         let gone: Vec<ConnectionId> = deliveries.filter_map(async |gone| gone).collect().await;
-        if let Err(error) = connections::end_gone(&self.db, &gone).await {
+        self.end_gone(&gone).await;
+    }
+
+    /// Ends a delivery. Returns the socket if it turned out to be gone.
+    async fn delivered(
+        &self,
+        delivered: Result<(), NotDelivered>,
+        socket: ConnectionId,
+        closes: bool,
+    ) -> Option<ConnectionId> {
+        if closes {
+            _ = self.push.close(&socket).await;
+        }
+        // When the service closes a socket, its row has already expired.
+        (delivered == Err(NotDelivered::Gone) && !closes).then_some(socket)
+    }
+
+    async fn end_gone(&self, gone: &[ConnectionId]) {
+        if let Err(error) = connections::end_gone(&self.db, gone).await {
             error.log();
         }
     }
 
-    /// Posts frames to one socket, in order. It retries a frame while it is throttled, for [`POST_TIMEOUT`]
-    /// in all, and stops at the first frame that fails. It holds a permit while it posts, but no longer than
-    /// [`SLOW_POST`], and none while it waits to retry.
+    /// Posts frames to one socket, in order, and takes out those that were posted. It retries a frame while it
+    /// is throttled, for [`POST_TIMEOUT`] in all, and stops at the first frame that fails. It holds a permit
+    /// while it posts, but no longer than [`SLOW_POST`], and none while it waits to retry.
     async fn deliver(
         &self,
         permits: &Semaphore,
         socket: &ConnectionId,
-        frames: impl IntoIterator<Item = Bytes>,
+        frames: &mut VecDeque<Bytes>,
+        retries: Retries,
     ) -> Result<(), NotDelivered> {
         let mut retry = FIRST_RETRY;
         let mut deadline = None;
-        for frame in frames {
+        while let Some(frame) = frames.front() {
             loop {
                 let permit = permits.acquire().await;
                 // The time starts with the first permit.
@@ -214,7 +254,7 @@ impl App {
                 };
                 match posted {
                     Ok(()) => break,
-                    Err(NotDelivered::Throttled) => {}
+                    Err(NotDelivered::Throttled) if matches!(retries, Retries::All) => {}
                     Err(_) => return posted,
                 }
                 let pause = rand::random_range(retry / 2..retry);
@@ -225,6 +265,7 @@ impl App {
                 sleep(pause).await;
                 retry *= 2;
             }
+            frames.pop_front();
         }
         Ok(())
     }
@@ -232,7 +273,8 @@ impl App {
     /// Sends a socket the answer to its frame, and retries while it is throttled.
     pub async fn answer(&self, connection_id: &ConnectionId, answer: &impl Serialize) {
         // If the socket has closed in the meantime, its own `$disconnect` handles that.
-        _ = self.deliver(&Semaphore::new(1), connection_id, serialized(answer)).await;
+        let mut frames = serialized(answer).into_iter().collect();
+        _ = self.deliver(&Semaphore::new(1), connection_id, &mut frames, Retries::All).await;
     }
 }
 
@@ -255,6 +297,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    use crate::app::LATE_POSTS;
     use crate::base::jobs::{Jobs, LocalQueues};
     use crate::base::push::{Push, Sockets};
     use crate::config::{Config, DirectPosts};
@@ -431,7 +474,32 @@ mod tests {
     async fn broadcast_to(sockets: impl Iterator<Item = String>) -> Arc<Strange> {
         let (app, strange) = strange();
         app.tell(Notice::new(&"hello", sockets.map(ConnectionId::new))).await;
+        late_posts_end(&app).await;
         strange
+    }
+
+    /// Waits until no post goes on in a task.
+    async fn late_posts_end(app: &App) {
+        drop(app.late_posts.acquire_many(LATE_POSTS as u32).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_throttled_socket_where_the_process_lives_on() {
+        let (app, sockets) = strange();
+        let full = (0..40).map(|n| format!("full-{n}"));
+        let all = full.chain(["good-1".to_owned()]);
+        app.tell(Notice::new(&"hello", all.map(ConnectionId::new))).await;
+        assert_eq!(app.late_posts.available_permits(), LATE_POSTS - 40, "they are still being tried");
+        assert!(sockets.tries.load(Relaxed) < 40 * 3);
+        late_posts_end(&app).await;
+        assert_eq!(sockets.delivered.load(Relaxed), 1);
+
+        // When too many are tried again, a further one is given up.
+        let _taken = app.late_posts.acquire_many(LATE_POSTS as u32).await.unwrap();
+        let tries = sockets.tries.load(Relaxed);
+        app.tell(Notice::new(&"hello", ids(["full-1"])).and_close()).await;
+        assert_eq!(sockets.tries.load(Relaxed), tries + 1);
+        assert_eq!(*sockets.closed.lock().unwrap(), [("full-1".to_owned(), 0)]);
     }
 
     #[tokio::test]
@@ -479,6 +547,7 @@ mod tests {
     async fn sockets_that_are_closed_wait_for_no_other() {
         let (app, sockets) = strange();
         app.tell(Notice::new(&"goodbye", ids(["dead-1", "good-1", "full-1"])).and_close()).await;
+        late_posts_end(&app).await;
         assert_eq!(sockets.heard(), [("good-1".to_owned(), r#""goodbye""#.to_owned())]);
         let mut closed = sockets.closed.lock().unwrap().clone();
         let (first, waited_for) = closed.remove(0);

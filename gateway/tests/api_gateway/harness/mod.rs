@@ -14,8 +14,11 @@ use gateway::limits::GatewayLimits;
 use gateway::queues::Queues;
 use gateway::template::Template;
 use serde_json::{Value, json};
+use shared::config::ConnectionLimits;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Response;
@@ -38,6 +41,7 @@ pub(crate) struct TestGateway {
     pub(crate) connections: Arc<Connections>,
     pub(crate) queues: Arc<Queues>,
     stop: Option<oneshot::Sender<()>>,
+    serving: Option<JoinHandle<()>>,
 }
 
 impl TestGateway {
@@ -59,6 +63,16 @@ impl TestGateway {
         functions: impl IntoIterator<Item = (&'static str, Behavior)>,
         limits: GatewayLimits,
     ) -> Self {
+        Self::limited(template, functions, limits, ConnectionLimits::default()).await
+    }
+
+    /// Functions that are not listed return 200.
+    pub(crate) async fn limited(
+        template: Template,
+        functions: impl IntoIterator<Item = (&'static str, Behavior)>,
+        limits: GatewayLimits,
+        connection_limits: ConnectionLimits,
+    ) -> Self {
         let functions = Arc::new(Functions::new(functions));
         let connections = Arc::new(Connections::default());
         let queues = Arc::new(Queues::new(&template));
@@ -67,15 +81,21 @@ impl TestGateway {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        tokio::spawn(gateway.serve(listener, async {
+        let gateway = gateway.with_connection_limits(connection_limits);
+        let serving = tokio::spawn(gateway.serve(listener, async {
             _ = stopped.await;
         }));
-        Self { address, functions, connections, queues, stop: Some(stop) }
+        Self { address, functions, connections, queues, stop: Some(stop), serving: Some(serving) }
     }
 
     /// Stops the gateway.
     pub(crate) fn stop(&mut self) {
         self.stop = None;
+    }
+
+    /// Waits until the gateway has stopped.
+    pub(crate) async fn stopped(&mut self) {
+        timeout(TIMEOUT, self.serving.take().unwrap()).await.expect("the gateway stops").unwrap();
     }
 
     /// The next event that this function receives.

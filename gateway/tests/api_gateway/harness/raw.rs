@@ -1,7 +1,9 @@
 //! A client that writes bytes itself.
 
+use std::net::IpAddr;
+
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::{TIMEOUT, TestGateway};
@@ -27,23 +29,41 @@ impl RawConnection {
         Self(BufReader::new(stream))
     }
 
-    async fn line(&mut self) -> String {
+    /// Opens a connection from this address of the machine.
+    pub(crate) async fn from(gateway: &TestGateway, address: &str) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((address.parse::<IpAddr>().unwrap(), 0).into()).unwrap();
+        Self(BufReader::new(socket.connect(gateway.address).await.unwrap()))
+    }
+
+    /// Writes bytes, and ignores an error, because the gateway may close the connection meanwhile.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
+        _ = self.0.write_all(bytes).await;
+    }
+
+    /// The next line, or `None` at the end.
+    async fn line(&mut self) -> Option<String> {
         let mut line = String::new();
-        timeout(TIMEOUT, self.0.read_line(&mut line)).await.expect("a line comes").unwrap();
-        line.trim_end().to_owned()
+        let read = timeout(TIMEOUT, self.0.read_line(&mut line)).await.expect("a line comes, or the end");
+        read.ok().filter(|&bytes| bytes > 0).map(|_| line.trim_end().to_owned())
+    }
+
+    /// Reads the status and the header lines of the response, if one comes.
+    pub(crate) async fn try_head(&mut self) -> Option<(u16, Vec<String>)> {
+        let first = self.line().await?;
+        let status = first.split(' ').nth(1).expect("a status").parse().unwrap();
+        let mut headers = Vec::new();
+        loop {
+            match self.line().await? {
+                line if line.is_empty() => return Some((status, headers)),
+                line => headers.push(line),
+            }
+        }
     }
 
     /// Reads the status and the header lines of the response.
     pub(crate) async fn head(&mut self) -> (u16, Vec<String>) {
-        let first = self.line().await;
-        let status = first.split(' ').nth(1).expect("a status").parse().unwrap();
-        let mut headers = Vec::new();
-        loop {
-            match self.line().await {
-                line if line.is_empty() => return (status, headers),
-                line => headers.push(line),
-            }
-        }
+        self.try_head().await.expect("a response comes")
     }
 
     /// Closes the connection and waits until the gateway has noticed.
@@ -54,8 +74,13 @@ impl RawConnection {
 
     /// Reads until the gateway closes the connection.
     pub(crate) async fn rest(&mut self) -> String {
+        String::from_utf8(self.ends().await).unwrap()
+    }
+
+    /// Reads bytes until the gateway closes the connection, in whatever way.
+    pub(crate) async fn ends(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
-        timeout(TIMEOUT, self.0.read_to_end(&mut rest)).await.expect("the end comes").unwrap();
-        String::from_utf8(rest).unwrap()
+        _ = timeout(TIMEOUT, self.0.read_to_end(&mut rest)).await.expect("the end comes");
+        rest
     }
 }
