@@ -42,13 +42,14 @@ PREPARE create_index FROM @create_index;
 EXECUTE create_index;
 DEALLOCATE PREPARE create_index;
 
--- An organization's users by their ids. Until now the index that the server made for the foreign key was
--- this one; the server drops it when another index begins with the same column.
+-- An organization's users by their ids, since an index ends with the primary key. Until now the index that
+-- the server made for the foreign key was this one; the server drops it when another index begins with the
+-- same column.
 SET @create_index = IF(
     EXISTS (SELECT 1 FROM information_schema.statistics
             WHERE table_schema = DATABASE() AND table_name = 'users' AND index_name = 'users_of_organization'),
     'DO 0',
-    'CREATE INDEX users_of_organization ON users (organization_id, user_id)');
+    'CREATE INDEX users_of_organization ON users (organization_id)');
 PREPARE create_index FROM @create_index;
 EXECUTE create_index;
 DEALLOCATE PREPARE create_index;

@@ -295,7 +295,7 @@ async fn a_body_that_is_not_json_gets_a_400_that_says_where() {
         ("{", "line 1, column 1"),
         ("{\"roomId\": 1,\n \"content\": }", "line 2"),
         ("{\"content\": \"\u{1}\"}", "line 1"),
-        ("\u{feff}{}", "line 1, column 1"),
+        ("\u{feff}{", "line 1, column 1"),
         ("{'content': 'x'}", "line 1, column 2"),
     ] {
         let request = world.app.http.post(format!("{}/api/messages", world.app.url)).body(body);
