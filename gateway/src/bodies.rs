@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::BoxError;
-use axum::body::{Body, BodyDataStream, Bytes};
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
 use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::{StreamExt, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -46,6 +46,10 @@ impl Bodies {
             return Err(StatusCode::PAYLOAD_TOO_LARGE);
         }
         let reading = Reading(Arc::new(Mutex::new(BodyState { bytes: 0, permit: None, failure: None })));
+        if body.is_end_stream() {
+            // A stream would not say that it is empty.
+            return Ok((body, reading));
+        }
         let (memory, state, deadline) = (self.0.clone(), reading.clone(), Instant::now() + time);
         let chunks = stream::try_unfold(body.into_data_stream(), move |mut chunks| {
             let (memory, state) = (memory.clone(), state.clone());

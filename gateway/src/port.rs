@@ -44,7 +44,10 @@ impl Port {
         let places = Arc::new(Places { limits: connections, taken: Mutex::default() });
         let mut http = http1::Builder::new();
         // The deadline is also that of the next request on an open connection.
-        http.timer(TokioTimer::new()).header_read_timeout(limits.head_timeout).max_buf_size(HEAD_BYTES);
+        http.timer(TokioTimer::new())
+            .header_read_timeout(limits.head_timeout)
+            .max_buf_size(HEAD_BYTES)
+            .max_header_size(HEAD_BYTES);
         // Each connection has a receiver until it has ended or became a socket.
         let stopping = watch::Sender::new(false);
         let mut stop = pin!(stop);

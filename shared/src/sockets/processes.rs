@@ -64,13 +64,17 @@ async fn take(db: &Db, id: &str) -> Result<Conn> {
 /// Takes the lock again whenever its connection breaks.
 async fn keep(db: Db, id: String, mut lock: Conn) {
     loop {
-        sleep(KEEPING).await;
-        while lock.ping().await.is_err() {
+        while lock.ping().await.is_ok() {
+            sleep(KEEPING).await;
+        }
+        // The pool has one connection, and this is it.
+        drop(lock);
+        lock = loop {
             match take(&db, &id).await {
-                Ok(connection) => lock = connection,
+                Ok(connection) => break connection,
                 Err(_) => sleep(KEEPING).await,
             }
-        }
+        };
     }
 }
 
