@@ -424,7 +424,7 @@ async fn zero_turns_a_limit_off() {
     assert_eq!(passed(join_all((0..15).map(|_| log_in(&app, "ann", "wrong"))).await, 401), 15);
     assert_eq!(passed(join_all((0..35).map(|_| ticket(&ann))).await, 201), 35);
     let bob = app.user("bob").await;
-    join_all((0..35).map(|_| ann.groups(&[&bob]))).await;
+    join_all((0..35).map(async |_| ann.groups(&[&bob]).await)).await;
     let sends = join_all((0..70).map(|_| ann.says(room, "hello"))).await;
     assert_eq!(passed(sends, 201), 70);
     for _ in 0..70 {
