@@ -81,7 +81,7 @@ async fn every_request_and_frame_counts_once_toward_its_limits() {
     }
     for &event in ClientEvent::ALL {
         let name = event.name();
-        let world = World::new(&app, name).await;
+        let world = World::new(&app, &format!("event-{name}")).await;
         let mut socket = world.ann.connect().await;
         let before = counts(&app, &world.ann).await;
         let frame = socket.ask(name, world.frame(event)).await;

@@ -224,7 +224,9 @@ async fn no_error_repeats_a_long_value_of_a_request() {
                 body[outer] = if inner.is_empty() { value.clone() } else { json!({inner: value}) };
             }
             let answer = world.ann.asks(method, &path, Some(body)).await;
-            assert!((400..500).contains(&answer.status), "{method} {path}: {}", answer.status);
+            // A lone `currentPassword` is needed for nothing, and so ignored.
+            let is_ignored = *fields == ["currentPassword"] && answer.status == 200;
+            assert!(is_ignored || (400..500).contains(&answer.status), "{method} {path}: {}", answer.status);
             is_short(&answer.json, &format!("{method} {path}"));
         }
     }

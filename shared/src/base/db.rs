@@ -249,7 +249,7 @@ impl Db {
     /// The error of `work`, or the database's.
     pub async fn transaction<A, T, W>(&self, args: A, work: W) -> Result<T>
     where
-        A: Copy + Send,
+        A: Copy + Send + Sync,
         T: Send,
         W: for<'t> Work<'t, A, T>,
     {
@@ -262,7 +262,7 @@ impl Db {
     /// As [`Db::transaction`].
     pub async fn transaction_with<A, T, W>(&self, options: TxOpts, args: A, work: W) -> Result<T>
     where
-        A: Copy + Send,
+        A: Copy + Send + Sync,
         T: Send,
         W: for<'t> Work<'t, A, T>,
     {

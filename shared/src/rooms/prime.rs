@@ -8,7 +8,7 @@ use crate::base::attempts::attempt;
 use crate::base::fields::Request;
 use crate::base::ids::RoomId;
 use crate::base::password::{NewPassword, Password};
-use crate::base::rate_limit::Limited;
+use crate::base::rate_limit::{self, Limited};
 use crate::base::user::User;
 use crate::config::Limits;
 use crate::people::organizations;
