@@ -219,11 +219,12 @@ impl Db {
         T: Send,
         W: for<'t> Work<'t, A, T>,
     {
+        let work = &work;
         let mut attempt = 1;
         let mut reconnected = false;
         loop {
             let mut transaction = self.begin(options.clone()).await?;
-            let outcome = async {
+            let outcome = async move {
                 match work.run(&mut transaction, args).await {
                     Ok(value) => {
                         transaction.commit().await?;
