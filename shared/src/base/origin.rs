@@ -2,7 +2,7 @@
 //! client's address").
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::Config;
 
@@ -10,8 +10,8 @@ use crate::config::Config;
 /// nothing about a secret but its length.
 pub fn is_secret(config: &Config, given: &[u8]) -> bool {
     let secrets = [&config.origin_secret, &config.origin_secret_previous];
-    // No short circuit: which of the two it is stays unknown too.
-    secrets.into_iter().flatten().fold(false, |found, secret| {
-        verify_slices_are_equal(secret.expose_secret().as_bytes(), given).is_ok() || found
-    })
+    let equal =
+        |secret: &SecretString| verify_slices_are_equal(secret.expose_secret().as_bytes(), given).is_ok();
+    // Both are compared, so that which of the two it is stays unknown too.
+    secrets.into_iter().flatten().map(equal).fold(false, std::ops::BitOr::bitor)
 }
