@@ -14,7 +14,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use gateway::connections::Connections;
 use gateway::invoke::Remote;
-use gateway::limits::Limits;
+use gateway::limits::GatewayLimits;
 use gateway::queues::Queues;
 use gateway::sqs::queue_url;
 use gateway::template::{BUILT_IN, Template};
@@ -109,7 +109,7 @@ async fn functions_in_processes_of_their_own_queue_jobs_for_each_other() {
     tokio::spawn(management::serve(connections.clone(), queues.clone(), listener));
     let invoked = Arc::new(Mutex::new(BTreeSet::new()));
     let functions = Remote::new(&processes(app.clone(), endpoint, invoked.clone()).await).unwrap();
-    let gateway = Gateway::new(template, Arc::new(functions), connections, queues, Limits::default());
+    let gateway = Gateway::new(template, Arc::new(functions), connections, queues, GatewayLimits::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(gateway.unwrap().serve(listener, std::future::pending()));

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{SinkExt, StreamExt};
 use gateway::connections::Connections;
 use gateway::invoke::{Failure, Functions};
-use gateway::limits::{BYTES_WAITING, JOB_BYTES, Limits, MESSAGE_BYTES};
+use gateway::limits::{BYTES_WAITING, GatewayLimits, JOB_BYTES, MESSAGE_BYTES};
 use gateway::queues::Queues;
 use gateway::sqs::queue_url;
 use gateway::template::{BUILT_IN, Template};
@@ -72,7 +72,7 @@ impl Served {
         let template = Template::parse(BUILT_IN).unwrap();
         let functions = Arc::new(Recording { events: recorded, may_return: may_return.clone() });
         let queues = Arc::new(Queues::new(&template));
-        let limits = Limits::default();
+        let limits = GatewayLimits::default();
         let gateway = Gateway::new(template, functions, connections.clone(), queues.clone(), limits).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}/", listener.local_addr().unwrap());

@@ -8,7 +8,7 @@ use serde_json::Value;
 /// What CloudFormation asks. It ignores the function's own answer.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct Request {
+pub(crate) struct ResourceRequest {
     /// `Create`, `Update` or `Delete`.
     pub(crate) request_type: String,
     #[serde(rename = "ResponseURL")]
@@ -21,7 +21,7 @@ pub(crate) struct Request {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Answer<'a> {
+struct ResourceResponse<'a> {
     status: &'a str,
     reason: &'a str,
     physical_resource_id: &'a str,
@@ -30,7 +30,7 @@ struct Answer<'a> {
     logical_resource_id: &'a str,
 }
 
-impl Request {
+impl ResourceRequest {
     /// Returns the request, if the event is one.
     pub(crate) fn of(event: &Value) -> Option<Self> {
         Self::deserialize(event).ok()
@@ -48,7 +48,7 @@ impl Request {
         };
         // A new id would make CloudFormation delete the old resource.
         let physical_resource_id = self.physical_resource_id.as_deref().unwrap_or(&self.logical_resource_id);
-        let answer = Answer {
+        let answer = ResourceResponse {
             status,
             reason,
             physical_resource_id,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use shared::sockets::connections::Closed;
-use shared::sockets::tell::Job;
+use shared::sockets::tell::FanOutJob;
 use shared::{App, Result};
 
 use crate::websocket;
@@ -10,7 +10,7 @@ use crate::websocket;
 /// An event of a queue (AWS Lambda Developer Guide, "Using Lambda with Amazon SQS").
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct Event {
+pub(crate) struct QueueEvent {
     pub(crate) records: Vec<Record>,
 }
 
@@ -25,19 +25,19 @@ pub(crate) struct Record {
 /// The answer to a queue: it delivers the failed jobs again.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Answer {
-    pub(crate) batch_item_failures: Vec<Failure>,
+pub(crate) struct BatchResponse {
+    pub(crate) batch_item_failures: Vec<BatchItemFailure>,
 }
 
 /// A job that failed.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Failure {
+pub(crate) struct BatchItemFailure {
     pub(crate) item_identifier: String,
 }
 
 /// `FanOutQueue`: posts a push to a part of its audience.
-pub async fn fan_out(app: &App, job: Job) -> Result<()> {
+pub async fn fan_out(app: &App, job: FanOutJob) -> Result<()> {
     app.post(job.into()).await;
     Ok(())
 }

@@ -21,7 +21,7 @@ use tracing::field::Empty;
 use crate::environment::Environment;
 use crate::http::{self, Request, Response};
 use crate::jobs;
-use crate::websocket::{self, Event, Reply};
+use crate::websocket::{self, Reply, SocketEvent};
 
 /// One Lambda function.
 #[derive(Clone)]
@@ -92,13 +92,13 @@ where
 }
 
 /// A handler behind a route of the WebSocket API.
-impl<H> IntoFunction<Event> for H
+impl<H> IntoFunction<SocketEvent> for H
 where
-    H: for<'a> Handler<'a, Event, Reply> + 'static,
+    H: for<'a> Handler<'a, SocketEvent, Reply> + 'static,
 {
     fn into_function(self) -> Function {
         let handler = Arc::new(self);
-        Function::new(move |app: App, event: Event, _| {
+        Function::new(move |app: App, event: SocketEvent, _| {
             name_request(websocket::ids(&event).1);
             let handler = handler.clone();
             async move { Ok(handler.handle(&app, event).await) }
@@ -114,7 +114,7 @@ where
 {
     fn into_function(self) -> Function {
         let handler = Arc::new(self);
-        Function::new(move |app: App, event: jobs::Event, context: Context| {
+        Function::new(move |app: App, event: jobs::QueueEvent, context: Context| {
             let handler = handler.clone();
             name_request(&context.request_id);
             async move {
@@ -126,8 +126,8 @@ where
                     done.inspect_err(shared::Error::log).is_err().then_some(message_id)
                 });
                 let failed = join_all(done).await.into_iter().flatten();
-                let failed = failed.map(|item_identifier| jobs::Failure { item_identifier });
-                Ok(jobs::Answer { batch_item_failures: failed.collect() })
+                let failed = failed.map(|item_identifier| jobs::BatchItemFailure { item_identifier });
+                Ok(jobs::BatchResponse { batch_item_failures: failed.collect() })
             }
         })
     }

@@ -18,7 +18,7 @@ pub async fn health(app: &App, _request: Request) -> Result<Response> {
 /// A deployment calls this as a custom resource, before its code takes traffic: it brings the database's schema up to
 /// date. The operator can invoke it by name.
 pub async fn migrate(app: &App, event: Value) -> Result<Value> {
-    let Some(request) = custom_resource::Request::of(&event) else {
+    let Some(request) = custom_resource::ResourceRequest::of(&event) else {
         let applied = migrations::migrate(&app.config.database).await?;
         return Ok(json!({ "applied": applied }));
     };

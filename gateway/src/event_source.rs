@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use crate::gateway::Gateway;
 use crate::integration::new_id;
 use crate::limits::FUNCTION_TIMEOUT;
-use crate::queues::{Job, md5_of};
+use crate::queues::{QueuedJob, md5_of};
 use crate::template::EventSource;
 
 /// Runs every event source of the template. Never returns.
@@ -36,7 +36,7 @@ async fn run_one(gateway: &Arc<Gateway>, source: &EventSource) {
 }
 
 /// Invokes the function with these jobs, and returns the ids of those that have failed.
-async fn deliver(gateway: &Gateway, source: &EventSource, jobs: &[Job]) -> BTreeSet<String> {
+async fn deliver(gateway: &Gateway, source: &EventSource, jobs: &[QueuedJob]) -> BTreeSet<String> {
     let all = || jobs.iter().map(|job| job.id.clone()).collect();
     let records: Vec<Value> = jobs.iter().map(|job| record(&source.queue, job)).collect();
     let Ok(event) = to_raw_value(&json!({ "Records": records })) else { return all() };
@@ -51,26 +51,26 @@ async fn deliver(gateway: &Gateway, source: &EventSource, jobs: &[Job]) -> BTree
 /// A function's answer to an event. Nothing has failed if it is empty or `null`.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
-    batch_item_failures: Option<Vec<Failure>>,
+struct BatchResponse {
+    batch_item_failures: Option<Vec<BatchItemFailure>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Failure {
+struct BatchItemFailure {
     item_identifier: String,
 }
 
 /// Returns the ids of the jobs that an answer reports as failed. Returns `None` for an answer of another form
 /// and for an unknown id: then all have failed.
 fn reported(answer: &RawValue, all: &BTreeSet<String>) -> Option<BTreeSet<String>> {
-    let answer: Option<Answer> = serde_json::from_str(answer.get()).ok()?;
+    let answer: Option<BatchResponse> = serde_json::from_str(answer.get()).ok()?;
     let failures = answer.unwrap_or_default().batch_item_failures.unwrap_or_default();
     let failed = failures.into_iter().map(|failure| failure.item_identifier);
     failed.map(|id| all.contains(&id).then_some(id)).collect()
 }
 
-fn record(queue: &str, job: &Job) -> Value {
+fn record(queue: &str, job: &QueuedJob) -> Value {
     json!({
         "messageId": job.id,
         "receiptHandle": new_id(),

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::connections::Connections;
 use crate::invoke::{Failure, Functions, with_timeout};
-use crate::limits::{Limits, RESPONSE_BYTES};
+use crate::limits::{GatewayLimits, RESPONSE_BYTES};
 use crate::queues::Queues;
 use crate::routes::Routes;
 use crate::template::Template;
@@ -18,7 +18,7 @@ pub struct Gateway {
     pub(crate) routes: Routes,
     pub(crate) connections: Arc<Connections>,
     pub(crate) queues: Arc<Queues>,
-    pub(crate) limits: Limits,
+    pub(crate) limits: GatewayLimits,
     functions: Arc<dyn Functions>,
 }
 
@@ -40,7 +40,7 @@ impl Gateway {
         functions: Arc<dyn Functions>,
         connections: Arc<Connections>,
         queues: Arc<Queues>,
-        limits: Limits,
+        limits: GatewayLimits,
     ) -> Result<Self, matchit::InsertError> {
         let routes = Routes::new(&template.http)?;
         Ok(Self { template, routes, connections, queues, limits, functions })

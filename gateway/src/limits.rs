@@ -1,4 +1,4 @@
-//! The limits of API Gateway and Lambda, each with its source. Tests can lower those in [`Limits`].
+//! The limits of API Gateway and Lambda, each with its source. Tests can lower those in [`GatewayLimits`].
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ pub const JOB_BYTES_WAITING: usize = 64 * 1024 * 1024;
 
 /// The limits that are durations.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct GatewayLimits {
     /// How long the gateway waits for the function of a WebSocket route (API Gateway quotas, WebSocket
     /// APIs: integration timeout, 29 seconds).
     pub integration_timeout: Duration,
@@ -67,7 +67,7 @@ pub struct Limits {
     pub shutdown_timeout: Duration,
 }
 
-impl Default for Limits {
+impl Default for GatewayLimits {
     fn default() -> Self {
         Self {
             integration_timeout: Duration::from_secs(29),

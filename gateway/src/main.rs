@@ -63,7 +63,7 @@ enum Command {
     /// Appoint admins, and grant coins and the prime flag.
     Operator {
         #[command(subcommand)]
-        command: operator::Command,
+        command: operator::OperatorArguments,
     },
     /// Open a WebSocket: send each typed line as a message, and print each message received.
     Connect {

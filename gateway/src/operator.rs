@@ -6,13 +6,13 @@ use shared::base::ids::UserId;
 use shared::config::Config;
 use shared::error::Thing;
 use shared::people::coins::{Delta, GrantReason, IdempotencyKey};
-use shared::people::operator::{self, Report};
+use shared::people::operator::{self, OperatorCommand, Report};
 
 use crate::errors::unreachable_database;
 
 /// The operator's commands.
 #[derive(Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum OperatorArguments {
     /// Make a user an admin of their organization.
     ///
     /// This is also the way to appoint the first admin of the organization `public`. An admin can then
@@ -23,13 +23,13 @@ pub(crate) enum Command {
         user_id: UserId,
     },
     /// Give coins or the prime flag to a user, or take them away.
-    Grant(Grant),
+    Grant(GrantArguments),
 }
 
 /// A grant to one user.
 #[derive(Args)]
 #[command(group(ArgGroup::new("what").args(["coins", "prime"]).multiple(true).required(true)))]
-pub(crate) struct Grant {
+pub(crate) struct GrantArguments {
     /// The user's userId, which GET /api/profile/me shows to them.
     #[arg(value_parser = user_id)]
     user_id: UserId,
@@ -65,11 +65,11 @@ fn idempotency_key(text: &str) -> Result<IdempotencyKey, String> {
 }
 
 /// Runs a command and prints its outcome.
-pub(crate) async fn run(config: Config, command: Command) -> Result<(), String> {
+pub(crate) async fn run(config: Config, command: OperatorArguments) -> Result<(), String> {
     let command = match command {
-        Command::MakeAdmin { user_id } => operator::Command::MakeAdmin { user_id },
-        Command::Grant(Grant { user_id, coins, prime, reason, idempotency_key }) => {
-            operator::Command::Grant { user_id, coins, prime, reason, idempotency_key }
+        OperatorArguments::MakeAdmin { user_id } => OperatorCommand::MakeAdmin { user_id },
+        OperatorArguments::Grant(GrantArguments { user_id, coins, prime, reason, idempotency_key }) => {
+            OperatorCommand::Grant { user_id, coins, prime, reason, idempotency_key }
         }
     };
     let db = Db::new(config.database, 1);
@@ -79,14 +79,14 @@ pub(crate) async fn run(config: Config, command: Command) -> Result<(), String> 
     Ok(())
 }
 
-fn outcome(command: &operator::Command, report: &Report) -> String {
+fn outcome(command: &OperatorCommand, report: &Report) -> String {
     let Report { user_id, organization, avail_coins, granted, changed, .. } = report;
     match command {
-        operator::Command::MakeAdmin { .. } => {
+        OperatorCommand::MakeAdmin { .. } => {
             let is = if *changed { "is now" } else { "was already" };
             format!("{user_id} {is} an admin of the organization `{}`", organization.name)
         }
-        operator::Command::Grant { coins, prime, .. } => {
+        OperatorCommand::Grant { coins, prime, .. } => {
             let flag = prime.map(|prime| format!("{user_id} is {}prime", if prime { "" } else { "not " }));
             let balance = coins.map(|_| match granted {
                 0 => format!(
@@ -100,8 +100,8 @@ fn outcome(command: &operator::Command, report: &Report) -> String {
 }
 
 /// Describes an error, and what the operator can do next.
-fn error_text(command: &operator::Command, error: shared::Error) -> String {
-    let (operator::Command::MakeAdmin { user_id } | operator::Command::Grant { user_id, .. }) = command;
+fn error_text(command: &OperatorCommand, error: shared::Error) -> String {
+    let (OperatorCommand::MakeAdmin { user_id } | OperatorCommand::Grant { user_id, .. }) = command;
     match error {
         shared::Error::NotFound(Thing::User) => format!(
             "nobody has the userId `{user_id}`. Letter case matters, and GET /api/profile/me shows each user \

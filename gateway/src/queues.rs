@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use md5::{Digest, Md5};
-use shared::base::jobs::{LocalQueues, Queue as Name};
+use shared::base::jobs::{LocalQueues, Queue};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -21,23 +21,23 @@ const BATCH_BYTES: usize = EVENT_BYTES / 2;
 /// The queues whose jobs functions do.
 #[derive(Debug)]
 pub struct Queues {
-    queues: BTreeMap<String, Queue>,
+    queues: BTreeMap<String, OpenQueue>,
     /// The number of jobs that wait or are being done.
     unfinished: watch::Sender<usize>,
     /// Whether the process is about to end.
     ending: watch::Sender<bool>,
 }
 
-struct Queue {
-    settings: template::Queue,
+struct OpenQueue {
+    settings: template::QueueSettings,
     jobs: Mutex<Jobs>,
     /// A job was added. A single event source waits for it.
     added: Notify,
 }
 
-impl fmt::Debug for Queue {
+impl fmt::Debug for OpenQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("OpenQueue").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
@@ -45,7 +45,7 @@ impl fmt::Debug for Queue {
 #[derive(Default)]
 struct Jobs {
     /// By the time at which they can be delivered, and then in the order in which they were added.
-    waiting: BTreeMap<(Instant, u64), Job>,
+    waiting: BTreeMap<(Instant, u64), QueuedJob>,
     /// How many were added so far.
     added: u64,
     /// The bytes of those that wait or are being done.
@@ -54,7 +54,7 @@ struct Jobs {
 
 /// A job, and how often it was delivered.
 #[derive(Clone, Debug)]
-pub(crate) struct Job {
+pub(crate) struct QueuedJob {
     pub(crate) id: String,
     pub(crate) body: String,
     pub(crate) sent_at: DateTime<Utc>,
@@ -82,7 +82,7 @@ impl Queues {
     pub fn new(template: &Template) -> Self {
         let has_function = |name: &String| template.event_sources.iter().any(|source| source.queue == *name);
         let queues = template.queues.iter().filter(|(name, _)| has_function(name));
-        let queue = |settings: &template::Queue| Queue {
+        let queue = |settings: &template::QueueSettings| OpenQueue {
             settings: settings.clone(),
             jobs: Mutex::default(),
             added: Notify::new(),
@@ -112,7 +112,7 @@ impl Queues {
         }
         jobs.bytes += body.len();
         let sent_at = Utc::now();
-        let job = Job {
+        let job = QueuedJob {
             id: id.clone(),
             body,
             sent_at,
@@ -129,7 +129,7 @@ impl Queues {
 
     /// Waits for jobs, and returns at most `most` of them: the caller tells with [`Queues::settle`] what
     /// became of them. A process that is about to end delays nothing.
-    pub(crate) async fn receive(&self, queue: &str, most: usize) -> Vec<Job> {
+    pub(crate) async fn receive(&self, queue: &str, most: usize) -> Vec<QueuedJob> {
         let Some(queue) = self.queues.get(queue) else { return std::future::pending().await };
         let mut ending = self.ending.subscribe();
         loop {
@@ -154,7 +154,7 @@ impl Queues {
 
     /// Removes the jobs that were done. Those that have failed are delivered again, unless that was done often
     /// enough, they are too old or the process is about to end.
-    pub(crate) fn settle(&self, name: &str, delivered: Vec<Job>, failed: &BTreeSet<String>) {
+    pub(crate) fn settle(&self, name: &str, delivered: Vec<QueuedJob>, failed: &BTreeSet<String>) {
         let Some(queue) = self.queues.get(name) else { return };
         for job in delivered {
             let has_failed = failed.contains(&job.id);
@@ -162,7 +162,7 @@ impl Queues {
             let age = (Utc::now() - job.sent_at).to_std().unwrap_or_default();
             let is_last = often || age >= queue.settings.retention || *self.ending.borrow();
             if has_failed && is_last {
-                let Job { id, receive_count, .. } = &job;
+                let QueuedJob { id, receive_count, .. } = &job;
                 tracing::error!(queue = name, id, receive_count, "a job has failed and is a dead letter");
             }
             let mut jobs = queue.jobs();
@@ -186,12 +186,12 @@ impl Queues {
 }
 
 impl LocalQueues for Queues {
-    fn send(&self, queue: Name, job: String) -> Result<(), String> {
+    fn send(&self, queue: Queue, job: String) -> Result<(), String> {
         self.add(queue.name(), job, None).map(drop).map_err(|error| error.to_string())
     }
 }
 
-impl Queue {
+impl OpenQueue {
     fn jobs(&self) -> MutexGuard<'_, Jobs> {
         // Each critical section leaves the jobs consistent, also when it panics.
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
@@ -199,14 +199,14 @@ impl Queue {
 }
 
 impl Jobs {
-    fn put(&mut self, time: Instant, job: Job) {
+    fn put(&mut self, time: Instant, job: QueuedJob) {
         self.waiting.insert((time, self.added), job);
         self.added += 1;
     }
 
     /// Takes the next jobs that are due, or without a time whatever the next ones are. Otherwise the error
     /// is the time at which the next one is due.
-    fn take(&mut self, due: Option<Instant>, most: usize) -> Result<Vec<Job>, Option<Instant>> {
+    fn take(&mut self, due: Option<Instant>, most: usize) -> Result<Vec<QueuedJob>, Option<Instant>> {
         let (mut taken, mut bytes) = (Vec::new(), 0);
         while let Some(next) = self.waiting.first_entry() {
             let is_due = due.is_none_or(|due| next.key().0 <= due);

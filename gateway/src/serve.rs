@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gateway::Gateway;
 use gateway::connections::Connections;
 use gateway::invoke::{Functions, InProcess, Remote};
-use gateway::limits::Limits;
+use gateway::limits::GatewayLimits;
 use gateway::management;
 use gateway::queues::Queues;
 use gateway::sqs::queue_url;
@@ -109,7 +109,7 @@ fn gateway(
     connections: Arc<Connections>,
     queues: Arc<Queues>,
 ) -> Result<Gateway, String> {
-    let gateway = Gateway::new(template, functions, connections, queues, Limits::default());
+    let gateway = Gateway::new(template, functions, connections, queues, GatewayLimits::default());
     gateway.map_err(|error| error.to_string())
 }
 

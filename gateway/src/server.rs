@@ -18,7 +18,7 @@ use crate::{event_source, http, schedule, websocket};
 
 impl Gateway {
     /// Serves until `stop` completes. Then it closes every socket and waits, for at most
-    /// [`Limits::shutdown_timeout`](crate::limits::Limits::shutdown_timeout), until requests, `$disconnect`
+    /// [`GatewayLimits::shutdown_timeout`](crate::limits::GatewayLimits::shutdown_timeout), until requests, `$disconnect`
     /// functions and all jobs have finished. Then no job is delayed any more.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ const FILE_BYTES: u64 = 64 * 1024 * 1024;
 pub struct Store {
     service: S3Service,
     listener: TcpListener,
-    config: config::Store,
+    config: config::StoreSettings,
 }
 
 impl Store {
@@ -58,7 +58,7 @@ impl Store {
         limits.post_object_max_file_size = FILE_BYTES;
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(limits))));
         let address = listener.local_addr().map_err(|error| cannot(&error))?;
-        let config = config::Store {
+        let config = config::StoreSettings {
             bucket: Some(BUCKET.to_owned()),
             endpoint: Some(format!("http://{address}")),
             keys: Some(keys),
@@ -73,7 +73,7 @@ impl Store {
     }
 
     /// The settings with which functions reach the store.
-    pub fn config(&self) -> config::Store {
+    pub fn config(&self) -> config::StoreSettings {
         self.config.clone()
     }
 

@@ -28,7 +28,7 @@ pub struct Template {
     /// The functions that run on a schedule.
     pub schedules: Vec<Schedule>,
     /// The queues, by logical id.
-    pub queues: BTreeMap<String, Queue>,
+    pub queues: BTreeMap<String, QueueSettings>,
     /// The functions that do the jobs of a queue.
     pub event_sources: Vec<EventSource>,
     /// How long each function may run.
@@ -57,7 +57,7 @@ pub struct Schedule {
 
 /// A queue (`AWS::SQS::Queue`). What a property leaves out has SQS's own default.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Queue {
+pub struct QueueSettings {
     /// How long a job waits before it is delivered.
     pub delay: Duration,
     /// How long after its delivery a failed job is delivered again.
@@ -189,12 +189,12 @@ struct FunctionProperties {
     code_uri: String,
     timeout: Option<u64>,
     #[serde(default)]
-    events: BTreeMap<String, Event>,
+    events: BTreeMap<String, FunctionEvent>,
 }
 
 #[derive(Deserialize)]
 #[serde(tag = "Type", content = "Properties")]
-enum Event {
+enum FunctionEvent {
     HttpApi(HttpApiEvent),
     Schedule(ScheduleEvent),
     #[serde(rename = "SQS")]
@@ -337,13 +337,13 @@ impl Template {
         self.timeouts.insert(name.to_owned(), Duration::from_secs(timeout));
         for event in function.events.values() {
             match event {
-                Event::HttpApi(event) => self.http.push(http_route(event, name)?),
-                Event::Schedule(event) => {
+                FunctionEvent::HttpApi(event) => self.http.push(http_route(event, name)?),
+                FunctionEvent::Schedule(event) => {
                     let every = interval(&event.schedule)?;
                     self.schedules.push(Schedule { function: name.to_owned(), every });
                 }
-                Event::Queue(event) => self.event_sources.push(event_source(event, name)),
-                Event::Other => {}
+                FunctionEvent::Queue(event) => self.event_sources.push(event_source(event, name)),
+                FunctionEvent::Other => {}
             }
         }
         Ok(name.to_owned())
@@ -391,11 +391,11 @@ fn event_source(event: &QueueEvent, function: &str) -> EventSource {
 }
 
 /// Refuses queues that keep an order.
-fn supported_queue(properties: QueueProperties) -> Result<Queue, TemplateError> {
+fn supported_queue(properties: QueueProperties) -> Result<QueueSettings, TemplateError> {
     if properties.fifo_queue {
         return Err(unsupported("FifoQueue", "false", "true"));
     }
-    Ok(Queue {
+    Ok(QueueSettings {
         delay: Duration::from_secs(properties.delay_seconds),
         visibility_timeout: Duration::from_secs(properties.visibility_timeout.unwrap_or(30)),
         retention: Duration::from_secs(properties.message_retention_period.unwrap_or(4 * 86_400)),

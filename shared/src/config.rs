@@ -63,7 +63,7 @@ pub struct Config {
     /// `WS_MANAGEMENT_ENDPOINT`: the address of `@connections`; the template sets it in AWS.
     pub management_endpoint: Option<String>,
     /// The object store for files.
-    pub store: Store,
+    pub store: StoreSettings,
 }
 
 /// How to reach the database. `Debug` shows neither the password nor a token.
@@ -122,7 +122,7 @@ pub struct DirectPosts {
 
 /// The object store. A store without a bucket counts as unavailable.
 #[derive(Clone, Debug, Default)]
-pub struct Store {
+pub struct StoreSettings {
     /// `UPLOADS_BUCKET`; the template sets it in AWS.
     pub bucket: Option<String>,
     /// `S3_ENDPOINT`: a store other than AWS's, such as `http://127.0.0.1:9000`. There the bucket is the
@@ -272,7 +272,7 @@ impl Config {
                 presence: settings.text("PRESENCE_QUEUE_URL"),
             },
             management_endpoint: settings.text("WS_MANAGEMENT_ENDPOINT"),
-            store: Store {
+            store: StoreSettings {
                 bucket: settings.text("UPLOADS_BUCKET"),
                 endpoint: settings.text("S3_ENDPOINT"),
                 keys: None,

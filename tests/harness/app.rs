@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use gateway::Gateway;
 use gateway::connections::Connections;
 use gateway::invoke::{Functions, InProcess};
-use gateway::limits::Limits;
+use gateway::limits::GatewayLimits;
 use gateway::queues::Queues;
 use gateway::store::Store;
 use gateway::template::{self, Template};
@@ -80,7 +80,7 @@ pub struct Work {
 
 /// A store of files and its folder, both of which are removed when the test ends.
 struct OwnStore {
-    config: shared::config::Store,
+    config: shared::config::StoreSettings,
     folder: PathBuf,
     serving: tokio::task::JoinHandle<std::io::Result<()>>,
 }
@@ -106,7 +106,7 @@ impl TestApp {
                     database: OptsBuilder::from_opts(server()).db_name(Some(name)).into(),
                     ending: format!("-{:08x}", rand::random::<u32>()),
                     stop: None,
-                    files: Files::new(shared::config::Store::default()),
+                    files: Files::new(shared::config::StoreSettings::default()),
                     app: None,
                     store: None,
                 }
@@ -204,7 +204,8 @@ impl TestApp {
         let app = App { jobs: Jobs::Local(queues.clone()), ..app };
         let own = app.clone();
         let functions = wrap(InProcess::new(app));
-        let gateway = Gateway::new(template, functions, connections, queues, Limits::default()).unwrap();
+        let gateway =
+            Gateway::new(template, functions, connections, queues, GatewayLimits::default()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, mut stopped) = watch::channel(false);

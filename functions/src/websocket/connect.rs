@@ -6,7 +6,7 @@ use shared::sockets::connections;
 use shared::sockets::tell::Notice;
 use shared::{App, Error, Result};
 
-use super::{Event, Reply, ids};
+use super::{Reply, SocketEvent, ids};
 
 /// The subprotocol that carries an access token: `Sec-WebSocket-Protocol: bearer, <accessToken>`.
 const BEARER: &str = "bearer";
@@ -14,7 +14,7 @@ const PROTOCOL: &str = "Sec-WebSocket-Protocol";
 
 /// `$connect`: accepts a client with a ticket or an access token, and stores the socket. The answer's status
 /// decides whether the handshake succeeds.
-pub async fn connect(app: &App, event: Event) -> Reply {
+pub async fn connect(app: &App, event: SocketEvent) -> Reply {
     let (_, request_id) = ids(&event);
     match open(app, &event).await {
         Ok(()) if protocol_token(&event).is_some() => Reply::ok().with(PROTOCOL, BEARER),
@@ -23,7 +23,7 @@ pub async fn connect(app: &App, event: Event) -> Reply {
     }
 }
 
-async fn open(app: &App, event: &Event) -> Result<()> {
+async fn open(app: &App, event: &SocketEvent) -> Result<()> {
     // The Origin must be exactly one of the list. A client without an Origin is not a browser, so no page can
     // misuse its credentials.
     let origin = event.headers.get("origin").and_then(|origin| origin.to_str().ok());
@@ -44,7 +44,7 @@ async fn open(app: &App, event: &Event) -> Result<()> {
 }
 
 /// Returns the user of the handshake's credentials: a ticket, or an access token in one of three places.
-async fn user(app: &App, event: &Event) -> Result<User> {
+async fn user(app: &App, event: &SocketEvent) -> Result<User> {
     if let Some(given) = event.query_string_parameters.first("ticket") {
         return ticket::redeem(app, given).await;
     }
@@ -57,12 +57,12 @@ async fn user(app: &App, event: &Event) -> Result<User> {
     sessions::authenticate(app, token).await
 }
 
-fn header_token(event: &Event) -> Option<&str> {
+fn header_token(event: &SocketEvent) -> Option<&str> {
     let (scheme, token) = event.headers.get("authorization")?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case(BEARER).then_some(token.trim())
 }
 
-fn protocol_token(event: &Event) -> Option<&str> {
+fn protocol_token(event: &SocketEvent) -> Option<&str> {
     let (first, token) = event.headers.get(PROTOCOL)?.to_str().ok()?.split_once(',')?;
     (first.trim() == BEARER).then_some(token.trim())
 }

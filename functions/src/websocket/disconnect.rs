@@ -3,11 +3,11 @@ use shared::events::presence;
 use shared::sockets::connections::{self, Closed};
 use shared::{App, Result};
 
-use super::{Event, Reply, ids};
+use super::{Reply, SocketEvent, ids};
 
 /// `$disconnect`: ends the socket, and forgets it at once or through the function `presence`. API Gateway
 /// does not guarantee that it calls this route, so rows also expire.
-pub async fn disconnect(app: &App, event: Event) -> Reply {
+pub async fn disconnect(app: &App, event: SocketEvent) -> Reply {
     let (connection_id, request_id) = ids(&event);
     match close(app, &connection_id).await {
         Ok(()) => Reply::ok(),

@@ -10,14 +10,14 @@ use shared::sockets::tell::Notice;
 use shared::{App, Error, Result};
 
 use super::events::{GroupMessage, Handled};
-use super::{Event, Reply, events, ids};
+use super::{Reply, SocketEvent, events, ids};
 
 /// With a longer `ref`, an answer could exceed what API Gateway accepts.
 const LONGEST_REF: usize = 256;
 
 /// `$default`: handles one frame of a socket, `{"event", "data", "ref"}`, and answers it with a frame. Even
 /// when the frame is wrong, the socket stays open, unless the service does not know the socket.
-pub async fn message(app: &App, event: Event) -> Reply {
+pub async fn message(app: &App, event: SocketEvent) -> Reply {
     let (connection_id, request_id) = ids(&event);
     let frame = parse(event.body.as_deref().unwrap_or_default());
     let reference = frame.as_ref().ok().and_then(|frame| frame.get("ref")).cloned();

@@ -18,7 +18,7 @@ use shared::Error;
 use shared::base::ids::ConnectionId;
 
 /// An event of API Gateway's WebSocket API.
-pub type Event = ApiGatewayWebsocketProxyRequest;
+pub type SocketEvent = ApiGatewayWebsocketProxyRequest;
 
 /// A function's answer to an event. On `$connect` the status decides whether the handshake succeeds; on the
 /// other routes API Gateway drops the answer.
@@ -53,7 +53,7 @@ impl Reply {
 }
 
 /// Returns the id of the socket, and the id of the request.
-pub(crate) fn ids(event: &Event) -> (ConnectionId, &str) {
+pub(crate) fn ids(event: &SocketEvent) -> (ConnectionId, &str) {
     let context = &event.request_context;
     let connection_id = ConnectionId::new(context.connection_id.clone().unwrap_or_default());
     (connection_id, context.request_id.as_deref().unwrap_or_default())

@@ -17,7 +17,7 @@ use super::event::{ABNORMAL_CLOSURE, error_message, event, invoke};
 use crate::connections::{Connection, GOING_AWAY, QueuedFrame, SocketQueue};
 use crate::gateway::Gateway;
 use crate::integration::new_id;
-use crate::limits::{CONCURRENT_MESSAGES, Limits};
+use crate::limits::{CONCURRENT_MESSAGES, GatewayLimits};
 
 /// Closes a socket that sends a binary frame (API Gateway: "Binary media types for WebSocket APIs").
 const UNSUPPORTED_DATA: CloseFrame =
@@ -171,7 +171,7 @@ fn text_message(frame: &QueuedFrame) -> Message {
 }
 
 /// Waits until the socket has been idle for too long or has reached its connection duration.
-async fn expiry(limits: &Limits, mut last_message: watch::Receiver<Instant>) {
+async fn expiry(limits: &GatewayLimits, mut last_message: watch::Receiver<Instant>) {
     let end_of_life = Instant::now() + limits.connection_duration;
     loop {
         let idle_end = *last_message.borrow_and_update() + limits.idle_timeout;

@@ -1,7 +1,7 @@
 //! CORS from the template's `CorsConfiguration`. The gateway responds to preflight requests itself and
 //! ignores the CORS headers of functions.
 
-use gateway::limits::Limits;
+use gateway::limits::GatewayLimits;
 use gateway::template::BUILT_IN;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Response};
@@ -27,7 +27,7 @@ async fn gateway_with_cors(configuration: &[&str]) -> TestGateway {
             "X-Own": "kept",
         },
     });
-    TestGateway::new(template(&yaml), [("echo", Behavior::Return(response))], Limits::default()).await
+    TestGateway::new(template(&yaml), [("echo", Behavior::Return(response))], GatewayLimits::default()).await
 }
 
 async fn send(gateway: &TestGateway, method: Method, path: &str, headers: &[(&str, &str)]) -> Response {
@@ -144,7 +144,7 @@ async fn without_a_configuration_the_function_sets_the_cors_headers() {
 
 #[tokio::test]
 async fn the_built_in_template_lets_pages_of_any_origin_send_a_token() {
-    let gateway = TestGateway::new(template(BUILT_IN), [], Limits::default()).await;
+    let gateway = TestGateway::new(template(BUILT_IN), [], GatewayLimits::default()).await;
     let response = preflight(&gateway, "/api/messages", ORIGIN).await;
     assert_eq!(response.status(), 204);
     let headers = cors_headers(response.headers());

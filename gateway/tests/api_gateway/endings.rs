@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gateway::limits::{BYTES_WAITING, FRAME_BYTES, FRAMES_WAITING, Limits, MESSAGE_BYTES};
+use gateway::limits::{BYTES_WAITING, FRAME_BYTES, FRAMES_WAITING, GatewayLimits, MESSAGE_BYTES};
 use serde_json::{Value, json};
 use shared::base::push::{NotDelivered, Sockets};
 
@@ -72,20 +72,26 @@ async fn a_binary_frame_closes_with_1003() {
 
 #[tokio::test]
 async fn an_idle_socket_is_closed_with_1001() {
-    let gateway =
-        TestGateway::with_limits(Limits { idle_timeout: Duration::from_millis(50), ..Limits::default() })
-            .await;
+    let gateway = TestGateway::with_limits(GatewayLimits {
+        idle_timeout: Duration::from_millis(50),
+        ..GatewayLimits::default()
+    })
+    .await;
     let mut socket = gateway.connect().await;
     assert_eq!(socket.closed().await, (1001, "Going away".to_owned()));
     assert_eq!(disconnected(&gateway).await, (1001, "Going away".to_owned()));
-    assert_eq!(Limits::default().idle_timeout, Duration::from_secs(10 * 60));
+    assert_eq!(GatewayLimits::default().idle_timeout, Duration::from_secs(10 * 60));
 }
 
 #[tokio::test]
 async fn a_busy_socket_is_closed_with_1001_after_the_connection_duration() {
     let [idle_timeout, connection_duration] = [150, 450].map(Duration::from_millis);
-    let gateway =
-        TestGateway::with_limits(Limits { idle_timeout, connection_duration, ..Limits::default() }).await;
+    let gateway = TestGateway::with_limits(GatewayLimits {
+        idle_timeout,
+        connection_duration,
+        ..GatewayLimits::default()
+    })
+    .await;
     let started = Instant::now();
     let mut socket = gateway.connect().await;
     // Each message gets an error, so the socket is idle only if messages do not count.
@@ -100,14 +106,18 @@ async fn a_busy_socket_is_closed_with_1001_after_the_connection_duration() {
     assert_eq!(closed.await, (1001, "Going away".to_owned()));
     assert!(started.elapsed() >= connection_duration, "closed as idle");
     assert_eq!(disconnected(&gateway).await.0, 1001);
-    assert_eq!(Limits::default().connection_duration, Duration::from_secs(2 * 60 * 60));
+    assert_eq!(GatewayLimits::default().connection_duration, Duration::from_secs(2 * 60 * 60));
 }
 
 #[tokio::test]
 async fn a_push_resets_the_idle_timeout() {
     let [idle_timeout, connection_duration] = [150, 450].map(Duration::from_millis);
-    let gateway =
-        TestGateway::with_limits(Limits { idle_timeout, connection_duration, ..Limits::default() }).await;
+    let gateway = TestGateway::with_limits(GatewayLimits {
+        idle_timeout,
+        connection_duration,
+        ..GatewayLimits::default()
+    })
+    .await;
     let started = Instant::now();
     let mut socket = gateway.connect().await;
     let id = gateway.connection_id().await;
@@ -160,18 +170,21 @@ async fn a_socket_that_does_not_read_has_a_bounded_queue_and_does_not_block_othe
 
 #[tokio::test]
 async fn a_socket_that_does_not_read_is_closed_after_30_seconds() {
-    let gateway =
-        TestGateway::with_limits(Limits { send_timeout: Duration::from_secs(1), ..Limits::default() }).await;
+    let gateway = TestGateway::with_limits(GatewayLimits {
+        send_timeout: Duration::from_secs(1),
+        ..GatewayLimits::default()
+    })
+    .await;
     let (_socket, id, _) = full_socket(&gateway).await;
     assert_eq!(disconnected(&gateway).await, (1001, "Going away".to_owned()));
     assert_eq!(gateway.connections.post(&id, "too late".into()).await, Err(NotDelivered::Gone));
-    assert_eq!(Limits::default().send_timeout, Duration::from_secs(30));
+    assert_eq!(GatewayLimits::default().send_timeout, Duration::from_secs(30));
 }
 
 #[tokio::test]
 async fn a_socket_that_reads_is_not_closed_by_the_send_timeout() {
     let send_timeout = Duration::from_millis(300);
-    let gateway = TestGateway::with_limits(Limits { send_timeout, ..Limits::default() }).await;
+    let gateway = TestGateway::with_limits(GatewayLimits { send_timeout, ..GatewayLimits::default() }).await;
     let started = Instant::now();
     let mut socket = gateway.connect().await;
     let id = gateway.connection_id().await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gateway::limits::{CONCURRENT_MESSAGES, Limits};
+use gateway::limits::{CONCURRENT_MESSAGES, GatewayLimits};
 use serde_json::Value;
 use shared::base::push::Sockets;
 
@@ -54,8 +54,8 @@ async fn a_function_that_returns_invalid_json_causes_an_error_message_and_the_so
 
 #[tokio::test]
 async fn a_function_has_29_seconds_over_websocket_and_30_over_http() {
-    assert_eq!(Limits::default().integration_timeout, Duration::from_secs(29));
-    assert_eq!(Limits::default().http_integration_timeout, Duration::from_secs(30));
+    assert_eq!(GatewayLimits::default().integration_timeout, Duration::from_secs(29));
+    assert_eq!(GatewayLimits::default().http_integration_timeout, Duration::from_secs(30));
 }
 
 #[tokio::test]
@@ -63,9 +63,12 @@ async fn a_function_runs_no_longer_than_its_timeout_in_the_template() {
     let mut template = template(TEMPLATE);
     template.timeouts.insert("record".to_owned(), Duration::from_millis(50));
     template.timeouts.insert("echo".to_owned(), Duration::from_millis(50));
-    let gateway =
-        TestGateway::new(template, [("record", Behavior::Hang), ("echo", Behavior::Hang)], Limits::default())
-            .await;
+    let gateway = TestGateway::new(
+        template,
+        [("record", Behavior::Hang), ("echo", Behavior::Hang)],
+        GatewayLimits::default(),
+    )
+    .await;
     let mut socket = gateway.connect().await;
     receives_an_error_message(&gateway, &mut socket).await;
     assert_eq!(gateway.get("/echo").await.status(), 503);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gateway::limits::Limits;
+use gateway::limits::GatewayLimits;
 use serde_json::{Value, json};
 use shared::base::push::{NotDelivered, Sockets};
 use tokio::sync::Notify;
@@ -65,7 +65,7 @@ async fn a_refusal_without_a_body_names_the_connection_and_the_request() {
 #[tokio::test]
 async fn without_a_connect_route_every_socket_opens() {
     let yaml = TEMPLATE.replace("        $connect:\n          FunctionArn: !GetAtt Connect.Arn\n", "");
-    let gateway = TestGateway::new(template(&yaml), [], Limits::default()).await;
+    let gateway = TestGateway::new(template(&yaml), [], GatewayLimits::default()).await;
     let mut socket = gateway.connect().await;
     socket.send(r#"{"action": "record"}"#).await;
     gateway.event("record").await;

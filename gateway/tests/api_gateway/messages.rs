@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gateway::limits::Limits;
+use gateway::limits::GatewayLimits;
 use serde_json::{Value, json};
 use shared::base::push::Sockets;
 use tokio::sync::Barrier;
@@ -109,7 +109,7 @@ async fn a_message_without_a_route_is_forbidden_and_the_socket_stays_open() {
 #[tokio::test]
 async fn the_default_route_takes_messages_that_no_other_route_takes() {
     let yaml = TEMPLATE.replace("        other:\n", "        $default:\n");
-    let gateway = TestGateway::new(template(&yaml), [], Limits::default()).await;
+    let gateway = TestGateway::new(template(&yaml), [], GatewayLimits::default()).await;
     let mut socket = gateway.connect().await;
     for message in [r#"{"action": "nothing"}"#, r#"{"action": "$connect"}"#, "no JSON", "[1]", "{}"] {
         socket.send(message).await;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gateway::limits::Limits;
-use gateway::template::{EventSource, Queue, Template};
+use gateway::limits::GatewayLimits;
+use gateway::template::{EventSource, QueueSettings, Template};
 use serde_json::{Value, json};
-use shared::base::jobs::{LocalQueues, Queue as Name};
+use shared::base::jobs::{LocalQueues, Queue};
 use tokio::sync::Notify;
 
 use crate::harness::{Behavior, TEMPLATE, TestGateway, template};
@@ -14,16 +14,16 @@ use crate::harness::{Behavior, TEMPLATE, TestGateway, template};
 /// Two jobs in an event, three deliveries of a job.
 fn template_with_queue() -> Template {
     let mut template = template(TEMPLATE);
-    let queue = Queue {
+    let queue = QueueSettings {
         delay: Duration::ZERO,
         visibility_timeout: Duration::from_millis(20),
         retention: Duration::from_secs(60),
         max_receive_count: Some(3),
     };
-    template.queues.insert(Name::FanOut.name().to_owned(), queue);
+    template.queues.insert(Queue::FanOut.name().to_owned(), queue);
     template.event_sources.push(EventSource {
         function: "worker".to_owned(),
-        queue: Name::FanOut.name().to_owned(),
+        queue: Queue::FanOut.name().to_owned(),
         batch_size: 2,
         maximum_concurrency: 2,
         reports_failures: true,
@@ -32,11 +32,11 @@ fn template_with_queue() -> Template {
 }
 
 async fn gateway_with_queue(template: Template, behavior: Behavior) -> TestGateway {
-    TestGateway::new(template, [("worker", behavior)], Limits::default()).await
+    TestGateway::new(template, [("worker", behavior)], GatewayLimits::default()).await
 }
 
 fn send(gateway: &TestGateway, job: &str) {
-    gateway.queues.send(Name::FanOut, job.to_owned()).unwrap();
+    gateway.queues.send(Queue::FanOut, job.to_owned()).unwrap();
 }
 
 /// The body of each job of the worker's next event, and how often it was delivered.
@@ -95,7 +95,7 @@ async fn an_event_has_no_more_jobs_than_the_batch_size_and_so_many_events_run_at
 async fn a_job_waits_for_the_delay_of_its_queue() {
     let mut template = template_with_queue();
     let delay = Duration::from_millis(200);
-    template.queues.get_mut(Name::FanOut.name()).unwrap().delay = delay;
+    template.queues.get_mut(Queue::FanOut.name()).unwrap().delay = delay;
     let gateway = gateway_with_queue(template, Behavior::ReturnText("null")).await;
     let sent = Instant::now();
     send(&gateway, "later");
@@ -118,7 +118,7 @@ async fn jobs_that_a_function_reports_as_failed_are_delivered_again() {
 #[tokio::test]
 async fn a_job_that_has_failed_too_often_is_delivered_no_more() {
     let mut template = template_with_queue();
-    template.queues.get_mut(Name::FanOut.name()).unwrap().delay = Duration::from_millis(200);
+    template.queues.get_mut(Queue::FanOut.name()).unwrap().delay = Duration::from_millis(200);
     let gateway = gateway_with_queue(template, Behavior::Fail).await;
     send(&gateway, "bad");
     for deliveries in 1..=3 {
@@ -132,7 +132,7 @@ async fn a_job_that_has_failed_too_often_is_delivered_no_more() {
 #[tokio::test]
 async fn a_gateway_that_stops_delivers_the_delayed_jobs_at_once() {
     let mut template = template_with_queue();
-    template.queues.get_mut(Name::FanOut.name()).unwrap().delay = Duration::from_secs(3600);
+    template.queues.get_mut(Queue::FanOut.name()).unwrap().delay = Duration::from_secs(3600);
     let mut gateway = gateway_with_queue(template, Behavior::ReturnText("null")).await;
     send(&gateway, "an hour later");
     gateway.stop();
@@ -142,9 +142,9 @@ async fn a_gateway_that_stops_delivers_the_delayed_jobs_at_once() {
 #[tokio::test]
 async fn a_queue_that_is_full_or_unknown_takes_no_job() {
     let gateway = gateway_with_queue(template_with_queue(), Behavior::Hang).await;
-    assert!(gateway.queues.send(Name::Presence, "x".to_owned()).is_err());
-    assert!(gateway.queues.send(Name::FanOut, "x".repeat(1024 * 1024 + 1)).is_err());
+    assert!(gateway.queues.send(Queue::Presence, "x".to_owned()).is_err());
+    assert!(gateway.queues.send(Queue::FanOut, "x".repeat(1024 * 1024 + 1)).is_err());
     let large = "x".repeat(1024 * 1024);
-    let fit = (0..1000).take_while(|_| gateway.queues.send(Name::FanOut, large.clone()).is_ok()).count();
+    let fit = (0..1000).take_while(|_| gateway.queues.send(Queue::FanOut, large.clone()).is_ok()).count();
     assert_eq!(fit, 64);
 }

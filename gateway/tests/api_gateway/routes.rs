@@ -1,6 +1,6 @@
 //! Which route of the HTTP API a request takes.
 
-use gateway::limits::Limits;
+use gateway::limits::GatewayLimits;
 use gateway::template::HttpRoute;
 
 use crate::harness::{Behavior, TEMPLATE, TestGateway, template};
@@ -18,7 +18,7 @@ async fn gateway_with_routes(paths: &[&'static str]) -> TestGateway {
         });
         functions.push((&*function.leak(), Behavior::Return(path.into())));
     }
-    TestGateway::new(template, functions, Limits::default()).await
+    TestGateway::new(template, functions, GatewayLimits::default()).await
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gateway::limits::Limits;
+use gateway::limits::GatewayLimits;
 use gateway::template::Schedule;
 
 use crate::harness::{Behavior, TEMPLATE, TestGateway, template};
@@ -12,7 +12,7 @@ async fn gateway_with_schedule(behavior: Behavior) -> TestGateway {
     let mut template = template(TEMPLATE);
     let every = Duration::from_millis(20);
     template.schedules.push(Schedule { function: "cleaner".to_owned(), every });
-    TestGateway::new(template, [("cleaner", behavior)], Limits::default()).await
+    TestGateway::new(template, [("cleaner", behavior)], GatewayLimits::default()).await
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ const FOREIGN: [&[u8]; 8] =
 const END_OF_ARCHIVE: &[u8] = b"PK\x05\x06";
 
 impl FileType {
-    /// Returns the type of a file, given both ends of it as in [`crate::base::files::Stored`]. Returns
+    /// Returns the type of a file, given both ends of it as in [`crate::base::files::FileEnds`]. Returns
     /// `None` for any other type, and for a file that could be mistaken for something else as well.
     pub fn of(first: &[u8], last: &[u8]) -> Option<Self> {
         let (is_pdf, is_jpeg, is_png) =

@@ -25,7 +25,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::base::time;
-use crate::config::Store;
+use crate::config::StoreSettings;
 use crate::{Error, Result};
 
 /// How much of the beginning of a file is examined. PDF readers look for their mark within this range.
@@ -56,7 +56,7 @@ pub struct Files(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    store: Store,
+    store: StoreSettings,
     connected: OnceCell<Connected>,
 }
 
@@ -70,7 +70,7 @@ struct Connected {
 
 /// What can be learned about a stored file without reading all of it.
 #[derive(Clone, Debug)]
-pub struct Stored {
+pub struct FileEnds {
     /// The file's size in bytes.
     pub size: u64,
     /// The first bytes of the file, at most [`HEAD_BYTES`].
@@ -90,7 +90,7 @@ pub struct Form {
 
 impl Files {
     /// Opens this store. Nothing connects yet.
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: StoreSettings) -> Self {
         Self(Arc::new(Inner { store, connected: OnceCell::new() }))
     }
 
@@ -115,15 +115,15 @@ impl Files {
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`].
-    pub async fn look(&self, key: &str) -> Result<Option<Stored>> {
+    pub async fn look(&self, key: &str) -> Result<Option<FileEnds>> {
         let Some((size, first)) = self.part(key, format!("bytes=0-{}", HEAD_BYTES - 1)).await? else {
             return Ok(None);
         };
         if size <= HEAD_BYTES as u64 {
-            return Ok(Some(Stored { size, last: first.clone(), first }));
+            return Ok(Some(FileEnds { size, last: first.clone(), first }));
         }
         let last = self.part(key, format!("bytes={}-", size.saturating_sub(TAIL_BYTES as u64))).await?;
-        Ok(last.map(|(_, last)| Stored { size, first, last }))
+        Ok(last.map(|(_, last)| FileEnds { size, first, last }))
     }
 
     /// Reads a range of a file, and the size of the whole file.
@@ -256,7 +256,7 @@ impl Files {
 }
 
 impl Connected {
-    async fn new(store: &Store) -> Result<Self> {
+    async fn new(store: &StoreSettings) -> Result<Self> {
         let absent = |name: &str| Error::StoreUnavailable(format!("{name} is not set").into());
         let bucket = store.bucket.clone().ok_or_else(|| absent("UPLOADS_BUCKET"))?;
         let timeouts = TimeoutConfig::builder()

@@ -23,7 +23,7 @@ const REASON: &str = "granted by the operator";
 
 /// What the operator can do.
 #[derive(Clone, Debug)]
-pub enum Command {
+pub enum OperatorCommand {
     /// Make a user an admin of their organization, including the first admin of `public`.
     MakeAdmin {
         /// The user.
@@ -49,7 +49,7 @@ text_type!(
     CommandName, |name| line(name, 0..=64)
 );
 
-impl Read for Command {
+impl Read for OperatorCommand {
     fn read(fields: &mut Fields) -> Result<Self, Missing> {
         let command = fields.required::<CommandName>("command");
         let user_id = fields.required("userId");
@@ -117,16 +117,16 @@ impl Report {
 ///
 /// # Errors
 /// [`Error::NotFound`] for an unknown user, and the errors of a grant of coins.
-pub async fn run(db: &Db, command: &Command) -> Result<Report> {
+pub async fn run(db: &Db, command: &OperatorCommand) -> Result<Report> {
     match command {
-        Command::MakeAdmin { user_id } => {
+        OperatorCommand::MakeAdmin { user_id } => {
             // A user never changes organization, so the organization may be looked up before it is locked.
             let organization_id: Option<u64> =
                 db.first("SELECT organization_id FROM users WHERE user_id = ?", (user_id,)).await?;
             let organization_id = organization_id.ok_or(Error::NotFound(Thing::User))?;
             db.transaction((user_id, organization_id), make_admin).await
         }
-        Command::Grant { user_id, coins, prime, reason, idempotency_key } => {
+        OperatorCommand::Grant { user_id, coins, prime, reason, idempotency_key } => {
             let reason = reason.clone().unwrap_or_else(|| GrantReason::stored(REASON.to_owned()));
             let idempotency_key =
                 idempotency_key.clone().unwrap_or_else(|| IdempotencyKey::stored(random_token::<16>()));

@@ -87,7 +87,7 @@ impl Notice {
 
 /// A part of a notice to a large audience, which the function `fan-out` posts.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Job(Vec<Group>);
+pub struct FanOutJob(Vec<Group>);
 
 /// The sockets that get the same.
 #[derive(Debug, Serialize, Deserialize)]
@@ -99,19 +99,19 @@ struct Group {
 
 impl Notice {
     /// Divides the notice into jobs of about the same size.
-    fn into_jobs(self) -> Vec<Job> {
+    fn into_jobs(self) -> Vec<FanOutJob> {
         // Sockets that get the same share the memory of their frames.
         let mut groups: BTreeMap<_, (Delivery, Vec<ConnectionId>)> = BTreeMap::new();
         for (socket, delivery) in self.0 {
             let frames: Vec<_> = delivery.frames.iter().map(|frame| frame.as_ptr()).collect();
             groups.entry((frames, delivery.closes)).or_insert_with(|| (delivery, Vec::new())).1.push(socket);
         }
-        let (mut jobs, mut sockets_left, mut bytes_left) = (Vec::<Job>::new(), 0, 0);
+        let (mut jobs, mut sockets_left, mut bytes_left) = (Vec::<FanOutJob>::new(), 0, 0);
         for (Delivery { frames, closes }, mut sockets) in groups.into_values() {
             let bytes: usize = frames.iter().map(Bytes::len).sum();
             while !sockets.is_empty() {
                 if sockets_left == 0 || bytes_left < bytes {
-                    jobs.push(Job::default());
+                    jobs.push(FanOutJob::default());
                     (sockets_left, bytes_left) = (JOB_SOCKETS, JOB_BYTES);
                 }
                 let rest = sockets.split_off(sockets.len().min(sockets_left));
@@ -119,7 +119,7 @@ impl Notice {
                 bytes_left = bytes_left.saturating_sub(bytes);
                 // Serde has written each frame, so it reads as JSON.
                 let frames = frames.iter().filter_map(|frame| serde_json::from_slice(frame).ok()).collect();
-                if let Some(Job(job)) = jobs.last_mut() {
+                if let Some(FanOutJob(job)) = jobs.last_mut() {
                     job.push(Group { frames, closes, sockets });
                 }
                 sockets = rest;
@@ -129,8 +129,8 @@ impl Notice {
     }
 }
 
-impl From<Job> for Notice {
-    fn from(Job(groups): Job) -> Self {
+impl From<FanOutJob> for Notice {
+    fn from(FanOutJob(groups): FanOutJob) -> Self {
         let deliveries = groups.into_iter().flat_map(|Group { frames, closes, sockets }| {
             let frames = frames.into_iter().map(|frame| Bytes::from(String::from(Box::<str>::from(frame))));
             let frames: Vec<Bytes> = frames.collect();
@@ -163,7 +163,7 @@ impl App {
         let jobs = notice.into_jobs();
         let jobs = jobs.iter().filter_map(|job| serde_json::to_string(job).ok()).collect();
         let refused = self.jobs.send(Queue::FanOut, jobs).await;
-        let refused = refused.iter().filter_map(|job| serde_json::from_str::<Job>(job).ok());
+        let refused = refused.iter().filter_map(|job| serde_json::from_str::<FanOutJob>(job).ok());
         refused.map(Notice::from).fold(Notice::default(), Notice::then)
     }
 
@@ -367,7 +367,7 @@ mod tests {
     async fn do_jobs(app: &App, taking: &Taking) {
         let taken = std::mem::take(&mut *taking.taken.lock().unwrap());
         for job in taken {
-            app.post(serde_json::from_str::<Job>(&job).unwrap().into()).await;
+            app.post(serde_json::from_str::<FanOutJob>(&job).unwrap().into()).await;
         }
     }
 

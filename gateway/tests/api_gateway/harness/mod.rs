@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use gateway::Gateway;
 use gateway::connections::Connections;
-use gateway::limits::Limits;
+use gateway::limits::GatewayLimits;
 use gateway::queues::Queues;
 use gateway::template::Template;
 use serde_json::{Value, json};
@@ -45,11 +45,11 @@ impl TestGateway {
     pub(crate) async fn with_functions(
         functions: impl IntoIterator<Item = (&'static str, Behavior)>,
     ) -> Self {
-        Self::new(template(TEMPLATE), functions, Limits::default()).await
+        Self::new(template(TEMPLATE), functions, GatewayLimits::default()).await
     }
 
     /// With [`TEMPLATE`] and functions that return 200.
-    pub(crate) async fn with_limits(limits: Limits) -> Self {
+    pub(crate) async fn with_limits(limits: GatewayLimits) -> Self {
         Self::new(template(TEMPLATE), [], limits).await
     }
 
@@ -57,7 +57,7 @@ impl TestGateway {
     pub(crate) async fn new(
         template: Template,
         functions: impl IntoIterator<Item = (&'static str, Behavior)>,
-        limits: Limits,
+        limits: GatewayLimits,
     ) -> Self {
         let functions = Arc::new(Functions::new(functions));
         let connections = Arc::new(Connections::default());
@@ -135,9 +135,9 @@ pub(crate) fn template(yaml: &str) -> Template {
 }
 
 /// Limits whose integration timeouts are short enough for a test.
-pub(crate) fn short_timeouts() -> Limits {
+pub(crate) fn short_timeouts() -> GatewayLimits {
     let short = Duration::from_millis(50);
-    Limits { integration_timeout: short, http_integration_timeout: short, ..Limits::default() }
+    GatewayLimits { integration_timeout: short, http_integration_timeout: short, ..GatewayLimits::default() }
 }
 
 /// Returns this status and nothing else.
