@@ -53,8 +53,8 @@ impl<'a> Key<'a> {
 
 /// Whether REST accepts a token of this person that is signed with `key`. The handshake has to do the same.
 async fn accepts(person: &Person, key: &str) -> bool {
-    let access_token = signed(Algorithm::HS256, &claims(&person.access_token), key);
-    let person = Person { access_token, ..person.clone() };
+    let mut person = person.clone();
+    person.access_token = signed(Algorithm::HS256, &claims(&person.access_token), key);
     let answer = person.get("/api/profile/me").await;
     if answer.status == 200 {
         person.connect().await.close().await;

@@ -260,7 +260,7 @@ struct HttpApiProperties {
 #[serde(untagged)]
 enum Conditional<T> {
     /// `!If [Condition, value, otherwise]`
-    If(String, T, IgnoredAny),
+    If(IgnoredAny, T, IgnoredAny),
     Always(T),
 }
 
