@@ -66,7 +66,8 @@ async fn accepts(person: &Person, key: &str) -> bool {
 
 /// Whether new tokens are signed with `key`.
 async fn signs_with(app: &TestApp, key: &str) -> bool {
-    let token = app.user("bob").await.access_token;
+    // Somebody new each time: the service makes the `userId`.
+    let token = app.register(json!({})).await.access_token;
     signed(Algorithm::HS256, &claims(&token), key) == token
 }
 
