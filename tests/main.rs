@@ -21,6 +21,8 @@ mod messages;
 mod organizations;
 mod people;
 mod rooms;
+mod rotation;
+mod scaling;
 mod secrets;
 mod seed_004;
 mod stopping;

@@ -252,7 +252,24 @@ struct RedrivePolicy {
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "PascalCase", default)]
 struct HttpApiProperties {
-    cors_configuration: Option<Cors>,
+    cors_configuration: Option<Conditional<Cors>>,
+}
+
+/// A value, alone or behind a condition. The gateway takes conditions for true.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Conditional<T> {
+    /// `!If [Condition, value, otherwise]`
+    If(IgnoredAny, T, IgnoredAny),
+    Always(T),
+}
+
+impl<T> Conditional<T> {
+    fn value(self) -> T {
+        match self {
+            Self::If(_, value, _) | Self::Always(value) => value,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -288,7 +305,7 @@ impl Template {
         for (logical_id, resource) in document.resources {
             match resource {
                 Resource::HttpApi(api) => {
-                    let cors = api.and_then(|api| api.cors_configuration);
+                    let cors = api.and_then(|api| api.cors_configuration).map(Conditional::value);
                     template.cors =
                         cors.map(|cors| supported_cors(cors, &document.parameters)).transpose()?;
                 }
@@ -441,7 +458,8 @@ mod tests {
         assert_eq!(template.route_selection, "event");
         assert_eq!(template.websocket["$default"], "message");
         assert_eq!(template.websocket["joinRoom"], "message");
-        assert_eq!(template.cors.unwrap().allow_origins, ["*"]);
+        let cors = template.cors.unwrap();
+        assert_eq!((cors.allow_origins, cors.max_age), (vec!["*".to_owned()], Some(3600)));
         let join = template.http.iter().find(|route| route.path == "/api/joinroom").unwrap();
         assert_eq!((join.method.as_str(), join.function.as_str()), ("POST", "join-room"));
         assert_eq!(template.timeouts["join-room"], Duration::from_secs(28));

@@ -539,8 +539,9 @@ fn common_settings() -> impl Iterator<Item = (String, String)> {
     dotenvy::from_read_iter(SETTINGS.as_bytes()).map(Result::unwrap)
 }
 
+/// A setting of the tests themselves, which begins with `TEST_`.
 #[expect(clippy::disallowed_methods, reason = "a setting of the tests, not of the service")]
-fn setting(name: &str) -> Option<String> {
+pub fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 

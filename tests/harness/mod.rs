@@ -18,7 +18,7 @@ mod socket;
 mod token;
 
 pub use answer::Answer;
-pub use app::TestApp;
+pub use app::{TestApp, setting};
 pub use documents::{document, message_of, paths_and_methods};
 pub use person::{Person, ROOM_PASSWORD};
 pub use proxy::Statements;

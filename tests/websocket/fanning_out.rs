@@ -176,7 +176,7 @@ async fn a_socket_that_does_not_read_blocks_no_other_and_ends_with_its_session()
 }
 
 /// Adds `members` members to a room, and opens a socket for each of the first `sockets` of them.
-async fn crowd(app: &TestApp, ann: &Person, room: u64, members: u32, sockets: usize) -> Vec<Socket> {
+pub async fn crowd(app: &TestApp, ann: &Person, room: u64, members: u32, sockets: usize) -> Vec<Socket> {
     let many =
         format!("WITH RECURSIVE many (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < {members})");
     let rows = [

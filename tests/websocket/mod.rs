@@ -4,7 +4,7 @@ mod chatting;
 mod connecting;
 mod credentials;
 mod ending;
-mod fanning_out;
+pub mod fanning_out;
 mod frames;
 mod overtaking;
 mod presence;
