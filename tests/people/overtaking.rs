@@ -39,7 +39,9 @@ async fn a_login_with_the_old_password_fails_if_the_password_changes_meanwhile()
          WHERE user_id = 'ann'",
         "UPDATE sessions SET revoked_at = UTC_TIMESTAMP(3) WHERE user_id = 'ann'",
     ];
-    meanwhile(&app, (ROW, "LOCK IN SHARE MODE", &commit), login).await.refused(401, "invalid_credentials");
+    meanwhile(&app, (ROW, "role, password_hash FROM users", &commit), login)
+        .await
+        .refused(401, "invalid_credentials");
     let open: Vec<u64> =
         app.rows("SELECT COUNT(*) FROM sessions WHERE user_id = 'ann' AND revoked_at IS NULL").await;
     assert_eq!(open, [0]);

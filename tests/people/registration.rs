@@ -23,7 +23,7 @@ async fn a_user_can_register_with_every_field_and_sees_them_in_their_own_profile
         json!({
             "userId": "ann.b-1", "username": "ann b", "name": "Ann B", "role": "user", "prime": true, "online": false,
             "friendship": null, "email": "Ann@Example.com", "phone": "+919876543210", "deviceId": "pixel", "availCoins": 300,
-            "organization": {"id": 1, "name": "public"}
+            "addableBy": "anyone", "organization": {"id": 1, "name": "public"}
         })
     );
     assert_eq!(registered["user"], ann.get("/api/profile/ann.b-1").await.ok());

@@ -30,14 +30,13 @@ fn budget_of_function(function: &str) -> usize {
         | "list-friend-requests"
         | "list-friends" => 2,
         // With the one that counts the request for `FRAME_LIMIT`, as every request has that changes something.
-        "revoke-invitation" => 3,
         "list-chat" | "create-ticket" | "create-upload" => 3,
         // Nobody has a socket any more, so one statement ends those of the job.
         "fan-out" => 1,
         "presence" => 3,
         "disconnect" => 4,
         "sync" => 5,
-        "send-message" | "logout" | "remove-friend" => 6,
+        "send-message" | "logout" | "remove-friend" | "revoke-invitation" => 6,
         "register" | "invite" | "renew-join-code" | "send-direct" => 7,
         // A session without open sockets: with some, one more statement closes them.
         "revoke-session" => 7,

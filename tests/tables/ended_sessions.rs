@@ -26,7 +26,6 @@ fn looks(function: &str) -> Option<&'static str> {
         // A ticket is worth nothing without its session.
         "logout" | "create-ticket" => None,
         "invite" => Some("INSERT INTO invitations"),
-        "revoke-invitation" => Some("UPDATE invitations"),
         "upload" | "create-upload" => Some("INSERT INTO uploads"),
         "send-message" => Some("UPDATE rooms"),
         _ => Some("FROM sessions WHERE session_id"),

@@ -18,6 +18,7 @@ use crate::base::time;
 use crate::base::tokens::{IssuedToken, random_token};
 use crate::base::user::User;
 use crate::error::Thing;
+use crate::people::sessions;
 use crate::rooms::prime;
 use crate::rooms::room::{self, Room};
 use crate::{Error, Result};
@@ -242,17 +243,24 @@ pub async fn list(db: &Db, asker: &User) -> Result<Vec<Invitation>> {
 /// # Errors
 /// [`Error::NotFound`] when it is unknown, belongs to another user, or was used.
 pub async fn revoke(db: &Db, inviter: &User, invitation_id: InvitationId) -> Result<()> {
+    db.transaction((inviter, invitation_id), revoke_own).await
+}
+
+async fn revoke_own(
+    transaction: &mut Transaction<'static>,
+    (inviter, invitation_id): (&User, InvitationId),
+) -> Result<()> {
     // LAST_INSERT_ID shows that the row exists, even when the statement changes nothing in it.
-    let done = db
-        .execute(
+    transaction
+        .exec_drop(
             "UPDATE invitations
              SET revoked_at = COALESCE(revoked_at, UTC_TIMESTAMP(3)), invitation_id = LAST_INSERT_ID(invitation_id)
-             WHERE invitation_id = ? AND inviter_id = ? AND used_at IS NULL
-               AND EXISTS (SELECT 1 FROM sessions s WHERE s.session_id = ? AND s.revoked_at IS NULL)",
-            (invitation_id, &inviter.user_id, &inviter.session_id),
+             WHERE invitation_id = ? AND inviter_id = ? AND used_at IS NULL",
+            (invitation_id, &inviter.user_id),
         )
         .await?;
-    done.last_insert_id.map(drop).ok_or(Error::NotFound(Thing::Invitation))
+    transaction.last_insert_id().ok_or(Error::NotFound(Thing::Invitation))?;
+    sessions::still_signed_in(transaction, inviter, None).await
 }
 
 /// Locks the invitation of this user into this room if it is valid. The caller has locked the room and
