@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use serde_json::json;
-use shared::Error;
 use shared::base::db::Db;
 use shared::config::Config;
+use shared::{Error, schema};
 
 use crate::harness::{Statements, TestApp};
 
@@ -97,4 +97,14 @@ async fn writes_go_on_with_the_new_writer_after_a_failover() {
         assert!(writes > 1, "no write was refused: {sent:?}");
     }
     app.invariants_hold().await;
+}
+
+/// A server that is killed between a migration's work and its record runs the migration once more.
+#[tokio::test]
+async fn migrations_that_were_not_recorded_run_again() {
+    let app = TestApp::start().await;
+    app.run("DELETE FROM refinery_schema_history WHERE version > 8", ()).await;
+    let database = Config::from(app.settings().into_iter().collect()).unwrap().database;
+    assert_eq!(schema::migrate(&database).await.unwrap().len(), 5);
+    assert_eq!(schema::migrate(&database).await.unwrap(), Vec::<String>::new());
 }
