@@ -90,7 +90,7 @@ async fn take_place(db: &Db, limited: Limited<'_>, limit: Limit, until: Instant)
             return Err(Error::Overloaded { retry_after: 1 });
         }
         sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(400));
+        pause = (pause * 2).min(Duration::from_millis(200));
     }
 }
 
