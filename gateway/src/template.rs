@@ -1,14 +1,15 @@
 //! Reads `template.yaml`: the routes, their functions, and the timeouts, schedules and queues of the functions.
 //!
 //! YAML tags are ignored, and only their values are read: `!GetAtt MessageFunction.Arn` names a function.
-//! No intrinsic function is evaluated, because the environment comes from the settings. Only the origins of
-//! CORS may be `!Split [",", !Ref Parameter]`, which is the parameter's default.
+//! No intrinsic function is evaluated, because the environment comes from the settings. Only CORS may be behind an
+//! `!If`, which counts as true, and its origins may be `!Split [",", !Ref Parameter]`, which is the parameter's
+//! default.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{self, DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// The template of the repository, as it was when this binary was built.
@@ -252,24 +253,19 @@ struct RedrivePolicy {
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "PascalCase", default)]
 struct HttpApiProperties {
-    cors_configuration: Option<Conditional<Cors>>,
+    #[serde(deserialize_with = "perhaps_conditional")]
+    cors_configuration: Option<Cors>,
 }
 
-/// A value, alone or behind a condition. The gateway takes conditions for true.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Conditional<T> {
-    /// `!If [Condition, value, otherwise]`
-    If(IgnoredAny, T, IgnoredAny),
-    Always(T),
-}
-
-impl<T> Conditional<T> {
-    fn value(self) -> T {
-        match self {
-            Self::If(_, value, _) | Self::Always(value) => value,
-        }
-    }
+/// Reads a value, alone or as `!If [Condition, value, otherwise]`. The gateway takes conditions for true.
+fn perhaps_conditional<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    let value = match Value::deserialize(deserializer)? {
+        Value::Array(mut branches) if branches.len() == 3 => branches.swap_remove(1),
+        value => value,
+    };
+    T::deserialize(value).map(Some).map_err(de::Error::custom)
 }
 
 #[derive(Deserialize)]
@@ -305,7 +301,7 @@ impl Template {
         for (logical_id, resource) in document.resources {
             match resource {
                 Resource::HttpApi(api) => {
-                    let cors = api.and_then(|api| api.cors_configuration).map(Conditional::value);
+                    let cors = api.and_then(|api| api.cors_configuration);
                     template.cors =
                         cors.map(|cors| supported_cors(cors, &document.parameters)).transpose()?;
                 }

@@ -50,7 +50,7 @@ pub async fn sweep(app: &App) -> Result<Swept> {
     let tickets = delete(db, TICKETS).await?;
     let invitations = delete(db, INVITATIONS).await?;
     let sessions = delete(db, SESSIONS).await?;
-    let rate_limits = rate_limit::forget_ended(db, BATCH, BATCHES).await?;
+    let rate_limits = rate_limit::forget_ended(db, BATCH).await?;
     let rooms = rooms(db).await?;
     let uploads = uploads(app).await?;
     names::fill(db, BATCHES).await?;

@@ -244,3 +244,17 @@ async fn the_sweep_erases_the_rest_of_a_large_deleted_room() {
     assert_eq!(sweep(&app).await["rooms"], 1);
     assert_eq!(app.rows::<(u64, u64)>(left).await, [(0, 0)]);
 }
+
+/// A login with a name that nobody has leaves a window, and needs no user.
+#[tokio::test]
+async fn one_sweep_erases_forty_thousand_windows_of_rate_limits() {
+    let app = TestApp::start().await;
+    app.run(
+        "INSERT INTO rate_limits (name, subject, tally)
+         WITH RECURSIVE n AS (SELECT 0 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 199)
+         SELECT 'login', CONCAT(a.i, '-', b.i), 1 FROM n a JOIN n b",
+        (),
+    )
+    .await;
+    assert_eq!(sweep(&app).await["rateLimits"], 40_000);
+}

@@ -1,7 +1,7 @@
 //! Rate limits: at most so many requests in a window of time (`docs/contract.md`, "Rate limits"). MySQL
 //! counts them, since functions share no memory. A window opens with its first request.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -24,6 +24,10 @@ pub const MOST: u64 = (1 << COUNT_BITS) - 1;
 /// No attempt at a password takes longer than this: no function may run for so long. One that was killed is not counted
 /// after it.
 pub(crate) const ATTEMPT: Duration = Duration::from_secs(30);
+
+/// How long one sweep deletes windows. Requests without a user open them too, so they are deleted faster than they can
+/// come.
+const FORGETTING: Duration = Duration::from_secs(8);
 
 /// How long a room is not notified again of the same user's typing.
 pub const TYPING: Duration = Duration::from_secs(2);
@@ -251,16 +255,17 @@ pub(crate) async fn standing(db: &Db, limits: &Limits, limited: Limited<'_>) -> 
     Ok(Some(Count::now(limit).standing(limit, done.last_insert_id.unwrap_or(0))))
 }
 
-/// Deletes windows that have ended, in at most `batches` batches. Returns how many it deleted. A window whose
-/// attempts may still be under way is left.
+/// Deletes windows that have ended, batch by batch, until none is left or [`FORGETTING`] has passed. Returns how many
+/// it deleted. A window whose attempts may still be under way is left.
 ///
 /// # Errors
 /// The database's errors.
-pub(crate) async fn forget_ended(db: &Db, batch: usize, batches: usize) -> Result<u64> {
+pub(crate) async fn forget_ended(db: &Db, batch: usize) -> Result<u64> {
+    let until = Instant::now() + FORGETTING;
     let now = Utc::now().timestamp_millis() as u64;
     let begun = now.saturating_sub(ATTEMPT.as_millis() as u64) << COUNT_BITS;
     let mut forgotten = 0;
-    for _ in 0..batches {
+    while Instant::now() < until {
         let select = "SELECT name, subject FROM rate_limits WHERE ends_at < ? AND attempts < ? LIMIT ?";
         let ended: Vec<(String, String)> = db.rows(select, (now, begun, batch)).await?;
         if ended.is_empty() {
