@@ -102,7 +102,7 @@ async fn more_sessions(app: &TestApp, person: &Person, count: u32) {
     app.run(
         "INSERT INTO sessions (session_id, user_id, created_at, expires_at)
          WITH RECURSIVE numbers AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
-         SELECT RIGHT(CONCAT(MD5(CONCAT(?, n)), n), 22), ?, UTC_TIMESTAMP(3) - INTERVAL 100 - n SECOND,
+         SELECT RIGHT(CONCAT(SHA2(CONCAT(?, n), 256), n), 22), ?, UTC_TIMESTAMP(3) - INTERVAL 100 - n SECOND,
                 UTC_TIMESTAMP(3) + INTERVAL 1 DAY FROM numbers",
         (count, &person.user_id, &person.user_id),
     )
