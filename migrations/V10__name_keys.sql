@@ -1,4 +1,4 @@
--- The keys by which people are found (contract section 3, list-users), and longer reactions (section 2).
+-- The keys by which people are found (docs/contract.md, Searching users), and longer reactions (Reactions).
 
 -- The beginnings by which a user's name is found: the whole name, and what begins with each further word of
 -- it, by the rule for comparing names (`shared::base::text::key`). One search is one range of the primary

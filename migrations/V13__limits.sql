@@ -1,4 +1,4 @@
--- Who may add a user to groups, and fewer rows for sessions (contract sections 3 and 6). MySQL has neither
+-- Who may add a user to groups (docs/contract.md, Groups), and fewer rows for sessions (Sessions and tokens). MySQL has neither
 -- `ADD COLUMN IF NOT EXISTS` nor `CREATE INDEX IF NOT EXISTS`, and a migration that was killed half way runs again.
 
 SET @add_column = IF(

@@ -121,7 +121,7 @@ async fn a_server_that_stops_answers_every_send_that_it_has_stored() {
     let request = async |number: usize| {
         let request = app.http.post(format!("{}/api/messages", app.url)).bearer_auth(&ann.access_token);
         let body = json!({"roomId": room, "content": format!("request {number}")});
-        // Whoever is too late gets no connection.
+        // A client that comes too late gets no connection.
         request.json(&body).send().await.is_ok_and(|answer| answer.status() == 201)
     };
     let stop = async {

@@ -164,7 +164,7 @@ async fn whoever_lets_only_friends_add_them_is_not_added_by_others() {
     assert_eq!(refused["errors"].as_array().unwrap().len(), 1);
     addable_by(&eve, "anyone").await;
     ann.post("/groups", hikers).await.created();
-    // Whoever is in a group stays, and a role in the group gives no right over others.
+    // Members stay, and a role in the group does not overrule anybody's choice.
     ann.delete(&format!("/api/friends/{}", bob.user_id)).await.no_content();
     add(&ann, group, &bob).await.ok();
     bob.leaves(group).await.no_content();

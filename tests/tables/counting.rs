@@ -35,7 +35,7 @@ fn counted_by_function(function: &str) -> &'static [&'static str] {
         | "update-member"
         | "update-profile"
         | "update-user" => &["frame"],
-        // Whoever has stolen a session must not keep its user from ending it.
+        // Otherwise a thief of a session could keep its user from ending it.
         "logout" | "revoke-session" => &[],
         "get-chat" | "get-group-messages" | "get-profile" | "get-upload" | "sync" => &[],
         _ if function.starts_with("list-") => &[],

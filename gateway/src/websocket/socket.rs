@@ -89,7 +89,7 @@ async fn read(
         match message {
             Some(Ok(Message::Text(text))) => {
                 let under_way = gateway.messages.subscribe();
-                // Whoever stops the gateway first says so, and then looks for the messages under way.
+                // The gateway announces its stop before it looks for messages under way.
                 if gateway.is_stopping() {
                     drop(under_way);
                     return std::future::pending().await;
