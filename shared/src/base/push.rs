@@ -62,6 +62,14 @@ impl Push {
         matches!(self, Self::Local(_))
     }
 
+    /// Creates the client of the management API, unless that is done. Reading its settings can take seconds in a new
+    /// process on a busy machine, which no post's deadline should pay for.
+    pub(crate) async fn prepare(&self) {
+        if let Self::Management(management) = self {
+            management.client().await;
+        }
+    }
+
     /// Pushes through the management API at `endpoint` (`https://{api}/{stage}`).
     pub fn management(endpoint: Option<String>) -> Self {
         Self::Management(Arc::new(Management { endpoint, client: OnceCell::new() }))

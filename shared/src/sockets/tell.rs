@@ -179,6 +179,9 @@ impl App {
     ///
     /// Where the process lives on, nobody waits for a socket that is throttled: it is left to a task.
     pub async fn post(&self, notice: Notice) {
+        if !notice.0.is_empty() {
+            self.push.prepare().await;
+        }
         let permits = Semaphore::new(CONCURRENT_POSTS);
         let deliveries: FuturesUnordered<_> = notice
             .0
@@ -274,6 +277,7 @@ impl App {
     pub async fn answer(&self, connection_id: &ConnectionId, answer: &impl Serialize) {
         // If the socket has closed in the meantime, its own `$disconnect` handles that.
         let mut frames = serialized(answer).into_iter().collect();
+        self.push.prepare().await;
         _ = self.deliver(&Semaphore::new(1), connection_id, &mut frames, Retries::All).await;
     }
 }
