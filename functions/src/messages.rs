@@ -4,9 +4,10 @@ use serde_json::json;
 use shared::base::rate_limit::{self, Limited};
 use shared::base::user::User;
 use shared::events::announce;
+use shared::messages::draft::{Draft, Sender};
 use shared::messages::message::NamedMessage;
 use shared::messages::revise;
-use shared::messages::send::{self, Draft, Sender};
+use shared::messages::send;
 use shared::{App, Result};
 
 use crate::http::{self, Request, Response};
@@ -15,7 +16,7 @@ use crate::http::{self, Request, Response};
 pub async fn send_message(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
     let draft: Draft = http::json(&request)?;
-    let sent = send::send(app, Sender::User(&user), &draft).await?;
+    let sent = send::send(app, Sender::User(&user), draft).await?;
     app.tell(announce::sent(&sent, None)).await;
     http::created_or_repeated(sent.is_new(), &json!({ "message": sent.message }))
 }

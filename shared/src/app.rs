@@ -9,6 +9,7 @@ use crate::base::files::Files;
 use crate::base::jobs::Jobs;
 use crate::base::password::Passwords;
 use crate::base::push::Push;
+use crate::base::singletons::Singletons;
 use crate::base::tokens::{AccessTokens, RefreshTokens};
 use crate::config::Config;
 
@@ -38,6 +39,8 @@ pub struct App {
     pub access_tokens: Arc<AccessTokens>,
     /// The key for refresh tokens.
     pub refresh_tokens: Arc<RefreshTokens>,
+    /// What else all requests of the process share.
+    pub singletons: Singletons,
 }
 
 impl App {
@@ -54,6 +57,7 @@ impl App {
             passwords: Passwords::new(config.bcrypt_cost),
             access_tokens: Arc::new(AccessTokens::new(&config)),
             refresh_tokens: Arc::new(RefreshTokens::new(&config)),
+            singletons: Singletons::default(),
             config: Arc::new(config),
         }
     }

@@ -37,7 +37,7 @@ async fn lock(holder: &mut Conn, room: u64) -> Transaction<'_> {
 }
 
 const LOCK: &str = "updated_at FROM rooms WHERE";
-const SEND: &str = "UPDATE rooms r";
+const SEND: &str = "FROM rooms FORCE INDEX (PRIMARY)";
 const INVITE: &str = "INSERT INTO invitations";
 const NO_MEMBER: &str = "DELETE FROM room_members WHERE room_id = :room AND user_id = :user";
 const NO_ROOM: &str = "DELETE FROM rooms WHERE id = :room";

@@ -10,11 +10,12 @@ use shared::base::user::User;
 use shared::events::announce;
 use shared::events::event::Outcome;
 use shared::membership::{groups, members};
+use shared::messages::draft::{Draft, Sender};
 use shared::messages::message::{Content, Message, NamedMessage};
 use shared::messages::react::{self, ReactionChange};
 use shared::messages::read::{self, Position};
 use shared::messages::revise::{self, Edit};
-use shared::messages::send::{self, Draft, Sender};
+use shared::messages::send;
 use shared::messages::{sync as syncing, typing as writing};
 use shared::rooms::channels::{self, Announced, Announcement};
 use shared::rooms::room::RoomKind;
@@ -90,7 +91,7 @@ impl Read for GroupMessage {
 }
 
 /// `sendMessage` and `groupMessage`: as `POST /api/messages`.
-pub async fn send_message(app: &App, by: &ConnectionId, draft: &Draft) -> Result<Handled> {
+pub async fn send_message(app: &App, by: &ConnectionId, draft: Draft) -> Result<Handled> {
     let sent = send::send(app, Sender::Socket(by), draft).await?;
     let notice = announce::sent(&sent, Some(by));
     let message = sent.message;

@@ -4,7 +4,7 @@ use shared::base::ids::ConnectionId;
 use shared::base::rate_limit::{self, Limited};
 use shared::events::client_event::ClientEvent;
 use shared::events::event::{Answer, Outcome};
-use shared::messages::send::Draft;
+use shared::messages::draft::Draft;
 use shared::sockets::connections;
 use shared::sockets::tell::Notice;
 use shared::{App, Error, Result};
@@ -85,7 +85,7 @@ impl Frame {
 /// count towards `MESSAGE_LIMIT`, as sends do. Every other frame counts towards `FRAME_LIMIT`, even one that is wrong.
 async fn handle(app: &App, by: &ConnectionId, frame: Result<Map<String, Value>>) -> Result<Handled> {
     let frame = match frame.and_then(Frame::read) {
-        Ok(Frame::Send(draft)) => return events::send_message(app, by, &draft).await,
+        Ok(Frame::Send(draft)) => return events::send_message(app, by, draft).await,
         Ok(Frame::Other(event, data)) => Ok((event, data)),
         Err(error) => Err(error),
     };

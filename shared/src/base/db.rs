@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{
     Conn, DriverError, Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Row, ServerError,
-    Transaction, TxOpts,
+    Transaction, TxOpts, Value,
 };
 
 use tokio::sync::Mutex;
@@ -222,11 +222,13 @@ impl Db {
                     return Ok((rows, Executed { affected_rows, last_insert_id }));
                 }
                 Err(error) if is_disconnect(&error) && !reconnected => reconnected = true,
-                Err(error) if is_read_only(&error) && !reconnected => {
-                    reconnected = true;
-                    self.reconnect().await;
-                }
-                Err(error) => try_again(&mut attempt, error.into()).await?,
+                Err(error) => match Error::from(error) {
+                    error if is_read_only(&error) && !reconnected => {
+                        reconnected = true;
+                        self.reconnect().await;
+                    }
+                    error => try_again(&mut attempt, error).await?,
+                },
             }
         }
     }
@@ -266,29 +268,11 @@ impl Db {
         T: Send,
         W: for<'t> Work<'t, A, T>,
     {
-        let work = &work;
         let mut attempt = 1;
         let mut reconnected = false;
         loop {
-            let mut transaction = self.begin(options.clone()).await?;
-            let outcome = async move {
-                match work.run(&mut transaction, args).await {
-                    Ok(value) => {
-                        transaction.commit().await?;
-                        Ok(value)
-                    }
-                    Err(error) => {
-                        // An error of the rollback must not hide the first one; dropping the connection rolls
-                        // back too.
-                        if let Err(cause) = transaction.rollback().await {
-                            tracing::warn!(%cause, "rollback failed");
-                        }
-                        Err(error)
-                    }
-                }
-            };
-            match within(TRANSACTION_TIMEOUT, outcome.boxed()).await {
-                Err(Error::DatabaseUnavailable(error)) if is_read_only(&error) && !reconnected => {
+            match self.try_transaction(options.clone(), args, &work).await {
+                Err(error) if is_read_only(&error) && !reconnected => {
                     reconnected = true;
                     self.reconnect().await;
                 }
@@ -296,6 +280,41 @@ impl Db {
                 Ok(value) => return Ok(value),
             }
         }
+    }
+
+    /// Works like [`Db::transaction_with`], but runs `work` only once.
+    ///
+    /// # Errors
+    /// The error of `work`, or the database's.
+    pub(crate) async fn try_transaction<A, T, W>(&self, options: TxOpts, args: A, work: &W) -> Result<T>
+    where
+        A: Copy + Send + Sync,
+        T: Send,
+        W: for<'t> Work<'t, A, T>,
+    {
+        let mut transaction = self.begin(options).await?;
+        let outcome = async move {
+            match work.run(&mut transaction, args).await {
+                Ok(value) => {
+                    transaction.commit().await?;
+                    Ok(value)
+                }
+                Err(error) => {
+                    // An error of the rollback must not hide the first one; dropping the connection rolls
+                    // back too.
+                    if let Err(cause) = transaction.rollback().await {
+                        tracing::warn!(%cause, "rollback failed");
+                    }
+                    Err(error)
+                }
+            }
+        };
+        within(TRANSACTION_TIMEOUT, outcome.boxed()).await
+    }
+
+    /// The most connections that it uses.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections
     }
 
     async fn begin(&self, options: TxOpts) -> Result<Transaction<'static>> {
@@ -444,6 +463,15 @@ pub(crate) fn places(count: usize) -> String {
     rows("?", count)
 }
 
+/// Returns the parameters of a list. Its length is a power of two, so that the server prepares few statements; the last
+/// value is repeated.
+pub(crate) fn padded<T: Copy + Into<Value>>(values: &[T]) -> Params {
+    let mut params: Vec<Value> = values.iter().copied().map(Into::into).collect();
+    let last = params.last().cloned().unwrap_or(Value::NULL);
+    params.resize(values.len().next_power_of_two(), last);
+    Params::Positional(params)
+}
+
 /// Returns the placeholders of so many rows, each of which is `row`: `(?, ?), (?, ?)`.
 pub(crate) fn rows(row: &str, count: usize) -> String {
     vec![row; count].join(", ")
@@ -463,8 +491,27 @@ fn within<T>(time: Duration, answer: impl Future<Output = Result<T>>) -> impl Fu
     })
 }
 
-fn is_read_only(error: &mysql_async::Error) -> bool {
-    matches!(error, mysql_async::Error::Server(server) if READ_ONLY.contains(&server.code))
+/// The code of the server's error, if it is one that may pass.
+fn passing_code(error: &Error) -> Option<u16> {
+    match error {
+        Error::DatabaseUnavailable(mysql_async::Error::Server(server)) => Some(server.code),
+        _ => None,
+    }
+}
+
+/// Whether the server refused to write because it is a reader.
+pub(crate) fn is_read_only(error: &Error) -> bool {
+    passing_code(error).is_some_and(|code| READ_ONLY.contains(&code))
+}
+
+/// Whether the server undid the transaction because of a deadlock.
+pub(crate) fn is_deadlock(error: &Error) -> bool {
+    passing_code(error) == Some(ER_LOCK_DEADLOCK)
+}
+
+/// Whether the same transaction may succeed at once.
+pub(crate) fn passes_at_once(error: &Error) -> bool {
+    passing_code(error).is_some_and(|code| PASSING.contains(&code))
 }
 
 fn is_disconnect(error: &mysql_async::Error) -> bool {
@@ -487,13 +534,6 @@ async fn try_again(attempt: &mut u32, error: Error) -> Result<()> {
     tokio::time::sleep(Duration::from_millis(rand::random_range(2..20) * u64::from(*attempt))).await;
     *attempt += 1;
     Ok(())
-}
-
-fn passes_at_once(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::DatabaseUnavailable(mysql_async::Error::Server(server)) if PASSING.contains(&server.code)
-    )
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub mod push;
 pub mod rate_limit;
 pub mod secrets;
 pub(crate) mod sha256;
+pub mod singletons;
 pub mod text;
 pub mod time;
 pub mod tokens;

@@ -10,7 +10,10 @@ use crate::base::rate_limit::{self, Limited};
 use crate::base::user::User;
 use crate::config::Limits;
 use crate::error::Thing;
-use crate::messages::send::{self, Draft, Sender, Sent, Stored, Words};
+use crate::messages::batch::{self, Batch, NewMessage, Outcome, Stored};
+use crate::messages::draft::{Draft, Sender, Words};
+use crate::messages::posts;
+use crate::messages::send::{self, Sent};
 use crate::people::organizations;
 use crate::people::sessions;
 use crate::rooms::room::{self, NewRoom, RoomKind};
@@ -85,7 +88,7 @@ pub async fn send(app: &App, sender: &User, message: DirectMessage) -> Result<Se
     };
     match draft {
         // `send::send` counts it.
-        Ok(draft) => send::send(app, Sender::User(sender), &draft).await,
+        Ok(draft) => send::send(app, Sender::User(sender), draft).await,
         Err(refusal) => {
             rate_limit::count(&app.db, &app.config.limits, Limited::Message(&sender.user_id)).await?;
             Err(refusal)
@@ -140,7 +143,9 @@ async fn begin(app: &App, sender: &User, other: &UserId, words: &Words) -> Resul
     rate_limit::count(&app.db, limits, limited).await?;
     match app.db.transaction((sender, other, words, limits), open).await? {
         Opened::Now(draft, stored) => {
-            Ok(Begun::Now(Box::new(send::stored_message(app, &draft, stored).await?)))
+            let mut sockets = posts::sockets(&app.db, limits.room_posts, &[draft.room_id]).await?;
+            let sockets = sockets.remove(&draft.room_id).unwrap_or_default();
+            Ok(Begun::Now(Box::new(Sent::now(draft, stored, sockets))))
         }
         Opened::Before(room_id) => {
             // The message is now sent, and counted, like any other.
@@ -200,11 +205,12 @@ async fn open(
             (lesser, greater, room_id),
         )
         .await?;
-    let draft = Draft::of(room_id, words.clone());
     // The message was counted before the transaction began.
-    match send::store(transaction, (Sender::User(sender), &draft, None)).await? {
-        Some(stored) => Ok(Opened::Now(draft, stored)),
-        None => Err(Error::internal("a direct chat refused its first message")),
+    let new = NewMessage::new(Sender::User(sender), Draft::of(room_id, words.clone()));
+    let batch = Batch { messages: std::slice::from_ref(&new), limits: None, waits: true };
+    match batch::store(transaction, batch).await?.pop() {
+        Some(Outcome::Stored(stored)) => Ok(Opened::Now(new.draft, stored)),
+        _ => Err(Error::internal("a direct chat refused its first message")),
     }
 }
 

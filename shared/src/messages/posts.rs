@@ -6,11 +6,13 @@
 //! number of sockets of an earlier message. The statement that takes a message's number, and so has locked
 //! the room, counts them in `posts_tally`. The audience is written again when it has changed much.
 
+use std::collections::HashMap;
+
 use mysql_async::params;
 
 use crate::Result;
-use crate::base::db::Db;
-use crate::base::ids::RoomId;
+use crate::base::db::{Db, padded, places};
+use crate::base::ids::{ConnectionId, RoomId};
 use crate::base::rate_limit::{Count, MOST};
 use crate::config::Limit;
 use crate::error::Standing;
@@ -63,6 +65,15 @@ impl PostsCount {
         self.limit.as_ref().map(|(_, count)| count.fresh - 1)
     }
 
+    /// Returns a room's tally with the posts of one more message. It counts as [`count_posts`] does.
+    pub(crate) fn counted(&self, tally: u64, audience: u32) -> u64 {
+        match &self.limit {
+            None => tally,
+            Some((_, count)) if tally < count.closed => count.fresh - 1 + u64::from(audience),
+            Some(_) => tally + u64::from(audience),
+        }
+    }
+
     /// Returns how much of the limit a room has used, if that refuses one more message. It decides as
     /// [`may_post`] does.
     pub(crate) fn refusal(&self, tally: u64, audience: u32) -> Option<Standing> {
@@ -74,22 +85,41 @@ impl PostsCount {
     }
 }
 
-/// Returns how much of the limit a room has used, if that refuses one more message now.
+/// Returns the open sockets of the members of rooms that got messages. Writes down how many they are where the room's
+/// `audience` is far from it; an error of that is only logged, since the messages have been sent.
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn refusal(db: &Db, limit: Option<Limit>, room_id: RoomId) -> Result<Option<Standing>> {
-    if limit.is_none() {
-        return Ok(None);
+pub(crate) async fn sockets(
+    db: &Db,
+    limit: Option<Limit>,
+    rooms: &[RoomId],
+) -> Result<HashMap<RoomId, Vec<ConnectionId>>> {
+    let mut sockets = HashMap::<RoomId, Vec<ConnectionId>>::new();
+    if rooms.is_empty() {
+        return Ok(sockets);
     }
-    let room: Option<(u64, u32)> =
-        db.first("SELECT posts_tally, audience FROM rooms WHERE id = ?", (room_id,)).await?;
-    Ok(room.and_then(|(tally, audience)| PostsCount::now(limit).refusal(tally, audience)))
+    let sql = format!(
+        "SELECT r.id, r.audience, c.connection_id FROM rooms r
+         LEFT JOIN (room_members m STRAIGHT_JOIN connections c
+                    ON c.user_id = m.user_id AND c.expires_at > UTC_TIMESTAMP(3)) ON m.room_id = r.id
+         WHERE r.id IN ({})",
+        places(rooms.len().next_power_of_two())
+    );
+    let found: Vec<(RoomId, u32, Option<ConnectionId>)> = db.rows(&sql, padded(rooms)).await?;
+    let mut audiences = HashMap::new();
+    for (room_id, audience, socket) in found {
+        audiences.insert(room_id, audience);
+        sockets.entry(room_id).or_default().extend(socket);
+    }
+    for (room_id, audience) in audiences {
+        let sockets = sockets.get(&room_id).map_or(0, Vec::len);
+        measure(db, limit, room_id, audience, sockets).await;
+    }
+    Ok(sockets)
 }
 
-/// Writes down how many sockets a message had, if the room's `audience` is far from it. An error is only
-/// logged, since the message has been sent.
-pub(crate) async fn measure(db: &Db, limit: Option<Limit>, room_id: RoomId, audience: u32, sockets: usize) {
+async fn measure(db: &Db, limit: Option<Limit>, room_id: RoomId, audience: u32, sockets: usize) {
     let sockets = u32::try_from(sockets).unwrap_or(u32::MAX).min(MOST as u32);
     if limit.is_none() || !has_changed(audience, sockets) {
         return;

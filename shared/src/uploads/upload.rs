@@ -29,10 +29,11 @@ use crate::base::tokens::random_token;
 use crate::base::user::User;
 use crate::config::Limit;
 use crate::error::Thing;
+use crate::messages::batch::Stored;
 use crate::messages::message::message_columns;
 use crate::messages::message::{Attachment, ClientMessageId, Message, MessageId, MessageKind, MessageRow};
-use crate::messages::posts::{PostsCount, count_posts, may_post};
-use crate::messages::send::{self, SenderAndSockets, Sent, Stored};
+use crate::messages::posts::{self, PostsCount, count_posts, may_post};
+use crate::messages::send::{self, Sent};
 use crate::people::sessions;
 use crate::{Error, Result};
 
@@ -579,7 +580,8 @@ async fn send(transaction: &mut Transaction<'static>, sending: Sending<'_>) -> R
             (seq, object_key, reserved.upload_id),
         )
         .await?;
-    Ok(Some(Stored { seq, created_at: now }))
+    let User { user_id, name, .. } = reserved.sender;
+    Ok(Some(Stored { seq, created_at: now, user_id: user_id.clone(), name: name.clone() }))
 }
 
 /// Checks whether a file got no number because of its posts. The room is still locked, so what the statement
@@ -606,10 +608,10 @@ async fn refused_posts(
 
 /// Returns the message that was just sent, and the sockets of the room's members.
 async fn stored_message(app: &App, sending: Sending<'_>, stored: Stored) -> Result<Sent> {
-    let Stored { seq, created_at } = stored;
+    let Stored { seq, created_at, user_id, name } = stored;
     let Sending { reserved, again, .. } = sending;
-    let SenderAndSockets { user_id, name, sockets } =
-        send::sender_and_sockets(app, reserved.room_id, seq).await?;
+    let mut sockets = posts::sockets(&app.db, app.config.limits.room_posts, &[reserved.room_id]).await?;
+    let sockets = sockets.remove(&reserved.room_id).unwrap_or_default();
     let file_name = reserved.file_name.to_owned();
     let message = Message {
         message_id: MessageId { room_id: reserved.room_id, seq },
