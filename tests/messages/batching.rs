@@ -253,7 +253,8 @@ async fn messages_sent_at_once_have_the_results_that_they_have_one_by_one() {
             for socket in &mut trio.sockets {
                 socket.rest().await;
             }
-            let posted = sends.iter().map(|send| people[send.sender].post("/api/messages", send.body.clone()));
+            let posted =
+                sends.iter().map(|send| people[send.sender].post("/api/messages", send.body.clone()));
             let answers = if at_once {
                 join_all(posted).await
             } else {
@@ -268,8 +269,12 @@ async fn messages_sent_at_once_have_the_results_that_they_have_one_by_one() {
             stored.sort_unstable();
             let mut pushed = Vec::new();
             for socket in &mut trio.sockets {
-                let mut contents: Vec<String> =
-                    socket.rest().await.iter().map(|frame| frame["data"]["message"]["content"].to_string()).collect();
+                let mut contents: Vec<String> = socket
+                    .rest()
+                    .await
+                    .iter()
+                    .map(|frame| frame["data"]["message"]["content"].to_string())
+                    .collect();
                 contents.sort_unstable();
                 pushed.push(contents);
             }

@@ -196,7 +196,8 @@ struct Found {
 
 /// Finds the users of the sessions and sockets who are members of the rooms, and locks the rows that say so.
 ///
-/// The window comes last, because whoever holds its lock waits for no other room. The three subqueries lock nothing.
+/// The window comes last, because whoever holds its lock waits for no other room. It alone is locked for a change: a
+/// lock that is shared first and then exclusive would deadlock with another like it. The other subqueries lock nothing.
 /// They read a snapshot that is younger than the locks of the rooms, so it contains all earlier messages.
 async fn find_senders(
     transaction: &mut Transaction<'static>,
@@ -209,7 +210,8 @@ async fn find_senders(
     // Lengths are powers of two, so that the server prepares few statements.
     let count = messages.len().next_power_of_two();
     let sql = format!(
-        "SELECT k.place, m.user_id, l.tally,
+        "SELECT k.place, m.user_id,
+                (SELECT l.tally FROM rate_limits l WHERE l.name = ? AND l.subject = m.user_id FOR UPDATE) AS tally,
                 (SELECT u.name FROM users u WHERE u.user_id = m.user_id) AS name,
                 EXISTS (SELECT 1 FROM messages x WHERE x.room_id = m.room_id AND x.sender_id = m.user_id
                         AND x.client_message_id = CAST(k.client_message_id AS BINARY)) AS is_sent,
@@ -219,11 +221,11 @@ async fn find_senders(
          LEFT JOIN sessions s ON s.session_id = k.session_id AND s.revoked_at IS NULL
          LEFT JOIN connections c ON c.connection_id = k.connection_id AND c.expires_at > UTC_TIMESTAMP(3)
          STRAIGHT_JOIN room_members m ON m.room_id = k.room_id AND m.user_id = COALESCE(s.user_id, c.user_id)
-         LEFT JOIN rate_limits l ON l.name = ? AND l.subject = m.user_id
-         FOR UPDATE",
+         LOCK IN SHARE MODE",
         vec![asked; count].join(" UNION ALL ")
     );
-    let mut params: Vec<Value> = Vec::with_capacity(6 * count + 1);
+    let mut params: Vec<Value> = Vec::with_capacity(1 + 6 * count);
+    params.push(is_limited.then_some("message").into());
     for (place, NewMessage { session_id, connection_id, draft, .. }) in messages {
         params.extend([
             place.into(),
@@ -234,8 +236,7 @@ async fn find_senders(
             draft.reply_to.map(|reply_to| reply_to.seq).into(),
         ]);
     }
-    params.resize(6 * count, Value::NULL);
-    params.push(is_limited.then_some("message").into());
+    params.resize(1 + 6 * count, Value::NULL);
     let mut found: Vec<Found> = transaction.exec(sql, params).await?;
     found.sort_unstable_by_key(|sender| sender.place);
     Ok(found)
