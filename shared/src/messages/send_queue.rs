@@ -318,3 +318,54 @@ impl Drop for Ended<'_> {
         state.count -= dropped.len();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::fields::Fields;
+    use crate::messages::draft::{Draft, Sender};
+    use serde_json::json;
+
+    fn waiting(sender: &str, number: usize, bytes: usize) -> Waiting {
+        let content = format!("{number:0bytes$}");
+        let draft: Draft = Fields::parse(json!({"roomId": 1, "content": content})).unwrap();
+        let socket = ConnectionId::new(sender.to_owned());
+        Waiting { message: NewMessage::new(Sender::Socket(&socket), draft), reply: oneshot::channel().0 }
+    }
+
+    fn senders(batch: &[Waiting]) -> Vec<&str> {
+        batch.iter().map(|waiting| waiting.message.sender()).collect()
+    }
+
+    fn numbers(batch: &[Waiting]) -> Vec<usize> {
+        batch.iter().map(|waiting| waiting.message.draft.content.as_str().parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_sender_who_floods_leaves_room_for_the_others_and_keeps_the_order() {
+        let mut queue: VecDeque<_> = (0..100).map(|number| waiting("ann", number, 3)).collect();
+        queue.extend((0..3).map(|number| waiting("bob", number, 3)));
+        let batch = take_batch(&mut queue);
+        assert_eq!(numbers(&batch), [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2]);
+        assert_eq!(senders(&batch)[8..], ["bob"; 3]);
+        assert_eq!(numbers(&take_batch(&mut queue)), (8..16).collect::<Vec<_>>());
+        assert_eq!(queue.len(), 84);
+    }
+
+    #[test]
+    fn a_batch_has_at_most_64_messages_and_a_megabyte() {
+        let many = |bytes| (0..200).map(move |number| waiting(&format!("socket {number}"), number, bytes));
+        let mut queue: VecDeque<_> = many(3).collect();
+        assert_eq!(numbers(&take_batch(&mut queue)), (0..64).collect::<Vec<_>>());
+        assert_eq!(numbers(&take_batch(&mut queue)), (64..128).collect::<Vec<_>>());
+        let mut queue: VecDeque<_> = many(8000)
+            .map(|mut waiting| {
+                let four_bytes = "\u{1f600}".repeat(8000).try_into().unwrap();
+                waiting.message.draft.content = four_bytes;
+                waiting
+            })
+            .collect();
+        assert_eq!(take_batch(&mut queue).len(), 32);
+        assert_eq!(queue.len(), 168);
+    }
+}
