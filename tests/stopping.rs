@@ -13,6 +13,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::binaries::binary;
@@ -26,6 +27,8 @@ struct Server {
     child: Child,
     port: String,
     folder: PathBuf,
+    /// The lines of its log that warn of something, since it serves.
+    warnings: JoinHandle<Vec<String>>,
 }
 
 impl Server {
@@ -47,8 +50,14 @@ impl Server {
             }
         };
         let port = timeout(PATIENCE, address).await.expect("it starts");
-        tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
-        Self { child, port, folder }
+        let warnings = tokio::spawn(async move {
+            let mut warnings = Vec::new();
+            while let Ok(Some(line)) = log.next_line().await {
+                warnings.extend((line.contains("WARN") || line.contains("ERROR")).then_some(line));
+            }
+            warnings
+        });
+        Self { child, port, folder, warnings }
     }
 
     async fn connect(&self, person: &Person) -> Socket {
@@ -60,6 +69,11 @@ impl Server {
         let pid = Pid::from_raw(self.child.id().unwrap().try_into().unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
         timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap()
+    }
+
+    /// What it has warned of until its end.
+    async fn warnings(&mut self) -> Vec<String> {
+        timeout(PATIENCE, &mut self.warnings).await.expect("its log ends").unwrap()
     }
 }
 
@@ -159,21 +173,43 @@ async fn a_start_ends_the_sockets_of_a_killed_process_and_of_no_other() {
     bobs.has_nothing().await;
 }
 
+/// More sockets than a server has connections to its database.
+const MANY: usize = 50;
+
+#[tokio::test]
+async fn a_server_that_stops_ends_all_its_sockets_before_its_database() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let mut server = Server::start(&app, &[("MAX_SOCKETS", "0")]).await;
+    let mut sockets = join_all((0..MANY).map(|_| server.connect(&ann))).await;
+    assert!(server.signal(Signal::TERM).await.success());
+    for socket in &mut sockets {
+        assert_eq!(socket.closed().await, 1001);
+    }
+    assert_eq!(app.rows::<usize>("SELECT COUNT(*) FROM connections").await, [0]);
+    assert_eq!(server.warnings().await, [""; 0]);
+}
+
 #[tokio::test]
 async fn a_server_ends_within_ten_seconds_though_its_database_hangs() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
     let (url, frozen) = freezable_database(&app).await;
-    let mut server = Server::start(&app, &[("DATABASE_URL", &url)]).await;
-    let mut socket = server.connect(&ann).await;
-    socket.acked("sendMessage", json!({"roomId": room, "content": "Hello"})).await;
+    let mut server = Server::start(&app, &[("DATABASE_URL", &url), ("MAX_SOCKETS", "0")]).await;
+    let mut sockets = join_all((0..MANY).map(|_| server.connect(&ann))).await;
+    sockets[0].acked("sendMessage", json!({"roomId": room, "content": "Hello"})).await;
     frozen.send_replace(true);
-    socket.send("sendMessage", json!({"roomId": room, "content": "Is anybody there?"})).await;
+    sockets[0].send("sendMessage", json!({"roomId": room, "content": "Is anybody there?"})).await;
     let start = Instant::now();
     assert!(server.signal(Signal::TERM).await.success());
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
-    assert_eq!(socket.closed().await, 1001);
+    for socket in &mut sockets {
+        assert_eq!(socket.until_closed().await.1, 1001);
+    }
+    // It tells once what it has not waited for, and not again for each socket.
+    let warnings = server.warnings().await;
+    assert!(warnings.iter().all(|line| line.contains("stopped before")), "{warnings:#?}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use axum::extract::ws::{CloseFrame, Utf8Bytes};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
-use serde_json::{Value, json};
+use serde::Serialize;
 use shared::base::push::{NotDelivered, Sockets};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
@@ -32,26 +32,31 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// The `identity` in events and in the management API.
-    pub(crate) fn identity(&self) -> Value {
-        let mut identity = json!({ "sourceIp": self.source_ip });
-        if let Some(user_agent) = &self.user_agent {
-            identity["userAgent"] = json!(user_agent);
-        }
-        identity
+    pub(crate) fn identity(&self) -> Identity<'_> {
+        Identity { source_ip: &self.source_ip, user_agent: self.user_agent.as_deref() }
     }
+}
+
+/// What a connection's client tells about itself.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Identity<'a> {
+    source_ip: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<&'a str>,
 }
 
 /// What a socket receives from [`Connections`].
 #[derive(Debug)]
 pub(crate) struct SocketQueue {
     /// Text frames to send: at most [`FRAMES_WAITING`] frames with [`BYTES_WAITING`] bytes together.
-    pub(crate) frames: mpsc::Receiver<QueuedFrame>,
+    pub(crate) frames: mpsc::Receiver<Box<QueuedFrame>>,
     /// The signal to close. It does not queue behind the frames, so that it also reaches a socket
     /// whose client does not read.
     pub(crate) close: oneshot::Receiver<CloseFrame>,
 }
 
-/// A text frame that waits until its socket sends it.
+/// A text frame that waits until its socket sends it. In a box, because even an empty queue has room for 32.
 #[derive(Debug)]
 pub(crate) struct QueuedFrame {
     pub(crate) payload: Bytes,
@@ -72,7 +77,7 @@ enum SocketState {
 struct OpenSocket {
     connection: Arc<Connection>,
     last_active_at: DateTime<Utc>,
-    frames: mpsc::Sender<QueuedFrame>,
+    frames: mpsc::Sender<Box<QueuedFrame>>,
     bytes: Arc<Semaphore>,
     /// `None` once the socket has been told to close.
     close: Option<oneshot::Sender<CloseFrame>>,
@@ -104,7 +109,8 @@ impl OpenSocket {
         let bytes = u32::try_from(payload.len()).map_err(|_| NotDelivered::Failed)?;
         let permit = self.bytes.clone().try_acquire_many_owned(bytes);
         let permit = permit.map_err(|_| NotDelivered::Throttled)?;
-        self.frames.try_send(QueuedFrame { payload, _permit: permit }).map_err(|error| match error {
+        let frame = Box::new(QueuedFrame { payload, _permit: permit });
+        self.frames.try_send(frame).map_err(|error| match error {
             mpsc::error::TrySendError::Closed(_) => NotDelivered::Gone,
             mpsc::error::TrySendError::Full(_) => NotDelivered::Throttled,
         })?;

@@ -29,6 +29,8 @@ pub struct Gateway {
     pub(crate) stopping: watch::Sender<Option<Instant>>,
     /// Each message that is being handled has a receiver.
     pub(crate) messages: watch::Sender<()>,
+    /// Each function that runs has a receiver. `true` ends them.
+    ended: watch::Sender<bool>,
     functions: Arc<dyn Functions>,
 }
 
@@ -63,6 +65,7 @@ impl Gateway {
             bodies: Bodies::default(),
             stopping: watch::Sender::new(None),
             messages: watch::Sender::new(()),
+            ended: watch::Sender::new(false),
             functions,
         })
     }
@@ -77,6 +80,12 @@ impl Gateway {
         self.stopping.borrow().is_some()
     }
 
+    /// Ends every function that still runs, and waits until none does. From now on none starts.
+    pub(crate) async fn end_functions(&self) {
+        self.ended.send_replace(true);
+        self.ended.closed().await;
+    }
+
     /// Invokes a function and waits for its response.
     ///
     /// Two timeouts apply. As Lambda does, the gateway ends a function after the timeout that the
@@ -85,7 +94,8 @@ impl Gateway {
     /// and a client that disconnects does not cancel it.
     ///
     /// # Errors
-    /// The function failed, panicked, took too long or returned more than [`RESPONSE_BYTES`].
+    /// The function failed, panicked, took too long or returned more than [`RESPONSE_BYTES`], or the gateway has ended
+    /// it ([`Gateway::end_functions`]).
     pub(crate) async fn invoke(
         &self,
         function: &str,
@@ -96,9 +106,17 @@ impl Gateway {
         let (functions, name) = (self.functions.clone(), function.to_owned());
         let function_timeout = self.template.timeouts.get(function).copied().unwrap_or(integration_timeout);
         let request_id = request_id.to_owned();
+        let mut ended = self.ended.subscribe();
         let task = tokio::spawn(async move {
-            let invocation = functions.invoke(&name, &request_id, event);
-            let response = with_timeout(function_timeout, invocation).await?;
+            let run = async {
+                let invocation = functions.invoke(&name, &request_id, event);
+                with_timeout(function_timeout, invocation).await
+            };
+            let response = tokio::select! {
+                biased;
+                _ = ended.wait_for(|&ended| ended) => return Err(Failure::Error),
+                response = run => response?,
+            };
             let bytes = response.get().len();
             if bytes > RESPONSE_BYTES {
                 tracing::error!(name, bytes, "the function's response exceeds Lambda's limit");

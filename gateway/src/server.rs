@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, WebSocketUpgrade};
@@ -14,6 +15,9 @@ use crate::integration::error_response;
 use crate::port::Port;
 use crate::{event_source, http, schedule, websocket};
 
+/// How long functions have to end at their next `await`.
+const END_OF_FUNCTIONS: Duration = Duration::from_secs(1);
+
 impl Gateway {
     /// Serves until `stop` completes. Then it stops in this order, each step within its time:
     ///
@@ -22,6 +26,7 @@ impl Gateway {
     ///    [`GatewayLimits::drain_timeout`](crate::limits::GatewayLimits::drain_timeout).
     /// 2. It closes every socket, and waits until `$disconnect` functions and all jobs have finished, within
     ///    [`GatewayLimits::shutdown_timeout`](crate::limits::GatewayLimits::shutdown_timeout). No job is delayed any more.
+    /// 3. It ends the functions that still run, within a second. Afterwards none uses the database.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) {
         let gateway = Arc::new(self);
         let limits = gateway.limits;
@@ -46,6 +51,9 @@ impl Gateway {
         };
         if timeout(limits.shutdown_timeout, finished).await.is_err() {
             tracing::warn!("stopped before all sockets and jobs had ended");
+        }
+        if timeout(END_OF_FUNCTIONS, gateway.end_functions()).await.is_err() {
+            tracing::warn!("stopped before all functions had ended");
         }
         event_sources.abort();
     }

@@ -12,7 +12,7 @@ use chrono::Utc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::event::{ABNORMAL_CLOSURE, disconnect, error_message, event, invoke};
+use super::event::{ABNORMAL_CLOSURE, Event, RequestParts, disconnect, error_message, invoke};
 use super::socket;
 use crate::connections::Connection;
 use crate::gateway::Gateway;
@@ -21,6 +21,12 @@ use crate::integration::{
     response_status,
 };
 use crate::limits::{FRAME_BYTES, MESSAGE_BYTES};
+
+/// What a socket reads at once. Every open socket has a buffer of this size, and most frames of a chat are smaller.
+const READ_BUFFER_BYTES: usize = 2048;
+/// Frames that wait together are written to the system in pieces of about this size. Only a socket that has sent
+/// something has such a buffer.
+const WRITE_BUFFER_BYTES: usize = 4096;
 
 /// Responds to a handshake as `$connect` decides.
 pub(crate) async fn handshake(
@@ -73,17 +79,22 @@ async fn invoke_connect(
     let Some(function) = gateway.template.websocket.get("$connect") else {
         return Some(ConnectResponse { status_code: 200, ..ConnectResponse::default() });
     };
-    let mut event = event(connection, request_id, "$connect", "CONNECT");
+    let mut event = Event::new(connection, request_id, "$connect", "CONNECT");
     let headers = forwarded_headers(&parts.headers, peer);
     let headers = headers
         .iter()
         .filter(|(name, _)| **name != header::CONNECTION && **name != header::UPGRADE)
         .map(|(name, value)| (title_case(name), String::from_utf8_lossy(value.as_bytes()).into_owned()));
-    (event["headers"], event["multiValueHeaders"]) = last_and_all_values(headers);
-    if let Some(query) = parts.uri.query().filter(|query| !query.is_empty()) {
-        (event["queryStringParameters"], event["multiValueQueryStringParameters"]) =
-            last_and_all_values(query_parameters(query));
-    }
+    let (headers, multi_value_headers) = last_and_all_values(headers);
+    let query = parts.uri.query().filter(|query| !query.is_empty());
+    let (query_string_parameters, multi_value_query_string_parameters) =
+        query.map(|query| last_and_all_values(query_parameters(query))).unzip();
+    event.request = Some(RequestParts {
+        headers,
+        multi_value_headers,
+        query_string_parameters,
+        multi_value_query_string_parameters,
+    });
     let response = invoke(gateway, function, request_id, &event).await?;
     serde_json::from_str(response.get()).ok()
 }
@@ -171,6 +182,8 @@ fn open(
     let queue = gateway.connections.open(connection.clone());
     let (failed_gateway, failed_connection) = (gateway.clone(), connection.clone());
     let mut response = upgrade
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
         .max_frame_size(FRAME_BYTES)
         .max_message_size(MESSAGE_BYTES)
         .on_failed_upgrade(move |_| {

@@ -1,19 +1,19 @@
 //! An open socket, from the handshake to the close.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::base::push::Sockets;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite;
 
-use super::event::{ABNORMAL_CLOSURE, error_message, event, invoke};
+use super::event::{ABNORMAL_CLOSURE, Event, error_message, invoke};
 use crate::connections::{Connection, GOING_AWAY, QueuedFrame, SocketQueue};
 use crate::gateway::Gateway;
 use crate::integration::new_id;
@@ -51,13 +51,13 @@ pub(super) async fn serve(
     SocketQueue { mut frames, close: close_signal }: SocketQueue,
 ) -> CloseFrame {
     let (mut sink, mut stream) = socket.split();
-    let last_message = watch::Sender::new(Instant::now());
+    let last_message = LastMessage::now();
     // Each of these runs while the others wait.
     let end = tokio::select! {
         end = read(gateway, connection, &mut stream, &last_message) => end,
         end = write(&mut sink, &mut frames, gateway.limits.send_timeout, &last_message) => end,
         frame = close_signal => frame.map_or(End::Broken, End::Close),
-        () = expiry(&gateway.limits, last_message.subscribe()) => End::Close(GOING_AWAY),
+        () = expiry(&gateway.limits, &last_message) => End::Close(GOING_AWAY),
     };
     match end {
         End::Close(frame) => close(sink, stream, frames, frame).await,
@@ -70,12 +70,29 @@ pub(super) async fn serve(
     }
 }
 
+/// When the last message was received or sent.
+struct LastMessage(Mutex<Instant>);
+
+impl LastMessage {
+    fn now() -> Self {
+        Self(Mutex::new(Instant::now()))
+    }
+
+    fn get(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
 /// Reads messages and handles each in its own task. A gateway that stops reads no more.
 async fn read(
     gateway: &Arc<Gateway>,
     connection: &Arc<Connection>,
     stream: &mut SplitStream<WebSocket>,
-    last_message: &watch::Sender<Instant>,
+    last_message: &LastMessage,
 ) -> End {
     let permits = Arc::new(Semaphore::new(CONCURRENT_MESSAGES));
     let mut stopping = gateway.stopping.subscribe();
@@ -94,7 +111,7 @@ async fn read(
                     drop(under_way);
                     return std::future::pending().await;
                 }
-                last_message.send_replace(Instant::now());
+                last_message.is_now();
                 gateway.connections.message_received(&connection.id);
                 let (gateway, connection) = (gateway.clone(), connection.clone());
                 tokio::spawn(async move {
@@ -125,17 +142,20 @@ async fn handle_message(gateway: &Gateway, connection: &Connection, text: Utf8By
     let Some(function) = gateway.template.websocket.get(&route_key) else {
         return send_error(gateway, connection, "Forbidden", &request_id).await;
     };
-    let mut event = event(connection, &request_id, &route_key, "MESSAGE");
-    event["requestContext"]["messageId"] = json!(new_id());
-    event["body"] = json!(text.as_str());
+    let mut event = Event::new(connection, &request_id, &route_key, "MESSAGE");
+    event.request_context.message_id = Some(new_id());
+    event.body = Some(&text);
     if invoke(gateway, function, &request_id, &event).await.is_none() {
         send_error(gateway, connection, "Internal server error", &request_id).await;
     }
 }
 
 /// The route that the message selects, or `$default` if it selects none or is not JSON. A client cannot
-/// select `$connect` or `$disconnect`.
+/// select `$connect` or `$disconnect`. Where it can select nothing, it is not even parsed.
 fn route_key(gateway: &Gateway, text: &str) -> String {
+    if gateway.template.websocket.keys().all(|key| key.starts_with('$')) {
+        return "$default".to_owned();
+    }
     let message: Value = serde_json::from_str(text).unwrap_or_default();
     match message.get(&gateway.template.route_selection).map(as_text) {
         Some(key) if !key.starts_with('$') && gateway.template.websocket.contains_key(&key) => key,
@@ -162,35 +182,56 @@ async fn send_error(gateway: &Gateway, connection: &Connection, message: &str, r
 /// Sends the frames that are posted, until the client takes too long to accept one.
 async fn write(
     sink: &mut SplitSink<WebSocket, Message>,
-    frames: &mut mpsc::Receiver<QueuedFrame>,
+    frames: &mut mpsc::Receiver<Box<QueuedFrame>>,
     send_timeout: Duration,
-    last_message: &watch::Sender<Instant>,
+    last_message: &LastMessage,
 ) -> End {
     while let Some(frame) = frames.recv().await {
-        last_message.send_replace(Instant::now());
-        match timeout(send_timeout, sink.send(text_message(&frame))).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return End::Broken,
-            Err(_) => return End::Close(GOING_AWAY),
+        last_message.is_now();
+        let mut next = Some(frame);
+        // Those that wait together are flushed together. Each has its own time, as has the flush.
+        while let Some(frame) = next {
+            if let Err(end) = in_time(send_timeout, sink.feed(text_message(*frame))).await {
+                return end;
+            }
+            next = frames.try_recv().ok();
+        }
+        if let Err(end) = in_time(send_timeout, sink.flush()).await {
+            return end;
         }
     }
     End::Broken
 }
 
-/// Replaces invalid UTF-8 by U+FFFD, as API Gateway does.
-fn text_message(frame: &QueuedFrame) -> Message {
-    Message::Text(String::from_utf8_lossy(&frame.payload).into_owned().into())
+/// Waits until the client has accepted something.
+async fn in_time(
+    send_timeout: Duration,
+    sent: impl Future<Output = Result<(), axum::Error>>,
+) -> Result<(), End> {
+    match timeout(send_timeout, sent).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(End::Broken),
+        Err(_) => Err(End::Close(GOING_AWAY)),
+    }
 }
 
-/// Waits until the socket has been idle for too long or has reached its connection duration.
-async fn expiry(limits: &GatewayLimits, mut last_message: watch::Receiver<Instant>) {
+/// A frame as a message. All sockets that get the frame share its bytes. Invalid UTF-8 is replaced by U+FFFD, as
+/// API Gateway does.
+fn text_message(frame: QueuedFrame) -> Message {
+    let text = Utf8Bytes::try_from(frame.payload.clone());
+    Message::Text(text.unwrap_or_else(|_| String::from_utf8_lossy(&frame.payload).into_owned().into()))
+}
+
+/// Waits until the socket has been idle for too long or has reached its connection duration. Messages do not wake
+/// it: it looks at the time of the last one when the socket would have been idle for too long without it.
+async fn expiry(limits: &GatewayLimits, last_message: &LastMessage) {
     let end_of_life = Instant::now() + limits.connection_duration;
     loop {
-        let idle_end = *last_message.borrow_and_update() + limits.idle_timeout;
-        tokio::select! {
-            () = sleep_until(end_of_life.min(idle_end)) => return,
-            _ = last_message.changed() => {}
+        let end = end_of_life.min(last_message.get() + limits.idle_timeout);
+        if end <= Instant::now() {
+            return;
         }
+        sleep_until(end).await;
     }
 }
 
@@ -199,13 +240,13 @@ async fn expiry(limits: &GatewayLimits, mut last_message: watch::Receiver<Instan
 async fn close(
     mut sink: SplitSink<WebSocket, Message>,
     mut stream: SplitStream<WebSocket>,
-    mut frames: mpsc::Receiver<QueuedFrame>,
+    mut frames: mpsc::Receiver<Box<QueuedFrame>>,
     close_frame: CloseFrame,
 ) -> CloseFrame {
     frames.close();
     let handshake = async {
         while let Some(frame) = frames.recv().await {
-            sink.send(text_message(&frame)).await?;
+            sink.feed(text_message(*frame)).await?;
         }
         sink.send(Message::Close(Some(close_frame.clone()))).await?;
         while let Some(Ok(_)) = stream.next().await {}

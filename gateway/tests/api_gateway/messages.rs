@@ -49,6 +49,72 @@ async fn a_message_event_has_a_body_and_no_headers() {
     assert_eq!(context["extendedRequestId"], context["requestId"]);
 }
 
+/// The fields that every event of a connection has, as the gateway writes them.
+fn start(gateway: &TestGateway, event: &Value, route_key: &str, event_type: &str) -> String {
+    let context = &event["requestContext"];
+    let text = |name: &str| context[name].as_str().unwrap();
+    format!(
+        concat!(
+            r#"{{"requestContext":{{"routeKey":"{}","eventType":"{}","extendedRequestId":"{}","requestTime":"{}","#,
+            r#""messageDirection":"IN","stage":"local","connectedAt":{},"requestTimeEpoch":{},"#,
+            r#""identity":{{"sourceIp":"127.0.0.1","userAgent":"a \"test\""}},"requestId":"{}","#,
+            r#""domainName":"{}","connectionId":"{}","apiId":"local""#
+        ),
+        route_key,
+        event_type,
+        text("requestId"),
+        text("requestTime"),
+        context["connectedAt"],
+        context["requestTimeEpoch"],
+        text("requestId"),
+        gateway.address,
+        text("connectionId"),
+    )
+}
+
+#[tokio::test]
+async fn the_events_of_a_socket_are_these_byte_for_byte() {
+    let gateway = TestGateway::with_functions([]).await;
+    let mut socket = gateway.handshake("/?a=1", &[("user-agent", r#"a "test""#)]).await.unwrap().0;
+    let connect = gateway.functions.raw_event("connect").await;
+    let event: Value = serde_json::from_str(&connect).unwrap();
+    let rest = connect.strip_prefix(&start(&gateway, &event, "$connect", "CONNECT")).expect(&connect);
+    let [headers, all_headers] = ["headers", "multiValueHeaders"].map(|name| &event[name]);
+    assert_eq!(
+        rest,
+        format!(
+            r#"}},"isBase64Encoded":false,"headers":{headers},"multiValueHeaders":{all_headers},"queryStringParameters":{{"a":"1"}},"multiValueQueryStringParameters":{{"a":["1"]}}}}"#
+        )
+    );
+
+    socket.send("{\"action\": \"record\",\n\t\"note\": \"\\u00e8 è 🙂 /\"}").await;
+    let message = gateway.functions.raw_event("record").await;
+    let event: Value = serde_json::from_str(&message).unwrap();
+    let rest = message.strip_prefix(&start(&gateway, &event, "record", "MESSAGE")).expect(&message);
+    let id = &event["requestContext"]["messageId"];
+    let body = r#""{\"action\": \"record\",\n\t\"note\": \"\\u00e8 è 🙂 /\"}""#;
+    assert_eq!(rest, format!(r#","messageId":{id}}},"isBase64Encoded":false,"body":{body}}}"#));
+
+    socket.close(None).await;
+    let disconnect = gateway.functions.raw_event("disconnect").await;
+    let event: Value = serde_json::from_str(&disconnect).unwrap();
+    let rest =
+        disconnect.strip_prefix(&start(&gateway, &event, "$disconnect", "DISCONNECT")).expect(&disconnect);
+    let host = gateway.address;
+    assert_eq!(
+        rest,
+        format!(
+            concat!(
+                r#","disconnectStatusCode":1005,"disconnectReason":"Client-side close frame status not set"}},"#,
+                r#""isBase64Encoded":false,"headers":{{"Host":"{}","x-api-key":"","X-Forwarded-For":"","#,
+                r#""x-restapi":""}},"multiValueHeaders":{{"Host":["{}"],"x-api-key":[""],"#,
+                r#""X-Forwarded-For":[""],"x-restapi":[""]}}}}"#
+            ),
+            host, host
+        )
+    );
+}
+
 #[tokio::test]
 async fn every_event_of_a_connection_has_the_same_id_and_connected_at() {
     let gateway = TestGateway::with_functions([]).await;

@@ -43,8 +43,8 @@ pub(crate) struct Functions {
 /// The events that one function has received and the test has not looked at.
 #[derive(Clone, Debug)]
 struct EventQueue {
-    sender: mpsc::UnboundedSender<Value>,
-    receiver: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Value>>>,
+    sender: mpsc::UnboundedSender<Box<RawValue>>,
+    receiver: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Box<RawValue>>>>,
 }
 
 impl Functions {
@@ -62,11 +62,11 @@ impl Functions {
         events.entry(function.to_owned()).or_insert_with(new).clone()
     }
 
-    /// The next event that this function receives.
-    pub(super) async fn event(&self, function: &str) -> Value {
+    /// The next event that this function receives, byte for byte.
+    pub(crate) async fn raw_event(&self, function: &str) -> String {
         let events = self.events(function);
         let mut receiver = events.receiver.lock().await;
-        timeout(TIMEOUT, receiver.recv()).await.expect("the function is invoked").unwrap()
+        timeout(TIMEOUT, receiver.recv()).await.expect("the function is invoked").unwrap().get().to_owned()
     }
 
     /// Whether this function has received an event that the test has not looked at.
@@ -77,11 +77,12 @@ impl Functions {
 
 impl gateway::invoke::Functions for Functions {
     fn invoke(&self, name: &str, request_id: &str, event: Box<RawValue>) -> Invocation {
-        let event: Value = serde_json::from_str(event.get()).unwrap();
+        let raw = event;
+        let event: Value = serde_json::from_str(raw.get()).unwrap();
         // The event of a schedule has no request, only an id, and that of a queue has an id for each job.
         let id = event.pointer("/requestContext/requestId").unwrap_or(&event["id"]);
         assert!(id == request_id || event["Records"].is_array(), "{event}");
-        self.events(name).sender.send(event).unwrap();
+        self.events(name).sender.send(raw).unwrap();
         let respond = |response: Value| Ok(to_raw_value(&response).unwrap());
         let ok = move || respond(json!({ "statusCode": 200 }));
         match self.behaviors.get(name).cloned() {

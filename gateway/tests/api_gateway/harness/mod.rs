@@ -100,7 +100,7 @@ impl TestGateway {
 
     /// The next event that this function receives.
     pub(crate) async fn event(&self, function: &str) -> Value {
-        self.functions.event(function).await
+        serde_json::from_str(&self.functions.raw_event(function).await).unwrap()
     }
 
     /// The id of the next connection that `$connect` accepts.
