@@ -1,6 +1,7 @@
 //! `/api/auth` and `/api/ws-ticket`: registration, sessions and tickets.
 
 use serde_json::json;
+use shared::base::page::Sliced;
 use shared::events::announce;
 use shared::people::auth::{login, registration, ticket};
 use shared::people::sessions::{self, Rotation, SessionId};
@@ -45,7 +46,8 @@ pub async fn logout(app: &App, request: Request) -> Result<Response> {
 /// `GET /api/auth/sessions`: the devices that the user is signed in on.
 pub async fn list_sessions(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
-    http::ok(&json!({ "sessions": sessions::list(&app.db, &user).await? }))
+    let Sliced { rows, next } = sessions::list(&app.db, &user, &http::query(&request)?).await?;
+    http::ok(&json!({ "sessions": rows, "next": next }))
 }
 
 /// `DELETE /api/auth/sessions/{sessionId}`: signs one of the user's devices out.

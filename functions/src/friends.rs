@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use shared::base::ids::UserId;
+use shared::base::page::Sliced;
 use shared::events::announce;
 use shared::people::friends::{self, FriendRequestId};
 use shared::people::profiles;
@@ -20,7 +21,8 @@ pub async fn create_friend_request(app: &App, request: Request) -> Result<Respon
 /// `GET /api/friend-requests`: the requests that the user sent and received.
 pub async fn list_friend_requests(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
-    http::ok(&json!({ "friendRequests": friends::requests(&app.db, &user).await? }))
+    let Sliced { rows, next } = friends::requests(&app.db, &user, &http::query(&request)?).await?;
+    http::ok(&json!({ "friendRequests": rows, "next": next }))
 }
 
 /// `PATCH /api/friend-requests/{id}`: accepts or rejects a request that the user received.
@@ -35,7 +37,8 @@ pub async fn answer_friend_request(app: &App, request: Request) -> Result<Respon
 /// `GET /api/friends`: the profiles of the user's friends.
 pub async fn list_friends(app: &App, request: Request) -> Result<Response> {
     let user = http::user(app, &request).await?;
-    http::ok(&json!({ "friends": profiles::friends(&app.db, &user).await? }))
+    let Sliced { rows, next } = profiles::friends(&app.db, &user, &http::query(&request)?).await?;
+    http::ok(&json!({ "friends": rows, "next": next }))
 }
 
 /// `DELETE /api/friends/{userId}`: ends a friendship.

@@ -4,6 +4,7 @@
 
 use serde_json::json;
 use shared::base::ids::{RoomId, UserId};
+use shared::base::page::Sliced;
 use shared::events::announce;
 use shared::membership::members;
 use shared::rooms::invitations::{self, InvitationId};
@@ -49,8 +50,9 @@ pub async fn delete_room(app: &App, request: Request) -> Result<Response> {
 /// `GET /api/rooms/{roomId}/members`: returns the members of a room to one of them.
 pub async fn list_members(app: &App, request: Request) -> Result<Response> {
     let asker = http::user(app, &request).await?;
-    let room_id: RoomId = http::path_id(&request, "roomId")?;
-    http::ok(&json!({ "members": members::list(&app.db, &asker, room_id).await? }))
+    let (room_id, slice) = http::both(http::path_id(&request, "roomId"), http::query(&request))?;
+    let Sliced { rows, next } = members::list(&app.db, &asker, room_id, &slice).await?;
+    http::ok(&json!({ "members": rows, "next": next }))
 }
 
 /// `PATCH /api/rooms/{roomId}/members/{userId}`: the owner appoints and dismisses moderators.
@@ -87,7 +89,8 @@ pub async fn invite(app: &App, request: Request) -> Result<Response> {
 /// `GET /api/invitations`: the invitations that the user sent and received, without their tokens.
 pub async fn list_invitations(app: &App, request: Request) -> Result<Response> {
     let asker = http::user(app, &request).await?;
-    http::ok(&json!({ "invitations": invitations::list(&app.db, &asker).await? }))
+    let Sliced { rows, next } = invitations::list(&app.db, &asker, &http::query(&request)?).await?;
+    http::ok(&json!({ "invitations": rows, "next": next }))
 }
 
 /// `DELETE /api/invitations/{invitationId}`: the inviter revokes an invitation.

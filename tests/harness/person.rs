@@ -52,6 +52,22 @@ impl Person {
         self.asks("DELETE", path, None).await
     }
 
+    /// Reads a list from its beginning on, this many rows at a time, up to its end. Returns each part.
+    pub async fn parts(&self, path: &str, limit: u32) -> Vec<Vec<Value>> {
+        let mut parts = Vec::new();
+        let mut after = String::new();
+        loop {
+            let mut part = self.get(&format!("{path}?limit={limit}{after}")).await.ok();
+            let next = part["next"].take();
+            let rows = part.as_object_mut().unwrap().values_mut().find(|value| value.is_array()).unwrap();
+            parts.push(rows.as_array().unwrap().clone());
+            match next.as_str() {
+                Some(next) => after = format!("&after={next}"),
+                None => return parts,
+            }
+        }
+    }
+
     /// Sends a request with any method.
     pub async fn asks(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
         let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.url));

@@ -267,8 +267,41 @@ async fn friends_are_listed_by_id_with_their_public_profiles_and_whether_they_ar
     };
     assert_eq!(
         ann.get("/api/friends").await.ok(),
-        json!({"friends": [of(&bob, &bob.user_id, false, false), of(&cat, "Cat", true, true)]})
+        json!({"friends": [of(&bob, &bob.user_id, false, false), of(&cat, "Cat", true, true)], "next": null})
     );
+}
+
+#[tokio::test]
+async fn friends_and_requests_are_read_part_by_part() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let mut others = Vec::new();
+    for name in ["bob", "cat", "dan", "eve", "fay"] {
+        others.push(app.user(name).await);
+    }
+    let mut ids = Vec::new();
+    for (number, other) in others.iter().enumerate() {
+        let request = if number % 2 == 0 { asked(&ann, other).await } else { asked(other, &ann).await };
+        let receiver = if number % 2 == 0 { other } else { &ann };
+        answers(receiver, &request, "accepted").await.ok();
+        ids.push(request["id"].clone());
+    }
+    let of = |parts: Vec<Vec<Value>>, name: &str| -> Vec<Vec<Value>> {
+        parts.iter().map(|part| part.iter().map(|row| row[name].clone()).collect()).collect()
+    };
+    let friends = of(ann.parts("/api/friends", 2).await, "userId");
+    let user = |number: usize| json!(others[number].user_id);
+    assert_eq!(friends, [vec![user(0), user(1)], vec![user(2), user(3)], vec![user(4)]]);
+    ids.reverse();
+    let requests = of(ann.parts("/api/friend-requests", 3).await, "id");
+    assert_eq!(requests, [ids[..3].to_vec(), ids[3..].to_vec()]);
+    assert_eq!(of(ann.parts("/api/friends", 5).await, "userId").len(), 1, "the last part says that it is the last");
+
+    // A friend who goes in the middle takes no other with them.
+    let next = ann.get("/api/friends?limit=2").await.ok()["next"].as_str().unwrap().to_owned();
+    removes(&ann, &others[1]).await.no_content();
+    let rest = ann.get(&format!("/api/friends?after={next}")).await.ok();
+    assert_eq!(rest["friends"].as_array().unwrap().len(), 3);
 }
 
 #[tokio::test]

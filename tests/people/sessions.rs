@@ -45,6 +45,26 @@ async fn live_sessions_are_listed_newest_first_and_the_current_one_is_marked() {
 }
 
 #[tokio::test]
+async fn sessions_are_read_part_by_part_also_those_of_one_moment() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    for device in ["phone", "laptop", "tablet", "watch"] {
+        on(&app, &ann, device).await;
+    }
+    let id = |session: &Value| session["sessionId"].as_str().unwrap().to_owned();
+    for moment in ["created_at", "'2026-01-02 03:04:05.678'"] {
+        app.run(&format!("UPDATE sessions SET created_at = {moment} WHERE user_id = ?"), (&ann.user_id,)).await;
+        let whole: Vec<_> = listed(&ann).await.iter().map(id).collect();
+        let parts = ann.parts("/api/auth/sessions", 2).await;
+        assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1]);
+        assert_eq!(parts.concat().iter().map(id).collect::<Vec<_>>(), whole);
+    }
+    for wrong in ["99999999999999999.x", "253402300800000.x"] {
+        ann.get(&format!("/api/auth/sessions?after={wrong}")).await.refused(400, "invalid_request");
+    }
+}
+
+#[tokio::test]
 async fn an_ended_session_is_no_longer_listed() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;

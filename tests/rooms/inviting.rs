@@ -315,6 +315,26 @@ async fn the_newest_500_sent_and_the_newest_500_received_invitations_are_listed(
     let (own, received) = list.split_last().unwrap();
     assert_eq!(own["invitationId"], sent["invitationId"]);
     assert!(received.iter().all(|one| one["invitationId"].as_u64() > newest["invitationId"].as_u64()));
+    // The others come in the parts after it.
+    let parts = eve.parts("/api/invitations", 500).await;
+    assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [501, 12]);
+}
+
+#[tokio::test]
+async fn invitations_are_read_part_by_part_with_so_many_of_both_kinds() {
+    let app = TestApp::start().await;
+    let (ann, eve) = (app.prime("ann").await, app.prime("eve").await);
+    let (anns, eves) = (ann.opens_a_room().await, eve.opens_a_room().await);
+    let mut ids = Vec::new();
+    for number in 0..7 {
+        let made = if number < 5 { ann.invites(anns, &eve).await } else { eve.invites(eves, &ann).await };
+        ids.push(made.created()["invitationId"].take());
+    }
+    let parts = eve.parts("/api/invitations", 2).await;
+    let listed = |part: &Vec<Value>| part.iter().map(|one| one["invitationId"].clone()).collect::<Vec<_>>();
+    let expected = [[6, 5, 4, 3].as_slice(), &[2, 1], &[0]];
+    let expected = expected.map(|part| part.iter().map(|number| ids[*number].clone()).collect::<Vec<_>>());
+    assert_eq!(parts.iter().map(listed).collect::<Vec<_>>(), expected);
 }
 
 #[tokio::test]

@@ -26,6 +26,26 @@ async fn members_are_listed_oldest_first_with_their_roles_and_presence() {
 }
 
 #[tokio::test]
+async fn members_are_read_part_by_part_also_those_who_came_at_once() {
+    let app = TestApp::start().await;
+    let (ann, bob, cat) = (app.user("ann").await, app.user("bob").await, app.user("cat").await);
+    let group = ann.groups(&[&cat, &bob]).await;
+    let dan = app.user("dan").await;
+    let add = json!({"userId": dan.user_id});
+    ann.post(&format!("/groups/{group}/add-user"), add).await.ok();
+    let path = format!("/api/rooms/{group}/members");
+    let whole = ann.get(&path).await.ok();
+    assert_eq!(whole["next"], json!(null));
+    for limit in 1..=4 {
+        let parts = ann.parts(&path, limit).await;
+        assert!(parts.iter().all(|part| part.len() <= limit as usize));
+        assert_eq!(json!(parts.concat()), whole["members"]);
+    }
+    let end = "18446744073709551615.";
+    assert_eq!(ann.get(&format!("{path}?after={end}")).await.ok(), json!({"members": [], "next": null}));
+}
+
+#[tokio::test]
 async fn only_members_can_list_the_members_of_a_room() {
     let app = TestApp::start().await;
     let (ann, bob, zoe) = (app.prime("ann").await, app.user("bob").await, app.foreigner("zoe").await);

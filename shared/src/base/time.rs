@@ -1,11 +1,22 @@
 //! Times as clients see them: RFC 3339, UTC, with milliseconds.
 
-use chrono::{DateTime, NaiveDateTime, SecondsFormat, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, NaiveDateTime, SecondsFormat, SubsecRound, Utc};
 use serde::Serializer;
 
 /// Returns the current time, cut to the millisecond, which is what a `DATETIME(3)` column keeps.
 pub fn now() -> NaiveDateTime {
     Utc::now().naive_utc().trunc_subsecs(3)
+}
+
+/// Returns the milliseconds since 1970, or 0 for an earlier time.
+pub(crate) fn millis(time: NaiveDateTime) -> u64 {
+    u64::try_from(time.and_utc().timestamp_millis()).unwrap_or(0)
+}
+
+/// Returns the time so many milliseconds after the beginning of 1970, if a `DATETIME` can hold it.
+pub(crate) fn of_millis(millis: u64) -> Option<NaiveDateTime> {
+    let time = DateTime::from_timestamp_millis(i64::try_from(millis).ok()?)?.naive_utc();
+    (time.year() < 10_000).then_some(time)
 }
 
 /// Formats a time like `2026-11-21T10:15:30.123Z`.

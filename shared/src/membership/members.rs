@@ -3,13 +3,14 @@
 
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Transaction, params};
+use mysql_async::{Row, Transaction, params};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::app::App;
 use crate::base::db::Db;
 use crate::base::fields::{self, Fields, Request};
 use crate::base::ids::{ConnectionId, RoomId, UserId};
+use crate::base::page::{Place, Slice, Sliced};
 use crate::base::password::Password;
 use crate::base::time;
 use crate::base::user::{Role, User};
@@ -26,7 +27,7 @@ use crate::{Error, Result};
 const PRICE: i64 = 150;
 
 /// A member as clients see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, FromRow)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct Member {
@@ -36,6 +37,9 @@ pub struct Member {
     pub online: bool,
     #[serde(serialize_with = "time::serialize")]
     pub joined_at: NaiveDateTime,
+    /// The number of the message that tells of the join: members are listed by it.
+    #[serde(skip)]
+    joined_seq: u64,
 }
 
 /// A request to join a room. If it has an invitation, the password is ignored.
@@ -429,7 +433,7 @@ async fn write_role(
             (role, room_id, member),
         )
         .await?;
-    let row: Option<MemberRow> = transaction
+    let row: Option<Member> = transaction
         .exec_first(
             format!(
                 "SELECT {COLUMNS} FROM room_members m JOIN users u ON u.user_id = m.user_id
@@ -438,58 +442,53 @@ async fn write_role(
             (room_id, member),
         )
         .await?;
-    row.and_then(MemberRow::member).ok_or(Error::NotFound(Thing::Member))
+    row.ok_or(Error::NotFound(Thing::Member))
 }
 
-/// The columns of a [`MemberRow`], from `room_members m` and `users u`.
-const COLUMNS: &str = "m.user_id, u.name, m.role, m.joined_at,
+/// The columns of a [`Member`], from `room_members m` and `users u`.
+const COLUMNS: &str = "m.user_id, u.name, m.role, m.joined_at, m.joined_seq,
     EXISTS (SELECT 1 FROM connections c WHERE c.user_id = m.user_id AND c.expires_at > UTC_TIMESTAMP(3)) AS online";
 
 /// Returns the members of a room, in the order in which they joined.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::NotAMember`].
-pub async fn list(db: &Db, asker: &User, room_id: RoomId) -> Result<Vec<Member>> {
-    let rows: Vec<MemberRow> = db
+pub async fn list(
+    db: &Db,
+    asker: &User,
+    room_id: RoomId,
+    slice: &Slice<1000>,
+) -> Result<Sliced<Member>> {
+    let after = slice.after.as_ref();
+    let rows: Vec<Row> = db
         .rows(
             &format!(
-                "SELECT {COLUMNS}
-                 FROM rooms r LEFT JOIN (room_members m JOIN users u ON u.user_id = m.user_id) ON m.room_id = r.id
-                 WHERE r.id = ? AND r.organization_id = ?
-                 ORDER BY m.joined_seq, m.user_id"
+                "SELECT {COLUMNS}, a.user_id IS NOT NULL AS asker_is_member
+                 FROM rooms r
+                 LEFT JOIN room_members a ON a.room_id = r.id AND a.user_id = :asker
+                 LEFT JOIN (room_members m JOIN users u ON u.user_id = m.user_id)
+                   ON m.room_id = r.id AND a.user_id IS NOT NULL
+                  AND (m.joined_seq > :seq OR (m.joined_seq = :seq AND m.user_id > :user_id))
+                 WHERE r.id = :room_id AND r.organization_id = :organization_id
+                 ORDER BY m.joined_seq, m.user_id LIMIT :rows"
             ),
-            (room_id, asker.organization_id),
+            params! {
+                room_id,
+                "asker" => &asker.user_id,
+                "organization_id" => asker.organization_id,
+                "seq" => after.map_or(0, |place| place.number),
+                "user_id" => after.map_or("", |place| &place.text),
+                "rows" => slice.rows(),
+            },
         )
         .await?;
-    if rows.is_empty() {
-        return Err(Error::NotFound(Thing::Room));
+    let room = rows.first().ok_or(Error::NotFound(Thing::Room))?;
+    if !room.get("asker_is_member").unwrap_or(false) {
+        return Err(Error::NotAMember);
     }
-    let members: Vec<Member> = rows.into_iter().filter_map(MemberRow::member).collect();
-    if members.iter().any(|member| member.user_id == asker.user_id) {
-        Ok(members)
-    } else {
-        Err(Error::NotAMember)
-    }
-}
-
-/// A member in a list. When everybody has left, the room's row is returned alone, without a member.
-#[derive(FromRow)]
-struct MemberRow {
-    user_id: Option<UserId>,
-    name: Option<String>,
-    role: Option<RoomRole>,
-    joined_at: Option<NaiveDateTime>,
-    online: bool,
-}
-
-impl MemberRow {
-    fn member(self) -> Option<Member> {
-        Some(Member {
-            user_id: self.user_id?,
-            name: self.name?,
-            role: self.role?,
-            online: self.online,
-            joined_at: self.joined_at?,
-        })
-    }
+    // When nobody comes after the place, the room's row is returned alone, without a member.
+    let is_member = |row: &Row| row.get::<Option<UserId>, _>("user_id").flatten().is_some();
+    let members = rows.into_iter().filter(is_member).map(|row| Member::from_row_opt(row).map_err(Error::internal));
+    let members = members.collect::<Result<Vec<_>>>()?;
+    Ok(slice.of(members, |member: &Member| Place::new(member.joined_seq, &member.user_id)))
 }

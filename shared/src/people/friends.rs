@@ -11,6 +11,7 @@ use strum::{EnumString, IntoStaticStr};
 use crate::base::db::{Db, text_column};
 use crate::base::fields::{Fields, Missing, Read, Request};
 use crate::base::ids::{UserId, number_type, pair};
+use crate::base::page::{Place, Slice, Sliced};
 use crate::base::time;
 use crate::base::user::User;
 use crate::error::Thing;
@@ -273,14 +274,29 @@ async fn decide(
 ///
 /// # Errors
 /// The database's errors.
-pub async fn requests(db: &Db, user: &User) -> Result<Vec<FriendRequest>> {
-    db.rows(
-        &format!(
-            "SELECT {COLUMNS} FROM friend_requests WHERE from_id = :user_id OR to_id = :user_id ORDER BY id DESC"
-        ),
-        params! { "user_id" => &user.user_id },
-    )
-    .await
+pub async fn requests(
+    db: &Db,
+    user: &User,
+    slice: &Slice<1000>,
+) -> Result<Sliced<FriendRequest>> {
+    let rows = db
+        .rows(
+            &format!(
+                "(SELECT {COLUMNS} FROM friend_requests
+                  WHERE from_id = :user_id AND id < :after ORDER BY id DESC LIMIT :rows)
+                 UNION ALL
+                 (SELECT {COLUMNS} FROM friend_requests
+                  WHERE to_id = :user_id AND id < :after ORDER BY id DESC LIMIT :rows)
+                 ORDER BY id DESC LIMIT :rows"
+            ),
+            params! {
+                "user_id" => &user.user_id,
+                "after" => slice.after.as_ref().map_or(u64::MAX, |place| place.number),
+                "rows" => slice.rows(),
+            },
+        )
+        .await?;
+    Ok(slice.of(rows, |request: &FriendRequest| Place::new(request.id.0, "")))
 }
 
 /// Ends a friendship. Either of the two may do it.

@@ -11,7 +11,7 @@ use crate::base::attempts::attempt;
 use crate::base::db::{Db, text_column};
 use crate::base::fields::{self, Fields, Missing, Read, Request};
 use crate::base::ids::{ConnectionId, UserId};
-use crate::base::page::{Page, Paged};
+use crate::base::page::{Page, Paged, Place, Slice, Sliced};
 use crate::base::password::{NewPassword, Password};
 use crate::base::rate_limit::{self, Limited};
 use crate::base::text::{key, line, text_type};
@@ -457,16 +457,24 @@ async fn apply(
 ///
 /// # Errors
 /// The database's errors.
-pub async fn friends(db: &Db, user: &User) -> Result<Vec<Profile>> {
-    db.rows(
-        concat!(
-            "SELECT ",
-            profile_columns!(),
-            " FROM (",
-            friends!(),
-            ") f JOIN users u ON u.user_id = f.friend_id ORDER BY u.user_id"
-        ),
-        params! { "user_id" => &user.user_id, "asker" => &user.user_id },
-    )
-    .await
+pub async fn friends(db: &Db, user: &User, slice: &Slice<1000>) -> Result<Sliced<Profile>> {
+    let rows = db
+        .rows(
+            concat!(
+                "SELECT ",
+                profile_columns!(),
+                " FROM (",
+                friends!(),
+                ") f JOIN users u ON u.user_id = f.friend_id
+                 WHERE f.friend_id > :after ORDER BY f.friend_id LIMIT :rows"
+            ),
+            params! {
+                "user_id" => &user.user_id,
+                "asker" => &user.user_id,
+                "after" => slice.after.as_ref().map_or("", |place| &place.text),
+                "rows" => slice.rows(),
+            },
+        )
+        .await?;
+    Ok(slice.of(rows, |friend: &Profile| Place::new(0, &friend.user_id)))
 }

@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::base::db::{Db, places};
 use crate::base::fields::{self, Request};
 use crate::base::ids::{ConnectionId, UserId};
+use crate::base::page::{Place, Slice, Sliced};
 use crate::base::rate_limit::{self, Limited};
 use crate::base::text::{line, text_type};
 use crate::base::time;
@@ -331,18 +332,30 @@ pub struct Session {
     pub current: bool,
 }
 
-/// Returns the user's live sessions, newest first, at most [`MOST`].
+/// Returns the user's live sessions, newest first.
 ///
 /// # Errors
-/// The database's errors.
-pub async fn list(db: &Db, user: &User) -> Result<Vec<Session>> {
-    db.rows(
-        "SELECT session_id, device_id, created_at, expires_at, session_id = ? AS current FROM sessions
-         WHERE user_id = ? AND revoked_at IS NULL AND expires_at > UTC_TIMESTAMP(3)
-         ORDER BY created_at DESC, session_id LIMIT ?",
-        (&user.session_id, &user.user_id, MOST),
-    )
-    .await
+/// The database's errors. A 400 for a place that is none in this list.
+pub async fn list(db: &Db, user: &User, slice: &Slice<{ MOST as u64 }>) -> Result<Sliced<Session>> {
+    let after = slice.after.as_ref();
+    let created_at = after.map(|place| time::of_millis(place.number).ok_or_else(Place::wrong)).transpose()?;
+    let rows = db
+        .rows(
+            "SELECT session_id, device_id, created_at, expires_at, session_id = :current AS current FROM sessions
+             WHERE user_id = :user_id AND revoked_at IS NULL AND expires_at > UTC_TIMESTAMP(3)
+               AND (:created_at IS NULL OR created_at < :created_at
+                    OR (created_at = :created_at AND session_id > :session_id))
+             ORDER BY created_at DESC, session_id LIMIT :rows",
+            params! {
+                "current" => &user.session_id,
+                "user_id" => &user.user_id,
+                created_at,
+                "session_id" => after.map(|place| &place.text),
+                "rows" => slice.rows(),
+            },
+        )
+        .await?;
+    Ok(slice.of(rows, |session: &Session| Place::new(time::millis(session.created_at), &session.session_id)))
 }
 
 text_type!(

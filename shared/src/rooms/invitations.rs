@@ -1,6 +1,8 @@
 //! Invitations: the creator of a prime room lets one prime user in without the password
 //! (`docs/contract.md`, "Invitations").
 
+use std::cmp::Reverse;
+
 use chrono::{NaiveDateTime, TimeDelta};
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Row, Transaction, params};
@@ -12,6 +14,7 @@ use crate::app::App;
 use crate::base::db::{Db, text_column};
 use crate::base::fields::{self, Request};
 use crate::base::ids::{RoomId, UserId, number_type};
+use crate::base::page::{Place, Slice, Sliced};
 use crate::base::password::Password;
 use crate::base::sha256::sha256;
 use crate::base::time;
@@ -25,8 +28,8 @@ use crate::{Error, Result};
 
 /// How long an invitation is valid.
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
-/// The most invitations in one list.
-const MOST: u32 = 500;
+/// The most sent and the most received invitations in one part of a list.
+const MOST: u64 = 500;
 
 number_type!(
     /// An invitation's id. It is not a secret.
@@ -217,26 +220,53 @@ pub struct Invitation {
     pub expires_at: NaiveDateTime,
 }
 
-/// Returns the invitations that the asker sent and received, newest first. It returns at most 500 of
-/// each, so that a user who sends many cannot hide those that others sent or received.
+/// Returns the invitations that the asker sent and received, newest first. The limit is for each of the two, so that a
+/// user who sends many cannot hide those that others sent or received. So a place has two ids, and a part of the list
+/// begins below each.
 ///
 /// # Errors
-/// Any error of the database.
-pub async fn list(db: &Db, asker: &User) -> Result<Vec<Invitation>> {
-    db.rows(
-        "SELECT i.invitation_id, i.room_id, r.name AS room_name, i.inviter_id AS `from`, i.invitee_id AS `to`,
-                CASE WHEN i.used_at IS NOT NULL THEN 'used' WHEN i.revoked_at IS NOT NULL THEN 'revoked'
-                     WHEN i.expires_at <= UTC_TIMESTAMP(3) THEN 'expired' ELSE 'pending' END AS status,
-                i.created_at, i.expires_at
-         FROM ((SELECT * FROM invitations WHERE inviter_id = :asker ORDER BY invitation_id DESC LIMIT :most)
-               UNION
-               (SELECT * FROM invitations WHERE invitee_id = :asker ORDER BY invitation_id DESC LIMIT :most)) i
-         JOIN rooms r ON r.id = i.room_id AND r.organization_id IS NOT NULL
-         ORDER BY i.invitation_id DESC",
-        params! { "asker" => &asker.user_id, "most" => MOST },
-    )
-    .await
+/// Any error of the database. A 400 for a place that is none in this list.
+pub async fn list(db: &Db, asker: &User, slice: &Slice<MOST>) -> Result<Sliced<Invitation>> {
+    let (sent_after, received_after) = match &slice.after {
+        None => (u64::MAX, u64::MAX),
+        Some(Place { number, text }) => (*number, text.parse().map_err(|_| Place::wrong())?),
+    };
+    let rows: Vec<Invitation> = db
+        .rows(
+            &format!(
+                "({LISTED} WHERE i.inviter_id = :asker AND i.invitation_id < :sent_after
+                  ORDER BY i.invitation_id DESC LIMIT :rows)
+                 UNION ALL
+                 ({LISTED} WHERE i.invitee_id = :asker AND i.invitation_id < :received_after
+                  ORDER BY i.invitation_id DESC LIMIT :rows)
+                 ORDER BY invitation_id DESC"
+            ),
+            params! { "asker" => &asker.user_id, sent_after, received_after, "rows" => slice.rows() },
+        )
+        .await?;
+    let (sent, received): (Vec<_>, Vec<_>) = rows.into_iter().partition(|one| one.from == asker.user_id);
+    let place = |one: &Invitation| Place::new(one.invitation_id.0, "");
+    let (sent, received) = (slice.of(sent, place), slice.of(received, place));
+    let next = match (sent.next, received.next) {
+        (None, None) => None,
+        // Below 0 there is nothing.
+        (sent, received) => {
+            let id = |place: Option<Place>| place.map_or(0, |place| place.number);
+            Some(Place::new(id(sent), id(received)))
+        }
+    };
+    let mut rows = sent.rows;
+    rows.extend(received.rows);
+    rows.sort_by_key(|one| Reverse(one.invitation_id));
+    Ok(Sliced { rows, next })
 }
+
+/// Selects invitations as [`Invitation`]s.
+const LISTED: &str = "SELECT i.invitation_id, i.room_id, r.name AS room_name, i.inviter_id AS `from`, i.invitee_id AS `to`,
+        CASE WHEN i.used_at IS NOT NULL THEN 'used' WHEN i.revoked_at IS NOT NULL THEN 'revoked'
+             WHEN i.expires_at <= UTC_TIMESTAMP(3) THEN 'expired' ELSE 'pending' END AS status,
+        i.created_at, i.expires_at
+     FROM invitations i JOIN rooms r ON r.id = i.room_id AND r.organization_id IS NOT NULL";
 
 /// Revokes an invitation. Revoking it again also succeeds.
 ///

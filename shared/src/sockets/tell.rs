@@ -29,6 +29,8 @@ const CONCURRENT_POSTS: usize = 32;
 const SLOW_POST: Duration = Duration::from_millis(100);
 /// The longest wait before the first retry of a throttled post. It doubles with each retry.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
+/// How long throttled posts are retried while a request waits for its answer.
+const RETRIES_BEFORE_ANSWER: Duration = Duration::from_millis(300);
 
 /// The frames that sockets get about a change, and which of the sockets are then closed.
 #[derive(Debug, Default)]
@@ -83,13 +85,6 @@ impl Notice {
         }
         self
     }
-}
-
-/// Whether a throttled post is tried again.
-#[derive(Clone, Copy, Debug)]
-enum Retries {
-    None,
-    All,
 }
 
 /// A part of a notice to a large audience, which the function `fan-out` posts.
@@ -149,20 +144,22 @@ impl From<FanOutJob> for Notice {
 
 impl App {
     /// Tells a notice to its sockets before the request is answered: posts it, or queues it when there are
-    /// many.
+    /// many. Throttled posts delay the answer by [`RETRIES_BEFORE_ANSWER`] at most.
     pub async fn tell(&self, notice: Notice) {
-        self.tell_directly_up_to(self.config.direct_posts.before_answer, notice).await;
+        let notice = self.queue_if_over(self.config.direct_posts.before_answer, notice).await;
+        self.post_within(RETRIES_BEFORE_ANSWER, notice).await;
     }
 
     /// Like [`App::tell`], while the request is answered. As nobody waits for the posts, more of them are
-    /// made here.
+    /// made here, and throttled ones are retried for longer.
     pub async fn tell_beside_answer(&self, notice: Notice) {
-        self.tell_directly_up_to(self.config.direct_posts.beside_answer, notice).await;
+        let notice = self.queue_if_over(self.config.direct_posts.beside_answer, notice).await;
+        self.post(notice).await;
     }
 
-    async fn tell_directly_up_to(&self, most: usize, notice: Notice) {
-        let notice = if notice.0.len() > most { self.queue(notice).await } else { notice };
-        self.post(notice).await;
+    /// Queues a notice to more than `most` sockets. Returns what is left to post.
+    async fn queue_if_over(&self, most: usize, notice: Notice) -> Notice {
+        if notice.0.len() > most { self.queue(notice).await } else { notice }
     }
 
     /// Queues a notice for the function `fan-out`. Returns what the queue did not take.
@@ -176,9 +173,18 @@ impl App {
 
     /// Posts a notice to all its sockets at once, as far as [`CONCURRENT_POSTS`] allows. No socket waits for
     /// a slow or dead one. The rows of sockets that turn out to be gone expire.
-    ///
-    /// Where the process lives on, nobody waits for a socket that is throttled: it is left to a task.
     pub async fn post(&self, notice: Notice) {
+        self.post_within(POST_TIMEOUT, notice).await;
+    }
+
+    /// Like [`App::post`], with a bound for the time in which throttled posts are retried. Where the process lives on,
+    /// nobody waits for them: they are left to tasks.
+    async fn post_within(&self, retries: Duration, notice: Notice) {
+        let retries = if self.push.is_local() { Duration::ZERO } else { retries };
+        self.post_retrying_for(retries, notice).await;
+    }
+
+    async fn post_retrying_for(&self, retries: Duration, notice: Notice) {
         if !notice.0.is_empty() {
             self.push.prepare().await;
         }
@@ -188,17 +194,16 @@ impl App {
             .into_iter()
             .map(async |(socket, Delivery { frames, closes })| {
                 let mut frames = VecDeque::from(frames);
-                let retries = if self.push.is_local() { Retries::None } else { Retries::All };
                 let delivered = self.deliver(&permits, &socket, &mut frames, retries).await;
                 if delivered == Err(NotDelivered::Throttled)
-                    && self.push.is_local()
+                    && retries.is_zero()
                     && let Ok(place) = self.late_posts.clone().try_acquire_owned()
                 {
                     let app = self.clone();
                     tokio::spawn(async move {
                         let _place = place;
                         let permits = Semaphore::new(1);
-                        let delivered = app.deliver(&permits, &socket, &mut frames, Retries::All).await;
+                        let delivered = app.deliver(&permits, &socket, &mut frames, POST_TIMEOUT).await;
                         let gone = app.delivered(delivered, socket, closes).await;
                         app.end_gone(gone.as_slice()).await;
                     });
@@ -231,18 +236,19 @@ impl App {
         }
     }
 
-    /// Posts frames to one socket, in order, and takes out those that were posted. It retries a frame while it
-    /// is throttled, for [`POST_TIMEOUT`] in all, and stops at the first frame that fails. It holds a permit
-    /// while it posts, but no longer than [`SLOW_POST`], and none while it waits to retry.
+    /// Posts frames to one socket, in order, and takes out those that were posted. It stops at the first frame that
+    /// fails, and after [`POST_TIMEOUT`] in all. It retries while it is throttled, for at most `retries` since that
+    /// began; a post that is only slow is not throttled. It holds a permit while it posts, but no longer than
+    /// [`SLOW_POST`], and none while it waits to retry.
     async fn deliver(
         &self,
         permits: &Semaphore,
         socket: &ConnectionId,
         frames: &mut VecDeque<Bytes>,
-        retries: Retries,
+        retries: Duration,
     ) -> Result<(), NotDelivered> {
         let mut retry = FIRST_RETRY;
-        let mut deadline = None;
+        let (mut deadline, mut retry_until) = (None, None);
         while let Some(frame) = frames.front() {
             loop {
                 let permit = permits.acquire().await;
@@ -257,11 +263,13 @@ impl App {
                 };
                 match posted {
                     Ok(()) => break,
-                    Err(NotDelivered::Throttled) if matches!(retries, Retries::All) => {}
+                    Err(NotDelivered::Throttled) if !retries.is_zero() => {}
                     Err(_) => return posted,
                 }
+                let now = Instant::now();
+                let retry_until = *retry_until.get_or_insert(deadline.min(now + retries));
                 let pause = rand::random_range(retry / 2..retry);
-                if Instant::now() + pause >= deadline {
+                if now + pause >= retry_until {
                     tracing::warn!(%socket, "a post was throttled until it was given up");
                     return posted;
                 }
@@ -278,7 +286,7 @@ impl App {
         // If the socket has closed in the meantime, its own `$disconnect` handles that.
         let mut frames = serialized(answer).into_iter().collect();
         self.push.prepare().await;
-        _ = self.deliver(&Semaphore::new(1), connection_id, &mut frames, Retries::All).await;
+        _ = self.deliver(&Semaphore::new(1), connection_id, &mut frames, POST_TIMEOUT).await;
     }
 }
 
@@ -306,7 +314,7 @@ mod tests {
     use crate::base::push::{Push, Sockets};
     use crate::config::{Config, DirectPosts};
 
-    /// Sockets whose ids begin with what they are: dead, throttled or good.
+    /// Sockets whose ids begin with what they are: dead, slow, throttled or good.
     #[derive(Debug, Default)]
     struct Strange {
         delivered: AtomicUsize,
@@ -346,6 +354,7 @@ mod tests {
                 }
                 let under_way = self.under_way.fetch_sub(1, Relaxed) - 1;
                 match socket.split('-').next() {
+                    Some("slow") => sleep(RETRIES_BEFORE_ANSWER * 2).await,
                     Some("full") => return Err(NotDelivered::Throttled),
                     Some("busy") if earlier_tries < 3 => return Err(NotDelivered::Throttled),
                     _ => {}
@@ -504,6 +513,22 @@ mod tests {
         app.tell(Notice::new(&"hello", ids(["full-1"])).and_close()).await;
         assert_eq!(sockets.tries.load(Relaxed), tries + 1);
         assert_eq!(*sockets.closed.lock().unwrap(), [("full-1".to_owned(), 0)]);
+    }
+
+    #[tokio::test]
+    async fn an_answer_waits_300_ms_for_throttled_sockets_and_longer_for_slow_ones() {
+        let (app, sockets) = strange();
+        let full = (0..40).map(|n| format!("full-{n}"));
+        let notice = Notice::new(&"goodbye", full.map(ConnectionId::new)).and_close();
+        app.post_retrying_for(RETRIES_BEFORE_ANSWER, notice).await;
+        // In 2 seconds it would be six tries or more.
+        let tries = sockets.tries.load(Relaxed);
+        assert!((40 * 2..=40 * 4).contains(&tries), "{tries} tries");
+        assert_eq!(sockets.closed.lock().unwrap().len(), 40);
+        assert_eq!(app.late_posts.available_permits(), LATE_POSTS, "no task goes on");
+
+        app.post_retrying_for(RETRIES_BEFORE_ANSWER, Notice::new(&"hello", ids(["slow-1"]))).await;
+        assert_eq!(sockets.heard(), [("slow-1".to_owned(), r#""hello""#.to_owned())]);
     }
 
     #[tokio::test]
