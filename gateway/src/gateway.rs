@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use shared::config::ConnectionLimits;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::bodies::Bodies;
 use crate::connections::Connections;
 use crate::invoke::{Failure, Functions, with_timeout};
-use crate::limits::{GatewayLimits, RESPONSE_BYTES};
+use crate::limits::{CONCURRENT_DISCONNECTS, GatewayLimits, RESPONSE_BYTES};
 use crate::queues::Queues;
 use crate::routes::Routes;
 use crate::template::Template;
@@ -29,6 +29,8 @@ pub struct Gateway {
     pub(crate) stopping: watch::Sender<Option<Instant>>,
     /// Each message that is being handled has a receiver.
     pub(crate) messages: watch::Sender<()>,
+    /// The permits of [`CONCURRENT_DISCONNECTS`].
+    pub(crate) disconnects: Semaphore,
     /// Each function that runs has a receiver. `true` ends them.
     ended: watch::Sender<bool>,
     functions: Arc<dyn Functions>,
@@ -65,6 +67,7 @@ impl Gateway {
             bodies: Bodies::default(),
             stopping: watch::Sender::new(None),
             messages: watch::Sender::new(()),
+            disconnects: Semaphore::new(CONCURRENT_DISCONNECTS),
             ended: watch::Sender::new(false),
             functions,
         })

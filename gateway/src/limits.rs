@@ -32,6 +32,10 @@ pub const MESSAGE_BYTES: usize = 128 * 1024;
 /// from the socket, to bound its memory. The number is ours; AWS documents none.
 pub const CONCURRENT_MESSAGES: usize = 64;
 
+/// How many `$disconnect` functions run at once. When very many clients leave together, the others wait here and not
+/// for the database, where each would give up after some seconds and keep everybody else waiting. The number is ours.
+pub const CONCURRENT_DISCONNECTS: usize = 16;
+
 /// How many frames can wait for one socket. API Gateway responds to a post with 429 when "the WebSocket
 /// client side buffer is full" (`PostToConnection`, `LimitExceededException`). The number is ours.
 pub const FRAMES_WAITING: usize = 512;

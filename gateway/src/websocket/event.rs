@@ -107,6 +107,7 @@ pub(super) async fn invoke(
 /// connection.
 pub(super) async fn disconnect(gateway: &Gateway, connection: &Connection, close: CloseFrame) {
     if let Some(function) = gateway.template.websocket.get("$disconnect") {
+        let _permit = gateway.disconnects.acquire().await;
         let request_id = new_id();
         let mut event = Event::new(connection, &request_id, "$disconnect", "DISCONNECT");
         event.request_context.disconnect_status_code = Some(close.code);

@@ -23,7 +23,7 @@ use crate::integration::{
 use crate::limits::{FRAME_BYTES, MESSAGE_BYTES};
 
 /// What a socket reads at once. Every open socket has a buffer of this size, and most frames of a chat are smaller.
-const READ_BUFFER_BYTES: usize = 2048;
+const READ_BUFFER_BYTES: usize = 1024;
 /// Frames that wait together are written to the system in pieces of about this size. Only a socket that has sent
 /// something has such a buffer.
 const WRITE_BUFFER_BYTES: usize = 4096;

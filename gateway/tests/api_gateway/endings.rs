@@ -1,10 +1,14 @@
 //! How sockets end, and which code and reason `$disconnect` receives.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gateway::limits::{BYTES_WAITING, FRAME_BYTES, FRAMES_WAITING, GatewayLimits, MESSAGE_BYTES};
+use gateway::limits::{
+    BYTES_WAITING, CONCURRENT_DISCONNECTS, FRAME_BYTES, FRAMES_WAITING, GatewayLimits, MESSAGE_BYTES,
+};
 use serde_json::{Value, json};
 use shared::base::push::{NotDelivered, Sockets};
+use tokio::sync::Notify;
 
 use crate::harness::{Behavior, RawConnection, TestGateway, UPGRADE};
 
@@ -246,6 +250,25 @@ async fn a_disconnect_event_has_the_clients_code_and_reason() {
     }
     drop(gateway.connect().await);
     assert_eq!(disconnected(&gateway).await.0, 1006);
+}
+
+#[tokio::test]
+async fn many_disconnect_functions_run_one_after_the_other() {
+    let ends = Arc::new(Notify::new());
+    let gateway = TestGateway::with_functions([("disconnect", Behavior::WaitFor(ends.clone()))]).await;
+    let mut other = gateway.connect().await;
+    for _ in 0..=CONCURRENT_DISCONNECTS {
+        gateway.connect().await.close(None).await;
+    }
+    for _ in 0..CONCURRENT_DISCONNECTS {
+        gateway.event("disconnect").await;
+    }
+    // The others are served meanwhile.
+    other.send("no route").await;
+    other.receive().await;
+    assert!(!gateway.functions.has_event("disconnect"));
+    ends.notify_one();
+    gateway.event("disconnect").await;
 }
 
 #[tokio::test]
