@@ -413,6 +413,7 @@ async fn zero_turns_a_limit_off() {
         ("TICKET_LIMIT", "0"),
         ("MESSAGE_LIMIT", "0"),
         ("FRAME_LIMIT", "0"),
+        ("READ_LIMIT", "0"),
         ("ROOM_LIMIT", "0"),
         ("ADD_LIMIT", "0"),
     ];
@@ -427,6 +428,7 @@ async fn zero_turns_a_limit_off() {
     join_all((0..35).map(async |_| ann.groups(&[&bob]).await)).await;
     let sends = join_all((0..70).map(|_| ann.says(room, "hello"))).await;
     assert_eq!(passed(sends, 201), 70);
+    ann.reads(room).await;
     for _ in 0..70 {
         socket.send("ping", json!({})).await;
     }
@@ -446,11 +448,11 @@ async fn a_window_starts_with_its_first_request_and_later_ones_do_not_extend_it(
     later(&app, Duration::from_secs(600)).await;
     for _ in 0..3 {
         socket.acked("sendMessage", draft.clone()).await;
-        socket.ask("sync", json!({"rooms": {}})).await;
+        assert_eq!(socket.ask("ping", json!({})).await["event"], "pong");
         // The second one comes late in the window and does not extend it.
         later(&app, Duration::from_secs(590)).await;
         socket.acked("sendMessage", draft.clone()).await;
-        socket.ask("sync", json!({"rooms": {}})).await;
+        assert_eq!(socket.ask("ping", json!({})).await["event"], "pong");
         socket.refused("sendMessage", draft.clone(), "rate_limited").await;
         socket.refused("ping", json!({}), "rate_limited").await;
         later(&app, Duration::from_secs(10)).await;
@@ -515,6 +517,39 @@ async fn writes_by_rest_and_frames_share_the_frame_limit_and_reads_do_not_count(
     assert_eq!(ann.get("/api/profile/me").await.ok()["name"], "Anna");
     later(&app, Duration::from_secs(600)).await;
     ann.patch("/api/profile", json!({"name": "Zoe"})).await.ok();
+}
+
+#[tokio::test]
+async fn fifty_concurrent_reads_are_limited_exactly_and_nothing_else_is() {
+    let app = TestApp::with(&[("READ_LIMIT", "20/600")]).await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let mut socket = ann.connect().await;
+    let no_rooms = || json!({"rooms": {}});
+    assert_eq!(socket.ask("sync", no_rooms()).await["event"], "sync");
+    let reads = join_all((0..CROWD).map(async |number| match number % 3 {
+        0 => ann.get("/api/profile/me").await,
+        1 => ann.get("/chats").await,
+        _ => ann.post("/api/sync", no_rooms()).await,
+    }));
+    assert_eq!(passed(reads.await, 200), 19);
+    socket.refused("sync", no_rooms(), "rate_limited").await;
+    ann.patch("/api/profile", json!({"name": "Anna"})).await.ok();
+    assert_eq!(socket.ask("ping", json!({})).await["event"], "pong");
+    bob.get("/api/profile/me").await.ok();
+    later(&app, Duration::from_secs(600)).await;
+    ann.get("/api/profile/me").await.ok();
+}
+
+#[tokio::test]
+async fn the_token_of_an_ended_session_uses_up_nothing_that_its_user_may_read() {
+    let app = TestApp::with(&[("READ_LIMIT", "3/600")]).await;
+    let ann = app.user("ann").await;
+    let phone = Person::new(&app, &log_in(&app, "ann", "ann's password").await.ok());
+    phone.post("/api/auth/logout", json!({})).await.no_content();
+    for answer in join_all((0..CROWD).map(|_| phone.get("/api/profile/me"))).await {
+        answer.refused(401, "unauthenticated");
+    }
+    assert_eq!(passed(join_all((0..5).map(|_| ann.get("/api/profile/me"))).await, 200), 3);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod database;
 mod deployment;
 mod dev;
 mod errors;
+mod fair_shares;
 mod groups;
 mod harness;
 mod limits;

@@ -37,7 +37,7 @@ pub async fn refresh_token(app: &App, request: Request) -> Result<Response> {
 
 /// `POST /api/auth/logout`: ends the session, or all sessions of the user, and closes their sockets.
 pub async fn logout(app: &App, request: Request) -> Result<Response> {
-    let user = http::user(app, &request).await?;
+    let user = http::user_at_once(app, &request).await?;
     let sockets = sessions::log_out(&app.db, &user, &http::json_or_nothing(&request)?).await?;
     app.tell(announce::session_revoked(sockets)).await;
     http::no_content()
@@ -45,14 +45,14 @@ pub async fn logout(app: &App, request: Request) -> Result<Response> {
 
 /// `GET /api/auth/sessions`: the devices that the user is signed in on.
 pub async fn list_sessions(app: &App, request: Request) -> Result<Response> {
-    let user = http::user(app, &request).await?;
+    let user = http::reader(app, &request).await?;
     let Sliced { rows, next } = sessions::list(&app.db, &user, &http::query(&request)?).await?;
     http::ok(&json!({ "sessions": rows, "next": next }))
 }
 
 /// `DELETE /api/auth/sessions/{sessionId}`: signs one of the user's devices out.
 pub async fn revoke_session(app: &App, request: Request) -> Result<Response> {
-    let user = http::user(app, &request).await?;
+    let user = http::user_at_once(app, &request).await?;
     let session_id: SessionId = http::path_id(&request, "sessionId")?;
     let sockets = sessions::end_one(&app.db, &user, &session_id).await?;
     app.tell(announce::session_revoked(sockets)).await;

@@ -10,13 +10,13 @@ use crate::http::{self, Request, Response};
 
 /// `GET /chats`: the rooms that the user is in.
 pub async fn list_chats(app: &App, request: Request) -> Result<Response> {
-    let user = http::user(app, &request).await?;
+    let user = http::reader(app, &request).await?;
     http::ok(&chats::list(&app.db, &user, http::query(&request)?).await?)
 }
 
 /// `GET /chats/{chatId}`: a page of a room's history, for its members.
 pub async fn get_chat(app: &App, request: Request) -> Result<Response> {
-    let asker = http::user(app, &request).await?;
+    let asker = http::reader(app, &request).await?;
     let (chat_id, range) = http::both(http::path_id(&request, "chatId"), http::query(&request))?;
     http::ok(&history::read(&app.db, &asker, chat_id, None, &range).await?)
 }
@@ -32,7 +32,7 @@ pub async fn send_direct(app: &App, request: Request) -> Result<Response> {
 
 /// `POST /api/sync`: returns what has changed in rooms since the client's cursors.
 pub async fn sync(app: &App, request: Request) -> Result<Response> {
-    let asker = http::user(app, &request).await?;
+    let asker = http::reader(app, &request).await?;
     let cursors = http::json(&request)?;
     http::ok(&sync::changes(&app.db, &asker, &cursors, sync::REST_BYTES).await?)
 }

@@ -20,7 +20,7 @@ pub async fn create_friend_request(app: &App, request: Request) -> Result<Respon
 
 /// `GET /api/friend-requests`: the requests that the user sent and received.
 pub async fn list_friend_requests(app: &App, request: Request) -> Result<Response> {
-    let user = http::user(app, &request).await?;
+    let user = http::reader(app, &request).await?;
     let Sliced { rows, next } = friends::requests(&app.db, &user, &http::query(&request)?).await?;
     http::ok(&json!({ "friendRequests": rows, "next": next }))
 }
@@ -36,7 +36,7 @@ pub async fn answer_friend_request(app: &App, request: Request) -> Result<Respon
 
 /// `GET /api/friends`: the profiles of the user's friends.
 pub async fn list_friends(app: &App, request: Request) -> Result<Response> {
-    let user = http::user(app, &request).await?;
+    let user = http::reader(app, &request).await?;
     let Sliced { rows, next } = profiles::friends(&app.db, &user, &http::query(&request)?).await?;
     http::ok(&json!({ "friends": rows, "next": next }))
 }

@@ -1,6 +1,7 @@
 //! Reading requests and writing answers.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
 
 pub use lambda_http::Request;
 use lambda_http::http::{StatusCode, header};
@@ -9,9 +10,12 @@ use lambda_http::{Body, RequestExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use shared::app::Requester;
 use shared::base::fields::{self, Fields, Read};
+use shared::base::gate::Place;
 use shared::base::origin;
 use shared::base::rate_limit::{self, Limited};
+use shared::base::tokens::Claims;
 use shared::base::user::User;
 use shared::error::Standing;
 use shared::people::sessions;
@@ -25,11 +29,12 @@ const VIEWER_ADDRESS: &str = "cloudfront-viewer-address";
 /// An answer to a request.
 pub type Response = lambda_http::Response<Body>;
 
-/// Returns the user whose access token the request bears, as the database has them now.
-///
-/// # Errors
-/// [`Error::Unauthenticated`] without a valid token.
-pub async fn user(app: &App, request: &Request) -> Result<User> {
+/// Keeps the place that a request takes among those of its user, until it has been answered.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Admission(Arc<OnceLock<Place<Requester>>>);
+
+/// Returns the claims of the access token that the request bears.
+fn claims(app: &App, request: &Request) -> Result<Claims> {
     let token = request
         .headers()
         .get(header::AUTHORIZATION)
@@ -38,14 +43,59 @@ pub async fn user(app: &App, request: &Request) -> Result<User> {
         // The scheme is case-insensitive (RFC 9110 section 11.1).
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
-    sessions::authenticate(app, token.ok_or(Error::Unauthenticated)?).await
+    app.access_tokens.verify(token.ok_or(Error::Unauthenticated)?)
+}
+
+/// Waits for the turn of a request among those of its user, without a database connection. Returns its claims.
+async fn admitted(app: &App, request: &Request) -> Result<Claims> {
+    let claims = claims(app, request)?;
+    let place = app.requests.enter(Requester::User(claims.sub.clone())).await?;
+    if let Some(Admission(kept)) = request.extensions().get() {
+        _ = kept.set(place);
+    }
+    Ok(claims)
+}
+
+/// Returns the user whose access token the request bears, as the database has them now.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] without a valid token, [`Error::Overloaded`] when too many of the user's requests wait.
+pub async fn user(app: &App, request: &Request) -> Result<User> {
+    sessions::signed_in(&app.db, &admitted(app, request).await?).await
+}
+
+/// Returns the user as [`user`] does, but does not wait for their other requests: whoever floods the service with a
+/// stolen session must not keep its user from ending it.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] without a valid token.
+pub async fn user_at_once(app: &App, request: &Request) -> Result<User> {
+    sessions::signed_in(&app.db, &claims(app, request)?).await
+}
+
+/// Returns the user as [`user`] does, and counts the request for `READ_LIMIT` at the same time.
+///
+/// # Errors
+/// As [`user`], and [`Error::RateLimited`].
+pub async fn reader(app: &App, request: &Request) -> Result<User> {
+    let claims = admitted(app, request).await?;
+    let limited = Limited::Read(&claims.sub);
+    let counting = rate_limit::count(&app.db, &app.config.limits, limited);
+    let (user, counted) = tokio::join!(sessions::signed_in(&app.db, &claims), counting);
+    if matches!(user, Err(Error::Unauthenticated)) {
+        // Whoever has the token of an ended session must not use up what its user may read.
+        rate_limit::give_back(&app.db, &app.config.limits, limited).await?;
+    }
+    let user = user?;
+    counted?;
+    Ok(user)
 }
 
 /// Returns the user as [`user`] does, and counts the request for `FRAME_LIMIT`: what somebody changes by REST counts as
 /// what they change by frames.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] without a valid token, [`Error::RateLimited`].
+/// As [`user`], and [`Error::RateLimited`].
 pub async fn writer(app: &App, request: &Request) -> Result<User> {
     let user = user(app, request).await?;
     rate_limit::count(&app.db, &app.config.limits, Limited::Frame(&user.user_id)).await?;

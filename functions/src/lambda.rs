@@ -19,7 +19,7 @@ use tracing::Span;
 use tracing::field::Empty;
 
 use crate::environment::Environment;
-use crate::http::{self, Request, Response};
+use crate::http::{self, Admission, Request, Response};
 use crate::jobs;
 use crate::websocket::{self, Reply, SocketEvent};
 
@@ -79,10 +79,13 @@ where
             let handler = handler.clone();
             let request_id = context.request_id.clone();
             name_request(&request_id);
-            let service = service_fn(move |request| {
+            let service = service_fn(move |mut request: Request| {
                 let (handler, app, request_id) = (handler.clone(), app.clone(), request_id.clone());
+                let admission = Admission::default();
+                request.extensions_mut().insert(admission.clone());
                 async move {
                     let answer = handler.handle(&app, request).await;
+                    drop(admission);
                     Ok::<_, Infallible>(answer.unwrap_or_else(|error| http::problem(&error, &request_id)))
                 }
             });

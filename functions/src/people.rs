@@ -12,13 +12,13 @@ use crate::http::{self, Request, Response};
 
 /// `GET /users`: a page of the organization's users.
 pub async fn list_users(app: &App, request: Request) -> Result<Response> {
-    let asker = http::user(app, &request).await?;
+    let asker = http::reader(app, &request).await?;
     http::ok(&profiles::list(&app.db, &asker, &http::query(&request)?).await?)
 }
 
 /// `GET /api/profile/{userId}`: a profile; `me` is the user's own.
 pub async fn get_profile(app: &App, request: Request) -> Result<Response> {
-    let asker = http::user(app, &request).await?;
+    let asker = http::reader(app, &request).await?;
     let is_me = request.path_parameters_ref().and_then(|path| path.first("userId")) == Some("me");
     let user_id: UserId = if is_me { asker.user_id.clone() } else { http::path_id(&request, "userId")? };
     http::ok(&profiles::read(&app.db, &asker, &user_id).await?)
@@ -42,7 +42,7 @@ pub async fn update_user(app: &App, request: Request) -> Result<Response> {
 
 /// `GET /api/coins`: the user's own ledger, newest first.
 pub async fn list_coins(app: &App, request: Request) -> Result<Response> {
-    let user = http::user(app, &request).await?;
+    let user = http::reader(app, &request).await?;
     http::ok(&coins::list(&app.db, &user, http::query(&request)?).await?)
 }
 

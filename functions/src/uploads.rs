@@ -35,7 +35,7 @@ pub async fn complete_upload(app: &App, request: Request) -> Result<Response> {
 
 /// `GET /uploads/{uploadId}`: redirects to a file, for members of its room.
 pub async fn get_upload(app: &App, request: Request) -> Result<Response> {
-    let user = http::user(app, &request).await?;
+    let user = http::reader(app, &request).await?;
     let upload_id: UploadId = http::path_id(&request, "uploadId")?;
     http::found(&files::signed_url(app, &user, &upload_id).await?)
 }

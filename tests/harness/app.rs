@@ -453,15 +453,23 @@ impl TestApp {
     /// the test holds. List such a test in `tests/in-process-only`, since on a shared server it sees the statements
     /// of all tests.
     pub async fn until_waiting(&self, statement: &str) {
-        let seen = timeout(Duration::from_secs(20), self.seen_waiting(statement)).await;
-        seen.unwrap_or_else(|_| panic!("no statement with {statement:?} is waiting"));
+        self.until_so_many_wait(statement, 1).await;
     }
 
-    async fn seen_waiting(&self, statement: &str) {
-        let mut watcher = self.database().await;
-        while self.running(&mut watcher, statement).await.is_empty() {
-            tokio::task::yield_now().await;
-        }
+    /// As [`TestApp::until_waiting`], for at least so many statements.
+    pub async fn until_so_many_wait(&self, statement: &str, count: usize) {
+        let seen = timeout(Duration::from_secs(20), async {
+            let mut watcher = self.database().await;
+            while self.running(&mut watcher, statement).await.len() < count {
+                tokio::task::yield_now().await;
+            }
+        });
+        seen.await.unwrap_or_else(|_| panic!("no {count} statements with {statement:?} are waiting"));
+    }
+
+    /// How many statements that contain this text are running.
+    pub async fn waiting(&self, statement: &str) -> usize {
+        self.running(&mut self.database().await, statement).await.len()
     }
 
     /// Interrupts the running statements that contain this text, as an operator or a time limit of the server does.

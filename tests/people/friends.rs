@@ -295,7 +295,11 @@ async fn friends_and_requests_are_read_part_by_part() {
     ids.reverse();
     let requests = of(ann.parts("/api/friend-requests", 3).await, "id");
     assert_eq!(requests, [ids[..3].to_vec(), ids[3..].to_vec()]);
-    assert_eq!(of(ann.parts("/api/friends", 5).await, "userId").len(), 1, "the last part says that it is the last");
+    assert_eq!(
+        of(ann.parts("/api/friends", 5).await, "userId").len(),
+        1,
+        "the last part says that it is the last"
+    );
 
     // A friend who goes in the middle takes no other with them.
     let next = ann.get("/api/friends?limit=2").await.ok()["next"].as_str().unwrap().to_owned();

@@ -53,7 +53,8 @@ async fn sessions_are_read_part_by_part_also_those_of_one_moment() {
     }
     let id = |session: &Value| session["sessionId"].as_str().unwrap().to_owned();
     for moment in ["created_at", "'2026-01-02 03:04:05.678'"] {
-        app.run(&format!("UPDATE sessions SET created_at = {moment} WHERE user_id = ?"), (&ann.user_id,)).await;
+        app.run(&format!("UPDATE sessions SET created_at = {moment} WHERE user_id = ?"), (&ann.user_id,))
+            .await;
         let whole: Vec<_> = listed(&ann).await.iter().map(id).collect();
         let parts = ann.parts("/api/auth/sessions", 2).await;
         assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1]);

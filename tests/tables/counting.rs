@@ -37,8 +37,8 @@ fn counted_by_function(function: &str) -> &'static [&'static str] {
         | "update-user" => &["frame"],
         // Otherwise a thief of a session could keep its user from ending it.
         "logout" | "revoke-session" => &[],
-        "get-chat" | "get-group-messages" | "get-profile" | "get-upload" | "sync" => &[],
-        _ if function.starts_with("list-") => &[],
+        "get-chat" | "get-group-messages" | "get-profile" | "get-upload" | "sync" => &["read"],
+        _ if function.starts_with("list-") => &["read"],
         _ => panic!("{function} needs a row in tests/tables/counting.rs"),
     }
 }
@@ -51,6 +51,7 @@ fn counted_by_event(event: ClientEvent) -> &'static [&'static str] {
         | ClientEvent::EditMessage
         | ClientEvent::DeleteMessage => &["message"],
         ClientEvent::CreateGroup | ClientEvent::NewChatRoom => &["frame", "room"],
+        ClientEvent::Sync => &["read"],
         _ => &["frame"],
     }
 }

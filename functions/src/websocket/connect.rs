@@ -35,6 +35,7 @@ async fn open(app: &App, event: &SocketEvent) -> Result<()> {
     let user = user(app, event).await?;
     let (most, process_id) = (app.config.max_sockets, app.process_id.as_deref());
     let surplus = connections::open(&app.db, &connection_id, &user, most, process_id).await?;
+    app.opened(&connection_id, &user.user_id);
     app.tell(Notice::close(surplus)).await;
     // The socket is open, even if the user's friends cannot be notified.
     match presence::appear(app, &user, &connection_id).await {
@@ -55,7 +56,7 @@ async fn user(app: &App, event: &SocketEvent) -> Result<User> {
         .or_else(|| header_token(event))
         .or_else(|| protocol_token(event))
         .ok_or(Error::Unauthenticated)?;
-    sessions::authenticate(app, token).await
+    sessions::signed_in(&app.db, &app.access_tokens.verify(token)?).await
 }
 
 fn header_token(event: &SocketEvent) -> Option<&str> {

@@ -14,6 +14,7 @@ const CONCURRENT_ENDS: usize = 8;
 /// does not guarantee that it calls this route, so rows also expire.
 pub async fn disconnect(app: &App, event: SocketEvent) -> Reply {
     let (connection_id, request_id) = ids(&event);
+    app.closed(&connection_id);
     match close(app, &connection_id).await {
         Ok(()) => Reply::ok(),
         Err(error) => Reply::problem(&error, request_id),

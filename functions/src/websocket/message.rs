@@ -81,9 +81,11 @@ impl Frame {
     }
 }
 
-/// Handles a frame. Whether the service knows the socket is checked before anything else. Edits and deletions
-/// count towards `MESSAGE_LIMIT`, as sends do. Every other frame counts towards `FRAME_LIMIT`, even one that is wrong.
+/// Handles a frame, once it is its turn among those of its user. Whether the service knows the socket is checked before
+/// anything else. Edits and deletions count towards `MESSAGE_LIMIT`, as sends do, and `sync` towards `READ_LIMIT`. Every
+/// other frame counts towards `FRAME_LIMIT`, even one that is wrong.
 async fn handle(app: &App, by: &ConnectionId, frame: Result<Map<String, Value>>) -> Result<Handled> {
+    let _place = app.requests.enter(app.requester(by)).await?;
     let frame = match frame.and_then(Frame::read) {
         Ok(Frame::Send(draft)) => return events::send_message(app, by, draft).await,
         Ok(Frame::Other(event, data)) => Ok((event, data)),
@@ -92,6 +94,7 @@ async fn handle(app: &App, by: &ConnectionId, frame: Result<Map<String, Value>>)
     let user = connections::user(&app.db, by).await?;
     let limited = match &frame {
         Ok((ClientEvent::EditMessage | ClientEvent::DeleteMessage, _)) => Limited::Message(&user.user_id),
+        Ok((ClientEvent::Sync, _)) => Limited::Read(&user.user_id),
         _ => Limited::Frame(&user.user_id),
     };
     rate_limit::count(&app.db, &app.config.limits, limited).await?;

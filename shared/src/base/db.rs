@@ -15,7 +15,9 @@ use mysql_async::{
 
 use tokio::sync::Mutex;
 
+use crate::base::gate::{Gate, Place, WAITING};
 use crate::base::iam;
+use crate::base::ids::RoomId;
 use crate::config::{Database, DatabaseAuth};
 use crate::{Error, Result};
 
@@ -94,6 +96,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same for the statements of a transaction together. They may wait for several locks.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How many of so many connections one user or one room may use at once: others must always find one, whatever waits
+/// for a lock.
+pub(crate) fn share(connections: usize) -> usize {
+    (connections / 4).max(2)
+}
+
 /// IAM's token is valid for 15 minutes. A new pool is made with a new one before that.
 const TOKEN_AGE: Duration = Duration::from_secs(10 * 60);
 
@@ -107,6 +115,8 @@ pub struct Db {
 struct Shared {
     database: Database,
     connections: usize,
+    /// The places for transactions that lock a room.
+    rooms: Gate<RoomId>,
     current: Mutex<Option<Current>>,
 }
 
@@ -130,12 +140,13 @@ pub struct Executed {
 impl Db {
     /// Uses at most `connections` connections, and connects on first use.
     pub fn new(database: impl Into<Database>, connections: usize) -> Self {
-        let shared = Shared { database: database.into(), connections, current: Mutex::default() };
+        let rooms = Gate::new(share(connections), WAITING);
+        let shared = Shared { database: database.into(), connections, rooms, current: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 
     async fn pool(&self) -> Result<Pool> {
-        let Shared { database, connections, current } = &*self.shared;
+        let Shared { database, connections, current, .. } = &*self.shared;
         let mut current = current.lock().await;
         if let Some(Current { pool, since }) = &*current
             && (database.auth == DatabaseAuth::Password || since.elapsed().is_ok_and(|age| age < TOKEN_AGE))
@@ -256,6 +267,29 @@ impl Db {
         W: for<'t> Work<'t, A, T>,
     {
         self.transaction_with(TxOpts::default(), args, work).await
+    }
+
+    /// Works like [`Db::transaction`], for acts that lock the row of this room. Many of them may wait for one room, so
+    /// they get a share of the connections, and wait for their turn without one.
+    ///
+    /// # Errors
+    /// As [`Db::transaction`], and [`Error::Overloaded`] when too many wait for the room, or for too long.
+    pub(crate) async fn transaction_in<A, T, W>(&self, room_id: RoomId, args: A, work: W) -> Result<T>
+    where
+        A: Copy + Send + Sync,
+        T: Send,
+        W: for<'t> Work<'t, A, T>,
+    {
+        let _place = self.place_in(room_id).await?;
+        self.transaction(args, work).await
+    }
+
+    /// Waits for the turn of a statement by itself that locks the row of this room.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when too many wait for the room, or for too long.
+    pub(crate) async fn place_in(&self, room_id: RoomId) -> Result<Place<RoomId>> {
+        self.shared.rooms.enter(room_id).await
     }
 
     /// Works like [`Db::transaction`], with an isolation level or a snapshot.

@@ -7,6 +7,7 @@ pub mod db;
 pub mod fields;
 pub mod file_type;
 pub mod files;
+pub mod gate;
 mod iam;
 pub mod ids;
 pub mod jobs;

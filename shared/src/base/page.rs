@@ -202,7 +202,16 @@ mod tests {
         for place in [Place::new(0, "ann.2_x-Y"), Place::new(u64::MAX, ""), Place::new(7, 8)] {
             assert_eq!(place.to_string().parse(), Ok(place));
         }
-        for wrong in ["", "7", ".", "x.y", "-1.", "1.\u{e9}", "18446744073709551616.", &format!("1.{}", "x".repeat(65))] {
+        for wrong in [
+            "",
+            "7",
+            ".",
+            "x.y",
+            "-1.",
+            "1.\u{e9}",
+            "18446744073709551616.",
+            &format!("1.{}", "x".repeat(65)),
+        ] {
             assert!(wrong.parse::<Place>().is_err(), "{wrong}");
         }
     }

@@ -41,6 +41,8 @@ pub enum Limited<'a> {
     Message(&'a UserId),
     /// `FRAME_LIMIT`.
     Frame(&'a UserId),
+    /// `READ_LIMIT`.
+    Read(&'a UserId),
     /// `typing` in a room: one for each [`TYPING`], while `FRAME_LIMIT` is on.
     Typing(&'a UserId, RoomId),
     /// `TICKET_LIMIT`.
@@ -67,6 +69,7 @@ impl Limited<'_> {
             Self::ChatList(_) => limits.chat_list,
             Self::Message(_) => limits.message,
             Self::Frame(_) => limits.frame,
+            Self::Read(_) => limits.read,
             Self::Typing(..) => limits.frame.map(|_| Limit { count: 1, window: TYPING }),
             Self::Ticket(_) => limits.ticket,
             Self::Upload(_) => limits.upload,
@@ -83,6 +86,7 @@ impl Limited<'_> {
             Self::ChatList(_) => "chat_list",
             Self::Message(_) => "message",
             Self::Frame(_) => "frame",
+            Self::Read(_) => "read",
             Self::Typing(..) => "typing",
             Self::Ticket(_) => "ticket",
             Self::Upload(_) => "upload",
@@ -100,6 +104,7 @@ impl Limited<'_> {
             Self::ChatList(user_id)
             | Self::Message(user_id)
             | Self::Frame(user_id)
+            | Self::Read(user_id)
             | Self::Ticket(user_id)
             | Self::Upload(user_id)
             | Self::Room(user_id)

@@ -21,7 +21,7 @@ const AUDIENCE: &str = "coterie";
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Claims {
     /// The user.
-    pub sub: String,
+    pub sub: UserId,
     /// The organization's id.
     pub org: u64,
     /// The role in the organization.
@@ -98,7 +98,7 @@ impl AccessTokens {
     ) -> Result<IssuedToken> {
         let now = jsonwebtoken::get_current_timestamp();
         let claims = Claims {
-            sub: user_id.to_string(),
+            sub: user_id.clone(),
             org: organization_id,
             role,
             sid: session_id.to_owned(),

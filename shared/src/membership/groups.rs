@@ -186,7 +186,8 @@ pub struct Added {
 /// [`Error::NotAddable`] when only friends may add the user, [`Error::RoomFull`], and [`Error::RateLimited`] after
 /// `ADD_LIMIT`.
 pub async fn add(app: &App, user: &User, group_id: RoomId, addition: &Addition) -> Result<Added> {
-    app.db.transaction((user, group_id, &addition.user_id, &app.config.limits), seat).await
+    let adding = (user, group_id, &addition.user_id, &app.config.limits);
+    app.db.transaction_in(group_id, adding, seat).await
 }
 
 #[derive(FromRow)]

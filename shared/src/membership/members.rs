@@ -135,7 +135,7 @@ pub async fn join(app: &App, user: &User, by: Option<&ConnectionId>, request: Jo
             Key::Password
         }
     };
-    match app.db.transaction((user, by, room.id, key), seat).await {
+    match app.db.transaction_in(room.id, (user, by, room.id, key), seat).await {
         // The room was deleted meanwhile.
         Err(Error::NotFound(Thing::Room)) => Err(nowhere),
         outcome => outcome,
@@ -246,7 +246,7 @@ async fn seat(
 /// # Errors
 /// [`Error::NotFound`], [`Error::NotAMember`], [`Error::DirectChat`].
 pub async fn leave(db: &Db, user: &User, by: Option<&ConnectionId>, room_id: RoomId) -> Result<u64> {
-    db.transaction((user, by, room_id), unseat).await
+    db.transaction_in(room_id, (user, by, room_id), unseat).await
 }
 
 async fn unseat(
@@ -309,7 +309,7 @@ pub struct Removed {
 /// [`Error::NotFound`] for the room or the member, [`Error::NotAMember`], [`Error::DirectChat`],
 /// [`Error::RoomRoleRequired`], and a 400 for oneself.
 pub async fn remove(db: &Db, user: &User, room_id: RoomId, member: &UserId) -> Result<Removed> {
-    db.transaction((user, room_id, member), put_out).await
+    db.transaction_in(room_id, (user, room_id, member), put_out).await
 }
 
 async fn put_out(
@@ -409,7 +409,7 @@ pub async fn set_role(
     member: &UserId,
     update: MemberUpdate,
 ) -> Result<Member> {
-    db.transaction((user, room_id, member, update.role.0), write_role).await
+    db.transaction_in(room_id, (user, room_id, member, update.role.0), write_role).await
 }
 
 async fn write_role(
@@ -453,20 +453,16 @@ const COLUMNS: &str = "m.user_id, u.name, m.role, m.joined_at, m.joined_seq,
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::NotAMember`].
-pub async fn list(
-    db: &Db,
-    asker: &User,
-    room_id: RoomId,
-    slice: &Slice<1000>,
-) -> Result<Sliced<Member>> {
+pub async fn list(db: &Db, asker: &User, room_id: RoomId, slice: &Slice<1000>) -> Result<Sliced<Member>> {
     let after = slice.after.as_ref();
     let rows: Vec<Row> = db
         .rows(
             &format!(
                 "SELECT {COLUMNS}, a.user_id IS NOT NULL AS asker_is_member
                  FROM rooms r
-                 LEFT JOIN room_members a ON a.room_id = r.id AND a.user_id = :asker
-                 LEFT JOIN (room_members m JOIN users u ON u.user_id = m.user_id)
+                 LEFT JOIN room_members a FORCE INDEX (PRIMARY) ON a.room_id = r.id AND a.user_id = :asker
+                 LEFT JOIN (room_members m FORCE INDEX (PRIMARY)
+                            STRAIGHT_JOIN users u FORCE INDEX (PRIMARY) ON u.user_id = m.user_id)
                    ON m.room_id = r.id AND a.user_id IS NOT NULL
                   AND (m.joined_seq > :seq OR (m.joined_seq = :seq AND m.user_id > :user_id))
                  WHERE r.id = :room_id AND r.organization_id = :organization_id
@@ -488,7 +484,8 @@ pub async fn list(
     }
     // When nobody comes after the place, the room's row is returned alone, without a member.
     let is_member = |row: &Row| row.get::<Option<UserId>, _>("user_id").flatten().is_some();
-    let members = rows.into_iter().filter(is_member).map(|row| Member::from_row_opt(row).map_err(Error::internal));
+    let members =
+        rows.into_iter().filter(is_member).map(|row| Member::from_row_opt(row).map_err(Error::internal));
     let members = members.collect::<Result<Vec<_>>>()?;
     Ok(slice.of(members, |member: &Member| Place::new(member.joined_seq, &member.user_id)))
 }

@@ -66,7 +66,8 @@ pub struct Reacted {
 /// reactions.
 pub async fn react(db: &Db, user: &User, by: &ConnectionId, change: &ReactionChange) -> Result<Reacted> {
     user.must_be(change.user_id.as_ref())?;
-    db.transaction((user, by, change.message_id.id()?, change), store).await
+    let message_id = change.message_id.id()?;
+    db.transaction_in(message_id.room_id, (user, by, message_id, change), store).await
 }
 
 async fn store(

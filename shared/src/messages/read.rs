@@ -60,6 +60,7 @@ pub struct ReadUpTo {
 /// [`crate::Error::Unauthenticated`] when the socket's session has ended meanwhile.
 pub async fn read(db: &Db, user: &User, by: &ConnectionId, position: &Position) -> Result<ReadUpTo> {
     user.must_be(position.user_id.as_ref())?;
+    let place = db.place_in(position.room_id).await?;
     // The room comes first, as in sending, although its row is only read.
     let moved = db
         .execute(
@@ -71,6 +72,7 @@ pub async fn read(db: &Db, user: &User, by: &ConnectionId, position: &Position) 
             params! { by, "room_id" => position.room_id, "seq" => position.seq },
         )
         .await?;
+    drop(place);
     let audience = connections::of_small_room(db, by, position.room_id).await?;
     let sockets = if moved.affected_rows > 0 { audience.sockets } else { Vec::new() };
     Ok(ReadUpTo { seq: audience.read_seq, sockets })

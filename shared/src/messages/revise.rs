@@ -48,7 +48,8 @@ pub async fn edit(
     named: NamedMessage,
     edit: &Edit,
 ) -> Result<Revised> {
-    db.transaction((user, by, named.id()?, edit), change).await
+    let message_id = named.id()?;
+    db.transaction_in(message_id.room_id, (user, by, message_id, edit), change).await
 }
 
 async fn change(
@@ -85,7 +86,8 @@ async fn change(
 /// [`Error::NotFound`] for a message that is unknown or of another organization,
 /// [`Error::NotAMember`], [`Error::RoomRoleRequired`], and a 400 for a system message.
 pub async fn delete(db: &Db, user: &User, by: Option<&ConnectionId>, named: NamedMessage) -> Result<Revised> {
-    db.transaction((user, by, named.id()?), empty).await
+    let message_id = named.id()?;
+    db.transaction_in(message_id.room_id, (user, by, message_id), empty).await
 }
 
 async fn empty(

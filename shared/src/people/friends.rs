@@ -274,18 +274,14 @@ async fn decide(
 ///
 /// # Errors
 /// The database's errors.
-pub async fn requests(
-    db: &Db,
-    user: &User,
-    slice: &Slice<1000>,
-) -> Result<Sliced<FriendRequest>> {
+pub async fn requests(db: &Db, user: &User, slice: &Slice<1000>) -> Result<Sliced<FriendRequest>> {
     let rows = db
         .rows(
             &format!(
-                "(SELECT {COLUMNS} FROM friend_requests
+                "(SELECT {COLUMNS} FROM friend_requests FORCE INDEX (friend_requests_from)
                   WHERE from_id = :user_id AND id < :after ORDER BY id DESC LIMIT :rows)
                  UNION ALL
-                 (SELECT {COLUMNS} FROM friend_requests
+                 (SELECT {COLUMNS} FROM friend_requests FORCE INDEX (friend_requests_to)
                   WHERE to_id = :user_id AND id < :after ORDER BY id DESC LIMIT :rows)
                  ORDER BY id DESC LIMIT :rows"
             ),

@@ -465,7 +465,7 @@ pub async fn friends(db: &Db, user: &User, slice: &Slice<1000>) -> Result<Sliced
                 profile_columns!(),
                 " FROM (",
                 friends!(),
-                ") f JOIN users u ON u.user_id = f.friend_id
+                ") f STRAIGHT_JOIN users u FORCE INDEX (PRIMARY) ON u.user_id = f.friend_id
                  WHERE f.friend_id > :after ORDER BY f.friend_id LIMIT :rows"
             ),
             params! {

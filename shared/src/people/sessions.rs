@@ -14,7 +14,7 @@ use crate::base::page::{Place, Slice, Sliced};
 use crate::base::rate_limit::{self, Limited};
 use crate::base::text::{line, text_type};
 use crate::base::time;
-use crate::base::tokens::{IssuedToken, LIFETIME, random_token};
+use crate::base::tokens::{Claims, IssuedToken, LIFETIME, random_token};
 use crate::base::user::{Role, User};
 use crate::error::Thing;
 use crate::people::users::DeviceId;
@@ -93,7 +93,7 @@ pub(crate) async fn make_place(
         .exec(
             "SELECT session_id FROM sessions
              WHERE user_id = ? AND revoked_at IS NULL AND expires_at > UTC_TIMESTAMP(3)
-             ORDER BY created_at DESC, session_id LIMIT ? OFFSET ?",
+             ORDER BY created_at DESC, session_id DESC LIMIT ? OFFSET ?",
             (user_id, SURPLUS, MOST - 1),
         )
         .await?;
@@ -128,14 +128,12 @@ impl SignedIn {
     }
 }
 
-/// Returns the user who holds this access token, as the database knows them now.
+/// Returns the user of an access token with these claims, as the database knows them now.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] when the token is invalid or its session has ended.
-pub async fn authenticate(app: &App, access_token: &str) -> Result<User> {
-    let claims = app.access_tokens.verify(access_token)?;
-    let row: Option<SignedIn> = app
-        .db
+/// [`Error::Unauthenticated`] when the session has ended.
+pub async fn signed_in(db: &Db, claims: &Claims) -> Result<User> {
+    let row: Option<SignedIn> = db
         .first(
             &format!(
                 "{SIGNED_IN} WHERE s.session_id = ? AND s.user_id = ?
@@ -341,11 +339,12 @@ pub async fn list(db: &Db, user: &User, slice: &Slice<{ MOST as u64 }>) -> Resul
     let created_at = after.map(|place| time::of_millis(place.number).ok_or_else(Place::wrong)).transpose()?;
     let rows = db
         .rows(
-            "SELECT session_id, device_id, created_at, expires_at, session_id = :current AS current FROM sessions
+            "SELECT session_id, device_id, created_at, expires_at, session_id = :current AS current
+             FROM sessions FORCE INDEX (sessions_newest)
              WHERE user_id = :user_id AND revoked_at IS NULL AND expires_at > UTC_TIMESTAMP(3)
                AND (:created_at IS NULL OR created_at < :created_at
-                    OR (created_at = :created_at AND session_id > :session_id))
-             ORDER BY created_at DESC, session_id LIMIT :rows",
+                    OR (created_at = :created_at AND session_id < :session_id))
+             ORDER BY created_at DESC, session_id DESC LIMIT :rows",
             params! {
                 "current" => &user.session_id,
                 "user_id" => &user.user_id,

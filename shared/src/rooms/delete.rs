@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// [`Error::NotFound`], [`Error::NotAMember`], [`Error::DirectChat`], and [`Error::RoomRoleRequired`] for
 /// members who are not the owner, and for everybody when the room is a channel.
 pub async fn delete(db: &Db, user: &User, room_id: RoomId) -> Result<Vec<UserId>> {
-    db.transaction((user, room_id), delete_own).await
+    db.transaction_in(room_id, (user, room_id), delete_own).await
 }
 
 async fn delete_own(
@@ -52,7 +52,7 @@ async fn delete_own(
 /// [`Error::NotFound`] when the organization has no such channel, [`Error::RoleRequired`] unless the
 /// user is an admin.
 pub async fn delete_channel(db: &Db, admin: &User, room_id: RoomId) -> Result<Vec<UserId>> {
-    db.transaction((admin, room_id), close_channel).await
+    db.transaction_in(room_id, (admin, room_id), close_channel).await
 }
 
 async fn close_channel(

@@ -100,6 +100,7 @@ pub async fn create(app: &App, inviter: &User, new: NewInvitation) -> Result<Inv
     let invite_token = random_token::<32>();
     let now = time::now();
     let expires_at = now + LIFETIME;
+    let place = app.db.place_in(new.room_id).await?;
     // The room is locked first, as everywhere. The statement may be sent twice: a token is inserted only
     // once.
     let done = app
@@ -127,6 +128,7 @@ pub async fn create(app: &App, inviter: &User, new: NewInvitation) -> Result<Inv
             },
         )
         .await?;
+    drop(place);
     match done.last_insert_id {
         Some(id) => {
             let invitation_id = InvitationId(id);
@@ -234,10 +236,10 @@ pub async fn list(db: &Db, asker: &User, slice: &Slice<MOST>) -> Result<Sliced<I
     let rows: Vec<Invitation> = db
         .rows(
             &format!(
-                "({LISTED} WHERE i.inviter_id = :asker AND i.invitation_id < :sent_after
+                "({LISTED} (invitations_inviter) {ROOM} WHERE i.inviter_id = :asker AND i.invitation_id < :sent_after
                   ORDER BY i.invitation_id DESC LIMIT :rows)
                  UNION ALL
-                 ({LISTED} WHERE i.invitee_id = :asker AND i.invitation_id < :received_after
+                 ({LISTED} (invitations_invitee) {ROOM} WHERE i.invitee_id = :asker AND i.invitation_id < :received_after
                   ORDER BY i.invitation_id DESC LIMIT :rows)
                  ORDER BY invitation_id DESC"
             ),
@@ -261,12 +263,16 @@ pub async fn list(db: &Db, asker: &User, slice: &Slice<MOST>) -> Result<Sliced<I
     Ok(Sliced { rows, next })
 }
 
-/// Selects invitations as [`Invitation`]s.
-const LISTED: &str = "SELECT i.invitation_id, i.room_id, r.name AS room_name, i.inviter_id AS `from`, i.invitee_id AS `to`,
+/// Selects invitations as [`Invitation`]s. The name of an index follows, and then [`ROOM`].
+const LISTED: &str =
+    "SELECT i.invitation_id, i.room_id, r.name AS room_name, i.inviter_id AS `from`, i.invitee_id AS `to`,
         CASE WHEN i.used_at IS NOT NULL THEN 'used' WHEN i.revoked_at IS NOT NULL THEN 'revoked'
              WHEN i.expires_at <= UTC_TIMESTAMP(3) THEN 'expired' ELSE 'pending' END AS status,
         i.created_at, i.expires_at
-     FROM invitations i JOIN rooms r ON r.id = i.room_id AND r.organization_id IS NOT NULL";
+     FROM invitations i FORCE INDEX";
+/// Leaves out the invitations of deleted rooms.
+const ROOM: &str =
+    "STRAIGHT_JOIN rooms r FORCE INDEX (PRIMARY) ON r.id = i.room_id AND r.organization_id IS NOT NULL";
 
 /// Revokes an invitation. Revoking it again also succeeds.
 ///

@@ -231,7 +231,7 @@ pub async fn upload(app: &App, sender: &User, new: NewUpload, file: NewFile) -> 
     app.files.put(&checked_key(&upload_id, &object_key), file_type.media_type(), file.bytes).await?;
     let room_posts = app.config.limits.room_posts;
     let sending = Sending { reserved, by: None, object_key: &object_key, again: again.as_ref(), room_posts };
-    let sent = match app.db.transaction(sending, send).await {
+    let sent = match app.db.transaction_in(new.room_id, sending, send).await {
         Ok(Some(stored)) => return stored_message(app, sending, stored).await,
         Ok(None) => Err(Error::NotFound(Thing::Room)),
         Err(error) => Err(error),
@@ -436,7 +436,7 @@ async fn check_and_send(
     };
     // Delete the copy only when no message can have it. After another error the message may exist all the
     // same, for example when the answer to its commit was lost.
-    if matches!(sent, Ok(None) | Err(Error::RateLimited(_)))
+    if matches!(sent, Ok(None) | Err(Error::RateLimited(_) | Error::Overloaded { .. }))
         && let Err(error) = files::by(deadline, app.files.delete(&checked)).await
     {
         error.log();
@@ -472,7 +472,7 @@ async fn send_copy(
         caption: &upload.caption,
     };
     let sending = Sending { reserved, by, object_key, again: None, room_posts: app.config.limits.room_posts };
-    match app.db.transaction(sending, send).await? {
+    match app.db.transaction_in(upload.room_id, sending, send).await? {
         Some(stored) => stored_message(app, sending, stored).await.map(Some),
         None => Ok(None),
     }
