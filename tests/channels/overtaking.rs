@@ -129,7 +129,8 @@ async fn no_typing_is_pushed_after_a_logout_during_its_rate_limit_check() {
     anns.receives("typing").await;
     // The next window.
     app.run("UPDATE rate_limits SET tally = tally - (2000 << 20) WHERE name = 'typing'", ()).await;
-    let frames = format!("SELECT tally FROM rate_limits WHERE name = 'frame' AND subject = '{}'", bob.user_id);
+    let frames =
+        format!("SELECT tally FROM rate_limits WHERE name = 'frame' AND subject = '{}'", bob.user_id);
     let before: Vec<u64> = app.rows(&frames).await;
     let mut holder = app.holding("SELECT 1 FROM rate_limits WHERE name = 'typing' FOR UPDATE").await;
     bobs.send("typing", json!({"roomId": channel})).await;

@@ -20,8 +20,10 @@ use crate::{Error, Result};
 /// Selects the ids of a user's friends as `friend_id`; `:user_id` is the user.
 macro_rules! friends {
     () => {
-        "SELECT to_id AS friend_id FROM friend_requests WHERE from_id = :user_id AND status = 'accepted'
-         UNION ALL SELECT from_id FROM friend_requests WHERE to_id = :user_id AND status = 'accepted'"
+        "SELECT to_id AS friend_id FROM friend_requests FORCE INDEX (friend_requests_from)
+         WHERE from_id = :user_id AND status = 'accepted'
+         UNION ALL SELECT from_id FROM friend_requests FORCE INDEX (friend_requests_to)
+         WHERE to_id = :user_id AND status = 'accepted'"
     };
 }
 pub(crate) use friends;
@@ -30,7 +32,7 @@ pub(crate) use friends;
 macro_rules! are_friends {
     ($one:literal, $other:literal) => {
         concat!(
-            "EXISTS (SELECT 1 FROM friend_requests f
+            "EXISTS (SELECT 1 FROM friend_requests f FORCE INDEX (friend_requests_pair)
                      WHERE f.lesser_id = LEAST(",
             $one,
             ", ",
@@ -275,8 +277,12 @@ async fn decide(
 /// The database's errors.
 pub async fn requests(db: &Db, user: &User) -> Result<Vec<FriendRequest>> {
     db.rows(
+        // Two ranges, because with `OR` a server may read the requests of all users in order of their ids.
         &format!(
-            "SELECT {COLUMNS} FROM friend_requests WHERE from_id = :user_id OR to_id = :user_id ORDER BY id DESC"
+            "SELECT {COLUMNS} FROM friend_requests FORCE INDEX (friend_requests_from) WHERE from_id = :user_id
+             UNION ALL
+             SELECT {COLUMNS} FROM friend_requests FORCE INDEX (friend_requests_to) WHERE to_id = :user_id
+             ORDER BY id DESC"
         ),
         params! { "user_id" => &user.user_id },
     )

@@ -90,9 +90,9 @@ pub(crate) async fn make_place(
 ) -> Result<Vec<ConnectionId>> {
     let surplus: Vec<String> = transaction
         .exec(
-            "SELECT session_id FROM sessions
+            "SELECT session_id FROM sessions FORCE INDEX (sessions_newest)
              WHERE user_id = ? AND revoked_at IS NULL AND expires_at > UTC_TIMESTAMP(3)
-             ORDER BY created_at DESC, session_id LIMIT ? OFFSET ?",
+             ORDER BY created_at DESC, session_id DESC LIMIT ? OFFSET ?",
             (user_id, SURPLUS, MOST - 1),
         )
         .await?;
@@ -282,7 +282,8 @@ async fn session_of_successors(
     let found: Option<String> = transaction
         .exec_first(
             format!(
-                "SELECT s.session_id FROM refresh_tokens t JOIN sessions s ON s.session_id = t.session_id
+                "SELECT s.session_id FROM refresh_tokens t FORCE INDEX (PRIMARY)
+                 STRAIGHT_JOIN sessions s FORCE INDEX (PRIMARY) ON s.session_id = t.session_id
                  WHERE t.token_hash IN ({}) AND s.revoked_at IS NULL AND s.expires_at > UTC_TIMESTAMP(3) LIMIT 1",
                 places(STEPS)
             ),
@@ -337,9 +338,10 @@ pub struct Session {
 /// The database's errors.
 pub async fn list(db: &Db, user: &User) -> Result<Vec<Session>> {
     db.rows(
-        "SELECT session_id, device_id, created_at, expires_at, session_id = ? AS current FROM sessions
+        "SELECT session_id, device_id, created_at, expires_at, session_id = ? AS current
+         FROM sessions FORCE INDEX (sessions_newest)
          WHERE user_id = ? AND revoked_at IS NULL AND expires_at > UTC_TIMESTAMP(3)
-         ORDER BY created_at DESC, session_id LIMIT ?",
+         ORDER BY created_at DESC, session_id DESC LIMIT ?",
         (&user.session_id, &user.user_id, MOST),
     )
     .await

@@ -228,10 +228,12 @@ pub async fn list(db: &Db, asker: &User) -> Result<Vec<Invitation>> {
                 CASE WHEN i.used_at IS NOT NULL THEN 'used' WHEN i.revoked_at IS NOT NULL THEN 'revoked'
                      WHEN i.expires_at <= UTC_TIMESTAMP(3) THEN 'expired' ELSE 'pending' END AS status,
                 i.created_at, i.expires_at
-         FROM ((SELECT * FROM invitations WHERE inviter_id = :asker ORDER BY invitation_id DESC LIMIT :most)
-               UNION
-               (SELECT * FROM invitations WHERE invitee_id = :asker ORDER BY invitation_id DESC LIMIT :most)) i
-         JOIN rooms r ON r.id = i.room_id AND r.organization_id IS NOT NULL
+         FROM ((SELECT * FROM invitations FORCE INDEX (invitations_inviter)
+                WHERE inviter_id = :asker ORDER BY invitation_id DESC LIMIT :most)
+               UNION ALL
+               (SELECT * FROM invitations FORCE INDEX (invitations_invitee)
+                WHERE invitee_id = :asker ORDER BY invitation_id DESC LIMIT :most)) i
+         STRAIGHT_JOIN rooms r FORCE INDEX (PRIMARY) ON r.id = i.room_id AND r.organization_id IS NOT NULL
          ORDER BY i.invitation_id DESC",
         params! { "asker" => &asker.user_id, "most" => MOST },
     )
