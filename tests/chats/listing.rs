@@ -219,28 +219,42 @@ async fn order_last_message_and_unread_count_agree_while_messages_arrive() {
 }
 
 #[tokio::test]
-async fn in_a_room_with_millions_of_changes_only_the_newest_count_as_unread() {
+async fn unread_messages_are_counted_up_to_100_among_at_most_1000_numbers() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
-    let room = ann.opens_a_room().await;
-    bob.joins(room).await.created();
-    ann.says(room, "long ago").await.created();
-    // More changes than half the bytes that a packet of either server may have.
-    app.run("UPDATE rooms SET last_seq = 50000000 WHERE id = ?", (room,)).await;
-    ann.says(room, "one").await.created();
-    // The 100,000th last change.
-    app.run(
-        "UPDATE messages SET seq = 49900002, updated_seq = 49900002 WHERE room_id = ? AND seq = 50000001",
-        (room,),
-    )
-    .await;
-    app.run("UPDATE rooms SET last_seq = 50000000 WHERE id = ?", (room,)).await;
-    ann.says(room, "two").await.created();
-    assert_eq!(chats(&bob).await, [(room, Some(50_000_001), 2)]);
-    ann.says(room, "three").await.created();
-    assert_eq!(
-        chats(&bob).await,
-        [(room, Some(50_000_002), 2)],
-        "the oldest is no longer among the last 100,000 changes"
-    );
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.groups(&[&bob]).await;
+    let unread = async || chats(&bob).await[0].2;
+    let says = async |from: u64, to: u64| {
+        app.run(
+            "INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, created_at)
+             WITH RECURSIVE numbers (n) AS (SELECT ? UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
+             SELECT ?, n, n, 'text', ?, 'hello', UTC_TIMESTAMP(3) FROM numbers",
+            (from, to, group, &ann.user_id),
+        )
+        .await;
+    };
+    let set_last_seq = async |seq: u64| {
+        app.run("UPDATE rooms SET last_seq = ? WHERE id = ?", (seq, group)).await;
+    };
+    let reads_to = async |seq: u64| {
+        let sql = "UPDATE room_members SET read_seq = ? WHERE room_id = ? AND user_id = ?";
+        app.run(sql, (seq, group, &bob.user_id)).await;
+    };
+
+    for (from, to, counted) in [(1, 99, 99), (100, 100, 100), (101, 150, 100)] {
+        says(from, to).await;
+        set_last_seq(to).await;
+        assert_eq!(unread().await, counted, "{to} messages");
+    }
+    reads_to(100).await;
+    assert_eq!(unread().await, 50);
+    // Later changes take numbers too.
+    set_last_seq(1100).await;
+    assert_eq!(unread().await, 50, "among 1000 numbers");
+    for last_seq in [1101, 50_000_000] {
+        set_last_seq(last_seq).await;
+        assert_eq!(unread().await, 100, "the count stopped at 1000 numbers of {last_seq}");
+    }
+    reads_to(50_000_000).await;
+    assert_eq!(unread().await, 0);
 }

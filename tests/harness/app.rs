@@ -76,6 +76,25 @@ pub struct Work {
     pub read: u64,
     /// The number of rows sorted.
     pub sorted: u64,
+    /// The number of temporary tables on disk.
+    pub tables_on_disk: u64,
+}
+
+impl Work {
+    /// Measures the statements that `act` runs on the only connection of `db`.
+    async fn of<T>(db: &Db, act: impl Future<Output = T>) -> (T, Self) {
+        let status = async || -> HashMap<String, u64> {
+            let rows: Vec<(String, String)> = db.rows("SHOW SESSION STATUS", ()).await.unwrap();
+            rows.into_iter().filter_map(|(name, value)| Some((name, value.parse().ok()?))).collect()
+        };
+        let (idle, before) = (status().await, status().await);
+        let done = act.await;
+        let after = status().await;
+        // Without the cost of reading the status itself.
+        let of = |name: &str| (after[name] - before[name]).saturating_sub(before[name] - idle[name]);
+        let read = after.keys().filter(|name| name.starts_with("Handler_read_")).map(|name| of(name)).sum();
+        (done, Self { read, sorted: of("Sort_rows"), tables_on_disk: of("Created_tmp_disk_tables") })
+    }
 }
 
 /// A store of files and its folder, both of which are removed when the test ends.
@@ -138,6 +157,20 @@ impl TestApp {
         Self::serve(database, &[], adjust, |functions| Arc::new(functions)).await
     }
 
+    /// A server with a single connection to its database, whose requests [`Self::work_of`] measures.
+    pub async fn measured() -> Self {
+        let database = Self::new_database().await;
+        Self::serve_through(
+            database,
+            1,
+            &[],
+            |_| (),
+            |functions| Arc::new(functions),
+            |connections| connections,
+        )
+        .await
+    }
+
     /// The way to the server's database through a proxy of these statements.
     pub async fn database_through(&self, statements: &Statements) -> Opts {
         let port = statements.between(&self.database).await;
@@ -158,7 +191,8 @@ impl TestApp {
         through: impl FnOnce(Arc<Connections>) -> Arc<dyn Sockets>,
     ) -> Self {
         let database = Self::new_database().await;
-        Self::serve_through(database, &[], adjust, |functions| Arc::new(functions), through).await
+        let wrap = |functions| -> Arc<dyn Functions> { Arc::new(functions) };
+        Self::serve_through(database, DATABASE_CONNECTIONS, &[], adjust, wrap, through).await
     }
 
     async fn new_database() -> Opts {
@@ -180,11 +214,13 @@ impl TestApp {
         adjust: impl FnOnce(&mut Config),
         wrap: impl FnOnce(InProcess) -> Arc<dyn Functions>,
     ) -> Self {
-        Self::serve_through(database, settings, adjust, wrap, |connections| connections).await
+        Self::serve_through(database, DATABASE_CONNECTIONS, settings, adjust, wrap, |connections| connections)
+            .await
     }
 
     async fn serve_through(
         database: Opts,
+        database_connections: usize,
         settings: &[(&str, &str)],
         adjust: impl FnOnce(&mut Config),
         wrap: impl FnOnce(InProcess) -> Arc<dyn Functions>,
@@ -210,7 +246,7 @@ impl TestApp {
         let mut template = TEMPLATE.clone();
         template.queues.get_mut(Queue::Presence.name()).unwrap().delay = config.presence_hold;
         let queues = Arc::new(Queues::new(&template));
-        let app = App::new(config, Push::Local(through(connections.clone())), DATABASE_CONNECTIONS);
+        let app = App::new(config, Push::Local(through(connections.clone())), database_connections);
         let app = App { jobs: Jobs::Local(queues.clone()), ..app };
         let own = app.clone();
         let functions = wrap(InProcess::new(app));
@@ -416,19 +452,14 @@ impl TestApp {
     /// Measures what the statements of `act` read and sort on the database server. They use a pool of one connection.
     pub async fn work<T>(&self, act: impl AsyncFnOnce(&Db) -> T) -> Work {
         let db = Db::new(self.database.clone(), 1);
-        let status = async || -> HashMap<String, u64> {
-            let rows: Vec<(String, String)> = db.rows("SHOW SESSION STATUS", ()).await.unwrap();
-            rows.into_iter().filter_map(|(name, value)| Some((name, value.parse().ok()?))).collect()
-        };
-        let (idle, before) = (status().await, status().await);
-        act(&db).await;
-        let after = status().await;
-        // Without the cost of reading the status itself.
-        let of = |name: &str| (after[name] - before[name]).saturating_sub(before[name] - idle[name]);
-        let read = after.keys().filter(|name| name.starts_with("Handler_read_")).map(|name| of(name)).sum();
-        let work = Work { read, sorted: of("Sort_rows") };
+        let (_, work) = Work::of(&db, act(&db)).await;
         db.disconnect().await.unwrap();
         work
+    }
+
+    /// Measures what requests to this server, which is one of [`Self::measured`], read and sort on the database server.
+    pub async fn work_of<T>(&self, requests: impl Future<Output = T>) -> (T, Work) {
+        Work::of(&self.app.as_ref().unwrap().db, requests).await
     }
 
     /// Runs a statement, to change what no endpoint can change or to shift time.

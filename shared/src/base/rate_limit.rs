@@ -271,7 +271,8 @@ pub(crate) async fn forget_ended(db: &Db, batch: usize) -> Result<u64> {
     let begun = now.saturating_sub(ATTEMPT.as_millis() as u64) << COUNT_BITS;
     let mut forgotten = 0;
     while Instant::now() < until {
-        let select = "SELECT name, subject FROM rate_limits WHERE ends_at < ? AND attempts < ? LIMIT ?";
+        let select = "SELECT name, subject FROM rate_limits FORCE INDEX (rate_limits_end)
+                      WHERE ends_at < ? AND attempts < ? LIMIT ?";
         let ended: Vec<(String, String)> = db.rows(select, (now, begun, batch)).await?;
         if ended.is_empty() {
             break;

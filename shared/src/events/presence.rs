@@ -36,10 +36,10 @@ pub async fn appear(app: &App, user: &User, connection_id: &ConnectionId) -> Res
             concat!(
                 "SELECT c.connection_id FROM (",
                 friends!(),
-                ") f JOIN connections c ON c.user_id = f.friend_id
+                ") f STRAIGHT_JOIN connections c FORCE INDEX (connections_user) ON c.user_id = f.friend_id
                  WHERE c.expires_at > UTC_TIMESTAMP(3)
                    AND (:is_new OR NOT EXISTS (
-                            SELECT 1 FROM connections o
+                            SELECT 1 FROM connections o FORCE INDEX (connections_user)
                             WHERE o.user_id = :user_id AND o.connection_id <> :connection_id
                               AND o.expires_at > UTC_TIMESTAMP(3) - INTERVAL :known_for MICROSECOND))"
             ),
@@ -88,7 +88,7 @@ pub async fn disappear(app: &App, closed: &Closed) -> Result<Notice> {
         .db
         .execute(
             "DELETE FROM presence WHERE user_id = :user_id AND NOT EXISTS (
-                 SELECT 1 FROM connections c
+                 SELECT 1 FROM connections c FORCE INDEX (connections_user)
                  WHERE c.user_id = :user_id AND c.connection_id <> :connection_id
                    AND (c.expires_at, c.connection_id) > (:closed_at, :connection_id)
                    AND c.expires_at > UTC_TIMESTAMP(3) - INTERVAL :hold MICROSECOND)",
@@ -109,7 +109,7 @@ pub async fn disappear(app: &App, closed: &Closed) -> Result<Notice> {
             concat!(
                 "SELECT c.connection_id FROM (",
                 friends!(),
-                ") f JOIN connections c ON c.user_id = f.friend_id
+                ") f STRAIGHT_JOIN connections c FORCE INDEX (connections_user) ON c.user_id = f.friend_id
                  WHERE c.expires_at > UTC_TIMESTAMP(3)
                    AND NOT EXISTS (SELECT 1 FROM presence WHERE user_id = :user_id)"
             ),

@@ -1,9 +1,11 @@
 //! Chats: the rooms of one user, of every kind (`list-chats`; `docs/contract.md`, "Routes: messages and
 //! chats" and "Read positions and unread counts").
 
+use std::cmp::Reverse;
+
 use chrono::NaiveDateTime;
 use mysql_async::prelude::FromRow;
-use mysql_async::{FromRowError, Row, params};
+use mysql_async::{FromRowError, Row, Value, params};
 use serde::Serialize;
 
 use crate::Result;
@@ -25,62 +27,99 @@ pub struct Chat {
     /// The newest message. It may be a system message or a deleted message.
     pub last_message: Option<Message>,
     /// How many messages of others come after the member's read position, not counting system messages
-    /// and deleted ones. At most the newest 100,000 numbers are looked at.
+    /// and deleted ones; 100 means 100 or more.
     pub unread: u64,
     /// The room's newest number.
     pub last_seq: u64,
+    /// The member's read position.
+    #[serde(skip)]
+    read_seq: u64,
 }
 
-/// How many numbers of a room are looked at to count unread messages, from the newest back.
-const MOST_UNREAD: u32 = 100_000;
+/// The most unread messages of a room that are counted.
+const MOST_UNREAD: u64 = 100;
+/// How many numbers of a room are looked at to count them.
+const MOST_NUMBERS: u64 = 1000;
 
-/// The rooms of a user, each with its newest message and the count of unread messages.
+/// The rooms of a user, each with its newest message.
 ///
 /// A direct chat has the names that its two users have now, and not those that they had when it began.
 ///
 /// The newest message is the last row of the room's range of the primary key. Both servers would sort the
 /// room if the statement did not name the index and the whole of its order.
 ///
-/// Unread messages are counted over the numbers from the last back to the read position, and each number
-/// is looked up by the primary key. With `seq > read_seq`, a separate range for each room, both servers
-/// would read the whole room. For too many numbers the text would exceed `max_allowed_packet` and become
-/// NULL.
+/// The rows come in any order: MariaDB would sort the texts of the messages on disk.
 const CHATS: &str = concat!(
     "SELECT counted.total, listed.*,
         IF(listed.room_kind = 'direct',
-           (SELECT CONCAT(LEFT(creator.name, 48), ' & ', LEFT(other.name, 48)) FROM direct_chats d
-            JOIN users creator ON creator.user_id = listed.created_by
-            JOIN users other ON other.user_id = IF(d.lesser_id = listed.created_by, d.greater_id, d.lesser_id)
+           (SELECT CONCAT(LEFT(creator.name, 48), ' & ', LEFT(other.name, 48))
+            FROM direct_chats d FORCE INDEX (direct_chats_room_id)
+            STRAIGHT_JOIN users creator FORCE INDEX (PRIMARY) ON creator.user_id = listed.created_by
+            STRAIGHT_JOIN users other FORCE INDEX (PRIMARY)
+              ON other.user_id = IF(d.lesser_id = listed.created_by, d.greater_id, d.lesser_id)
             WHERE d.room_id = listed.id),
            listed.stored_name) AS room_name, ",
     message_columns!(":user_id"),
-    ",
-        (SELECT COUNT(*)
-         FROM JSON_TABLE(CONCAT('[0', REPEAT(',0', LEAST(GREATEST(listed.last_seq, listed.read_seq) - listed.read_seq, :most_unread)), ']'),
-                         '$[*]' COLUMNS (place FOR ORDINALITY)) number
-         STRAIGHT_JOIN messages n ON n.room_id = listed.id AND n.seq = listed.last_seq + 2 - number.place
-         WHERE n.sender_id <> :user_id AND n.kind <> 'system' AND n.deleted_at IS NULL) AS unread
-     FROM (SELECT COUNT(*) AS total
-           FROM room_members m STRAIGHT_JOIN rooms r ON r.id = m.room_id WHERE m.user_id = :user_id) counted
+    " FROM (SELECT COUNT(*) AS total FROM room_members FORCE INDEX (room_members_user)
+           WHERE user_id = :user_id) counted
      LEFT JOIN (SELECT r.id, r.kind AS room_kind, r.name AS stored_name, r.capacity, r.member_count, r.created_by,
                        r.organization_id, r.last_seq, r.created_at AS room_created_at, r.updated_at, m.read_seq,
                        1 AS is_row
-                FROM room_members m STRAIGHT_JOIN rooms r ON r.id = m.room_id WHERE m.user_id = :user_id
+                FROM room_members m FORCE INDEX (room_members_user)
+                STRAIGHT_JOIN rooms r FORCE INDEX (PRIMARY) ON r.id = m.room_id WHERE m.user_id = :user_id
                 ORDER BY updated_at DESC, id DESC LIMIT :page_size OFFSET :page_offset) listed ON TRUE
-     LEFT JOIN messages x ON x.room_id = listed.id AND x.seq =
+     LEFT JOIN messages x FORCE INDEX (PRIMARY) ON x.room_id = listed.id AND x.seq =
          (SELECT newest.seq FROM messages newest FORCE INDEX (PRIMARY)
           WHERE newest.room_id = listed.id ORDER BY newest.room_id DESC, newest.seq DESC LIMIT 1)
-     LEFT JOIN users u ON u.user_id = x.sender_id
-     ORDER BY listed.updated_at DESC, listed.id DESC"
+     LEFT JOIN users u FORCE INDEX (PRIMARY) ON u.user_id = x.sender_id"
 );
+
+/// Counts the unread messages of one room among those of a range of numbers. The count comes with `{place}`.
+/// The server stops at the limit.
+const UNREAD: &str = "
+    SELECT {place}, COUNT(*) FROM (
+        SELECT 1 FROM messages FORCE INDEX (PRIMARY)
+        WHERE room_id = ? AND seq > ? AND seq <= ?
+          AND sender_id <> ? AND kind <> 'system' AND deleted_at IS NULL LIMIT ?) unread";
 
 /// Returns a page of the rooms that a user is in, the most recently active first.
 ///
 /// # Errors
 /// Any error of the database.
 pub async fn list(db: &Db, user: &User, page: Page) -> Result<Paged<Chat>> {
-    let params = params! { "user_id" => &user.user_id, "most_unread" => MOST_UNREAD };
-    Paged::read(db, CHATS, params, page).await
+    let mut chats: Paged<Chat> = Paged::read(db, CHATS, params! { "user_id" => &user.user_id }, page).await?;
+    chats.data.sort_unstable_by_key(|chat| Reverse((chat.room.updated_at, chat.chat_id.0)));
+    count_unread(db, user, &mut chats.data).await?;
+    Ok(chats)
+}
+
+/// Counts the unread messages of these chats. A statement of its own has the bounds of each range as values,
+/// without which both servers would read the whole room. The ranges end at the newest numbers of the list, so
+/// the counts suit it although more messages may have arrived since.
+async fn count_unread(db: &Db, user: &User, chats: &mut [Chat]) -> Result<()> {
+    let mut counts = Vec::new();
+    let mut params: Vec<Value> = Vec::new();
+    for (place, chat) in chats.iter_mut().enumerate() {
+        match chat.last_seq.saturating_sub(chat.read_seq) {
+            0 => {}
+            1..=MOST_NUMBERS => {
+                counts.push(UNREAD.replace("{place}", &place.to_string()));
+                let range = [chat.chat_id.into(), chat.read_seq.into(), chat.last_seq.into()];
+                params.extend(range);
+                params.extend([Value::from(&user.user_id), MOST_UNREAD.into()]);
+            }
+            // The count would stop at so many numbers, if not before.
+            _ => chat.unread = MOST_UNREAD,
+        }
+    }
+    if counts.is_empty() {
+        return Ok(());
+    }
+    let counted: Vec<(usize, u64)> = db.rows(&counts.join(" UNION ALL "), params).await?;
+    for (place, unread) in counted {
+        chats[place].unread = unread;
+    }
+    Ok(())
 }
 
 /// The room of a [`Chat`], with names that do not clash with those of its message.
@@ -96,7 +135,7 @@ struct ChatRow {
     last_seq: u64,
     room_created_at: NaiveDateTime,
     updated_at: NaiveDateTime,
-    unread: u64,
+    read_seq: u64,
 }
 
 impl FromRow for Chat {
@@ -122,8 +161,9 @@ impl FromRow for Chat {
                 updated_at: row.updated_at,
             },
             last_message,
-            unread: row.unread,
+            unread: 0,
             last_seq: row.last_seq,
+            read_seq: row.read_seq,
         })
     }
 }

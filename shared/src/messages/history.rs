@@ -55,6 +55,9 @@ pub struct History {
 
 /// Selects the page that begins at one end of a range. The room's row is always returned, so that one
 /// statement both checks whether the asker may read and reads.
+///
+/// The page is first a list of numbers, and only then the messages: a temporary table with their texts would
+/// be on disk, and so would a sort of them. So the rows come in any order.
 macro_rules! page {
     ($direction:literal) => {
         concat!(
@@ -62,16 +65,15 @@ macro_rules! page {
             message_columns!("m.user_id"),
             " FROM rooms r
              LEFT JOIN room_members m ON m.room_id = r.id AND m.user_id = :user_id
-             LEFT JOIN (SELECT * FROM messages
-                        WHERE room_id = :room_id AND seq > :after AND seq < :before
-                        ORDER BY seq ",
+             LEFT JOIN (SELECT p.seq FROM messages p FORCE INDEX (PRIMARY)
+                        WHERE p.room_id = :room_id AND p.seq > :after AND p.seq < :before
+                        ORDER BY p.seq ",
             $direction,
-            " LIMIT :limit) x ON m.user_id IS NOT NULL
-             LEFT JOIN users u ON u.user_id = x.sender_id
+            " LIMIT :limit) page ON m.user_id IS NOT NULL
+             LEFT JOIN messages x FORCE INDEX (PRIMARY) ON x.room_id = r.id AND x.seq = page.seq
+             LEFT JOIN users u FORCE INDEX (PRIMARY) ON u.user_id = x.sender_id
              WHERE r.id = :room_id AND r.organization_id = :organization_id
-               AND (:only IS NULL OR r.kind = :only)
-             ORDER BY x.seq ",
-            $direction
+               AND (:only IS NULL OR r.kind = :only)"
         )
     };
 }
@@ -113,6 +115,11 @@ pub async fn read(
 
     let is_message = |row: &Row| row.get::<Option<u64>, _>("seq").flatten().is_some();
     let found = rows.into_iter().filter(is_message).map(|row| MessageRow::from_row(row).message());
+    let mut found: Vec<Message> = found.collect();
+    found.sort_unstable_by_key(|message| message.seq);
+    if !ascending {
+        found.reverse();
+    }
     let mut bytes = 0;
     let mut has_more = false;
     let mut messages = Vec::new();

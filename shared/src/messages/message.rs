@@ -218,11 +218,11 @@ macro_rules! message_columns {
             "x.room_id, x.seq, x.updated_seq, x.kind, x.sender_id, u.name, x.content, x.is_encrypted,
              x.client_message_id, x.reply_to_seq, x.created_at, x.edited_at, x.deleted_at,
              IF(x.kind = 'file' AND x.deleted_at IS NULL,
-                (SELECT JSON_ARRAY(f.upload_id, f.file_name, f.type, f.size) FROM uploads f
+                (SELECT JSON_ARRAY(f.upload_id, f.file_name, f.type, f.size) FROM uploads f FORCE INDEX (uploads_message)
                  WHERE f.room_id = x.room_id AND f.seq = x.seq), NULL) AS attachment,
              x.reactions,
              IF(x.reactions IS NULL, NULL,
-                (SELECT JSON_ARRAYAGG(HEX(g.reaction)) FROM reactions g
+                (SELECT JSON_ARRAYAGG(HEX(g.reaction)) FROM reactions g FORCE INDEX (PRIMARY)
                  WHERE g.room_id = x.room_id AND g.seq = x.seq AND g.user_id = ",
             $asker,
             ")) AS own_reactions"

@@ -154,7 +154,8 @@ async fn take_back(
         if (given.user_ids.len() as u64) < given.count.min(NAMED as u64) {
             given.user_ids = transaction
                 .exec(
-                    "SELECT user_id FROM reactions WHERE room_id = ? AND seq = ? AND reaction = ?
+                    "SELECT user_id FROM reactions FORCE INDEX (reactions_first)
+                     WHERE room_id = ? AND seq = ? AND reaction = ?
                      ORDER BY given_seq LIMIT ?",
                     (message.room_id, message.seq, reaction, NAMED),
                 )
@@ -175,10 +176,11 @@ pub async fn as_seen(db: &Db, message: &Message) -> Result<Vec<(Message, Vec<Con
         .rows(
             // Skips reactions that were given after this state of the message.
             "SELECT c.connection_id,
-                    (SELECT JSON_ARRAYAGG(HEX(g.reaction)) FROM reactions g
+                    (SELECT JSON_ARRAYAGG(HEX(g.reaction)) FROM reactions g FORCE INDEX (PRIMARY)
                      WHERE g.room_id = m.room_id AND g.seq = :seq AND g.user_id = m.user_id
                        AND g.given_seq <= :updated_seq)
-             FROM room_members m JOIN connections c ON c.user_id = m.user_id
+             FROM room_members m FORCE INDEX (PRIMARY)
+             STRAIGHT_JOIN connections c FORCE INDEX (connections_user) ON c.user_id = m.user_id
              WHERE m.room_id = :room_id AND c.expires_at > UTC_TIMESTAMP(3)",
             params! {
                 "room_id" => message.room_id,

@@ -162,8 +162,8 @@ pub(crate) async fn find(
             concat!(
                 "SELECT m.role AS room_role, a.role, x.seq IS NOT NULL AS is_there, ",
                 message_columns!("m.user_id"),
-                " FROM room_members m JOIN users a ON a.user_id = m.user_id
-                 LEFT JOIN (messages x JOIN users u ON u.user_id = x.sender_id)
+                " FROM room_members m STRAIGHT_JOIN users a ON a.user_id = m.user_id
+                 LEFT JOIN (messages x STRAIGHT_JOIN users u FORCE INDEX (PRIMARY) ON u.user_id = x.sender_id)
                         ON x.room_id = m.room_id AND x.seq = :seq
                  WHERE m.room_id = :room_id AND m.user_id = :user_id"
             ),

@@ -120,7 +120,8 @@ async fn read(
     let mine: Vec<(u64, u64)> = transaction
         .exec(
             format!(
-                "SELECT r.id, r.last_seq FROM room_members m JOIN rooms r ON r.id = m.room_id
+                "SELECT r.id, r.last_seq FROM room_members m FORCE INDEX (PRIMARY)
+                 STRAIGHT_JOIN rooms r FORCE INDEX (PRIMARY) ON r.id = m.room_id
                  WHERE m.user_id = ? AND m.room_id IN ({places})"
             ),
             params,
@@ -141,7 +142,7 @@ async fn read(
     }
 
     // Each room is one range of the key (room_id, updated_seq), read in the key's order. The server stops
-    // at the limit, however much there is.
+    // at the limit, however much there is. If it began with the senders, it would read and sort it all.
     let ranges = vec!["(x.room_id = ? AND x.updated_seq > ?)"; behind.len()].join(" OR ");
     let mut params: Vec<Value> = vec![(&asker.user_id).into()];
     params.extend(behind.iter().flat_map(|&(room_id, cursor)| [Value::from(room_id), cursor.into()]));
@@ -153,7 +154,7 @@ async fn read(
                     "SELECT ",
                     message_columns!("?"),
                     " FROM messages x FORCE INDEX (messages_updated_seq)
-                     JOIN users u ON u.user_id = x.sender_id
+                     STRAIGHT_JOIN users u FORCE INDEX (PRIMARY) ON u.user_id = x.sender_id
                      WHERE {ranges} ORDER BY x.room_id, x.updated_seq LIMIT ?"
                 ),
                 ranges = ranges

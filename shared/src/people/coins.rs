@@ -191,9 +191,10 @@ pub struct LedgerEntry {
 pub async fn list(db: &Db, user: &User, page: Page) -> Result<Paged<LedgerEntry>> {
     let sql = "
         SELECT counted.total, listed.*
-        FROM (SELECT COUNT(*) AS total FROM coin_ledger l WHERE l.user_id = :user_id) counted
+        FROM (SELECT COUNT(*) AS total FROM coin_ledger l FORCE INDEX (coin_ledger_newest)
+              WHERE l.user_id = :user_id) counted
         LEFT JOIN (SELECT l.id, l.delta, l.balance_after, l.reason, l.room_id, l.created_at, 1 AS is_row
-                   FROM coin_ledger l WHERE l.user_id = :user_id
+                   FROM coin_ledger l FORCE INDEX (coin_ledger_newest) WHERE l.user_id = :user_id
                    ORDER BY id DESC LIMIT :page_size OFFSET :page_offset) listed ON TRUE
         ORDER BY listed.id DESC";
     Paged::read(db, sql, params! { "user_id" => &user.user_id }, page).await

@@ -21,8 +21,10 @@ use crate::{Error, Result};
 /// Selects the ids of a user's friends as `friend_id`; `:user_id` is the user.
 macro_rules! friends {
     () => {
-        "SELECT to_id AS friend_id FROM friend_requests WHERE from_id = :user_id AND status = 'accepted'
-         UNION ALL SELECT from_id FROM friend_requests WHERE to_id = :user_id AND status = 'accepted'"
+        "SELECT to_id AS friend_id FROM friend_requests FORCE INDEX (friend_requests_from)
+         WHERE from_id = :user_id AND status = 'accepted'
+         UNION ALL SELECT from_id FROM friend_requests FORCE INDEX (friend_requests_to)
+         WHERE to_id = :user_id AND status = 'accepted'"
     };
 }
 pub(crate) use friends;
@@ -31,7 +33,7 @@ pub(crate) use friends;
 macro_rules! are_friends {
     ($one:literal, $other:literal) => {
         concat!(
-            "EXISTS (SELECT 1 FROM friend_requests f
+            "EXISTS (SELECT 1 FROM friend_requests f FORCE INDEX (friend_requests_pair)
                      WHERE f.lesser_id = LEAST(",
             $one,
             ", ",

@@ -75,7 +75,7 @@ fn insertion<'a>(users: impl IntoIterator<Item = (u64, &'a UserId, &'a str)>) ->
 pub(crate) async fn fill(db: &Db, most_batches: usize) -> Result<u64> {
     let mut filled = 0;
     for _ in 0..most_batches {
-        let sql = "SELECT user_id FROM users WHERE needs_keys = TRUE LIMIT ?";
+        let sql = "SELECT user_id FROM users FORCE INDEX (users_needs_keys) WHERE needs_keys = TRUE LIMIT ?";
         let user_ids: Vec<UserId> = db.rows(sql, (BATCH,)).await?;
         if user_ids.is_empty() {
             break;

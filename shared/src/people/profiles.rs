@@ -116,12 +116,12 @@ pub enum SeenProfile {
 macro_rules! profile_columns {
     () => {
         "u.user_id, u.username, u.name, u.role, u.prime,
-         EXISTS (SELECT 1 FROM connections c
+         EXISTS (SELECT 1 FROM connections c FORCE INDEX (connections_user)
                  WHERE c.user_id = u.user_id AND c.expires_at > UTC_TIMESTAMP(3)) AS online,
          IF(u.user_id = :asker, NULL, COALESCE(
              (SELECT CASE f.status WHEN 'accepted' THEN 'friends'
                                    WHEN 'pending' THEN IF(f.from_id = :asker, 'requestSent', 'requestReceived') END
-              FROM friend_requests f
+              FROM friend_requests f FORCE INDEX (friend_requests_pair)
               WHERE f.lesser_id = LEAST(u.user_id, :asker) AND f.greater_id = GREATEST(u.user_id, :asker)),
              'none')) AS friendship"
     };
@@ -268,11 +268,12 @@ fn pattern(text: &str) -> String {
 const ALL: &str = concat!(
     "SELECT counted.total, listed.*, ",
     profile_columns!(),
-    " FROM (SELECT COUNT(*) AS total FROM users u WHERE u.organization_id = :organization_id) counted
+    " FROM (SELECT COUNT(*) AS total FROM users u FORCE INDEX (users_of_organization)
+           WHERE u.organization_id = :organization_id) counted
      LEFT JOIN (SELECT u.user_id AS listed_id, 1 AS is_row
-                FROM users u WHERE u.organization_id = :organization_id
+                FROM users u FORCE INDEX (users_of_organization) WHERE u.organization_id = :organization_id
                 ORDER BY listed_id LIMIT :page_size OFFSET :page_offset) listed ON TRUE
-     LEFT JOIN users u ON u.user_id = listed.listed_id
+     LEFT JOIN users u FORCE INDEX (PRIMARY) ON u.user_id = listed.listed_id
      ORDER BY listed.listed_id"
 );
 
@@ -283,18 +284,18 @@ const MATCHING: &str = concat!(
     "SELECT found.total, IF(found.place > :page_offset, 1, NULL) AS is_row, ",
     profile_columns!(),
     " FROM (SELECT user_id, COUNT(*) OVER () AS total, ROW_NUMBER() OVER (ORDER BY user_id) AS place
-            FROM ((SELECT user_id FROM users
+            FROM ((SELECT user_id FROM users FORCE INDEX (users_of_organization)
                    WHERE organization_id = :organization_id AND user_id LIKE :pattern ESCAPE '!'
                    ORDER BY user_id LIMIT :most)
                   UNION
-                  (SELECT user_id FROM users
+                  (SELECT user_id FROM users FORCE INDEX (users_username_prefix)
                    WHERE organization_id = :organization_id AND username_key LIKE :key_pattern ESCAPE '!'
                    ORDER BY username_key LIMIT :most)
                   UNION
-                  (SELECT user_id FROM name_keys
+                  (SELECT user_id FROM name_keys FORCE INDEX (PRIMARY)
                    WHERE organization_id = :organization_id AND name_key LIKE :key_pattern ESCAPE '!'
                    ORDER BY name_key, user_id LIMIT :most)) matching) found
-     JOIN users u ON u.user_id = found.user_id
+     STRAIGHT_JOIN users u FORCE INDEX (PRIMARY) ON u.user_id = found.user_id
      WHERE found.place = 1 OR (found.place > :page_offset AND found.place <= :page_end)
      ORDER BY found.place"
 );

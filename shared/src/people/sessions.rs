@@ -91,7 +91,7 @@ pub(crate) async fn make_place(
 ) -> Result<Vec<ConnectionId>> {
     let surplus: Vec<String> = transaction
         .exec(
-            "SELECT session_id FROM sessions
+            "SELECT session_id FROM sessions FORCE INDEX (sessions_newest)
              WHERE user_id = ? AND revoked_at IS NULL AND expires_at > UTC_TIMESTAMP(3)
              ORDER BY created_at DESC, session_id DESC LIMIT ? OFFSET ?",
             (user_id, SURPLUS, MOST - 1),
@@ -281,7 +281,8 @@ async fn session_of_successors(
     let found: Option<String> = transaction
         .exec_first(
             format!(
-                "SELECT s.session_id FROM refresh_tokens t JOIN sessions s ON s.session_id = t.session_id
+                "SELECT s.session_id FROM refresh_tokens t FORCE INDEX (PRIMARY)
+                 STRAIGHT_JOIN sessions s FORCE INDEX (PRIMARY) ON s.session_id = t.session_id
                  WHERE t.token_hash IN ({}) AND s.revoked_at IS NULL AND s.expires_at > UTC_TIMESTAMP(3) LIMIT 1",
                 places(STEPS)
             ),

@@ -174,7 +174,9 @@ pub(crate) async fn all_of(db: &Db, organization_id: u64, user_ids: &[UserId]) -
     let places = places(user_ids.len());
     let mut params: Vec<mysql_async::Value> = user_ids.iter().map(Into::into).collect();
     params.push(organization_id.into());
-    let sql = format!("SELECT COUNT(*) FROM users WHERE user_id IN ({places}) AND organization_id = ?");
+    let sql = format!(
+        "SELECT COUNT(*) FROM users FORCE INDEX (PRIMARY) WHERE user_id IN ({places}) AND organization_id = ?"
+    );
     let found: Option<u64> = db.first(&sql, params).await?;
     if found == Some(user_ids.len() as u64) { Ok(()) } else { Err(Error::NotFound(Thing::User)) }
 }

@@ -192,7 +192,8 @@ const ORGANIZATION: &str = "
           FROM connections c STRAIGHT_JOIN users u ON u.user_id = c.user_id
           LEFT JOIN rooms r ON r.id = ? AND r.organization_id = u.organization_id
           WHERE c.connection_id = ? AND c.expires_at > UTC_TIMESTAMP(3)) a
-    LEFT JOIN (users i JOIN connections o ON o.user_id = i.user_id AND o.expires_at > UTC_TIMESTAMP(3))
+    LEFT JOIN (users i STRAIGHT_JOIN connections o FORCE INDEX (connections_user)
+               ON o.user_id = i.user_id AND o.expires_at > UTC_TIMESTAMP(3))
       ON i.organization_id = a.organization_id AND a.may";
 
 /// Returns the sockets to notify about an existing channel: those of the invited users, or of the whole

@@ -70,7 +70,7 @@ async fn insert(
     let Some(most) = most else { return Ok(Vec::new()) };
     let surplus: Vec<ConnectionId> = transaction
         .exec(
-            "SELECT connection_id FROM connections
+            "SELECT connection_id FROM connections FORCE INDEX (connections_user)
              WHERE user_id = ? AND connection_id <> ? AND expires_at > UTC_TIMESTAMP(3)
              ORDER BY connected_at DESC, connection_id LIMIT 1000 OFFSET ?",
             (&user.user_id, connection_id, most - 1),
@@ -148,10 +148,11 @@ pub async fn close(db: &Db, connection_id: &ConnectionId) -> Result<Option<Close
     let row: Option<(UserId, NaiveDateTime, bool, bool)> = db
         .first(
             "SELECT c.user_id, c.expires_at,
-                EXISTS (SELECT 1 FROM connections o
+                EXISTS (SELECT 1 FROM connections o FORCE INDEX (connections_user)
                         WHERE o.user_id = c.user_id AND o.expires_at > UTC_TIMESTAMP(3)) AS is_online,
-                EXISTS (SELECT 1 FROM friend_requests f WHERE f.from_id = c.user_id AND f.status = 'accepted')
-                    OR EXISTS (SELECT 1 FROM friend_requests f
+                EXISTS (SELECT 1 FROM friend_requests f FORCE INDEX (friend_requests_from)
+                        WHERE f.from_id = c.user_id AND f.status = 'accepted')
+                    OR EXISTS (SELECT 1 FROM friend_requests f FORCE INDEX (friend_requests_to)
                                WHERE f.to_id = c.user_id AND f.status = 'accepted') AS has_friends
          FROM connections c WHERE c.connection_id = ?",
             (connection_id,),
@@ -220,7 +221,8 @@ pub async fn of_users(db: &Db, user_ids: &[&UserId]) -> Result<Vec<ConnectionId>
     }
     let places = places(user_ids.len());
     let sql = format!(
-        "SELECT connection_id FROM connections WHERE user_id IN ({places}) AND expires_at > UTC_TIMESTAMP(3)"
+        "SELECT connection_id FROM connections FORCE INDEX (connections_user)
+         WHERE user_id IN ({places}) AND expires_at > UTC_TIMESTAMP(3)"
     );
     let params: Vec<mysql_async::Value> = user_ids.iter().map(|&user_id| user_id.into()).collect();
     db.rows(&sql, params).await
@@ -232,9 +234,10 @@ pub async fn of_users(db: &Db, user_ids: &[&UserId]) -> Result<Vec<ConnectionId>
 /// The database's.
 pub async fn of_room(db: &Db, room_id: RoomId, and_of: Option<&UserId>) -> Result<Vec<ConnectionId>> {
     db.rows(
-        "SELECT c.connection_id FROM room_members m JOIN connections c ON c.user_id = m.user_id
+        "SELECT c.connection_id FROM room_members m FORCE INDEX (PRIMARY)
+         STRAIGHT_JOIN connections c FORCE INDEX (connections_user) ON c.user_id = m.user_id
          WHERE m.room_id = :room_id AND c.expires_at > UTC_TIMESTAMP(3)
-         UNION SELECT c.connection_id FROM connections c
+         UNION SELECT c.connection_id FROM connections c FORCE INDEX (connections_user)
          WHERE c.user_id = :and_of AND c.expires_at > UTC_TIMESTAMP(3)",
         params! { room_id, and_of },
     )
@@ -247,7 +250,8 @@ pub async fn of_room(db: &Db, room_id: RoomId, and_of: Option<&UserId>) -> Resul
 /// The database's.
 pub async fn of_organization(db: &Db, organization_id: u64) -> Result<Vec<ConnectionId>> {
     db.rows(
-        "SELECT c.connection_id FROM users u JOIN connections c ON c.user_id = u.user_id
+        "SELECT c.connection_id FROM users u FORCE INDEX (users_of_organization)
+         STRAIGHT_JOIN connections c FORCE INDEX (connections_user) ON c.user_id = u.user_id
          WHERE u.organization_id = ? AND c.expires_at > UTC_TIMESTAMP(3)",
         (organization_id,),
     )
@@ -277,7 +281,8 @@ pub async fn of_small_room(db: &Db, by: &ConnectionId, room_id: RoomId) -> Resul
              FROM connections c STRAIGHT_JOIN users u ON u.user_id = c.user_id
              LEFT JOIN rooms r ON r.id = :room_id AND r.organization_id = u.organization_id
              LEFT JOIN room_members me ON me.room_id = r.id AND me.user_id = u.user_id
-             LEFT JOIN (room_members m JOIN connections o
+             LEFT JOIN (room_members m FORCE INDEX (PRIMARY)
+                        STRAIGHT_JOIN connections o FORCE INDEX (connections_user)
                         ON o.user_id = m.user_id AND o.expires_at > UTC_TIMESTAMP(3))
                ON m.room_id = r.id AND r.member_count <= :small AND me.user_id IS NOT NULL
              WHERE c.connection_id = :by AND c.expires_at > UTC_TIMESTAMP(3)",
