@@ -211,16 +211,19 @@ async fn find_senders(
     let count = messages.len().next_power_of_two();
     let sql = format!(
         "SELECT k.place, m.user_id,
-                (SELECT l.tally FROM rate_limits l WHERE l.name = ? AND l.subject = m.user_id FOR UPDATE) AS tally,
+                (SELECT l.tally FROM rate_limits l FORCE INDEX (PRIMARY)
+                 WHERE l.name = ? AND l.subject = m.user_id FOR UPDATE) AS tally,
                 (SELECT u.name FROM users u WHERE u.user_id = m.user_id) AS name,
                 EXISTS (SELECT 1 FROM messages x WHERE x.room_id = m.room_id AND x.sender_id = m.user_id
                         AND x.client_message_id = CAST(k.client_message_id AS BINARY)) AS is_sent,
                 k.reply_to_seq IS NULL OR EXISTS
                     (SELECT 1 FROM messages p WHERE p.room_id = m.room_id AND p.seq = k.reply_to_seq) AS has_reply_to
          FROM ({}) k
-         LEFT JOIN sessions s ON s.session_id = k.session_id AND s.revoked_at IS NULL
-         LEFT JOIN connections c ON c.connection_id = k.connection_id AND c.expires_at > UTC_TIMESTAMP(3)
-         STRAIGHT_JOIN room_members m ON m.room_id = k.room_id AND m.user_id = COALESCE(s.user_id, c.user_id)
+         LEFT JOIN sessions s FORCE INDEX (PRIMARY) ON s.session_id = k.session_id AND s.revoked_at IS NULL
+         LEFT JOIN connections c FORCE INDEX (PRIMARY) ON c.connection_id = k.connection_id
+                AND c.expires_at > UTC_TIMESTAMP(3)
+         STRAIGHT_JOIN room_members m FORCE INDEX (PRIMARY) ON m.room_id = k.room_id
+                AND m.user_id = COALESCE(s.user_id, c.user_id)
          LOCK IN SHARE MODE",
         vec![asked; count].join(" UNION ALL ")
     );
@@ -339,8 +342,8 @@ async fn advance<'a>(
                           CAST(? AS CHAR(64)) AS user_id, CAST(? AS UNSIGNED) AS tally";
     let sql = format!(
         "UPDATE ({}) k
-         LEFT JOIN rooms r ON r.id = k.room_id
-         LEFT JOIN rate_limits l ON l.name = 'message' AND l.subject = k.user_id
+         LEFT JOIN rooms r FORCE INDEX (PRIMARY) ON r.id = k.room_id
+         LEFT JOIN rate_limits l FORCE INDEX (PRIMARY) ON l.name = 'message' AND l.subject = k.user_id
          SET r.last_seq = k.last_seq, r.posts_tally = k.posts_tally, r.updated_at = ?, l.tally = k.tally",
         vec![changed; count].join(" UNION ALL ")
     );

@@ -100,8 +100,8 @@ pub(crate) async fn sockets(
         return Ok(sockets);
     }
     let sql = format!(
-        "SELECT r.id, r.audience, c.connection_id FROM rooms r
-         LEFT JOIN (room_members m STRAIGHT_JOIN connections c
+        "SELECT r.id, r.audience, c.connection_id FROM rooms r FORCE INDEX (PRIMARY)
+         LEFT JOIN (room_members m FORCE INDEX (PRIMARY) STRAIGHT_JOIN connections c FORCE INDEX (connections_user)
                     ON c.user_id = m.user_id AND c.expires_at > UTC_TIMESTAMP(3)) ON m.room_id = r.id
          WHERE r.id IN ({})",
         places(rooms.len().next_power_of_two())
