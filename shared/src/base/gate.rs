@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use crate::{Error, Result};
 
-/// How long one waits at most.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long one waits at most: API Gateway waits for 29 seconds, and the act itself takes time too.
+const PATIENCE: Duration = Duration::from_secs(25);
 /// How many may wait for one key.
 pub(crate) const WAITING: usize = 1024;
 
