@@ -117,10 +117,11 @@ async fn read(
     let places = places(cursors.len());
     let mut params: Vec<Value> = vec![(&asker.user_id).into()];
     params.extend(cursors.keys().map(|&room_id| Value::from(room_id)));
-    let mine: Vec<(u64, u64)> = transaction
+    // `read_seq` is not used. Without a column besides the key, MySQL may scan the key of all memberships.
+    let mine: Vec<(u64, u64, u64)> = transaction
         .exec(
             format!(
-                "SELECT r.id, r.last_seq FROM room_members m FORCE INDEX (PRIMARY)
+                "SELECT r.id, r.last_seq, m.read_seq FROM room_members m FORCE INDEX (PRIMARY)
                  STRAIGHT_JOIN rooms r FORCE INDEX (PRIMARY) ON r.id = m.room_id
                  WHERE m.user_id = ? AND m.room_id IN ({places})"
             ),
@@ -128,7 +129,7 @@ async fn read(
         )
         .await?;
     let mut behind = Vec::new();
-    for (room_id, last_seq) in mine {
+    for (room_id, last_seq, _) in mine {
         let cursor = cursors.get(&room_id).copied().unwrap_or_default();
         // A cursor from the future, as after a restored backup, is set back to the room's newest number.
         if cursor < last_seq {
