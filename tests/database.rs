@@ -105,6 +105,6 @@ async fn migrations_that_were_not_recorded_run_again() {
     let app = TestApp::start().await;
     app.run("DELETE FROM refinery_schema_history WHERE version > 8", ()).await;
     let database = Config::from(app.settings().into_iter().collect()).unwrap().database;
-    assert_eq!(schema::migrate(&database).await.unwrap().len(), 5);
+    assert_eq!(schema::migrate(&database).await.unwrap().len(), 6);
     assert_eq!(schema::migrate(&database).await.unwrap(), Vec::<String>::new());
 }

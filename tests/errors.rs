@@ -219,10 +219,23 @@ async fn an_error_of_the_server_that_may_pass_is_503_and_one_that_will_not_is_50
     let app = TestApp::counted(&statements).await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
+    ann.says(room, "hello").await.created();
+    let path = format!("/api/messages/{room}-1");
+    let edit = async |content: &str| ann.patch(&path, json!({"content": content})).await;
     for (code, state, tries) in UNAVAILABLE {
-        // A transaction, and a statement by itself.
+        // A transaction, a batch of messages, and a statement by itself.
         statements.fail("UPDATE rooms", tries, (code, state));
-        let refused = ann.says(room, "hello").await;
+        let refused = edit("hello again").await;
+        assert_eq!(statements.left_to_fail(), 0, "{code}");
+        refused.refused(503, "database_unavailable");
+        // A message that met a conflict is tried by itself four times more.
+        let tries_of_send = match (code, tries) {
+            (1213, _) => 3 + 4,
+            (_, 4) => 1 + 4,
+            _ => 1,
+        };
+        statements.fail("INSERT INTO messages", tries_of_send, (code, state));
+        let refused = ann.says(room, "more").await;
         assert_eq!(statements.left_to_fail(), 0, "{code}");
         refused.refused(503, "database_unavailable");
         statements.fail("DELETE FROM friend_requests", tries, (code, state));
@@ -231,16 +244,21 @@ async fn an_error_of_the_server_that_may_pass_is_503_and_one_that_will_not_is_50
     }
     for error in OUR_FAULT {
         statements.fail("UPDATE rooms", 1, error);
-        ann.says(room, "hello").await.refused(500, "internal");
+        edit("hello again").await.refused(500, "internal");
+        statements.fail("INSERT INTO messages", 1, error);
+        ann.says(room, "more").await.refused(500, "internal");
         statements.fail("DELETE FROM friend_requests", 1, error);
         ann.delete("/api/friends/bob").await.refused(500, "internal");
     }
     statements.fail("UPDATE rooms", 4, (1205, "HY000"));
-    assert_eq!(ann.says(room, "hello").await.headers["retry-after"], "2");
+    assert_eq!(edit("hello again").await.headers["retry-after"], "2");
+    assert_eq!(ann.reads(room).await, [(1, "hello".to_owned())]);
     // A lock that is granted at the last try.
     statements.fail("UPDATE rooms", 3, (1205, "HY000"));
-    ann.says(room, "hello").await.created();
-    assert_eq!(ann.reads(room).await.len(), 1);
+    edit("hello again").await.ok();
+    statements.fail("INSERT INTO messages", 4, (1205, "HY000"));
+    ann.says(room, "more").await.created();
+    assert_eq!(ann.reads(room).await.len(), 2);
     app.invariants_hold().await;
 }
 
@@ -249,15 +267,18 @@ async fn a_statement_that_somebody_interrupts_is_503_and_does_nothing() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;
     let room = ann.opens_a_room().await;
+    ann.says(room, "hello").await.created();
     let mut holder = app.holding(&format!("SELECT 1 FROM rooms WHERE id = {room} FOR UPDATE")).await;
     let interrupting = async {
-        app.until_waiting("UPDATE rooms").await;
-        app.interrupt("UPDATE rooms").await;
+        app.until_waiting("updated_at FROM rooms WHERE").await;
+        app.interrupt("updated_at FROM rooms WHERE").await;
     };
-    let (refused, ()) = tokio::join!(ann.says(room, "hello"), interrupting);
+    let path = format!("/api/messages/{room}-1");
+    let edit = ann.patch(&path, json!({"content": "hello again"}));
+    let (refused, ()) = tokio::join!(edit, interrupting);
     refused.refused(503, "database_unavailable");
     holder.query_drop("COMMIT").await.unwrap();
-    assert_eq!(ann.reads(room).await, []);
+    assert_eq!(ann.reads(room).await, [(1, "hello".to_owned())]);
 }
 
 #[tokio::test]

@@ -31,12 +31,12 @@ fn budget_of_function(function: &str) -> usize {
         | "list-friends" => 3,
         // With the one that counts the request for `FRAME_LIMIT`, as every request has that changes something.
         "list-chat" | "create-ticket" | "create-upload" => 3,
-        // One of them counts the unread messages of the page.
-        "list-chats" => 3,
         // Nobody has a socket any more, so one statement ends those of the job.
         "fan-out" => 1,
         "presence" => 3,
         "disconnect" => 4,
+        // One of them counts the unread messages of the page.
+        "list-chats" => 4,
         "sync" => 6,
         "logout" | "remove-friend" | "revoke-invitation" => 6,
         "register" | "invite" | "renew-join-code" => 7,

@@ -156,12 +156,15 @@ impl SendQueue {
         let messages = messages.map(|(message, reply)| Waiting { message, reply }).collect::<Vec<_>>();
         match together {
             Ok(outcomes) => self.settle(app, messages, outcomes, waits),
-            // Each message is then stored by itself, so that one which fails does not touch the others.
-            Err(error) if falls_apart(&error) && !waits => self.set_aside(app, messages),
-            Err(error) if falls_apart(&error) && messages.len() > 1 => {
+            // In a lane, each room's messages are tried again.
+            Err(error) if is_conflict(&error) && !waits => self.set_aside(app, messages),
+            // Each message is then stored by itself, so that one which fails does not touch the others. While the
+            // database does not answer, that would only take longer.
+            Err(error) if messages.len() > 1 && !matches!(error, Error::DatabaseUnavailable(_)) => {
                 for waiting in messages {
                     match store_messages(app, std::slice::from_ref(&waiting.message), waits).await {
                         Ok(outcomes) => self.settle(app, vec![waiting], outcomes, waits),
+                        Err(error) if is_conflict(&error) && !waits => self.set_aside(app, vec![waiting]),
                         Err(error) => _ = waiting.reply.send(Err(error)),
                     }
                 }
@@ -256,10 +259,9 @@ async fn store_messages(app: &App, messages: &[NewMessage], waits: bool) -> Resu
     app.db.try_transaction(TxOpts::default(), batch, &batch::store).await
 }
 
-/// Whether messages that could not be stored together may be stored one by one. While the database does not answer,
-/// that would only take longer.
-fn falls_apart(error: &Error) -> bool {
-    !matches!(error, Error::DatabaseUnavailable(_)) || db::passes_at_once(error) || db::is_read_only(error)
+/// Whether a transaction with new locks, or on a new connection, may succeed.
+fn is_conflict(error: &Error) -> bool {
+    db::passes_at_once(error) || db::is_read_only(error)
 }
 
 /// The error of all messages of a batch but one, which gets the database's.
