@@ -27,7 +27,7 @@ fn looks(function: &str) -> Option<&'static str> {
         "logout" | "create-ticket" => None,
         "invite" => Some("INSERT INTO invitations"),
         "upload" | "create-upload" => Some("INSERT INTO uploads"),
-        "send-message" => Some("LEFT JOIN sessions s"),
+        "send-message" => Some("FROM sessions s FORCE INDEX"),
         _ => Some("FROM sessions WHERE session_id"),
     }
 }

@@ -204,31 +204,94 @@ async fn find_senders(
     messages: &[(usize, &NewMessage)],
     is_limited: bool,
 ) -> Result<Vec<Found>> {
+    let window = Value::from(is_limited.then_some("message"));
+    let (sql, params) = match messages {
+        [(place, message)] => sender_of_one(*place, message, window),
+        messages => senders_of_many(messages, window),
+    };
+    let mut found: Vec<Found> = transaction.exec(sql, params).await?;
+    found.sort_unstable_by_key(|sender| sender.place);
+    Ok(found)
+}
+
+/// The columns of [`Found`] but the place. Its parameter is the name of the window; `client_message_id` and
+/// `reply_to_seq` are expressions.
+macro_rules! found_columns {
+    ($client_message_id:literal, $reply_to_seq:literal) => {
+        concat!(
+            "m.user_id,
+             (SELECT l.tally FROM rate_limits l FORCE INDEX (PRIMARY)
+              WHERE l.name = ? AND l.subject = m.user_id FOR UPDATE) AS tally,
+             (SELECT u.name FROM users u WHERE u.user_id = m.user_id) AS name,
+             EXISTS (SELECT 1 FROM messages x WHERE x.room_id = m.room_id AND x.sender_id = m.user_id
+                     AND x.client_message_id = CAST(",
+            $client_message_id,
+            " AS BINARY)) AS is_sent, ",
+            $reply_to_seq,
+            " IS NULL OR EXISTS (SELECT 1 FROM messages p WHERE p.room_id = m.room_id AND p.seq = ",
+            $reply_to_seq,
+            ") AS has_reply_to"
+        )
+    };
+}
+
+/// Finds the sender of one message. With a list of one, the derived table would cost the server more than the rest.
+fn sender_of_one(place: usize, message: &NewMessage, window: Value) -> (String, Vec<Value>) {
+    let NewMessage { session_id, connection_id, draft, .. } = message;
+    let sender = match session_id {
+        Some(_) => "sessions s FORCE INDEX (PRIMARY)",
+        None => "connections s FORCE INDEX (PRIMARY)",
+    };
+    let is_signed_in = match session_id {
+        Some(_) => "s.session_id = ? AND s.revoked_at IS NULL",
+        None => "s.connection_id = ? AND s.expires_at > UTC_TIMESTAMP(3)",
+    };
+    let sql = format!(
+        concat!(
+            "SELECT CAST(? AS UNSIGNED) AS place, ",
+            found_columns!("?", "?"),
+            " FROM {sender}
+              STRAIGHT_JOIN room_members m FORCE INDEX (PRIMARY) ON m.room_id = ? AND m.user_id = s.user_id
+              WHERE {is_signed_in} LOCK IN SHARE MODE"
+        ),
+        sender = sender,
+        is_signed_in = is_signed_in
+    );
+    let reply_to_seq = Value::from(draft.reply_to.map(|reply_to| reply_to.seq));
+    let params = vec![
+        place.into(),
+        window,
+        draft.client_message_id.as_ref().into(),
+        reply_to_seq.clone(),
+        reply_to_seq,
+        draft.room_id.into(),
+        session_id.as_deref().or(connection_id.as_ref().map(ConnectionId::as_str)).into(),
+    ];
+    (sql, params)
+}
+
+fn senders_of_many(messages: &[(usize, &NewMessage)], window: Value) -> (String, Vec<Value>) {
     let asked = "SELECT CAST(? AS UNSIGNED) AS place, CAST(? AS UNSIGNED) AS room_id,
                         CAST(? AS CHAR(64)) AS session_id, CAST(? AS CHAR(64)) AS connection_id,
                         CAST(? AS CHAR(64)) AS client_message_id, CAST(? AS UNSIGNED) AS reply_to_seq";
     // Lengths are powers of two, so that the server prepares few statements.
     let count = messages.len().next_power_of_two();
     let sql = format!(
-        "SELECT k.place, m.user_id,
-                (SELECT l.tally FROM rate_limits l FORCE INDEX (PRIMARY)
-                 WHERE l.name = ? AND l.subject = m.user_id FOR UPDATE) AS tally,
-                (SELECT u.name FROM users u WHERE u.user_id = m.user_id) AS name,
-                EXISTS (SELECT 1 FROM messages x WHERE x.room_id = m.room_id AND x.sender_id = m.user_id
-                        AND x.client_message_id = CAST(k.client_message_id AS BINARY)) AS is_sent,
-                k.reply_to_seq IS NULL OR EXISTS
-                    (SELECT 1 FROM messages p WHERE p.room_id = m.room_id AND p.seq = k.reply_to_seq) AS has_reply_to
-         FROM ({}) k
-         LEFT JOIN sessions s FORCE INDEX (PRIMARY) ON s.session_id = k.session_id AND s.revoked_at IS NULL
-         LEFT JOIN connections c FORCE INDEX (PRIMARY) ON c.connection_id = k.connection_id
-                AND c.expires_at > UTC_TIMESTAMP(3)
-         STRAIGHT_JOIN room_members m FORCE INDEX (PRIMARY) ON m.room_id = k.room_id
-                AND m.user_id = COALESCE(s.user_id, c.user_id)
-         LOCK IN SHARE MODE",
-        vec![asked; count].join(" UNION ALL ")
+        concat!(
+            "SELECT k.place, ",
+            found_columns!("k.client_message_id", "k.reply_to_seq"),
+            " FROM ({asked}) k
+              LEFT JOIN sessions s FORCE INDEX (PRIMARY) ON s.session_id = k.session_id AND s.revoked_at IS NULL
+              LEFT JOIN connections c FORCE INDEX (PRIMARY) ON c.connection_id = k.connection_id
+                     AND c.expires_at > UTC_TIMESTAMP(3)
+              STRAIGHT_JOIN room_members m FORCE INDEX (PRIMARY) ON m.room_id = k.room_id
+                     AND m.user_id = COALESCE(s.user_id, c.user_id)
+              LOCK IN SHARE MODE"
+        ),
+        asked = vec![asked; count].join(" UNION ALL ")
     );
     let mut params: Vec<Value> = Vec::with_capacity(1 + 6 * count);
-    params.push(is_limited.then_some("message").into());
+    params.push(window);
     for (place, NewMessage { session_id, connection_id, draft, .. }) in messages {
         params.extend([
             place.into(),
@@ -240,9 +303,7 @@ async fn find_senders(
         ]);
     }
     params.resize(1 + 6 * count, Value::NULL);
-    let mut found: Vec<Found> = transaction.exec(sql, params).await?;
-    found.sort_unstable_by_key(|sender| sender.place);
-    Ok(found)
+    (sql, params)
 }
 
 /// The limits, and how much of them the messages so far have used.
@@ -327,8 +388,7 @@ async fn insert(
     Ok(transaction.exec_drop(sql, params).await?)
 }
 
-/// Writes the rooms' numbers and posts, and the senders' windows, whose rows are all locked. The two have nothing to do
-/// with each other but the statement: each row of `k` has a room, or a window, or both.
+/// Writes the rooms' numbers and posts, and the senders' windows, whose rows are all locked.
 async fn advance<'a>(
     transaction: &mut Transaction<'static>,
     rooms: impl Iterator<Item = &'a Room>,
@@ -336,7 +396,34 @@ async fn advance<'a>(
     now: NaiveDateTime,
 ) -> Result<()> {
     let rooms: Vec<&Room> = rooms.collect();
-    let count = rooms.len().max(tallies.len()).next_power_of_two();
+    let windows: Vec<(&UserId, &u64)> = tallies.iter().collect();
+    let (sql, params) = match (&rooms[..], &windows[..]) {
+        ([room], [] | [_]) => advance_one(room, windows.first().copied(), now),
+        (rooms, windows) => advance_many(rooms, windows, now),
+    };
+    Ok(transaction.exec_drop(sql, params).await?)
+}
+
+/// Advances one room and at most one window, without the costs of a derived table.
+fn advance_one(room: &Room, window: Option<(&UserId, &u64)>, now: NaiveDateTime) -> (String, Vec<Value>) {
+    let sql = "UPDATE rooms r FORCE INDEX (PRIMARY)
+               LEFT JOIN rate_limits l FORCE INDEX (PRIMARY) ON l.name = 'message' AND l.subject = ?
+               SET r.last_seq = ?, r.posts_tally = ?, r.updated_at = ?, l.tally = ? WHERE r.id = ?";
+    let params = vec![
+        window.map(|(user_id, _)| user_id).into(),
+        room.last_seq.into(),
+        room.posts_tally.into(),
+        now.into(),
+        window.map(|(_, tally)| tally).into(),
+        room.id.into(),
+    ];
+    (sql.to_owned(), params)
+}
+
+/// Advances rooms and windows. The two have nothing to do with each other but the statement: each row of `k` has a room,
+/// or a window, or both.
+fn advance_many(rooms: &[&Room], windows: &[(&UserId, &u64)], now: NaiveDateTime) -> (String, Vec<Value>) {
+    let count = rooms.len().max(windows.len()).next_power_of_two();
     let changed = "SELECT CAST(? AS UNSIGNED) AS room_id, CAST(? AS UNSIGNED) AS last_seq,
                           CAST(? AS UNSIGNED) AS posts_tally,
                           CAST(? AS CHAR(64)) AS user_id, CAST(? AS UNSIGNED) AS tally";
@@ -347,10 +434,10 @@ async fn advance<'a>(
          SET r.last_seq = k.last_seq, r.posts_tally = k.posts_tally, r.updated_at = ?, l.tally = k.tally",
         vec![changed; count].join(" UNION ALL ")
     );
-    let (mut rooms, mut tallies) = (rooms.into_iter(), tallies.iter());
+    let (mut rooms, mut windows) = (rooms.iter(), windows.iter());
     let mut params: Vec<Value> = Vec::with_capacity(5 * count + 1);
     for _ in 0..count {
-        let (room, window) = (rooms.next(), tallies.next());
+        let (room, window) = (rooms.next(), windows.next());
         params.extend([
             room.map(|room| room.id).into(),
             room.map(|room| room.last_seq).into(),
@@ -360,5 +447,5 @@ async fn advance<'a>(
         ]);
     }
     params.push(now.into());
-    Ok(transaction.exec_drop(sql, params).await?)
+    (sql, params)
 }
