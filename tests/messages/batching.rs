@@ -225,7 +225,7 @@ fn results(sends: &[Send], answers: &[Answer]) -> BTreeMap<String, usize> {
     let mut results = BTreeMap::new();
     for (send, answer) in sends.iter().zip(answers) {
         let mut message = answer.json["message"].clone();
-        for field in ["messageId", "seq", "updatedSeq", "createdAt", "roomId", "userId", "replyTo"] {
+        for field in ["messageId", "seq", "updatedSeq", "createdAt", "roomId", "userId", "name", "replyTo"] {
             message.as_object_mut().map(|message| message.remove(field));
         }
         let code = &answer.json["code"];
