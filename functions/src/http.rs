@@ -83,7 +83,7 @@ pub async fn reader(app: &App, request: &Request) -> Result<User> {
     let counting = rate_limit::count(&app.db, &app.config.limits, limited);
     let (user, counted) = tokio::join!(sessions::signed_in(&app.db, &claims), counting);
     if matches!(user, Err(Error::Unauthenticated)) {
-        // Whoever has the token of an ended session must not use up what its user may read.
+        // The token of an ended session must not use up its user's reads.
         rate_limit::give_back(&app.db, &app.config.limits, limited).await?;
     }
     let user = user?;

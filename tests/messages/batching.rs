@@ -108,6 +108,38 @@ async fn messages_that_arrive_together_take_few_statements() {
 }
 
 #[tokio::test]
+async fn a_refused_message_does_not_use_up_its_client_message_id_for_those_stored_with_it() {
+    let app = TestApp::start().await;
+    let mut trio = Trio::new(&app).await;
+    let (ann, bob, room) = (&trio.people[0], &trio.people[1], trio.room);
+    bob.says(room, "opens his window").await.created();
+    trio.sockets[1].rest().await;
+    let wait = format!("SELECT 1 FROM users WHERE user_id = '{}' FOR UPDATE", ann.user_id);
+    let mut holder = app.holding(&wait).await;
+    let together = async {
+        app.until_waiting("INSERT INTO messages").await;
+        let draft = json!({"roomId": room, "content": "hello", "clientMessageId": "k1"});
+        let mut replying = draft.clone();
+        replying["replyTo"] = json!(format!("{room}-99999"));
+        trio.sockets[1].send("sendMessage", replying).await;
+        trio.sockets[1].send("sendMessage", draft).await;
+        holder.query_drop("COMMIT").await.unwrap();
+    };
+    tokio::join!(ann.says(room, "first"), together).0.created();
+    let mut answers = Vec::new();
+    while answers.len() < 2 {
+        let frame = trio.sockets[1].receive().await;
+        match frame["event"].as_str() {
+            Some("ack") => answers.push("ack".to_owned()),
+            Some("error") => answers.push(frame["data"]["code"].to_string()),
+            _ => {}
+        }
+    }
+    answers.sort_unstable();
+    assert_eq!(answers, ["\"invalid_request\"", "ack"]);
+}
+
+#[tokio::test]
 async fn a_room_that_is_locked_does_not_hold_up_messages_to_others() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.prime("ann").await, app.prime("bob").await);

@@ -56,8 +56,7 @@ impl<K: Eq + Hash + Clone> Gate<K> {
         Self { most, waiting, keys: Arc::default() }
     }
 
-    /// Takes a place for this key, and waits for one for at most [`PATIENCE`]. Whoever waits is let in before those who
-    /// come later.
+    /// Takes a place for this key. Waits at most [`PATIENCE`] for one, in the order of arrival.
     ///
     /// # Errors
     /// [`Error::Overloaded`] at once when too many wait already, and after the wait.

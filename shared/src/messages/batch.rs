@@ -5,7 +5,7 @@
 //! commits once a logout or a removal has been answered. Each message is then decided by itself: a refused one takes
 //! no number and does not touch the others.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
@@ -123,17 +123,17 @@ pub(crate) async fn store(transaction: &mut Transaction<'static>, batch: Batch<'
         let found = find_senders(transaction, &asked, limit.is_some()).await?;
         let mut counts = Counts::now(batch.limits);
         let mut new = Vec::with_capacity(found.len());
-        let mut ids = HashMap::new();
+        // Of those that are stored here: what is refused does not use its id up.
+        let mut ids = HashSet::new();
         for mut sender in found {
             let Some(message) = batch.messages.get(sender.place) else { continue };
             let Some(room) = rooms.get_mut(&message.draft.room_id) else { continue };
-            if let Some(id) = &message.draft.client_message_id {
-                let first =
-                    *ids.entry((room.id, sender.user_id.clone(), id.as_str())).or_insert(sender.place);
-                sender.is_sent |= first != sender.place;
-            }
+            let id = message.draft.client_message_id.as_ref();
+            let id = id.map(|id| (room.id, sender.user_id.clone(), id.as_str()));
+            sender.is_sent |= id.as_ref().is_some_and(|id| ids.contains(id));
             outcomes[sender.place] = match counts.decide(message, &sender, room) {
                 Ok(seq) => {
+                    ids.extend(id);
                     let Found { user_id, name, .. } = sender;
                     new.push((message, seq, user_id.clone()));
                     Outcome::Stored(Stored { seq, created_at, user_id, name })

@@ -178,8 +178,8 @@ impl SendQueue {
         }
     }
 
-    /// Answers the senders of a batch, in a task of their own so that the next batch does not wait for it. Messages to
-    /// rooms that were locked are set aside.
+    /// Answers the senders of a batch in a task, so that the next batch does not wait. Sets aside the messages to locked
+    /// rooms.
     fn settle(self: &Arc<Self>, app: &App, messages: Vec<Waiting>, outcomes: Vec<Outcome>, waits: bool) {
         let (locked, decided): (Vec<_>, Vec<_>) = messages
             .into_iter()
@@ -269,7 +269,7 @@ fn unavailable() -> Error {
     Error::DatabaseUnavailable(mysql_async::Error::Other("a message of the same batch has the cause".into()))
 }
 
-/// Answers the senders of messages that were decided together.
+/// Tells the senders what became of their messages.
 async fn answer(app: App, decided: Vec<(Waiting, Outcome)>) {
     let is_stored = |outcome: &Outcome| matches!(outcome, Outcome::Stored(_));
     let told = decided.iter().filter(|(_, outcome)| is_stored(outcome));
