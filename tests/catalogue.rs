@@ -25,12 +25,18 @@ fn the_catalogue_the_template_and_the_binaries_name_the_same_functions() {
 }
 
 /// The rights to files of each function that uses them: the action and the objects.
-const RIGHTS_TO_FILES: [(&str, &[(&str, &str)]); 6] = [
+const RIGHTS_TO_FILES: [(&str, &[(&str, &str)]); 12] = [
     ("upload", &[("s3:PutObject", "/files/*")]),
     ("create-upload", &[("s3:PutObject", "/incoming/*")]),
     ("complete-upload", RIGHTS_TO_COMPLETE),
     ("message", RIGHTS_TO_COMPLETE),
     ("get-upload", &[("s3:GetObject", "/files/*")]),
+    ("get-upload-urls", &[("s3:GetObject", "/files/*")]),
+    ("get-avatar", &[("s3:GetObject", "/avatars/*"), ("s3:ListBucket", "")]),
+    ("set-avatar", &[("s3:DeleteObject", "/avatars/*"), ("s3:PutObject", "/avatars/*")]),
+    ("set-room-avatar", &[("s3:DeleteObject", "/avatars/*"), ("s3:PutObject", "/avatars/*")]),
+    ("remove-avatar", &[("s3:DeleteObject", "/avatars/*")]),
+    ("remove-room-avatar", &[("s3:DeleteObject", "/avatars/*")]),
     ("sweep", &[("s3:DeleteObject", "/*"), ("s3:ListBucket", "")]),
 ];
 const RIGHTS_TO_COMPLETE: &[(&str, &str)] = &[
@@ -96,11 +102,13 @@ fn functions_have_exactly_the_rights_to_files_that_they_need() {
     assert_eq!(rights, expected);
 }
 
-/// Every function that may push may also leave the posts to `fan-out`, and `disconnect` may leave a socket to
-/// `presence`.
+/// Every function that may push may also leave the posts to `fan-out`. Those that open and close sockets may leave one to
+/// `presence`, which may leave it to itself.
 #[test]
 fn functions_have_exactly_the_rights_to_queues_that_they_need() {
-    let mut expected = BTreeSet::from([("disconnect".to_owned(), "PresenceQueue.Arn".to_owned())]);
+    let leave_sockets = ["connect", "disconnect", "presence"];
+    let mut expected =
+        BTreeSet::from(leave_sockets.map(|name| (name.to_owned(), "PresenceQueue.Arn".to_owned())));
     let mut rights = BTreeSet::new();
     for (name, action, resource) in rights_of_functions() {
         match action.as_str() {
@@ -141,6 +149,69 @@ fn the_openapi_document_describes_exactly_the_routes() {
     let routes: BTreeSet<_> =
         template.http.iter().map(|route| (route.path.as_str(), route.method.clone())).collect();
     assert_eq!(routes, paths_and_methods().into_iter().collect());
+}
+
+/// The operations of the OpenAPI document: each with its path and its method, like `GET`.
+fn operations() -> Vec<(&'static str, String, &'static Value)> {
+    let paths = &document("openapi")["paths"];
+    let operation = |(path, method): (&'static str, String)| {
+        let operation = &paths[path][method.to_lowercase()];
+        (path, method, operation)
+    };
+    paths_and_methods().into_iter().map(operation).collect()
+}
+
+#[test]
+fn each_operation_has_an_id_of_its_own_and_names_the_function_of_its_route() {
+    let routes = Template::parse(BUILT_IN).unwrap().http;
+    let functions: BTreeMap<_, _> =
+        routes.iter().map(|route| ((route.path.as_str(), route.method.clone()), &route.function)).collect();
+    let mut ids = BTreeSet::new();
+    for (path, method, operation) in operations() {
+        let id = operation["operationId"].as_str().unwrap();
+        assert!(ids.insert(id), "two operations are {id}");
+        assert_eq!(operation["x-function"], *functions[&(path, method)].as_str(), "{id}");
+    }
+}
+
+#[test]
+fn each_error_code_of_an_operation_has_an_example() {
+    let openapi = document("openapi");
+    let examples = &openapi["components"]["examples"];
+    let mut codes = 0;
+    let mut check = |response: &Value| {
+        for code in response["x-codes"].as_array().into_iter().flatten().map(|code| code.as_str().unwrap()) {
+            codes += 1;
+            let example = &response["content"]["application/problem+json"]["examples"][code]["$ref"];
+            assert_eq!(*example, format!("#/components/examples/{code}"), "{}", response["description"]);
+            assert_eq!(examples[code]["value"]["code"], code);
+        }
+    };
+    let responses = operations().into_iter().flat_map(|(.., operation)| operation["responses"].as_object());
+    responses.flat_map(|responses| responses.values()).for_each(&mut check);
+    openapi["components"]["responses"].as_object().unwrap().values().for_each(&mut check);
+    assert!(codes > 100);
+}
+
+#[test]
+fn the_postman_collection_has_every_operation() {
+    let collection: Value =
+        serde_json::from_str(include_str!("../docs/postman/coterie.postman_collection.json")).unwrap();
+    let folders = collection["item"].as_array().unwrap().iter();
+    let requests = folders.flat_map(|folder| folder["item"].as_array().unwrap()).map(|item| &item["request"]);
+    // Postman writes a parameter of the path as `:roomId`.
+    let path = |request: &Value| {
+        let parts = request["url"]["path"].as_array()?.iter().map(|part| part.as_str().unwrap());
+        let parts =
+            parts.map(|part| part.strip_prefix(':').map_or(part.to_owned(), |name| format!("{{{name}}}")));
+        Some(format!("/{}", parts.collect::<Vec<_>>().join("/")))
+    };
+    let requests: BTreeSet<_> = requests
+        .filter_map(|request| Some((path(request)?, request["method"].as_str().unwrap().to_owned())))
+        .collect();
+    let operations =
+        paths_and_methods().into_iter().map(|(path, method)| (path.to_owned(), method)).collect();
+    assert_eq!(requests, operations);
 }
 
 #[test]

@@ -103,8 +103,10 @@ async fn writes_go_on_with_the_new_writer_after_a_failover() {
 #[tokio::test]
 async fn migrations_that_were_not_recorded_run_again() {
     let app = TestApp::start().await;
-    app.run("DELETE FROM refinery_schema_history WHERE version > 8", ()).await;
+    let later = "FROM refinery_schema_history WHERE version > 8";
+    let number: u64 = app.rows(&format!("SELECT COUNT(*) {later}")).await[0];
+    app.run(&format!("DELETE {later}"), ()).await;
     let database = Config::from(app.settings().into_iter().collect()).unwrap().database;
-    assert_eq!(schema::migrate(&database).await.unwrap().len(), 6);
+    assert_eq!(schema::migrate(&database).await.unwrap().len() as u64, number);
     assert_eq!(schema::migrate(&database).await.unwrap(), Vec::<String>::new());
 }

@@ -113,6 +113,7 @@ async fn a_first_start_makes_secrets_and_the_next_keeps_them() {
     let (app, folder) = (TestApp::start().await, Folder::new());
     let dev = Dev::start(folder.dev(&app, &[], &[("PORT", "0")])).await;
     assert!(dev.printed.contains(&"==> Secrets: adding JWT_SECRET REFRESH_SECRET to .env".to_owned()));
+    assert!(!dev.printed.iter().any(|line| line.contains("page")), "none was built");
     let made = folder.env();
     let secrets = settings(&made);
     assert_eq!(secrets.keys().collect::<Vec<_>>(), ["JWT_SECRET", "REFRESH_SECRET"]);
@@ -132,6 +133,25 @@ async fn a_first_start_makes_secrets_and_the_next_keeps_them() {
     let dev = Dev::start(folder.dev(&app, &[], &[("PORT", "0")])).await;
     assert!(!dev.printed.iter().any(|line| line.contains("Secrets")));
     assert_eq!(folder.env(), made);
+    dev.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_that_was_built_is_served_and_told() {
+    let (app, folder) = (TestApp::start().await, Folder::new());
+    fs::create_dir_all(folder.path("web/dist")).unwrap();
+    fs::write(folder.path("web/dist/index.html"), "<title>Chat</title>").unwrap();
+    let dev = Dev::start(folder.dev(&app, &[], &[("PORT", "0")])).await;
+    let url = dev.url().replace("127.0.0.1", "localhost");
+    let told = format!("The chat page: {url}/");
+    assert!(dev.printed.contains(&told), "{:?}", dev.printed);
+    let page = app.http.get(format!("{}/", dev.url())).send().await.unwrap();
+    assert_eq!(page.status(), StatusCode::OK);
+    let policy = page.headers()["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains(&format!("connect-src 'self' {url}/store/;")), "the store of files: {policy}");
+    assert_eq!(page.text().await.unwrap(), "<title>Chat</title>");
+    let other = app.http.get(format!("{}/web/dist/index.html", dev.url())).send().await.unwrap();
+    assert_eq!(other.status(), StatusCode::NOT_FOUND);
     dev.stop().await;
 }
 

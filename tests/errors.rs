@@ -238,7 +238,7 @@ async fn an_error_of_the_server_that_may_pass_is_503_and_one_that_will_not_is_50
         let refused = ann.says(room, "more").await;
         assert_eq!(statements.left_to_fail(), 0, "{code}");
         refused.refused(503, "database_unavailable");
-        statements.fail("DELETE FROM friend_requests", tries, (code, state));
+        statements.fail("SELECT id, from_id", tries, (code, state));
         ann.delete("/api/friends/bob").await.refused(503, "database_unavailable");
         assert_eq!(statements.left_to_fail(), 0, "{code}");
     }
@@ -247,7 +247,7 @@ async fn an_error_of_the_server_that_may_pass_is_503_and_one_that_will_not_is_50
         edit("hello again").await.refused(500, "internal");
         statements.fail("INSERT INTO messages", 1, error);
         ann.says(room, "more").await.refused(500, "internal");
-        statements.fail("DELETE FROM friend_requests", 1, error);
+        statements.fail("SELECT id, from_id", 1, error);
         ann.delete("/api/friends/bob").await.refused(500, "internal");
     }
     statements.fail("UPDATE rooms", 4, (1205, "HY000"));

@@ -507,6 +507,7 @@ async fn writes_by_rest_and_frames_share_the_frame_limit_and_reads_do_not_count(
     let mut socket = ann.connect().await;
     for name in ["Ann", "Anna"] {
         ann.patch("/api/profile", json!({"name": name})).await.ok();
+        socket.receives("userUpdated").await;
         assert_eq!(ann.patch("/api/profile", json!({"name": ""})).await.wrong_fields(), ["name"]);
         assert_eq!(socket.ask("ping", json!({})).await["event"], "pong");
         ann.get("/api/profile/me").await.ok();
@@ -534,6 +535,7 @@ async fn fifty_concurrent_reads_are_limited_exactly_and_nothing_else_is() {
     assert_eq!(passed(reads.await, 200), 19);
     socket.refused("sync", no_rooms(), "rate_limited").await;
     ann.patch("/api/profile", json!({"name": "Anna"})).await.ok();
+    socket.receives("userUpdated").await;
     assert_eq!(socket.ask("ping", json!({})).await["event"], "pong");
     bob.get("/api/profile/me").await.ok();
     later(&app, Duration::from_secs(600)).await;

@@ -1,88 +1,22 @@
 //! How a server ends, and what the next one makes of a server that was killed: docs/contract.md, "One machine".
 
-use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use mysql_async::Opts;
 use mysql_async::prelude::Queryable;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::binaries::binary;
-use crate::harness::{Person, Socket, TestApp};
+use crate::harness::{Person, Server, Socket, TestApp};
 
 /// Long enough for everything that these tests wait for.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A `coterie serve` on the database of a [`TestApp`].
-struct Server {
-    child: Child,
-    port: String,
-    folder: PathBuf,
-    /// The lines of its log that warn of something, since it serves.
-    warnings: mpsc::UnboundedReceiver<String>,
-}
-
-impl Server {
-    async fn start(app: &TestApp, settings: &[(&str, &str)]) -> Self {
-        let folder = std::env::temp_dir().join(format!("coterie_test_{:016x}", rand::random::<u64>()));
-        std::fs::create_dir(&folder).unwrap();
-        let mut command = Command::new(binary("coterie"));
-        command.arg("serve").current_dir(&folder).env_clear().envs(app.settings());
-        command.env("PORT", "0").env("RUST_LOG", "info").envs(settings.iter().copied());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = async {
-            loop {
-                let line = log.next_line().await.unwrap().expect("it serves");
-                if let Some((_, address)) = line.split_once("serving http://localhost:") {
-                    return address.split(' ').next().unwrap().to_owned();
-                }
-            }
-        };
-        let port = timeout(PATIENCE, address).await.expect("it starts");
-        let (warning, warnings) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = log.next_line().await {
-                if line.contains("WARN") || line.contains("ERROR") {
-                    _ = warning.send(line);
-                }
-            }
-        });
-        Self { child, port, folder, warnings }
-    }
-
-    async fn connect(&self, person: &Person) -> Socket {
-        let url = format!("ws://127.0.0.1:{}/?token={}", self.port, person.access_token);
-        Socket::connect(&url, Some(&person.user_id)).await.unwrap()
-    }
-
-    async fn signal(&mut self, signal: Signal) -> ExitStatus {
-        let pid = Pid::from_raw(self.child.id().unwrap().try_into().unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
-        timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap()
-    }
-
-    /// What it warns of next, or `None` at its end.
-    async fn warning(&mut self) -> Option<String> {
-        timeout(PATIENCE, self.warnings.recv()).await.expect("it warns or ends")
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
 
 /// Passes everything on, unless it is frozen.
 async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut frozen: watch::Receiver<bool>) {
@@ -95,7 +29,7 @@ async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut frozen: wa
 }
 
 /// A way to the database that can be frozen: its URL, and the switch.
-async fn freezable_database(app: &TestApp) -> (String, watch::Sender<bool>) {
+pub async fn freezable_database(app: &TestApp) -> (String, watch::Sender<bool>) {
     let settings = app.settings();
     let (_, url) = settings.iter().find(|(name, _)| name == "DATABASE_URL").unwrap();
     let database = Opts::from_url(url).unwrap();
@@ -166,7 +100,7 @@ async fn a_start_ends_the_sockets_of_a_killed_process_and_of_no_other() {
     killed.signal(Signal::KILL).await;
 
     let next = Server::start(&app, &[]).await;
-    let mut bobs = next.connect(&bob).await;
+    let mut bobs = next.connect(&bob).await.hearing_presence();
     assert_eq!(bobs.receives("presence").await, json!({"userId": ann.user_id, "online": false}));
     let open = "SELECT user_id FROM connections WHERE expires_at > UTC_TIMESTAMP(3) ORDER BY user_id";
     assert_eq!(app.rows::<String>(open).await, [bob.user_id.clone(), cat.user_id.clone()]);
@@ -198,8 +132,7 @@ async fn a_server_logs_no_error_for_sockets_whose_end_takes_the_database_too_lon
     let mut server = Server::start(&app, &[("MAX_SOCKETS", "0")]).await;
     let _anns = join_all((0..MANY).map(|_| server.connect(&ann))).await;
     let mut holder = app.holding("SELECT 1 FROM connections FOR UPDATE").await;
-    let pid = Pid::from_raw(server.child.id().unwrap().try_into().unwrap()).unwrap();
-    kill_process(pid, Signal::TERM).unwrap();
+    server.send(Signal::TERM);
     let warning = server.warning().await.expect("it warns");
     assert!(warning.contains("stopped before all sockets and jobs had ended"), "{warning}");
     // Connections to the database become free now, for which the functions of most sockets wait.

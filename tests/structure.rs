@@ -18,10 +18,12 @@ const SHARED: &[&str] = &[
     "uploads",
     "events",
     "sweep",
+    "verify",
 ];
 /// The same for `functions/src`.
 const FUNCTIONS: &[&str] = &[
     "http",
+    "refresh_cookie",
     "form",
     "websocket",
     "custom_resource",
@@ -38,23 +40,31 @@ const FUNCTIONS: &[&str] = &[
     "chats",
     "uploads",
     "operations",
+    "reference",
 ];
 /// The same for `gateway/src`: the library, then the files of the binary `coterie`.
 const GATEWAY: &[&str] = &[
     "limits",
     "template",
+    "proxies",
+    "meters",
     "integration",
+    "socket_io",
     "bodies",
+    "tls",
     "port",
     "connections",
     "invoke",
     "routes",
     "cors",
     "queues",
+    "page",
     "sqs",
     "management",
+    "peers",
     "store",
     "gateway",
+    "measuring",
     "schedule",
     "event_source",
     "http",
@@ -65,6 +75,7 @@ const GATEWAY: &[&str] = &[
     "settings",
     "operator",
     "serve",
+    "verify",
     "dev",
     "main",
 ];

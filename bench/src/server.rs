@@ -14,22 +14,24 @@ use tokio::time::timeout;
 use crate::Result;
 use crate::chat::PATIENCE;
 
-/// Without limits, so that only the machine limits.
-const SETTINGS: [(&str, &str); 13] = [
+/// Without caps on what is open, so that only the machine limits.
+const SETTINGS: [(&str, &str); 8] = [
     ("JWT_SECRET", "a secret of the benchmark, of enough bytes"),
     ("REFRESH_SECRET", "another secret of the benchmark, of enough bytes"),
     ("SIGNUP_GRANTS", "open"),
-    ("MESSAGE_LIMIT", "0"),
-    ("FRAME_LIMIT", "0"),
-    ("REGISTER_LIMIT", "0"),
-    ("ROOM_LIMIT", "0"),
-    ("ROOM_POSTS_LIMIT", "0"),
     ("MAX_SOCKETS", "0"),
     ("MAX_ADDRESS_CONNECTIONS", "0"),
     ("MAX_CONNECTIONS", "0"),
     ("PORT", "0"),
     ("RUST_LOG", "info"),
 ];
+
+/// The settings that turn every limit off.
+fn no_limits() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let example = include_str!("../../.env.example").lines();
+    let names = example.filter_map(|line| Some(line.strip_prefix('#')?.split_once('=')?.0));
+    names.filter(|name| name.ends_with("_LIMIT")).map(|name| (name, "0"))
+}
 
 /// A running `coterie serve`.
 pub(crate) struct Server {
@@ -46,7 +48,12 @@ impl Server {
         let command = |subcommand: &str| {
             let mut command = Command::new(&program);
             // Where no `.env` is.
-            command.arg(subcommand).current_dir(std::env::temp_dir()).env_clear().envs(SETTINGS);
+            command
+                .arg(subcommand)
+                .current_dir(std::env::temp_dir())
+                .env_clear()
+                .envs(SETTINGS)
+                .envs(no_limits());
             command.env("DATABASE_URL", database_url).env("BCRYPT_COST", bcrypt_cost.to_string());
             command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
             command

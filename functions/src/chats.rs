@@ -1,17 +1,24 @@
-//! `/chats` and `/api/sync`: the rooms of a user and their history, and direct chats.
+//! `/api/bootstrap`, `/chats` and `/api/sync`: the rooms of a user and their history, and direct chats.
 
 use serde_json::json;
+use shared::base::source::Source;
 use shared::events::announce;
 use shared::membership::direct;
-use shared::messages::{chats, history, sync};
+use shared::messages::{bootstrap, chats, history, sync};
 use shared::{App, Result};
 
 use crate::http::{self, Request, Response};
 
+/// `GET /api/bootstrap`: what a client needs after signing in.
+pub async fn bootstrap(app: &App, request: Request) -> Result<Response> {
+    let user = http::reader(app, &request).await?;
+    http::ok(&bootstrap::read(&app.db, &user).await?)
+}
+
 /// `GET /chats`: the rooms that the user is in.
 pub async fn list_chats(app: &App, request: Request) -> Result<Response> {
     let user = http::reader(app, &request).await?;
-    http::ok(&chats::list(&app.db, &user, http::query(&request)?).await?)
+    http::ok(&chats::list(&mut Source::Alone(&app.db), &user, &http::query(&request)?).await?)
 }
 
 /// `GET /chats/{chatId}`: a page of a room's history, for its members.

@@ -1,4 +1,4 @@
-//! Reading the form of `POST /uploads`. The marks of its encoding are no part of what it carries.
+//! Reading the forms with files. The marks of its encoding are no part of what it carries.
 
 use std::convert::Infallible;
 
@@ -10,38 +10,77 @@ use serde_json::{Map, Value};
 use shared::base::fields::Fields;
 use shared::base::file_type::GivenName;
 use shared::error::FieldError;
-use shared::uploads::upload::{NewFile, NewUpload, THROUGH_A_FUNCTION};
+use shared::uploads::request::{NewFile, NewUpload, THROUGH_A_FUNCTION};
 use shared::{Error, Result};
 
 use crate::http::Request;
 
 /// The form's field with the file.
 const FILE: &str = "file";
-/// All fields of the form.
+/// All fields of the form that sends a file.
 const NAMES: [&str; 6] = [FILE, "roomId", "chatId", "groupId", "caption", "clientMessageId"];
 /// The most bytes of any other field. A caption of 8,000 characters has fewer.
 const TEXT_BYTES: u64 = 64 * 1024;
 
-/// Reads the file of a `multipart/form-data` body, and the other fields.
+/// Reads the file of a `multipart/form-data` body, and the other fields of a file that is sent to a room.
 ///
 /// # Errors
 /// A 400 that names every wrong field, and [`Error::PayloadTooLarge`].
 pub(crate) async fn read(request: Request) -> Result<(NewUpload, NewFile)> {
+    let Parts { texts, file, mut wrong } = parts(request, &NAMES, THROUGH_A_FUNCTION).await?;
+    match (Fields::parse(Value::Object(texts)), file) {
+        (Ok(new), Some(file)) if wrong.is_empty() => Ok((new, file)),
+        (parsed, _) => {
+            // Keep only the first mistake in each field.
+            if let Err(Error::InvalidRequest(others)) = parsed {
+                let is_new = |other: &FieldError| !wrong.iter().any(|known| known.field == other.field);
+                let others: Vec<_> = others.into_iter().filter(is_new).collect();
+                wrong.extend(others);
+            }
+            Err(Error::InvalidRequest(wrong))
+        }
+    }
+}
+
+/// Reads the file of a `multipart/form-data` body that has nothing else, of at most so many bytes.
+///
+/// # Errors
+/// A 400 that names the file, and [`Error::PayloadTooLarge`].
+pub(crate) async fn read_file(request: Request, most: u64) -> Result<NewFile> {
+    let Parts { file, wrong, .. } = parts(request, &[FILE], most).await?;
+    if !wrong.is_empty() {
+        return Err(Error::InvalidRequest(wrong));
+    }
+    file.ok_or_else(|| Error::invalid(FILE, "is required"))
+}
+
+/// The contents of a form.
+struct Parts {
+    /// The fields, with a placeholder for the file.
+    texts: Map<String, Value>,
+    file: Option<NewFile>,
+    wrong: Vec<FieldError>,
+}
+
+/// Reads the parts of a form that have one of these names. Its file may have at most so many bytes.
+async fn parts(request: Request, names: &[&'static str], most: u64) -> Result<Parts> {
     let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let boundary = multer::parse_boundary(content_type.unwrap_or_default());
     let boundary =
         boundary.map_err(|_| Error::invalid("body", "must be multipart/form-data with a boundary"))?;
-    let limits = SizeLimit::new().per_field(TEXT_BYTES).for_field(FILE, THROUGH_A_FUNCTION);
+    let limits = SizeLimit::new().per_field(TEXT_BYTES).for_field(FILE, most);
     let body = stream::once(future::ready(Ok::<_, Infallible>(request.into_body().to_vec())));
     let constraints = Constraints::new().size_limit(limits);
     let mut parts = Multipart::with_constraints(body, boundary, constraints);
 
+    let refused = |error| refused(error, most);
     let mut texts = Map::new();
     let mut file = None;
     let mut wrong = Vec::new();
     while let Some(part) = parts.next_field().await.map_err(refused)? {
         // Skip unknown fields, and fields without a name.
-        let Some(name) = part.name().and_then(|given| NAMES.into_iter().find(|&name| name == given)) else {
+        let Some(name) = part.name().and_then(|given| names.iter().copied().find(|&name| name == given))
+        else {
             continue;
         };
         if texts.contains_key(name) {
@@ -60,25 +99,13 @@ pub(crate) async fn read(request: Request) -> Result<(NewUpload, NewFile)> {
             file = Some(NewFile { name: given, said_type, bytes: part.bytes().await.map_err(refused)? });
         } else {
             match String::from_utf8(part.bytes().await.map_err(refused)?.into()) {
-                // A browser writes each line break as CRLF (HTML, "Constructing the form data set").
-                Ok(utf_8) => text = Value::String(utf_8.replace("\r\n", "\n")),
+                Ok(utf_8) => text = Value::String(utf_8),
                 Err(_) => wrong.push(error(name, "must be UTF-8")),
             }
         }
         texts.insert(name.to_owned(), text);
     }
-    match (Fields::parse(Value::Object(texts)), file) {
-        (Ok(new), Some(file)) if wrong.is_empty() => Ok((new, file)),
-        (parsed, _) => {
-            // Keep only the first mistake in each field.
-            if let Err(Error::InvalidRequest(others)) = parsed {
-                let is_new = |other: &FieldError| !wrong.iter().any(|known| known.field == other.field);
-                let others: Vec<_> = others.into_iter().filter(is_new).collect();
-                wrong.extend(others);
-            }
-            Err(Error::InvalidRequest(wrong))
-        }
-    }
+    Ok(Parts { texts, file, wrong })
 }
 
 /// Returns the file's name. Clients that cannot write it as it is use `filename*` (RFC 8187), which then comes
@@ -122,10 +149,10 @@ fn error(field: &str, message: &str) -> FieldError {
 }
 
 /// Returns what is wrong with a form, without repeating any of its content.
-fn refused(error: multer::Error) -> Error {
+fn refused(error: multer::Error, most: u64) -> Error {
     match error {
         multer::Error::FieldSizeExceeded { field_name: Some(name), .. } if name == FILE => {
-            Error::PayloadTooLarge { most: THROUGH_A_FUNCTION }
+            Error::PayloadTooLarge { most }
         }
         multer::Error::FieldSizeExceeded { limit, .. } => {
             Error::invalid("body", format!("must have no field of more than {limit} bytes but the file"))

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 pub use lambda_http::Request;
-use lambda_http::http::{StatusCode, header};
+use lambda_http::http::{HeaderMap, StatusCode, header};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, RequestExt};
 use serde::Serialize;
@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use shared::app::Requester;
 use shared::base::fields::{self, Fields, Read};
+use shared::base::files::WholeFile;
 use shared::base::gate::Place;
 use shared::base::origin;
 use shared::base::rate_limit::{self, Limited};
@@ -113,13 +114,19 @@ pub fn address(app: &App, request: &Request) -> String {
         Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.as_deref(),
         _ => None,
     };
+    address_behind(app, request.headers(), seen)
+}
+
+/// Returns the client's address, as [`address`] does, for a request with these headers from an address that the gateway
+/// saw.
+pub(crate) fn address_behind(app: &App, headers: &HeaderMap, seen: Option<&str>) -> String {
     let seen = seen.and_then(|address| address.parse().ok());
-    viewer(app, request).or(seen).map(network).unwrap_or_default()
+    viewer(app, headers).or(seen).map(network).unwrap_or_default()
 }
 
 /// Returns the client's address as CloudFront saw it, if the request came through CloudFront.
-fn viewer(app: &App, request: &Request) -> Option<IpAddr> {
-    let header = |name| Some(request.headers().get(name)?.as_bytes());
+fn viewer(app: &App, headers: &HeaderMap) -> Option<IpAddr> {
+    let header = |name| Some(headers.get(name)?.as_bytes());
     match origin::is_secret(&app.config, header(ORIGIN_SECRET)?) {
         true => without_port(str::from_utf8(header(VIEWER_ADDRESS)?).ok()?),
         false => None,
@@ -151,9 +158,7 @@ fn network(address: IpAddr) -> String {
 /// # Errors
 /// A 400 that names every wrong field, or `body`.
 pub fn json<T: Read>(request: &Request) -> Result<T> {
-    let body: &[u8] = request.body().as_ref();
-    // Some programs write a byte order mark, which a parser may ignore (RFC 8259, section 8.1).
-    let body = serde_json::from_slice(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body));
+    let body = fields::json(request.body().as_ref());
     // serde's message could repeat a part of the body, so the answer only names the place of the mistake.
     let body = body.map_err(|error| match error.is_eof() && error.column() == 0 {
         true => Error::invalid("body", "must be a JSON object, and there is none"),
@@ -254,6 +259,21 @@ pub fn found(url: &str) -> Result<Response> {
         .map_err(Error::internal)
 }
 
+/// Answers 200 with a file that never changes, for browsers and caches to keep.
+///
+/// # Errors
+/// [`Error::Internal`] when the file's type is no header.
+pub fn kept(file: WholeFile) -> Result<Response> {
+    lambda_http::Response::builder()
+        .status(StatusCode::OK)
+        .header(header::CONTENT_TYPE, file.content_type)
+        .header(header::CACHE_CONTROL, "public, max-age=31536000, immutable")
+        .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
+        .header(header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox")
+        .body(Body::Binary(file.bytes.into()))
+        .map_err(Error::internal)
+}
+
 /// Answers with an error as `application/problem+json` (RFC 9457), and logs it if it is the service's fault.
 pub fn problem(error: &Error, request_id: &str) -> Response {
     error.log();
@@ -264,7 +284,7 @@ pub fn problem(error: &Error, request_id: &str) -> Response {
     if let Some(seconds) = error.retry_after() {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
-    if let Error::RateLimited(standing) = error {
+    if let Error::RateLimited(standing) | Error::SlowMode(standing) = error {
         response = with_standing(response, standing);
     }
     if status == StatusCode::UNAUTHORIZED {

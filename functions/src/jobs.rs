@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use shared::sockets::connections::Closed;
+use shared::sockets::handshakes::{self, HandshakeJob};
 use shared::sockets::tell::FanOutJob;
 use shared::{App, Result};
 
@@ -42,7 +43,21 @@ pub async fn fan_out(app: &App, job: FanOutJob) -> Result<()> {
     Ok(())
 }
 
-/// `PresenceQueue`: forgets a user's last socket, some seconds after it has closed.
-pub async fn presence(app: &App, closed: Closed) -> Result<()> {
-    websocket::forget(app, &closed).await
+/// A job of `PresenceQueue`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum SocketJob {
+    /// A user's last socket has closed, some seconds ago.
+    Closed(Closed),
+    /// A socket of Socket.IO has opened, and gets its open packet or has to have said who it is.
+    Handshake(HandshakeJob),
+}
+
+/// `PresenceQueue`: forgets a user's last socket, some seconds after it has closed. Opens a socket of Socket.IO, and closes
+/// it when its client does not say who it is.
+pub async fn presence(app: &App, job: SocketJob) -> Result<()> {
+    match job {
+        SocketJob::Closed(closed) => websocket::forget(app, &closed).await,
+        SocketJob::Handshake(job) => handshakes::go_on(app, job).await,
+    }
 }

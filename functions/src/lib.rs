@@ -16,6 +16,8 @@ pub mod lambda;
 pub mod messages;
 pub mod operations;
 pub mod people;
+pub mod reference;
+mod refresh_cookie;
 pub mod rooms;
 pub mod uploads;
 pub mod websocket;

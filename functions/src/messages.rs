@@ -1,13 +1,13 @@
-//! `/api/messages`: sending, editing and deleting a message.
+//! `/api/messages` and `/api/mentions`: sending, reading, editing and deleting messages, their replies and mentions.
 
 use serde_json::json;
+use shared::base::page::Sliced;
 use shared::base::rate_limit::{self, Limited};
 use shared::base::user::User;
 use shared::events::announce;
-use shared::messages::draft::{Draft, Sender};
+use shared::messages::draft::{Draft, DraftList, Sender};
 use shared::messages::message::NamedMessage;
-use shared::messages::revise;
-use shared::messages::send;
+use shared::messages::{history, mentions, replies, revise, send};
 use shared::{App, Result};
 
 use crate::http::{self, Request, Response};
@@ -19,6 +19,37 @@ pub async fn send_message(app: &App, request: Request) -> Result<Response> {
     let sent = send::send(app, Sender::User(&user), draft).await?;
     app.tell(announce::sent(&sent, None)).await;
     http::created_or_repeated(sent.is_new(), &json!({ "message": sent.message }))
+}
+
+/// `GET /api/messages/{messageId}`: a message, for members of its room.
+pub async fn get_message(app: &App, request: Request) -> Result<Response> {
+    let asker = http::reader(app, &request).await?;
+    let message_id: NamedMessage = http::path_id(&request, "messageId")?;
+    http::ok(&json!({ "message": history::message(&app.db, &asker, message_id).await? }))
+}
+
+/// `POST /api/messages/batch`: sends several messages to a room, all or none.
+pub async fn send_messages(app: &App, request: Request) -> Result<Response> {
+    let user = http::user(app, &request).await?;
+    let DraftList(draft) = http::json(&request)?;
+    let sent = send::send_list(app, Sender::User(&user), draft).await?;
+    app.tell(announce::sent_list(&sent, None)).await;
+    http::created_or_repeated(sent.is_new(), &json!({ "messages": sent.messages }))
+}
+
+/// `GET /api/messages/{messageId}/replies`: a page of the replies to a message, for the members of its room.
+pub async fn list_replies(app: &App, request: Request) -> Result<Response> {
+    let asker = http::reader(app, &request).await?;
+    let (message_id, range): (NamedMessage, _) =
+        http::both(http::path_id(&request, "messageId"), http::query(&request))?;
+    http::ok(&replies::read(&app.db, &asker, message_id, &range).await?)
+}
+
+/// `GET /api/mentions`: the messages that mention the user by name.
+pub async fn list_mentions(app: &App, request: Request) -> Result<Response> {
+    let user = http::reader(app, &request).await?;
+    let Sliced { rows, next } = mentions::list(&app.db, &user, &http::query(&request)?).await?;
+    http::ok(&json!({ "messages": rows, "next": next }))
 }
 
 /// `PATCH /api/messages/{messageId}`: the sender edits a message.

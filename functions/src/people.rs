@@ -1,13 +1,17 @@
-//! `/users`, `/api/profile`, `/api/coins` and `/api/organization`: users, their profiles, coins and
-//! organization.
+//! `/users`, `/api/profile`, `/api/presence`, `/api/settings`, `/api/coins` and `/api/organization`: users, their
+//! profiles, presence, settings, coins and organization.
 
 use lambda_http::RequestExt;
 use serde_json::json;
 use shared::base::ids::UserId;
 use shared::events::announce;
-use shared::people::{administration, coins, organizations, profiles};
+use shared::people::presence::{self, PresenceRequest};
+use shared::people::profiles::{self, ProfileUpdate};
+use shared::people::{administration, coins, organizations, settings};
+use shared::uploads::avatars;
 use shared::{App, Result};
 
+use crate::form;
 use crate::http::{self, Request, Response};
 
 /// `GET /users`: a page of the organization's users.
@@ -28,9 +32,53 @@ pub async fn get_profile(app: &App, request: Request) -> Result<Response> {
 pub async fn update_profile(app: &App, request: Request) -> Result<Response> {
     let user = http::writer(app, &request).await?;
     let address = http::address(app, &request);
-    let (profile, sockets) = profiles::update(app, &user, &address, &http::json(&request)?).await?;
-    app.tell(announce::session_revoked(sockets)).await;
+    let change: ProfileUpdate = http::json(&request)?;
+    let (profile, sockets) = profiles::update(app, &user, &address, &change).await?;
+    let mut notice = announce::session_revoked(sockets);
+    if change.is_shown() {
+        notice = notice.then(announce::user_updated(app, &user.user_id).await);
+    }
+    app.tell(notice).await;
     http::ok(&profile)
+}
+
+/// `PUT /api/profile/avatar`: sets the user's avatar from an image in a form.
+pub async fn set_avatar(app: &App, request: Request) -> Result<Response> {
+    let user = http::user(app, &request).await?;
+    let file = form::read_file(request, avatars::MOST_BYTES).await?;
+    let profile = avatars::set_own(app, &user, file).await?;
+    app.tell(announce::user_updated(app, &user.user_id).await).await;
+    http::ok(&profile)
+}
+
+/// `DELETE /api/profile/avatar`: removes it.
+pub async fn remove_avatar(app: &App, request: Request) -> Result<Response> {
+    let user = http::writer(app, &request).await?;
+    if avatars::remove_own(app, &user).await? {
+        app.tell(announce::user_updated(app, &user.user_id).await).await;
+    }
+    http::no_content()
+}
+
+/// `GET /api/presence`: whether users are online, and when they were last seen.
+pub async fn get_presence(app: &App, request: Request) -> Result<Response> {
+    let asker = http::reader(app, &request).await?;
+    let PresenceRequest { user_ids } = http::query(&request)?;
+    http::ok(&json!({ "presence": presence::list(&app.db, &asker, &user_ids).await? }))
+}
+
+/// `GET /api/settings`: the user's own settings.
+pub async fn get_settings(app: &App, request: Request) -> Result<Response> {
+    let user = http::reader(app, &request).await?;
+    http::ok(&settings::read(&app.db, &user).await?)
+}
+
+/// `PATCH /api/settings`: changes the user's own settings.
+pub async fn update_settings(app: &App, request: Request) -> Result<Response> {
+    let user = http::writer(app, &request).await?;
+    let updated = settings::update(app, &user, &http::json(&request)?).await?;
+    app.tell(announce::settings_updated(app, &user, &updated).await).await;
+    http::ok(&updated.settings)
 }
 
 /// `PATCH /api/users/{userId}`: an admin changes a user's role, prime flag or coins.

@@ -1,6 +1,7 @@
 //! The open WebSocket connections, by connection id.
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::ws::{CloseFrame, Utf8Bytes};
@@ -9,6 +10,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use shared::base::push::{NotDelivered, Sockets};
+use shared::base::socket::Protocol;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::limits::{BYTES_WAITING, FRAMES_WAITING};
@@ -28,6 +30,8 @@ pub(crate) struct Connection {
     pub(crate) domain_name: String,
     pub(crate) source_ip: String,
     pub(crate) user_agent: Option<String>,
+    /// What the client speaks. API Gateway does not know that; see [`crate::socket_io`].
+    pub(crate) protocol: Protocol,
 }
 
 impl Connection {
@@ -67,9 +71,16 @@ pub(crate) struct QueuedFrame {
 /// A socket, as [`Connections`] knows it.
 #[derive(Debug)]
 enum SocketState {
-    /// Its handshake is under way. A close that comes meanwhile is remembered.
-    Opening(Option<CloseFrame>),
+    /// Its handshake is under way. What comes meanwhile is remembered.
+    Opening(Opening),
     Open(OpenSocket),
+}
+
+/// What a socket gets as soon as it opens.
+#[derive(Debug, Default)]
+struct Opening {
+    first: Option<Bytes>,
+    close: Option<CloseFrame>,
 }
 
 /// An open socket, as [`Connections`] reaches it.
@@ -87,8 +98,8 @@ impl SocketState {
     /// Tells the socket to close.
     fn close(&mut self, frame: CloseFrame) -> Result<(), NotDelivered> {
         match self {
-            Self::Opening(close) => {
-                close.get_or_insert(frame);
+            Self::Opening(opening) => {
+                opening.close.get_or_insert(frame);
                 Ok(())
             }
             Self::Open(socket) => socket.close(frame),
@@ -156,7 +167,7 @@ impl Connections {
     /// returns, so a close can come before the socket is open.
     pub(crate) fn announce(&self, connection_id: &str) {
         let mut sockets = self.sockets();
-        sockets.insert(connection_id.to_owned(), SocketState::Opening(None));
+        sockets.insert(connection_id.to_owned(), SocketState::Opening(Opening::default()));
         self.count.send_replace(sockets.len());
     }
 
@@ -174,9 +185,10 @@ impl Connections {
             close: Some(close),
         };
         let mut sockets = self.sockets();
-        if let Some(SocketState::Opening(Some(close))) = sockets.get_mut(&id) {
-            // Its receiver is still here.
-            _ = socket.close(close.clone());
+        if let Some(SocketState::Opening(Opening { first, close })) = sockets.get_mut(&id) {
+            // The receivers are still here.
+            _ = first.take().map(|frame| socket.send(frame));
+            _ = close.take().map(|close| socket.close(close));
         }
         sockets.insert(id, SocketState::Open(socket));
         self.count.send_replace(sockets.len());
@@ -196,9 +208,21 @@ impl Connections {
         }
     }
 
-    /// Tells every socket to close, and waits until all connections are removed.
-    pub(crate) async fn close_all(&self) {
+    /// How many sockets are open, or about to be.
+    pub fn count(&self) -> usize {
+        *self.count.borrow()
+    }
+
+    /// Tells every socket to close, after the frame that `farewell` makes for it, and waits until all connections are
+    /// removed.
+    pub(crate) async fn close_all(&self, farewell: impl Fn(Protocol) -> Option<Bytes>) {
         for socket in self.sockets().values_mut() {
+            if let SocketState::Open(socket) = socket
+                && let Some(frame) = farewell(socket.connection.protocol)
+            {
+                // Fails for a socket that does not read.
+                _ = socket.send(frame);
+            }
             // Fails for a socket that is already closing.
             _ = socket.close(GOING_AWAY);
         }
@@ -218,27 +242,44 @@ impl Connections {
         })
     }
 
-    /// Runs `action` on a socket.
-    fn with_socket(
-        &self,
-        connection_id: &str,
-        action: impl FnOnce(&mut SocketState) -> Result<(), NotDelivered>,
-    ) -> BoxFuture<'_, Result<(), NotDelivered>> {
-        let result = self.sockets().get_mut(connection_id).ok_or(NotDelivered::Gone).and_then(action);
-        Box::pin(std::future::ready(result))
+    /// Queues a text frame for a socket.
+    fn send(&self, connection_id: &str, frame: Bytes) -> Result<(), NotDelivered> {
+        match self.sockets().get_mut(connection_id) {
+            Some(SocketState::Open(socket)) => socket.send(frame),
+            Some(SocketState::Opening(_)) | None => Err(NotDelivered::Gone),
+        }
     }
 }
 
 impl Sockets for Connections {
     fn post(&self, connection_id: &str, frame: Bytes) -> BoxFuture<'_, Result<(), NotDelivered>> {
-        self.with_socket(connection_id, |socket| match socket {
-            SocketState::Opening(_) => Err(NotDelivered::Gone),
-            SocketState::Open(socket) => socket.send(frame),
-        })
+        Box::pin(ready(self.send(connection_id, frame)))
+    }
+
+    fn post_at_once(&self, connection_id: &str, frame: &Bytes) -> bool {
+        self.send(connection_id, frame.clone()).is_ok()
+    }
+
+    fn post_when_open(&self, connection_id: &str, frame: Bytes) -> bool {
+        match self.sockets().get_mut(connection_id) {
+            Some(SocketState::Opening(opening)) => {
+                opening.first = Some(frame);
+                true
+            }
+            Some(SocketState::Open(_)) | None => false,
+        }
     }
 
     fn close(&self, connection_id: &str) -> BoxFuture<'_, Result<(), NotDelivered>> {
-        self.with_socket(connection_id, |socket| socket.close(CLOSED_BY_SERVER))
+        let closed = match self.sockets().get_mut(connection_id) {
+            Some(socket) => socket.close(CLOSED_BY_SERVER),
+            None => Err(NotDelivered::Gone),
+        };
+        Box::pin(ready(closed))
+    }
+
+    fn holds(&self, connection_id: &str) -> bool {
+        self.sockets().contains_key(connection_id)
     }
 }
 
@@ -263,6 +304,7 @@ mod tests {
             domain_name: String::new(),
             source_ip: String::new(),
             user_agent: None,
+            protocol: Protocol::Frames,
         }));
         let frame = Bytes::from(vec![b'x'; frame_bytes]);
         let mut frames = 0;

@@ -41,7 +41,7 @@ async fn deliver(gateway: &Gateway, source: &EventSource, jobs: &[QueuedJob]) ->
     let records: Vec<Value> = jobs.iter().map(|job| record(&source.queue, job)).collect();
     let Ok(event) = to_raw_value(&json!({ "Records": records })) else { return all() };
     // `invoke` has logged a failure.
-    match gateway.invoke(&source.function, FUNCTION_TIMEOUT, &new_id(), event).await {
+    match gateway.invoke_measured(&source.function, FUNCTION_TIMEOUT, &new_id(), event).await {
         Ok(response) if source.reports_failures => reported(&response, &all()).unwrap_or_else(all),
         Ok(_) => BTreeSet::new(),
         Err(_) => all(),

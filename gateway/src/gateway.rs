@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use ipnet::IpNet;
 use serde_json::value::RawValue;
+use shared::base::socket::Protocol;
 use shared::config::ConnectionLimits;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
@@ -12,9 +15,14 @@ use crate::bodies::Bodies;
 use crate::connections::Connections;
 use crate::invoke::{Failure, Functions, with_timeout};
 use crate::limits::{CONCURRENT_DISCONNECTS, GatewayLimits, RESPONSE_BYTES};
+use crate::meters::{Meters, Outcome};
+use crate::page::Page;
+use crate::proxies::Proxies;
 use crate::queues::Queues;
 use crate::routes::Routes;
+use crate::store::PublicStore;
 use crate::template::Template;
+use crate::tls::Tls;
 
 /// A template's routes, the functions behind them, and the open sockets.
 pub struct Gateway {
@@ -24,7 +32,16 @@ pub struct Gateway {
     pub(crate) queues: Arc<Queues>,
     pub(crate) limits: GatewayLimits,
     pub(crate) connection_limits: ConnectionLimits,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) proxies: Proxies,
+    /// The object store that clients reach at the same port.
+    pub(crate) store: Option<PublicStore>,
     pub(crate) bodies: Bodies,
+    /// What is served where the template has no route.
+    pub(crate) page: Option<Page>,
+    /// Makes the last frame of a socket when the gateway stops.
+    pub(crate) farewell: Option<fn(Protocol) -> Option<Bytes>>,
+    pub(crate) meters: Meters,
     /// When a gateway that stops gives up what is under way.
     pub(crate) stopping: watch::Sender<Option<Instant>>,
     /// Each message that is being handled has a receiver.
@@ -57,6 +74,7 @@ impl Gateway {
         limits: GatewayLimits,
     ) -> Result<Self, matchit::InsertError> {
         let routes = Routes::new(&template.http)?;
+        let meters = Meters::new(template.functions());
         Ok(Self {
             template,
             routes,
@@ -64,7 +82,13 @@ impl Gateway {
             queues,
             limits,
             connection_limits: ConnectionLimits::default(),
+            tls: None,
+            proxies: Proxies::default(),
+            store: None,
             bodies: Bodies::default(),
+            page: None,
+            farewell: None,
+            meters,
             stopping: watch::Sender::new(None),
             messages: watch::Sender::new(()),
             disconnects: Semaphore::new(CONCURRENT_DISCONNECTS),
@@ -79,6 +103,36 @@ impl Gateway {
         Self { connection_limits, ..self }
     }
 
+    /// Serves a page too, where the template has no route.
+    #[must_use]
+    pub fn with_page(self, page: Option<Page>) -> Self {
+        Self { page, ..self }
+    }
+
+    /// Lets clients connect through TLS only.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// Believes what these proxies say about their clients.
+    #[must_use]
+    pub fn with_trusted_proxies(self, networks: Vec<IpNet>) -> Self {
+        Self { proxies: Proxies::new(networks), ..self }
+    }
+
+    /// Lets clients reach an object store at the gateway's port, with URLs that were signed for them.
+    #[must_use]
+    pub fn with_store(self, store: PublicStore) -> Self {
+        Self { store: Some(store), ..self }
+    }
+
+    /// Sets what makes the last frame of each socket when the gateway stops.
+    #[must_use]
+    pub fn with_farewell(self, farewell: fn(Protocol) -> Option<Bytes>) -> Self {
+        Self { farewell: Some(farewell), ..self }
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.borrow().is_some()
     }
@@ -87,6 +141,25 @@ impl Gateway {
     pub(crate) async fn end_functions(&self) {
         self.ended.send_replace(true);
         self.ended.closed().await;
+    }
+
+    /// Invokes a function as [`Gateway::invoke`] does, and measures it. Of its response only whether there is one counts.
+    pub(crate) async fn invoke_measured(
+        &self,
+        function: &str,
+        integration_timeout: Duration,
+        request_id: &str,
+        event: Box<RawValue>,
+    ) -> Result<Box<RawValue>, Failure> {
+        let start = Instant::now();
+        let response = self.invoke(function, integration_timeout, request_id, event).await;
+        let outcome = match response {
+            Ok(_) => Outcome::Ok,
+            Err(Failure::Error) => Outcome::Failed,
+            Err(Failure::Timeout) => Outcome::Timeout,
+        };
+        self.meters.ended(function, outcome, start.elapsed());
+        response
     }
 
     /// Invokes a function and waits for its response.

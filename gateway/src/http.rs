@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::net::SocketAddr;
+use std::time::Instant;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
@@ -22,26 +22,34 @@ use crate::integration::{
 };
 use crate::invoke::Failure;
 use crate::limits::EVENT_BYTES;
+use crate::meters::Outcome;
+use crate::proxies::Client;
 use crate::routes::RouteMatch;
+use crate::socket_io;
 
 /// Handles a request to the HTTP API.
-pub(crate) async fn handle(gateway: &Gateway, peer: SocketAddr, request: Request<Body>) -> Response<Body> {
+pub(crate) async fn handle(gateway: &Gateway, client: Client, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let Some(cors) = &gateway.template.cors else {
-        return invoke_route(gateway, peer, &parts, body).await;
+        return invoke_route(gateway, client, &parts, body).await;
     };
     if let Some(response) = cors::preflight_response(cors, &parts) {
         return response;
     }
-    let mut response = invoke_route(gateway, peer, &parts, body).await;
+    let mut response = invoke_route(gateway, client, &parts, body).await;
     cors::set_headers(cors, parts.headers.get(header::ORIGIN), &mut response);
     response
 }
 
 /// Invokes the function of the request's route.
-async fn invoke_route(gateway: &Gateway, peer: SocketAddr, parts: &Parts, body: Body) -> Response<Body> {
+async fn invoke_route(gateway: &Gateway, client: Client, parts: &Parts, body: Body) -> Response<Body> {
+    if let Some(refusal) = socket_io::refusal(&parts.uri, false) {
+        return refusal;
+    }
     let Some(matched) = gateway.routes.find(parts.method.as_str(), parts.uri.path()) else {
-        return error_response(StatusCode::NOT_FOUND, "Not Found");
+        let page = gateway.page.as_ref();
+        let file = page.and_then(|page| page.respond(&parts.method, parts.uri.path(), &parts.headers));
+        return file.unwrap_or_else(|| error_response(StatusCode::NOT_FOUND, "Not Found"));
     };
     let internal_error = || error_response(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
     let time = gateway.limits.body_timeout;
@@ -54,18 +62,29 @@ async fn invoke_route(gateway: &Gateway, peer: SocketAddr, parts: &Parts, body: 
         return refusal(reading.failure().unwrap_or(StatusCode::BAD_REQUEST));
     };
     let request_id = new_id();
-    let Ok(event) = to_raw_value(&request_event(parts, peer, &request_id, &matched, &body)) else {
+    let Ok(event) = to_raw_value(&request_event(parts, client, &request_id, &matched, &body)) else {
         return internal_error();
     };
     if event.get().len() > EVENT_BYTES {
         return refusal(StatusCode::PAYLOAD_TOO_LARGE);
     }
-    let timeout = gateway.limits.http_integration_timeout;
-    match gateway.invoke(&matched.route.function, timeout, &request_id, event).await {
-        Ok(response) => http_response(&response).unwrap_or_else(internal_error),
-        Err(Failure::Error) => internal_error(),
-        Err(Failure::Timeout) => error_response(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
-    }
+    let (timeout, start) = (gateway.limits.http_integration_timeout, Instant::now());
+    let function = &matched.route.function;
+    let (response, is_late) = match gateway.invoke(function, timeout, &request_id, event).await {
+        Ok(response) => (http_response(&response).unwrap_or_else(internal_error), false),
+        Err(Failure::Error) => (internal_error(), false),
+        Err(Failure::Timeout) => {
+            (error_response(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"), true)
+        }
+    };
+    let outcome = match response.status() {
+        _ if is_late => Outcome::Timeout,
+        status if status.is_server_error() => Outcome::Failed,
+        status if status.is_client_error() => Outcome::Refused,
+        _ => Outcome::Ok,
+    };
+    gateway.meters.ended(function, outcome, start.elapsed());
+    response
 }
 
 /// The response to a request whose body was refused.
@@ -84,7 +103,7 @@ fn refusal(status: StatusCode) -> Response<Body> {
 
 fn request_event(
     parts: &Parts,
-    peer: SocketAddr,
+    client: Client,
     request_id: &str,
     RouteMatch { route, path_parameters }: &RouteMatch<'_>,
     body: &Bytes,
@@ -95,7 +114,7 @@ fn request_event(
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     // Every escape is decoded except %25.
     let raw_path = parts.uri.path().split("%25").map(percent_decoded).collect::<Vec<_>>().join("%25");
-    let (headers, cookies) = headers_and_cookies(&forwarded_headers(&parts.headers, peer));
+    let (headers, cookies) = headers_and_cookies(&forwarded_headers(&parts.headers, client));
     let mut event = json!({
         "version": "2.0",
         "routeKey": route_key,
@@ -111,7 +130,7 @@ fn request_event(
                 "method": parts.method.as_str(),
                 "path": raw_path,
                 "protocol": format!("{:?}", parts.version),
-                "sourceIp": peer.ip().to_string(),
+                "sourceIp": client.address.to_string(),
                 "userAgent": headers.get("user-agent"),
             },
             "requestId": request_id,

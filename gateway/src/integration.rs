@@ -1,8 +1,6 @@
 //! What the HTTP API and the WebSocket API have in common: parts of their events and of their
 //! responses.
 
-use std::net::SocketAddr;
-
 use axum::body::Body;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
@@ -13,6 +11,8 @@ use chrono::{DateTime, Utc};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::json;
+
+use crate::proxies::Client;
 
 /// Headers that frame a message. The gateway sets its own and ignores those of functions.
 pub(crate) const FRAMING_HEADERS: [HeaderName; 4] =
@@ -42,19 +42,21 @@ pub(crate) fn query_parameters(query: &str) -> impl Iterator<Item = (String, Str
 }
 
 /// The client's headers with those that API Gateway adds: `X-Forwarded-*` and a trace id.
-pub(crate) fn forwarded_headers(client: &HeaderMap, peer: SocketAddr) -> HeaderMap {
-    let text = |name: &str| client.get(name).and_then(|value| value.to_str().ok());
-    let port = text("host").and_then(|host| host.parse::<Authority>().ok()?.port_u16()).unwrap_or(80);
+pub(crate) fn forwarded_headers(sent: &HeaderMap, client: Client) -> HeaderMap {
+    let text = |name: &str| sent.get(name).and_then(|value| value.to_str().ok());
+    let port = text("host").and_then(|host| host.parse::<Authority>().ok()?.port_u16());
+    let (proto, usual_port) = if client.is_https { ("https", 443) } else { ("http", 80) };
+    let port = port.unwrap_or(usual_port);
     // A client can send any addresses, so only the last one, which the gateway adds, is reliable.
     let claimed = text("x-forwarded-for").map_or_else(String::new, |claimed| format!("{claimed}, "));
     let new_trace = || format!("Root=1-{:08x}-{:024x}", Utc::now().timestamp(), rand::random::<u128>() >> 32);
     let added = [
-        ("x-forwarded-for", claimed + &peer.ip().to_string()),
+        ("x-forwarded-for", claimed + &client.address.to_string()),
         ("x-forwarded-port", port.to_string()),
-        ("x-forwarded-proto", "http".to_owned()),
+        ("x-forwarded-proto", proto.to_owned()),
         ("x-amzn-trace-id", text("x-amzn-trace-id").map_or_else(new_trace, str::to_owned)),
     ];
-    let mut headers = client.clone();
+    let mut headers = sent.clone();
     for (name, value) in added {
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(name, value);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use shared::sockets::socket_io::Heartbeat;
+
 /// The most bytes in an event (Lambda quotas: synchronous invocation payload, 6 MB each way). API Gateway takes
 /// bodies up to 10 MB, but an event has no room for more than these.
 pub const EVENT_BYTES: usize = 6 * 1024 * 1024;
@@ -71,6 +73,9 @@ pub struct GatewayLimits {
     /// How long a socket stays open at most (API Gateway quotas, WebSocket APIs: connection duration,
     /// 2 hours).
     pub connection_duration: Duration,
+    /// How often a client of Socket.IO is pinged, and how soon it must answer. AWS pings nobody; the values are
+    /// Socket.IO's own.
+    pub heartbeat: Heartbeat,
     /// How long a client can take to accept a frame before its socket is closed. The value is ours;
     /// AWS documents none. It is generous even for a slow line: the largest message has 128 KB, and a
     /// push is abandoned after 2 seconds.
@@ -97,6 +102,7 @@ impl Default for GatewayLimits {
             http_integration_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(10 * 60),
             connection_duration: Duration::from_secs(2 * 60 * 60),
+            heartbeat: Heartbeat::LOCAL,
             send_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(60),

@@ -6,6 +6,7 @@ mod errors;
 mod operator;
 mod serve;
 mod settings;
+mod verify;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -14,8 +15,13 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::serve::{listen, migrate, remote_store, serve, serve_remote, stopped};
-use crate::settings::{config, port};
+use crate::serve::{listen, listen_here, migrate, remote_store, serve, serve_remote, stopped};
+use crate::settings::{config, log_format, port};
+
+/// A process that serves for long, with many small allocations on several threads, spends less time in this allocator
+/// than in the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Runs the chat service on this machine, with the same functions and routes as in AWS.
 ///
@@ -52,6 +58,13 @@ enum Command {
         /// The folder that keeps the files, unless `UPLOADS_BUCKET` names a bucket elsewhere.
         #[arg(long, value_name = "FOLDER", default_value = ".local/uploads")]
         uploads: PathBuf,
+        /// Serve the built page in this folder at `/` too, such as `web/dist`.
+        #[arg(long, value_name = "FOLDER")]
+        web: Option<PathBuf>,
+        /// Start although another `coterie serve` listens on PORT: both serve until the other one stops. So a server
+        /// is replaced without a moment in which nobody serves.
+        #[arg(long, conflicts_with = "invoke")]
+        beside: bool,
     },
     /// Add missing secrets to .env, bring the schema up to date, and serve until Ctrl-C.
     ///
@@ -60,6 +73,14 @@ enum Command {
     Dev(dev::Options),
     /// Bring the database's schema up to date.
     Migrate,
+    /// Check that everything that is stored fits together: coins, seats, numbers, counts and files.
+    ///
+    /// It changes nothing, and may run beside a server. It prints what is wrong, each on a line, and exits with 1 then.
+    Verify {
+        /// The folder that keeps the files, unless `UPLOADS_BUCKET` names a bucket elsewhere.
+        #[arg(long, value_name = "FOLDER", default_value = ".local/uploads")]
+        uploads: PathBuf,
+    },
     /// Appoint admins, and grant coins and the prime flag.
     Operator {
         #[command(subcommand)]
@@ -81,15 +102,11 @@ fn default_url() -> String {
 }
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| EnvFilter::new("info,refinery_core=warn,s3s=off")),
-        )
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
     let command = Cli::parse().command;
+    if let Err(error) = begin_log() {
+        eprintln!("coterie: {error}");
+        return ExitCode::FAILURE;
+    }
     // `coterie dev` reports errors as the scripts do.
     let name = if matches!(command, Command::Dev(_)) { "\nerror" } else { "coterie" };
     let runtime = match tokio::runtime::Runtime::new() {
@@ -111,26 +128,49 @@ fn main() -> ExitCode {
     }
 }
 
+/// Logs to standard error, as `RUST_LOG` and `LOG_FORMAT` say.
+fn begin_log() -> Result<(), String> {
+    let filter = EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new("info,refinery_core=warn,s3s=off"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log_format().as_str() {
+        "text" => log.with_ansi(std::io::stderr().is_terminal()).init(),
+        "json" => log.json().flatten_event(true).with_span_list(false).init(),
+        _ => return Err("LOG_FORMAT must be `text` or `json`".to_owned()),
+    }
+    Ok(())
+}
+
 async fn run(command: Command) -> Result<(), String> {
     match command {
-        Command::Serve { template, invoke: None, uploads, .. } => {
+        Command::Serve { template, invoke: None, uploads, web, beside, .. } => {
             let config = config()?;
-            let listener = listen(config.port, "PORT").await?;
-            serve(config, listener, template, &uploads).await
+            let listener = listen(&config.server, beside).await?;
+            serve(config, listener, template, &uploads, web.as_deref()).await
         }
-        Command::Serve { template, invoke: Some(endpoint), management_port, store_port, uploads } => {
-            let management = listen(management_port, "--management-port").await?;
+        Command::Serve {
+            template,
+            invoke: Some(endpoint),
+            management_port,
+            store_port,
+            uploads,
+            web,
+            ..
+        } => {
+            let management = listen_here(management_port, "--management-port").await?;
             let store = match store_port {
                 Some(port) => Some(remote_store(port, &uploads).await?),
                 None => None,
             };
-            // The functions have the settings; of them only PORT is this process's.
+            // The functions have the settings; of them only PORT, those of connections and ALLOWED_ORIGINS are this
+            // process's.
             let port = port().parse().map_err(|_| "PORT must be a port, 0 to 65535".to_owned())?;
-            let listener = listen(port, "PORT").await?;
-            serve_remote(listener, template, &endpoint, management, store, stopped()?).await
+            let listener = listen_here(port, "PORT").await?;
+            serve_remote(listener, template, &endpoint, management, store, web.as_deref(), stopped()?).await
         }
         Command::Dev(options) => dev::run(options).await,
         Command::Migrate => migrate(&config()?).await,
+        Command::Verify { uploads } => verify::verify(config()?, &uploads).await,
         Command::Operator { command } => operator::run(config()?, command).await,
         Command::Connect { url, token } => client::connect(url.trim_end_matches('/'), &token).await,
     }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, StatusCode};
 use axum::serve::Listener;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -23,11 +23,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Sleep, sleep, timeout};
 
+use crate::integration::error_response;
 use crate::limits::{GatewayLimits, HEAD_BYTES};
+use crate::proxies::{Client, Proxies};
+use crate::tls::Tls;
 
 /// A port that is about to be served.
 pub(crate) struct Port {
     pub(crate) listener: TcpListener,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) proxies: Proxies,
     pub(crate) connections: ConnectionLimits,
     pub(crate) limits: GatewayLimits,
 }
@@ -37,10 +42,10 @@ impl Port {
     /// responses, for at most [`GatewayLimits::drain_timeout`].
     pub(crate) async fn serve<H, F>(self, handle: H, stop: impl Future<Output = ()>)
     where
-        H: Fn(SocketAddr, Request<Body>) -> F + Clone + Send + 'static,
+        H: Fn(Client, Request<Body>) -> F + Clone + Send + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
-        let Self { mut listener, connections, limits } = self;
+        let Self { mut listener, tls, proxies, connections, limits } = self;
         let places = Arc::new(Places { limits: connections, taken: Mutex::default() });
         let mut http = http1::Builder::new();
         // The deadline is also that of the next request on an open connection.
@@ -48,6 +53,7 @@ impl Port {
             .header_read_timeout(limits.head_timeout)
             .max_buf_size(HEAD_BYTES)
             .max_header_size(HEAD_BYTES);
+        let serving = Serving { http, proxies: Arc::new(proxies), places, handle };
         // Each connection has a receiver until it has ended or became a socket.
         let stopping = watch::Sender::new(false);
         let mut stop = pin!(stop);
@@ -58,35 +64,115 @@ impl Port {
                 // It logs an error, and tries again a second later.
                 accepted = Listener::accept(&mut listener) => accepted,
             };
-            let Some(place) = Place::take(&places, peer.ip()) else {
+            // A proxy has one address for many clients.
+            let is_proxy = serving.proxies.has(peer.ip());
+            let Some(place) = Place::take(&serving.places, true, (!is_proxy).then_some(peer.ip())) else {
                 tracing::debug!(%peer, "too many connections are open");
                 continue;
             };
             // Nagle's algorithm would hold back small frames that clients wait for.
             _ = stream.set_nodelay(true);
-            let stream = ClientStream { stream, _place: place, timeout: limits.write_timeout, stalled: None };
-            let handle = handle.clone();
-            let service = service_fn(move |request: Request<Incoming>| {
-                let response = handle(peer, request.map(Body::new));
-                async move { Ok::<_, Infallible>(response.await) }
-            });
-            let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
-            let mut stopping = stopping.subscribe();
+            let client = is_proxy.then(Arc::default);
+            let stream = ClientStream {
+                stream,
+                _place: place,
+                _client: client.clone(),
+                timeout: limits.write_timeout,
+                stalled: None,
+            };
+            let (serving, stopping, tls) = (serving.clone(), stopping.subscribe(), tls.clone());
             tokio::spawn(async move {
-                let mut connection = pin!(connection);
-                let stopped = async { _ = stopping.wait_for(|&stopping| stopping).await };
-                // An error is the client's: it has left, was too slow or does not speak HTTP/1.
-                tokio::select! {
-                    _ = connection.as_mut() => return,
-                    () = stopped => connection.as_mut().graceful_shutdown(),
+                let Some(tls) = tls else {
+                    return serving.connection(stream, false, peer, client, stopping).await;
+                };
+                // An error is the client's: it has left, was too slow or does not speak TLS.
+                if let Ok(Ok(stream)) = timeout(limits.head_timeout, tls.accept(stream)).await {
+                    serving.connection(stream, true, peer, client, stopping).await;
                 }
-                _ = connection.await;
             });
         }
         drop(listener);
         stopping.send_replace(true);
         if timeout(limits.drain_timeout, stopping.closed()).await.is_err() {
             tracing::warn!("stopped before all requests had their responses");
+        }
+    }
+}
+
+/// The place of the client whose request a proxy sends over a connection.
+type ClientPlace = Arc<Mutex<Option<Place>>>;
+
+/// What all connections of a port share.
+#[derive(Clone)]
+struct Serving<H> {
+    http: http1::Builder,
+    proxies: Arc<Proxies>,
+    places: Arc<Places>,
+    handle: H,
+}
+
+impl<H, F> Serving<H>
+where
+    H: Fn(Client, Request<Body>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    async fn connection(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        is_https: bool,
+        peer: SocketAddr,
+        client_place: Option<ClientPlace>,
+        mut stopping: watch::Receiver<bool>,
+    ) {
+        let http = self.http.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            let client = self.proxies.client(peer, is_https, request.headers_mut());
+            let response = self.answer(client, request, client_place.clone());
+            async move { Ok::<_, Infallible>(response.await) }
+        });
+        let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let mut connection = pin!(connection);
+        let stopped = async { _ = stopping.wait_for(|&stopping| stopping).await };
+        // An error is the client's: it has left, was too slow or does not speak HTTP/1.
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = stopped => connection.as_mut().graceful_shutdown(),
+        }
+        _ = connection.await;
+    }
+
+    /// Answers a request. The client of a proxy has a place until the response, or for as long as its socket is open.
+    fn answer(
+        &self,
+        client: Client,
+        request: Request<Body>,
+        client_place: Option<ClientPlace>,
+    ) -> impl Future<Output = Response<Body>> + use<H, F> {
+        let place_of = |client_place: ClientPlace| {
+            let place = Place::take(&self.places, false, Some(client.address));
+            let is_taken = place.is_some();
+            *client_place.lock().unwrap_or_else(PoisonError::into_inner) = place;
+            is_taken.then_some(client_place)
+        };
+        let response = match client_place.map(place_of) {
+            Some(None) => Err(error_response(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests")),
+            Some(Some(client_place)) => Ok((Some(client_place), (self.handle)(client, request))),
+            None => Ok((None, (self.handle)(client, request))),
+        };
+        async move {
+            match response {
+                Err(refusal) => refusal,
+                Ok((client_place, response)) => {
+                    let response = response.await;
+                    if let Some(client_place) = client_place
+                        && response.status() != StatusCode::SWITCHING_PROTOCOLS
+                    {
+                        *client_place.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                    }
+                    response
+                }
+            }
         }
     }
 }
@@ -110,38 +196,47 @@ impl Places {
     }
 }
 
-/// The place of one connection, until it is dropped.
+/// The place of one connection, or of a proxy's client, until it is dropped.
 struct Place {
     places: Arc<Places>,
-    network: IpAddr,
+    is_connection: bool,
+    network: Option<IpAddr>,
 }
 
 impl Place {
-    /// Returns `None` if all places are taken, or all of this address.
-    fn take(places: &Arc<Places>, address: IpAddr) -> Option<Self> {
-        let network = network(address);
+    /// Returns `None` if all places are taken, or all of this address. Of a proxy's connection no address counts, and
+    /// of its clients no connections.
+    fn take(places: &Arc<Places>, is_connection: bool, address: Option<IpAddr>) -> Option<Self> {
+        let network = address.map(network);
         let ConnectionLimits { all: most, of_address: most_of_address } = places.limits;
         let is_full = |taken: usize, most: Option<u32>| most.is_some_and(|most| taken >= most as usize);
         let mut taken = places.taken();
-        let of_address = taken.by_network.get(&network).copied().unwrap_or_default();
-        if is_full(taken.all, most) || is_full(of_address, most_of_address) {
+        if is_connection && is_full(taken.all, most) {
             return None;
         }
-        taken.all += 1;
-        taken.by_network.insert(network, of_address + 1);
+        if let Some(network) = network {
+            let of_address = taken.by_network.get(&network).copied().unwrap_or_default();
+            if is_full(of_address, most_of_address) {
+                return None;
+            }
+            taken.by_network.insert(network, of_address + 1);
+        }
+        taken.all += usize::from(is_connection);
         drop(taken);
-        Some(Self { places: places.clone(), network })
+        Some(Self { places: places.clone(), is_connection, network })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.taken();
-        taken.all -= 1;
-        if let Some(of_address) = taken.by_network.get_mut(&self.network) {
+        taken.all -= usize::from(self.is_connection);
+        if let Some(network) = self.network
+            && let Some(of_address) = taken.by_network.get_mut(&network)
+        {
             *of_address -= 1;
             if *of_address == 0 {
-                taken.by_network.remove(&self.network);
+                taken.by_network.remove(&network);
             }
         }
     }
@@ -159,6 +254,7 @@ fn network(address: IpAddr) -> IpAddr {
 struct ClientStream {
     stream: TcpStream,
     _place: Place,
+    _client: Option<ClientPlace>,
     timeout: Duration,
     /// The end of the wait, while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -229,7 +325,8 @@ mod tests {
         let places = |all, of_address| {
             Arc::new(Places { limits: ConnectionLimits { all, of_address }, taken: Mutex::default() })
         };
-        let take = |places: &Arc<Places>, address: &str| Place::take(places, address.parse().unwrap());
+        let take =
+            |places: &Arc<Places>, address: &str| Place::take(places, true, Some(address.parse().unwrap()));
         let one_each = places(None, Some(1));
         let first = take(&one_each, "2001:db8::1");
         assert!(first.is_some() && take(&one_each, "2001:db8::2").is_none());

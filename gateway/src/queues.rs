@@ -127,6 +127,11 @@ impl Queues {
         Ok(id)
     }
 
+    /// How many jobs wait in each queue.
+    pub fn waiting(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.queues.iter().map(|(name, queue)| (name.as_str(), queue.jobs().waiting.len()))
+    }
+
     /// Waits for jobs, and returns at most `most` of them: the caller tells with [`Queues::settle`] what
     /// became of them. A process that is about to end delays nothing.
     pub(crate) async fn receive(&self, queue: &str, most: usize) -> Vec<QueuedJob> {
@@ -186,8 +191,8 @@ impl Queues {
 }
 
 impl LocalQueues for Queues {
-    fn send(&self, queue: Queue, job: String) -> Result<(), String> {
-        self.add(queue.name(), job, None).map(drop).map_err(|error| error.to_string())
+    fn send(&self, queue: Queue, job: String, delay: Option<Duration>) -> Result<(), String> {
+        self.add(queue.name(), job, delay).map(drop).map_err(|error| error.to_string())
     }
 }
 
@@ -235,7 +240,7 @@ fn new_message_id() -> String {
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
-/// The digest of a job's body that SQS returns and delivers.
-pub(crate) fn md5_of(body: &str) -> String {
-    Md5::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
+/// The MD5 digest in hex: of a job's body, which SQS returns and delivers, and of a file, which tells its versions apart.
+pub(crate) fn md5_of(bytes: impl AsRef<[u8]>) -> String {
+    Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -36,7 +36,7 @@ async fn run_one(gateway: &Gateway, schedule: &Schedule) {
         });
         let Ok(event) = to_raw_value(&event) else { return };
         // `invoke` has logged a failure. The next run is the retry.
-        _ = gateway.invoke(&schedule.function, FUNCTION_TIMEOUT, &id, event).await;
+        _ = gateway.invoke_measured(&schedule.function, FUNCTION_TIMEOUT, &id, event).await;
     }
 }
 

@@ -1,6 +1,5 @@
 //! Serves the HTTP API and the WebSocket API on one port.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::gateway::Gateway;
 use crate::integration::error_response;
 use crate::port::Port;
-use crate::{event_source, http, schedule, websocket};
+use crate::proxies::Client;
+use crate::store::PublicStore;
+use crate::{event_source, http, schedule, socket_io, websocket};
 
 /// How long functions have to end at their next `await`.
 const END_OF_FUNCTIONS: Duration = Duration::from_secs(1);
@@ -32,9 +33,15 @@ impl Gateway {
         let limits = gateway.limits;
         let schedules = tokio::spawn(schedule::run(gateway.clone()));
         let event_sources = tokio::spawn(event_source::run(gateway.clone()));
-        let port = Port { listener, connections: gateway.connection_limits, limits };
+        let port = Port {
+            listener,
+            tls: gateway.tls.clone(),
+            proxies: gateway.proxies.clone(),
+            connections: gateway.connection_limits,
+            limits,
+        };
         let served = gateway.clone();
-        let handle = move |peer, request| dispatch(served.clone(), peer, request);
+        let handle = move |client, request| dispatch(served.clone(), client, request);
         let stop = async {
             stop.await;
             schedules.abort();
@@ -46,7 +53,10 @@ impl Gateway {
             tracing::warn!("stopped before all messages were answered");
         }
         let finished = async {
-            gateway.connections.close_all().await;
+            gateway
+                .connections
+                .close_all(|protocol| gateway.farewell.and_then(|farewell| farewell(protocol)))
+                .await;
             gateway.queues.finish().await;
         };
         if timeout(limits.shutdown_timeout, finished).await.is_err() {
@@ -59,22 +69,31 @@ impl Gateway {
     }
 }
 
-/// Passes a WebSocket upgrade of `/` to the WebSocket API and every other request to the HTTP API.
-async fn dispatch(gateway: Arc<Gateway>, peer: SocketAddr, request: Request<Body>) -> Response<Body> {
+/// Passes what is below `/store` to the object store, a WebSocket upgrade of `/` or Socket.IO's path to the WebSocket
+/// API, and every other request to the HTTP API.
+async fn dispatch(gateway: Arc<Gateway>, client: Client, request: Request<Body>) -> Response<Body> {
     let is_upgrade = request
         .headers()
         .get(header::UPGRADE)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    if let Some(store) = &gateway.store
+        && PublicStore::is_path(request.uri().path())
+    {
+        return store.handle(request).await;
+    }
     if !is_upgrade {
-        return http::handle(&gateway, peer, request).await;
+        return http::handle(&gateway, client, request).await;
+    }
+    if let Some(refusal) = socket_io::refusal(request.uri(), true) {
+        return refusal;
     }
     if gateway.is_stopping() {
         return error_response(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
     }
-    let is_root = request.uri().path() == "/";
+    let is_root = request.uri().path() == "/" || socket_io::is_path(request.uri().path());
     let (mut parts, _) = request.into_parts();
     match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-        Ok(upgrade) if is_root => websocket::handshake(gateway, peer, parts, upgrade).await,
+        Ok(upgrade) if is_root => websocket::handshake(gateway, client, parts, upgrade).await,
         Ok(_) => error_response(StatusCode::FORBIDDEN, "Forbidden"),
         Err(_) => error_response(StatusCode::BAD_REQUEST, "Bad Request"),
     }

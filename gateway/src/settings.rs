@@ -28,3 +28,9 @@ pub(crate) fn port() -> String {
     let port = settings(Path::new(ENV_FILE)).remove("PORT");
     port.filter(|port| !port.is_empty()).unwrap_or_else(|| "3000".to_owned())
 }
+
+/// Returns `LOG_FORMAT`.
+pub(crate) fn log_format() -> String {
+    let format = settings(Path::new(ENV_FILE)).remove("LOG_FORMAT");
+    format.filter(|format| !format.is_empty()).unwrap_or_else(|| "text".to_owned())
+}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use base64::Engine;
@@ -14,12 +15,14 @@ use s3s::auth::SimpleAuth;
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::dto::{
     CopyObjectInput, CopyObjectOutput, DeleteObjectInput, DeleteObjectOutput, GetObjectInput,
-    GetObjectOutput, ListObjectsV2Input, ListObjectsV2Output, PutObjectInput, PutObjectOutput,
+    GetObjectOutput, HeadObjectInput, HeadObjectOutput, ListObjectsV2Input, ListObjectsV2Output,
+    PutObjectInput, PutObjectOutput,
 };
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3, S3Request, S3Response, S3Result};
 use s3s_fs::FileSystem;
 use secrecy::ExposeSecret;
+use shared::base::files::SIGNED_HOST;
 use shared::config::{self, ConnectionLimits, Keys};
 use tokio::net::TcpListener;
 use tokio::sync::RwLock;
@@ -28,6 +31,7 @@ use crate::bodies::Bodies;
 use crate::cors;
 use crate::limits::GatewayLimits;
 use crate::port::Port;
+use crate::proxies::Proxies;
 use crate::template::Cors;
 
 /// The only bucket.
@@ -49,7 +53,7 @@ const SAFE_HEADERS: [(HeaderName, HeaderValue); 2] = [
 /// An S3 endpoint that keeps its files in a folder.
 #[derive(Debug)]
 pub struct Store {
-    service: S3Service,
+    public: PublicStore,
     listener: TcpListener,
     config: config::StoreSettings,
 }
@@ -79,8 +83,10 @@ impl Store {
             bucket: Some(BUCKET.to_owned()),
             endpoint: Some(format!("http://{address}")),
             keys: Some(keys),
+            public_url: None,
         };
-        Ok(Self { service: builder.build(), listener, config })
+        let public = PublicStore { service: builder.build(), bodies: Bodies::default() };
+        Ok(Self { public, listener, config })
     }
 
     /// Generates keys that only this process knows.
@@ -94,12 +100,62 @@ impl Store {
         self.config.clone()
     }
 
+    /// The store as clients reach it at the port of a gateway.
+    pub fn public(&self) -> PublicStore {
+        self.public.clone()
+    }
+
     /// Serves at most so many connections at once. Never returns.
     pub async fn serve(self, connections: ConnectionLimits) {
-        let port = Port { listener: self.listener, connections, limits: GatewayLimits::default() };
-        let (service, bodies) = (self.service, Bodies::default());
-        let handle = move |_, request| handle(service.clone(), bodies.clone(), request);
+        let limits = GatewayLimits::default();
+        let port =
+            Port { listener: self.listener, tls: None, proxies: Proxies::default(), connections, limits };
+        let store = self.public;
+        let handle = move |_, request| {
+            let PublicStore { service, bodies } = store.clone();
+            handle(service, bodies, request)
+        };
         port.serve(handle, std::future::pending()).await;
+    }
+}
+
+/// The path below which clients reach the store at the port of a gateway.
+const PUBLIC_PATH: &str = "/store";
+
+/// A store as clients reach it, with signed URLs and forms. Clones share it.
+#[derive(Clone, Debug)]
+pub struct PublicStore {
+    service: S3Service,
+    bodies: Bodies,
+}
+
+impl PublicStore {
+    /// The URL of the store, at the port that clients reach at this URL.
+    pub fn url(of_port: &str) -> String {
+        format!("{of_port}{PUBLIC_PATH}")
+    }
+
+    pub(crate) fn is_path(path: &str) -> bool {
+        path.strip_prefix(PUBLIC_PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Handles a request below [`PUBLIC_PATH`]. What was signed has neither that path nor the host of the port, which
+    /// proxies may change.
+    pub(crate) async fn handle(&self, request: Request<Body>) -> Response<Body> {
+        let (mut parts, body) = request.into_parts();
+        let uri = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let signed = uri.strip_prefix(PUBLIC_PATH).unwrap_or(uri);
+        let signed = if signed.starts_with('/') { signed.to_owned() } else { format!("/{signed}") };
+        let Ok(signed) = signed.parse() else { return StatusCode::BAD_REQUEST.into_response() };
+        parts.uri = signed;
+        parts.headers.insert(header::HOST, HeaderValue::from_static(SIGNED_HOST));
+        let request = Request::from_parts(parts, body);
+        let mut response = handle(self.service.clone(), self.bodies.clone(), request).await;
+        // Here files have the origin of the API and its page, so no file may ever run there.
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("script-src 'none'"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
     }
 }
 
@@ -186,6 +242,14 @@ impl S3 for Bucket {
         self.files.get_object(request).await
     }
 
+    async fn head_object(
+        &self,
+        request: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
+        let _guard = self.lock.read().await;
+        self.files.head_object(request).await
+    }
+
     async fn list_objects_v2(
         &self,
         request: S3Request<ListObjectsV2Input>,
@@ -266,14 +330,12 @@ mod tests {
         let store = TestStore::new().await;
         let bytes: Bytes = (0..=255).cycle().take(5000).collect();
         store.files.put("files/a/b", "image/png", bytes.clone()).await.unwrap();
-        let url = store
-            .files
-            .signed_url("files/a/b", "image/png", "attachment; filename=\"a b.png\"")
-            .await
-            .unwrap();
+        let signer = store.files.signer(Duration::from_secs(60)).await.unwrap();
+        let url = signer.url("files/a/b", "image/png", "attachment; filename=\"a b.png\"").await.unwrap();
         let answer = reqwest::get(&url).await.unwrap();
         assert_eq!(answer.headers()["content-disposition"], "attachment; filename=\"a b.png\"");
         assert_eq!(answer.headers()["content-type"], "image/png");
+        assert_eq!(answer.headers()["cache-control"], "private, max-age=3600, immutable");
         assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
         assert_eq!(answer.headers()["content-security-policy"], "default-src 'none'; sandbox");
         assert_eq!(answer.bytes().await.unwrap(), bytes);

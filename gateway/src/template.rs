@@ -1,9 +1,9 @@
 //! Reads `template.yaml`: the routes, their functions, and the timeouts, schedules and queues of the functions.
 //!
 //! YAML tags are ignored, and only their values are read: `!GetAtt MessageFunction.Arn` names a function.
-//! No intrinsic function is evaluated, because the environment comes from the settings. Only CORS may be behind an
-//! `!If`, which counts as true, and its origins may be `!Split [",", !Ref Parameter]`, which is the parameter's
-//! default.
+//! No intrinsic function is evaluated, because the environment comes from the settings. Only CORS may be behind
+//! `!If`s, of which the first with origins counts, and these may be `!Split [",", !Ref Parameter]`, which is the
+//! parameter's default.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,6 +22,8 @@ pub struct Template {
     pub http: Vec<HttpRoute>,
     /// The CORS configuration of the HTTP API, if it has one.
     pub cors: Option<Cors>,
+    /// The one that it has with credentials, for [`Template::allow_credentials`].
+    with_credentials: Option<Cors>,
     /// The functions of the WebSocket API, by route key.
     pub websocket: BTreeMap<String, String>,
     /// The field of a message that selects its route: `event` of `$request.body.event`.
@@ -254,18 +256,26 @@ struct RedrivePolicy {
 #[serde(rename_all = "PascalCase", default)]
 struct HttpApiProperties {
     #[serde(deserialize_with = "perhaps_conditional")]
-    cors_configuration: Option<Cors>,
+    cors_configuration: Vec<Cors>,
 }
 
-/// Reads a value, alone or as `!If [Condition, value, otherwise]`. The gateway takes conditions for true.
+/// Reads a value, alone or as `!If [Condition, value, otherwise]`, where each of the two may be such a value again or
+/// nothing (`!Ref AWS::NoValue`). Returns all values that it may have.
 fn perhaps_conditional<'de, T: DeserializeOwned, D: Deserializer<'de>>(
     deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    let value = match Value::deserialize(deserializer)? {
-        Value::Array(mut branches) if branches.len() == 3 => branches.swap_remove(1),
-        value => value,
-    };
-    T::deserialize(value).map(Some).map_err(de::Error::custom)
+) -> Result<Vec<T>, D::Error> {
+    branches(Value::deserialize(deserializer)?).map_err(de::Error::custom)
+}
+
+fn branches<T: DeserializeOwned>(value: Value) -> serde_json::Result<Vec<T>> {
+    match value {
+        Value::Array(list) if list.len() == 3 => {
+            let values = list.into_iter().skip(1).map(branches).collect::<Result<Vec<_>, _>>()?;
+            Ok(values.into_iter().flatten().collect())
+        }
+        Value::String(nothing) if nothing == "AWS::NoValue" => Ok(Vec::new()),
+        value => T::deserialize(value).map(|value| vec![value]),
+    }
 }
 
 #[derive(Deserialize)]
@@ -301,9 +311,13 @@ impl Template {
         for (logical_id, resource) in document.resources {
             match resource {
                 Resource::HttpApi(api) => {
-                    let cors = api.and_then(|api| api.cors_configuration);
-                    template.cors =
-                        cors.map(|cors| supported_cors(cors, &document.parameters)).transpose()?;
+                    let all = api.map_or(Vec::new(), |api| api.cors_configuration).into_iter();
+                    let all = all.map(|cors| supported_cors(cors, &document.parameters));
+                    let all = all.collect::<Result<Vec<_>, _>>()?;
+                    // A condition asks whether the parameter with the origins is empty.
+                    let given = all.iter().find(|cors| !cors.allow_origins.is_empty());
+                    template.cors = given.or(all.first()).cloned();
+                    template.with_credentials = all.into_iter().find(|cors| cors.allow_credentials);
                 }
                 Resource::WebSocketApi(api) => template.add_websocket_api(&api, &functions)?,
                 Resource::Queue(queue) => {
@@ -318,6 +332,21 @@ impl Template {
                 Err(TemplateError::UnknownQueue { function: function.clone(), queue: queue.clone() })
             }
         }
+    }
+
+    /// Lets the pages of these origins, and no others, use the HTTP API with cookies, as the template does where its
+    /// parameter for them is not empty. Without origins nothing changes.
+    pub fn allow_credentials(&mut self, origins: &[String]) {
+        if let (false, Some(cors)) = (origins.is_empty(), &self.with_credentials) {
+            self.cors = Some(Cors { allow_origins: origins.to_vec(), ..cors.clone() });
+        }
+    }
+
+    /// The names of the functions that something invokes.
+    pub(crate) fn functions(&self) -> impl Iterator<Item = &String> {
+        let routes = self.http.iter().map(|route| &route.function).chain(self.websocket.values());
+        let schedules = self.schedules.iter().map(|schedule| &schedule.function);
+        routes.chain(schedules).chain(self.event_sources.iter().map(|source| &source.function))
     }
 
     /// Adds a function's timeout, HTTP routes, schedules and queues, and returns the function's name.
@@ -406,7 +435,14 @@ fn supported_cors(mut cors: Cors, parameters: &BTreeMap<String, Parameter>) -> R
         && let Some(parameter) = parameters.get(name)
     {
         let list = parameter.default.as_ref().and_then(Value::as_str).unwrap_or_default();
-        cors.allow_origins = list.split(',').map(|origin| origin.trim().to_owned()).collect();
+        cors.allow_origins = list
+            .split(',')
+            .map(|origin| origin.trim().to_owned())
+            .filter(|origin| !origin.is_empty())
+            .collect();
+    }
+    if cors.allow_credentials && cors.allow_origins.iter().any(|origin| origin == "*") {
+        return Err(unsupported("AllowOrigins", "a list of whole origins beside AllowCredentials", "*"));
     }
     match cors.allow_origins.iter().find(|origin| origin.ends_with("://*")) {
         Some(origin) => Err(unsupported("an origin of AllowOrigins", "a whole origin or *", origin)),
@@ -454,8 +490,16 @@ mod tests {
         assert_eq!(template.route_selection, "event");
         assert_eq!(template.websocket["$default"], "message");
         assert_eq!(template.websocket["joinRoom"], "message");
-        let cors = template.cors.unwrap();
-        assert_eq!((cors.allow_origins, cors.max_age), (vec!["*".to_owned()], Some(3600)));
+        let cors = template.cors.clone().unwrap();
+        assert_eq!((&cors.allow_origins, cors.max_age), (&vec!["*".to_owned()], Some(3600)));
+        assert!(!cors.allow_credentials);
+        let mut with_credentials = template.clone();
+        let origins = ["https://chat.example".to_owned()];
+        with_credentials.allow_credentials(&origins);
+        let expected = Cors { allow_origins: origins.into(), allow_credentials: true, ..cors };
+        assert_eq!(with_credentials.cors, Some(expected));
+        with_credentials.allow_credentials(&[]);
+        assert!(with_credentials.cors.unwrap().allow_credentials);
         let join = template.http.iter().find(|route| route.path == "/api/joinroom").unwrap();
         assert_eq!((join.method.as_str(), join.function.as_str()), ("POST", "join-room"));
         assert_eq!(template.timeouts["join-room"], Duration::from_secs(28));
@@ -504,6 +548,7 @@ mod tests {
             (origins, r#"AllowOrigins: ["https://*"]"#),
             ("DelaySeconds: 5", "FifoQueue: true"),
             (r#"Default: "*""#, r#"Default: "https://a.example,https://*""#),
+            (r#"AllowOrigins: !Split [",", !Ref AllowedOrigins]"#, r#"AllowOrigins: ["*"]"#),
             ("$request.body.event", "$request.header.event"),
             ("$request.body.event", "$request.body.call.name"),
             ("$request.body.event", "${request.body.event}"),

@@ -11,7 +11,8 @@ use crate::base::gate::{Gate, WAITING};
 use crate::base::ids::{ConnectionId, UserId};
 use crate::base::jobs::Jobs;
 use crate::base::password::Passwords;
-use crate::base::push::Push;
+use crate::base::pictures::Pictures;
+use crate::base::push::{Process, Push};
 use crate::base::singletons::Singletons;
 use crate::base::tokens::{AccessTokens, RefreshTokens};
 use crate::config::Config;
@@ -25,7 +26,7 @@ pub(crate) const LATE_POSTS: usize = 1024;
 pub enum Requester {
     /// A user.
     User(UserId),
-    /// A socket that this process does not hold.
+    /// A socket whose user this process does not know: API Gateway holds it, or it waits for its CONNECT packet.
     Socket(ConnectionId),
 }
 
@@ -40,8 +41,8 @@ pub struct App {
     pub files: Files,
     /// The transport to the sockets.
     pub push: Push,
-    /// The id of the server process that holds the sockets. `None` where API Gateway holds them.
-    pub process_id: Option<Arc<str>>,
+    /// The server process that holds the sockets. `None` where API Gateway holds them.
+    pub process: Option<Process>,
     /// The places for posts that go on after their request was answered.
     pub late_posts: Arc<Semaphore>,
     /// The places for requests and frames that run at once.
@@ -52,6 +53,8 @@ pub struct App {
     pub jobs: Jobs,
     /// The bcrypt hasher.
     pub passwords: Passwords,
+    /// What decodes images.
+    pub pictures: Pictures,
     /// The keys for access tokens.
     pub access_tokens: Arc<AccessTokens>,
     /// The key for refresh tokens.
@@ -68,12 +71,13 @@ impl App {
             db: Db::new(config.database.clone(), connections),
             files: Files::new(config.store.clone()),
             push,
-            process_id: None,
+            process: None,
             late_posts: Arc::new(Semaphore::new(LATE_POSTS)),
             requests: Gate::new(db::share(connections), WAITING),
             users: Arc::default(),
             jobs: Jobs::sqs(&config.queues),
             passwords: Passwords::new(config.bcrypt_cost),
+            pictures: Pictures::default(),
             access_tokens: Arc::new(AccessTokens::new(&config)),
             refresh_tokens: Arc::new(RefreshTokens::new(&config)),
             singletons: Singletons::default(),

@@ -3,9 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use mysql_async::{Opts, OptsBuilder, SslOpts};
 use secrecy::SecretString;
 
@@ -23,16 +26,30 @@ const PRESENCE_HOLD: Duration = Duration::from_secs(5);
 /// `docs/contract.md`, "Delivery".
 const DIRECT_POSTS: DirectPosts = DirectPosts { before_answer: 200, beside_answer: 2000 };
 
+/// All types of files that the service knows, by their media types.
+pub const FILE_TYPES: [&str; 10] = [
+    "application/pdf",
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "image/gif",
+    "audio/mpeg",
+    "audio/mp4",
+    "audio/ogg",
+    "video/mp4",
+    "video/webm",
+];
+/// How many of these are accepted without a setting: those of the seeds, and images.
+const USUAL_FILE_TYPES: usize = 5;
+
 /// The certificate authorities of Amazon RDS, in PEM.
 const RDS_CA: &[u8] = include_bytes!("base/rds-ca.pem");
 
 /// All settings.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `PORT`: the port that `coterie serve` listens on.
-    pub port: u16,
-    /// `MAX_CONNECTIONS` and `MAX_ADDRESS_CONNECTIONS`.
-    pub connections: ConnectionLimits,
+    /// What only `coterie serve` uses.
+    pub server: ServerSettings,
     /// `DATABASE_URL`, or `DB_HOST DB_PORT DB_USER DB_PASSWORD DB_NAME`; `DB_AUTH` and `DB_CA`.
     pub database: Database,
     /// `JWT_SECRET`: signs access tokens. `None` only for a function that neither issues nor checks any.
@@ -51,7 +68,8 @@ pub struct Config {
     pub signup_grants: SignupGrants,
     /// `STARTING_COINS`: what a user starts with while grants are closed.
     pub starting_coins: i64,
-    /// `ALLOWED_ORIGINS`: the origins from which a browser may open a socket; empty for any.
+    /// `ALLOWED_ORIGINS`: the origins of the pages that may open a socket, use the REST API and keep a refresh token in
+    /// a cookie; empty for any, without cookies.
     pub allowed_origins: Vec<String>,
     /// `CHAT_LIST_LIMIT` to `ROOM_POSTS_LIMIT`.
     pub limits: Limits,
@@ -70,6 +88,8 @@ pub struct Config {
     pub management_endpoint: Option<String>,
     /// The object store for files.
     pub store: StoreSettings,
+    /// `UPLOAD_TYPES`: the media types of the files that are accepted, each one of [`FILE_TYPES`].
+    pub upload_types: Vec<String>,
 }
 
 /// How many connections clients may have open to each port of `coterie serve`; `None` for no limit.
@@ -87,16 +107,63 @@ impl Default for ConnectionLimits {
     }
 }
 
-impl ConnectionLimits {
-    /// Reads only these settings, for a server whose functions have the others.
+/// How `coterie serve` is reached.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// `LISTEN`: the address to listen on.
+    pub listen: IpAddr,
+    /// `PORT`: the port of HTTP and WebSocket.
+    pub port: u16,
+    /// `TLS_CERT` and `TLS_KEY`. Without them the port speaks plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// `TRUSTED_PROXIES`: whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// `PUBLIC_URL`: where clients reach the server, without a slash at its end.
+    pub public_url: Option<String>,
+    /// `MAX_CONNECTIONS` and `MAX_ADDRESS_CONNECTIONS`.
+    pub connections: ConnectionLimits,
+    /// `PEER_LISTEN`: where other processes over the same database post to the sockets of this one. Port 0 is a free one.
+    pub peer_listen: SocketAddr,
+    /// `METRICS_LISTEN`: where metrics and readiness are served; `None` for nowhere.
+    pub metrics_listen: Option<SocketAddr>,
+}
+
+impl ServerSettings {
+    /// Reads only these settings and `ALLOWED_ORIGINS`, for a server whose functions have the others.
     ///
     /// # Errors
     /// All mistakes together.
-    pub fn from(map: BTreeMap<String, String>) -> Result<Self, ConfigError> {
+    pub fn with_origins(map: BTreeMap<String, String>) -> Result<(Self, Vec<String>), ConfigError> {
         let mut settings = Settings { map, wrong: Vec::new() };
-        let limits = settings.connection_limits();
-        if settings.wrong.is_empty() { Ok(limits) } else { Err(ConfigError(settings.wrong)) }
+        let found = (settings.server(), settings.allowed_origins());
+        if settings.wrong.is_empty() { Ok(found) } else { Err(ConfigError(settings.wrong)) }
     }
+
+    /// Whether others than programs of this machine may reach the server, perhaps through a proxy.
+    pub fn is_exposed(&self) -> bool {
+        let is_public = self.public_url.as_deref().is_some_and(|url| !is_of_this_machine(url));
+        !self.listen.is_loopback() || !self.trusted_proxies.is_empty() || is_public
+    }
+}
+
+/// Whether a URL names this machine as only its own programs do.
+fn is_of_this_machine(url: &str) -> bool {
+    let authority = url.split_once("://").map_or(url, |(_, authority)| authority);
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    let address: Result<IpAddr, _> = host.trim_start_matches('[').trim_end_matches(']').parse();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// The files of a certificate, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// `TLS_CERT`: the certificate, and those that lead from it to its authority.
+    pub cert: PathBuf,
+    /// `TLS_KEY`: its private key.
+    pub key: PathBuf,
 }
 
 /// How to reach the database. `Debug` shows neither the password nor a token.
@@ -164,6 +231,8 @@ pub struct StoreSettings {
     /// The keys of a store in this process. `None` uses the AWS SDK's own settings, which in AWS means the
     /// function's role.
     pub keys: Option<Keys>,
+    /// Where clients reach a store in this process. `None`: at the endpoint.
+    pub public_url: Option<String>,
 }
 
 /// A pair of access keys.
@@ -197,6 +266,7 @@ pub struct Limits {
     pub password: Option<Limit>,
     pub login: Option<Limit>,
     pub register: Option<Limit>,
+    pub handshake: Option<Limit>,
     pub room: Option<Limit>,
     pub add: Option<Limit>,
     pub room_posts: Option<Limit>,
@@ -270,8 +340,7 @@ impl Config {
     fn read(map: BTreeMap<String, String>, wrong: Vec<String>) -> Result<Self, ConfigError> {
         let mut settings = Settings { map, wrong };
         let config = Self {
-            port: settings.parse("PORT", 3000, "a port, 0 to 65535"),
-            connections: settings.connection_limits(),
+            server: settings.server(),
             database: settings.database(),
             jwt_secret: settings.secret("JWT_SECRET"),
             jwt_secret_previous: settings.secret("JWT_SECRET_PREVIOUS"),
@@ -285,16 +354,7 @@ impl Config {
                 Some(_) => settings.wrong("SIGNUP_GRANTS", "`open` or `closed`", SignupGrants::Closed),
             },
             starting_coins: settings.within("STARTING_COINS", 0, 0..=1_000_000_000),
-            allowed_origins: settings
-                .text("ALLOWED_ORIGINS")
-                .map(|origins| {
-                    origins
-                        .split(',')
-                        .map(|origin| origin.trim().to_owned())
-                        .filter(|o| !o.is_empty())
-                        .collect()
-                })
-                .unwrap_or_default(),
+            allowed_origins: settings.allowed_origins(),
             limits: Limits {
                 chat_list: settings.limit("CHAT_LIST_LIMIT", "10/600"),
                 message: settings.limit("MESSAGE_LIMIT", "60/3"),
@@ -305,6 +365,7 @@ impl Config {
                 password: settings.limit("PASSWORD_LIMIT", "10/600"),
                 login: settings.limit("LOGIN_LIMIT", "30/600"),
                 register: settings.limit("REGISTER_LIMIT", "20/3600"),
+                handshake: settings.limit("HANDSHAKE_LIMIT", "100/10"),
                 room: settings.limit("ROOM_LIMIT", "30/3600"),
                 add: settings.limit("ADD_LIMIT", "200/3600"),
                 room_posts: Some(settings.within("ROOM_POSTS_LIMIT", 5000, 0..=MOST_COUNTED))
@@ -324,8 +385,11 @@ impl Config {
                 bucket: settings.text("UPLOADS_BUCKET"),
                 endpoint: settings.text("S3_ENDPOINT"),
                 keys: None,
+                public_url: None,
             },
+            upload_types: settings.upload_types(),
         };
+        settings.refuse_openness(&config);
         if settings.wrong.is_empty() { Ok(config) } else { Err(ConfigError(settings.wrong)) }
     }
 }
@@ -338,6 +402,25 @@ struct Settings {
 impl Settings {
     fn text(&self, name: &str) -> Option<String> {
         self.map.get(name).filter(|value| !value.is_empty()).cloned()
+    }
+
+    /// Values that are separated by commas.
+    fn list(&self, name: &str) -> Option<Vec<String>> {
+        let values = self.text(name)?;
+        let values = values.split(',').map(|value| value.trim().to_owned());
+        Some(values.filter(|value| !value.is_empty()).collect())
+    }
+
+    fn upload_types(&mut self) -> Vec<String> {
+        let usual = || FILE_TYPES[..USUAL_FILE_TYPES].iter().map(|&name| name.to_owned()).collect();
+        match self.list("UPLOAD_TYPES") {
+            None => usual(),
+            Some(types) if types.iter().all(|name| FILE_TYPES.contains(&name.as_str())) => types,
+            Some(_) => {
+                let expected = format!("types of {}, separated by commas", FILE_TYPES.join(", "));
+                self.wrong("UPLOAD_TYPES", &expected, usual())
+            }
+        }
     }
 
     /// Notes that a setting is wrong and goes on with a stand-in value, so that all mistakes are found.
@@ -363,10 +446,109 @@ impl Settings {
         if range.contains(&value) { value } else { self.wrong(name, &expected, default) }
     }
 
+    fn allowed_origins(&mut self) -> Vec<String> {
+        let text = self.text("ALLOWED_ORIGINS").unwrap_or_default();
+        let origins = text.split(',').map(str::trim).filter(|origin| !origin.is_empty());
+        let origins: Vec<String> = origins.map(str::to_owned).collect();
+        // What a browser never sends would only seem to allow something.
+        let is_origin = |origin: &String| {
+            let host = origin.split_once("://").map_or("", |(_, host)| host);
+            !host.is_empty() && !host.contains(['/', '*', ' '])
+        };
+        match origins.iter().all(is_origin) {
+            true => origins,
+            false => self.wrong("ALLOWED_ORIGINS", "origins like https://chat.example.com", Vec::new()),
+        }
+    }
+
     /// A plain number, of which 0 is no limit.
     fn most(&mut self, name: &str, default: Option<u32>) -> Option<u32> {
         let most = self.parse(name, default.unwrap_or(0), "a whole number");
         Some(most).filter(|&most| most > 0)
+    }
+
+    fn server(&mut self) -> ServerSettings {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let files = (self.text("TLS_CERT"), self.text("TLS_KEY"));
+        let tls = match files {
+            (Some(cert), Some(key)) => Some(TlsFiles { cert: cert.into(), key: key.into() }),
+            (None, None) => None,
+            (Some(_), None) => self.wrong("TLS_KEY", "set when TLS_CERT is", None),
+            (None, Some(_)) => self.wrong("TLS_CERT", "set when TLS_KEY is", None),
+        };
+        ServerSettings {
+            listen: self.parse("LISTEN", loopback, "an IP address, such as 0.0.0.0 or ::"),
+            port: self.parse("PORT", 3000, "a port, 0 to 65535"),
+            tls,
+            trusted_proxies: self.trusted_proxies(),
+            public_url: self.public_url(),
+            connections: self.connection_limits(),
+            peer_listen: self.peer_listen((loopback, 0).into()),
+            metrics_listen: self.text("METRICS_LISTEN").and_then(|text| match text.parse() {
+                Ok(address) => Some(address),
+                Err(_) => self.wrong("METRICS_LISTEN", "an address and a port, such as 127.0.0.1:9464", None),
+            }),
+        }
+    }
+
+    fn peer_listen(&mut self, default: SocketAddr) -> SocketAddr {
+        let expected = "an address that the other processes reach, and a port, such as 10.0.0.5:7000";
+        match self.parse("PEER_LISTEN", default, expected) {
+            address if address.ip().is_unspecified() => self.wrong("PEER_LISTEN", expected, default),
+            address => address,
+        }
+    }
+
+    /// Networks such as `10.0.0.0/8`, and single addresses.
+    fn trusted_proxies(&mut self) -> Vec<IpNet> {
+        let texts = self.list("TRUSTED_PROXIES").unwrap_or_default();
+        let network =
+            |text: &String| text.parse::<IpNet>().ok().or_else(|| Some(text.parse::<IpAddr>().ok()?.into()));
+        match texts.iter().map(network).collect::<Option<Vec<_>>>() {
+            Some(networks) => networks,
+            None => {
+                let expected = "addresses or networks like 10.0.0.0/8, separated by commas";
+                self.wrong("TRUSTED_PROXIES", expected, Vec::new())
+            }
+        }
+    }
+
+    fn public_url(&mut self) -> Option<String> {
+        let url = self.text("PUBLIC_URL")?;
+        let url = url.strip_suffix('/').unwrap_or(&url);
+        let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
+        match !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']) {
+            true => Some(url.to_owned()),
+            false => self.wrong("PUBLIC_URL", "like https://chat.example.com, without a path", None),
+        }
+    }
+
+    /// Refuses settings for trying things out where others than programs of this machine reach the server, unless
+    /// `ALLOW_OPEN` names them.
+    fn refuse_openness(&mut self, config: &Config) {
+        let allowed = self.list("ALLOW_OPEN").unwrap_or_default();
+        if !allowed.iter().all(|what| ["grants", "registrations"].contains(&what.as_str())) {
+            self.wrong("ALLOW_OPEN", "`grants`, `registrations` or both, separated by a comma", ());
+        }
+        if !config.server.is_exposed() {
+            return;
+        }
+        let is_allowed = |what: &str| allowed.iter().any(|allowed| allowed == what);
+        if config.signup_grants == SignupGrants::Open && !is_allowed("grants") {
+            let why = "SIGNUP_GRANTS=open gives whoever reaches the server the coins and the prime flag that they claim: \
+                       close it, or say ALLOW_OPEN=grants";
+            self.wrong.push(why.to_owned());
+        }
+        if config.limits.register.is_none() && !is_allowed("registrations") {
+            let why = "REGISTER_LIMIT=0 lets whoever reaches the server register without end: set a limit, or say \
+                       ALLOW_OPEN=registrations";
+            self.wrong.push(why.to_owned());
+        }
+        if config.store.bucket.is_none() && config.server.public_url.is_none() {
+            let why = "PUBLIC_URL must be set where others than this machine reach the server: the URLs of files begin \
+                       with it";
+            self.wrong.push(why.to_owned());
+        }
     }
 
     fn connection_limits(&mut self) -> ConnectionLimits {
@@ -480,14 +662,19 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_contract() {
         let config = Config::from(settings(&[])).unwrap();
-        assert_eq!((config.port, config.bcrypt_cost, config.starting_coins), (3000, 12, 0));
+        assert_eq!((config.server.port, config.bcrypt_cost, config.starting_coins), (3000, 12, 0));
         assert_eq!(config.signup_grants, SignupGrants::Closed);
         assert_eq!(config.limits.chat_list, Some(Limit { count: 10, window: Duration::from_secs(600) }));
         assert_eq!(config.limits.room, Some(Limit { count: 30, window: Duration::from_secs(3600) }));
         assert_eq!(config.limits.add, Some(Limit { count: 200, window: Duration::from_secs(3600) }));
+        assert_eq!(config.limits.handshake, Some(Limit { count: 100, window: Duration::from_secs(10) }));
         assert_eq!(config.max_sockets, Some(10));
         assert_eq!(config.limits.room_posts, Some(Limit { count: 5000, window: Duration::from_secs(1) }));
-        assert_eq!(config.connections, ConnectionLimits { all: Some(10_000), of_address: Some(1000) });
+        assert_eq!(config.server.connections, ConnectionLimits { all: Some(10_000), of_address: Some(1000) });
+        assert!(config.server.listen.is_loopback() && config.server.peer_listen.ip().is_loopback());
+        assert!(config.server.tls.is_none() && config.server.metrics_listen.is_none());
+        let types = ["application/pdf", "image/jpeg", "image/png", "image/webp", "image/gif"];
+        assert_eq!(config.upload_types, types);
     }
 
     #[test]
@@ -498,12 +685,20 @@ mod tests {
             ("BCRYPT_COST", "3"),
             ("SIGNUP_GRANTS", "maybe"),
             ("CHAT_LIST_LIMIT", "10"),
+            ("UPLOAD_TYPES", "image/png, text/html"),
             ("DATABASE_URL", "postgres://u:hunter2@localhost/x"),
         ]))
         .unwrap_err()
         .to_string();
-        for name in ["PORT", "JWT_SECRET", "BCRYPT_COST", "SIGNUP_GRANTS", "CHAT_LIST_LIMIT", "DATABASE_URL"]
-        {
+        for name in [
+            "PORT",
+            "JWT_SECRET",
+            "BCRYPT_COST",
+            "SIGNUP_GRANTS",
+            "CHAT_LIST_LIMIT",
+            "UPLOAD_TYPES",
+            "DATABASE_URL",
+        ] {
             assert!(error.contains(name), "{name} in {error}");
         }
         assert!(!error.contains("your_jwt_secret") && !error.contains("hunter2"), "{error}");
@@ -520,6 +715,56 @@ mod tests {
     }
 
     #[test]
+    fn what_is_for_trying_things_out_is_refused_beyond_this_machine_unless_it_is_named() {
+        let url = ("PUBLIC_URL", "https://chat.example");
+        let (grants, register) = (("SIGNUP_GRANTS", "open"), ("REGISTER_LIMIT", "0"));
+        for exposed in [("LISTEN", "0.0.0.0"), ("LISTEN", "::"), ("TRUSTED_PROXIES", "127.0.0.1"), url] {
+            let refused = |more: &[(&str, &str)]| {
+                let all: Vec<_> = [url, exposed].into_iter().chain(more.iter().copied()).collect();
+                Config::from(settings(&all)).err().map(|error| error.to_string()).unwrap_or_default()
+            };
+            let error = refused(&[grants, register]);
+            assert!(
+                error.contains("ALLOW_OPEN=grants") && error.contains("ALLOW_OPEN=registrations"),
+                "{error}"
+            );
+            assert_eq!(refused(&[grants, register, ("ALLOW_OPEN", "grants, registrations")]), "");
+            assert!(refused(&[grants, ("ALLOW_OPEN", "registrations")]).contains("ALLOW_OPEN=grants"));
+            assert!(refused(&[("ALLOW_OPEN", "yes")]).contains("ALLOW_OPEN must be"));
+            assert_eq!(refused(&[]), "");
+        }
+        for local in [("LISTEN", "127.0.0.1"), ("LISTEN", "::1"), ("PUBLIC_URL", "http://localhost:3000")] {
+            Config::from(settings(&[grants, register, local])).unwrap();
+        }
+        let error = Config::from(settings(&[("LISTEN", "0.0.0.0")])).unwrap_err().to_string();
+        assert!(error.contains("PUBLIC_URL"), "{error}");
+    }
+
+    #[test]
+    fn proxies_are_networks_and_a_public_url_has_no_path() {
+        let server = |name, text| Config::from(settings(&[(name, text)])).map(|config| config.server);
+        let proxies = server("TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1,2001:db8::/32");
+        let proxies = proxies.map_err(|error| error.to_string());
+        assert!(proxies.unwrap_err().contains("PUBLIC_URL"), "the URL is all that is wrong");
+        for wrong in ["10.0.0.0/33", "proxy.example", "10.0.0.1-10.0.0.9"] {
+            assert!(
+                server("TRUSTED_PROXIES", wrong).unwrap_err().to_string().contains("TRUSTED_PROXIES"),
+                "{wrong}"
+            );
+        }
+        assert_eq!(
+            server("PUBLIC_URL", "https://chat.example:8443/").unwrap().public_url.unwrap(),
+            "https://chat.example:8443"
+        );
+        for wrong in
+            ["chat.example", "ftp://chat.example", "https://", "https://chat.example/x", "https://me@chat"]
+        {
+            assert!(server("PUBLIC_URL", wrong).unwrap_err().to_string().contains("PUBLIC_URL"), "{wrong}");
+        }
+        assert!(server("TLS_CERT", "cert.pem").unwrap_err().to_string().contains("TLS_KEY"));
+    }
+
+    #[test]
     fn zero_turns_a_limit_off() {
         let config = Config::from(settings(&[
             ("MESSAGE_LIMIT", "0"),
@@ -530,7 +775,7 @@ mod tests {
         ]))
         .unwrap();
         assert_eq!((config.limits.message, config.max_sockets, config.limits.room_posts), (None, None, None));
-        assert_eq!(config.connections, ConnectionLimits { all: None, of_address: None });
+        assert_eq!(config.server.connections, ConnectionLimits { all: None, of_address: None });
     }
 
     #[test]
@@ -555,6 +800,27 @@ mod tests {
         let given = Config::from(settings(&empty.map(|name| (name, "")))).unwrap();
         let absent = Config::from(settings(&[])).unwrap();
         assert_eq!(format!("{given:?}"), format!("{absent:?}"));
+    }
+
+    #[test]
+    fn allowed_origins_are_whole_origins() {
+        let of =
+            |text| Config::from(settings(&[("ALLOWED_ORIGINS", text)])).map(|config| config.allowed_origins);
+        assert_eq!(
+            of("https://a.example, http://localhost:5173,").unwrap(),
+            ["https://a.example", "http://localhost:5173"]
+        );
+        for wrong in [
+            "*",
+            "null",
+            "a.example",
+            "https://*",
+            "https://*.example",
+            "https://a.example/",
+            "https://a.example/x",
+        ] {
+            assert!(of(wrong).unwrap_err().to_string().contains("ALLOWED_ORIGINS"), "{wrong}");
+        }
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub enum Thing {
     Organization,
     /// An uploaded file, or the place for one.
     Upload,
+    /// An avatar.
+    Avatar,
 }
 
 /// Everything that can go wrong, one variant for each `code` of the contract. `Display` is the `detail`: it
@@ -123,7 +125,7 @@ pub enum Error {
     /// 403: the `userId` given for the acting user differs from the token's.
     #[error("`userId` is not the user who is signed in: leave it out, or sign in as that user.")]
     IdentityMismatch,
-    /// 403: the web page may not open a socket.
+    /// 403: the web page may not open a socket, or have a refresh token in a cookie.
     #[error("This page may not connect: its origin is not one of ALLOWED_ORIGINS.")]
     OriginNotAllowed,
     /// 403: only their friends may add these users to groups. Each is named.
@@ -153,6 +155,12 @@ pub enum Error {
     /// 409: an earlier friend request is still pending.
     #[error("You have already sent a friend request: wait for the answer.")]
     FriendRequestExists,
+    /// 409: the other user rejected a friend request a short time ago.
+    #[error("Your friend request was rejected: you may ask again in {retry_after} s.")]
+    FriendRequestRejected {
+        /// Seconds until the user may ask again.
+        retry_after: u64,
+    },
     /// 409: an organization must keep an admin.
     #[error("This is the organization's last admin: appoint another one first.")]
     LastAdmin,
@@ -171,12 +179,15 @@ pub enum Error {
         /// The most bytes that the route accepts.
         most: u64,
     },
-    /// 415: the file is not a PDF, JPEG or PNG, or its bytes do not match its declared type.
-    #[error("Only PDF, JPEG and PNG files are accepted, and the bytes must match the declared type.")]
+    /// 415: the file is of no type that is accepted, or its bytes do not match its declared type.
+    #[error("Files of this type are not accepted here, or the bytes do not match the declared type.")]
     UnsupportedMediaType,
     /// 429: too many requests in a window of time.
     #[error("Too many requests: at most {} are allowed at a time. Try again in {} s.", .0.limit, .0.reset)]
     RateLimited(Standing),
+    /// 429: the room is in slow mode, and the sender has sent too shortly before.
+    #[error("The room is in slow mode: you may send again in {} s.", .0.reset)]
+    SlowMode(Standing),
     /// 503: too much costly work is waiting already.
     #[error("The service is busy. Try again in {retry_after} s.")]
     Overloaded {
@@ -247,11 +258,13 @@ impl Error {
             Self::NotFound(Thing::Friend) => (404, "friend_not_found"),
             Self::NotFound(Thing::Organization) => (404, "organization_not_found"),
             Self::NotFound(Thing::Upload) => (404, "upload_not_found"),
+            Self::NotFound(Thing::Avatar) => (404, "avatar_not_found"),
             Self::RoomFull { .. } => (409, "room_full"),
             Self::DirectChat => (409, "direct_chat"),
             Self::UserExists { .. } => (409, "user_exists"),
             Self::AlreadyFriends => (409, "already_friends"),
             Self::FriendRequestExists => (409, "friend_request_exists"),
+            Self::FriendRequestRejected { .. } => (409, "friend_request_rejected"),
             Self::LastAdmin => (409, "last_admin"),
             Self::OrganizationOpen => (409, "organization_open"),
             Self::IdempotencyKeyReused => (409, "idempotency_key_reused"),
@@ -259,6 +272,7 @@ impl Error {
             Self::PayloadTooLarge { .. } => (413, "payload_too_large"),
             Self::UnsupportedMediaType => (415, "unsupported_media_type"),
             Self::RateLimited(_) => (429, "rate_limited"),
+            Self::SlowMode(_) => (429, "slow_mode"),
             Self::Overloaded { .. } => (503, "overloaded"),
             Self::DatabaseUnavailable(_) => (503, "database_unavailable"),
             Self::StoreUnavailable(_) => (503, "store_unavailable"),
@@ -300,7 +314,12 @@ impl Error {
                 problem.insert("available".to_owned(), json!(available));
             }
             Self::UserExists { field } => _ = problem.insert("field".to_owned(), json!(field)),
-            Self::RateLimited(standing) => _ = problem.insert("retryAfter".to_owned(), json!(standing.reset)),
+            Self::FriendRequestRejected { retry_after } => {
+                problem.insert("retryAfter".to_owned(), json!(retry_after));
+            }
+            Self::RateLimited(standing) | Self::SlowMode(standing) => {
+                _ = problem.insert("retryAfter".to_owned(), json!(standing.reset));
+            }
             Self::Internal(_) => _ = problem.insert("requestId".to_owned(), json!(request_id)),
             _ => {}
         }
@@ -311,8 +330,10 @@ impl Error {
     /// help.
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::RateLimited(standing) => Some(standing.reset),
-            Self::Overloaded { retry_after } => Some(*retry_after),
+            Self::RateLimited(standing) | Self::SlowMode(standing) => Some(standing.reset),
+            Self::Overloaded { retry_after } | Self::FriendRequestRejected { retry_after } => {
+                Some(*retry_after)
+            }
             Self::DatabaseUnavailable(_) | Self::StoreUnavailable(_) => Some(2),
             _ => None,
         }
@@ -343,6 +364,7 @@ impl fmt::Display for Thing {
             Self::Friend => "friend",
             Self::Organization => "organization",
             Self::Upload => "upload",
+            Self::Avatar => "avatar",
         })
     }
 }

@@ -31,5 +31,7 @@ pub mod events;
 
 pub mod sweep;
 
+pub mod verify;
+
 pub use app::App;
 pub use error::{Error, Result};

@@ -12,13 +12,13 @@ use crate::base::ids::{RoomId, UploadId};
 use crate::base::rate_limit;
 use crate::people::names;
 use crate::rooms::delete;
-use crate::uploads::erase;
+use crate::uploads::{avatars, erase};
 
 /// How many rows one statement deletes: few enough that no lock is held for long.
 const BATCH: usize = 500;
 /// How many batches of each kind one run takes, so that it ends well within a function's time limit.
 const BATCHES: usize = 20;
-/// How many uploads are erased at once.
+/// How many uploads or avatars are erased at once.
 const CONCURRENT_ERASURES: usize = 8;
 
 /// How many of each kind one run erased.
@@ -27,6 +27,7 @@ const CONCURRENT_ERASURES: usize = 8;
 #[expect(missing_docs, reason = "each is a table's rows")]
 pub struct Swept {
     pub connections: u64,
+    pub handshakes: u64,
     pub tickets: u64,
     pub invitations: u64,
     pub sessions: u64,
@@ -35,26 +36,41 @@ pub struct Swept {
     pub rooms: u64,
     /// Uploads that were never sent, or whose message is gone.
     pub uploads: u64,
+    /// Avatars that nobody has any more.
+    pub avatars: u64,
 }
 
-/// Erases expired tickets, invitations, sessions and limit windows, connections past their two hours, and
+/// Erases expired tickets, invitations, sessions and limit windows, connections past their two hours, handshakes
+/// without a CONNECT packet, and
 /// what is left of deleted rooms. It also erases the bytes of uploads that belong to no message: not sent
-/// within a day, left behind by a deleted message, or posted to an upload that no longer exists. And it makes
-/// the keys of names that an older version of the service stored.
+/// within a day, left behind by a deleted message, or posted to an upload that no longer exists; and avatars
+/// that nobody has. And it makes the keys of names that an older version of the service stored.
 ///
 /// # Errors
 /// The database's or the store's. Everything before the error has been erased.
 pub async fn sweep(app: &App) -> Result<Swept> {
     let db = &app.db;
     let connections = delete(db, CONNECTIONS).await?;
+    let handshakes = delete(db, HANDSHAKES).await?;
     let tickets = delete(db, TICKETS).await?;
     let invitations = delete(db, INVITATIONS).await?;
     let sessions = delete(db, SESSIONS).await?;
     let rate_limits = rate_limit::forget_ended(db, BATCH).await?;
     let rooms = rooms(db).await?;
     let uploads = uploads(app).await?;
+    let avatars = avatars(app).await?;
     names::fill(db, BATCHES).await?;
-    Ok(Swept { connections, tickets, invitations, sessions, rate_limits, rooms, uploads })
+    Ok(Swept {
+        connections,
+        handshakes,
+        tickets,
+        invitations,
+        sessions,
+        rate_limits,
+        rooms,
+        uploads,
+        avatars,
+    })
 }
 
 /// The statements that find and delete the expired rows of one table.
@@ -71,6 +87,12 @@ struct Expired {
 const CONNECTIONS: Expired = Expired {
     find: "SELECT connection_id FROM connections WHERE connected_at < UTC_TIMESTAMP(3) - INTERVAL 130 MINUTE LIMIT ?",
     delete: "DELETE FROM connections WHERE connected_at < UTC_TIMESTAMP(3) - INTERVAL 130 MINUTE AND connection_id IN",
+};
+/// A server that was killed leaves them, and a job that failed until it was given up.
+const HANDSHAKES: Expired = Expired {
+    find: "SELECT connection_id FROM handshakes FORCE INDEX (handshakes_created_at)
+           WHERE created_at < UTC_TIMESTAMP(3) - INTERVAL 1 MINUTE LIMIT ?",
+    delete: "DELETE FROM handshakes WHERE created_at < UTC_TIMESTAMP(3) - INTERVAL 1 MINUTE AND connection_id IN",
 };
 const TICKETS: Expired = Expired {
     find: "SELECT ticket_hash FROM tickets FORCE INDEX (tickets_expires_at) WHERE expires_at < UTC_TIMESTAMP(3) LIMIT ?",
@@ -159,5 +181,23 @@ async fn uploads(app: &App) -> Result<u64> {
         }
     }
     erase::erase_strays(app).await?;
+    Ok(erased)
+}
+
+async fn avatars(app: &App) -> Result<u64> {
+    let mut erased = 0;
+    for _ in 0..BATCHES {
+        let unused = avatars::unused(&app.db, BATCH).await?;
+        let is_last = unused.len() < BATCH;
+        let erasures = stream::iter(unused).map(|key| async move { avatars::erase(app, &key).await });
+        let outcomes: Vec<Result<()>> = erasures.buffer_unordered(CONCURRENT_ERASURES).collect().await;
+        for outcome in outcomes {
+            outcome?;
+            erased += 1;
+        }
+        if is_last {
+            break;
+        }
+    }
     Ok(erased)
 }

@@ -134,7 +134,7 @@ async fn an_invalid_position_is_refused_and_its_fields_are_reported() {
 }
 
 #[tokio::test]
-async fn read_positions_are_stored_in_every_room_and_pushed_in_rooms_of_up_to_fifty_members() {
+async fn a_read_position_in_a_room_of_more_than_fifty_members_is_told_only_to_the_readers_other_sockets() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.foreigner("ann").await, app.foreigner("bob").await);
     let channel = ann.makes_a_channel("General").await;
@@ -142,15 +142,31 @@ async fn read_positions_are_stored_in_every_room_and_pushed_in_rooms_of_up_to_fi
     ann.says(channel, "2").await.created();
     ann.says(channel, "3").await.created();
     fill(&app, channel, &ann, 48).await;
-    let (mut anns, mut bobs) = (ann.connect().await, bob.connect().await);
+    let (mut anns, mut bobs, mut bobs_other) =
+        (ann.connect().await, bob.connect().await, bob.connect().await);
+    let shown = async || {
+        let members = ann.get(&format!("/api/rooms/{channel}/members")).await.ok();
+        let members = members["members"].as_array().unwrap().clone();
+        members.into_iter().find(|member| member["userId"] == bob.user_id).unwrap()["readSeq"].take()
+    };
     bobs.acked("readMessage", json!({"roomId": channel, "seq": 2})).await;
-    anns.receives("messageRead").await;
+    for socket in [&mut anns, &mut bobs_other] {
+        socket.receives("messageRead").await;
+    }
+    assert_eq!(shown().await, 2);
     app.foreigner("cat").await.joins(channel).await.created();
-    for socket in [&mut anns, &mut bobs] {
+    for socket in [&mut anns, &mut bobs, &mut bobs_other] {
         socket.receives("userJoined").await;
     }
     assert_eq!(bobs.acked("readMessage", json!({"roomId": channel, "seq": 3})).await["readSeq"], 3);
-    anns.has_nothing().await;
+    let read = json!({"roomId": channel, "userId": bob.user_id, "readSeq": 3});
+    assert_eq!(bobs_other.receives("messageRead").await, read);
+    for socket in [&mut anns, &mut bobs, &mut bobs_other] {
+        socket.has_nothing().await;
+    }
+    assert_eq!(shown().await, json!(null));
+    bobs.acked("typing", json!({"roomId": channel})).await;
+    bobs_other.has_nothing().await;
     assert_eq!(position(&app, channel, &bob).await, 3);
 }
 

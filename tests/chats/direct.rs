@@ -19,7 +19,10 @@ async fn the_first_message_creates_the_chat_with_both_users_as_members() {
     );
     for socket in [&mut anns, &mut bobs] {
         let received = socket.receives("receiveMessage").await;
-        assert_eq!(received, json!({"roomId": chat, "seq": 1, "message": sent["message"]}));
+        // Its members do not know the room yet.
+        let room = bob.get(&format!("/api/rooms/{chat}")).await.ok()["room"].take();
+        let expected = json!({"roomId": chat, "seq": 1, "message": sent["message"], "room": room});
+        assert_eq!(received, expected);
         socket.has_nothing().await;
     }
     eves.has_nothing().await;
@@ -27,7 +30,9 @@ async fn the_first_message_creates_the_chat_with_both_users_as_members() {
     let room = chats(&bob).await[0]["room"].take();
     let expected = json!({
         "id": chat, "kind": "direct", "name": format!("{} & {}", ann.user_id, bob.user_id), "capacity": 2, "memberCount": 2,
-        "createdBy": ann.user_id, "organizationId": 1, "lastSeq": 1, "createdAt": room["createdAt"], "updatedAt": room["updatedAt"]
+        "topic": null, "slowModeSeconds": 0,
+        "createdBy": ann.user_id, "organizationId": 1, "lastSeq": 1, "createdAt": room["createdAt"], "updatedAt": room["updatedAt"],
+        "avatarUrl": null
     });
     assert_eq!(room, expected);
     let members = bob.get(&format!("/api/rooms/{chat}/members")).await.ok();

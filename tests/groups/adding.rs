@@ -17,7 +17,8 @@ async fn the_owner_can_add_a_user_who_is_notified_and_everybody_receives_the_joi
     let (mut anns, mut bobs, mut eves) = (ann.connect().await, bob.connect().await, eve.connect().await);
     let added = add(&ann, group, &eve).await.ok();
     assert_eq!((&added["group"]["memberCount"], &added["group"]["lastSeq"]), (&json!(3), &json!(2)));
-    let joined = json!({"roomId": group, "seq": 2, "userId": eve.user_id, "name": eve.user_id});
+    let joined = json!({"roomId": group, "seq": 2, "userId": eve.user_id, "name": eve.user_id, "memberCount": 3,
+                        "createdAt": ann.last_message(group).await["createdAt"], "room": added["group"]});
     assert_eq!(eves.receives("addedToGroup").await, added);
     for socket in [&mut anns, &mut bobs, &mut eves] {
         assert_eq!(socket.receives("userJoined").await, joined);

@@ -11,8 +11,9 @@ async fn the_creator_of_a_group_owns_it_and_its_members_are_notified() {
     let made = ann.post("/groups", json!({"name": "Hikers", "members": [bob.user_id]})).await.created();
     let group = &made["group"];
     let expected = json!({
-        "id": group["id"], "kind": "group", "name": "Hikers", "capacity": 256, "memberCount": 2, "createdBy": ann.user_id,
-        "organizationId": 1, "lastSeq": 0, "createdAt": group["createdAt"], "updatedAt": group["createdAt"]
+        "id": group["id"], "kind": "group", "name": "Hikers", "topic": null, "slowModeSeconds": 0, "capacity": 256, "memberCount": 2, "createdBy": ann.user_id,
+        "organizationId": 1, "lastSeq": 0, "createdAt": group["createdAt"], "updatedAt": group["createdAt"],
+        "avatarUrl": null
     });
     assert_eq!(*group, expected);
     for socket in [&mut anns, &mut bobs] {

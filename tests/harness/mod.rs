@@ -14,6 +14,7 @@ mod documents;
 mod person;
 mod private;
 mod proxy;
+mod server;
 mod socket;
 mod token;
 
@@ -22,5 +23,6 @@ pub use app::{TestApp, setting};
 pub use documents::{document, message_of, paths_and_methods};
 pub use person::{Person, ROOM_PASSWORD};
 pub use proxy::Statements;
-pub use socket::Socket;
+pub use server::Server;
+pub use socket::{Socket, socket_io_url};
 pub use token::{SECRET, claims, signed};

@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 
+use super::socket::socket_io_url;
 use super::{Answer, Socket, TestApp};
 
 /// The password of every room that [`Person::opens_a_room`] creates.
@@ -81,9 +82,15 @@ impl Person {
 
     /// Posts a body that need not be JSON.
     pub async fn post_body(&self, path: &str, content_type: &str, body: Vec<u8>) -> Answer {
-        let request = self.http.post(format!("{}{path}", self.url)).bearer_auth(&self.access_token);
+        self.send_body("POST", path, content_type, body).await
+    }
+
+    /// Sends a body that need not be JSON, with any method.
+    pub async fn send_body(&self, method: &str, path: &str, content_type: &str, body: Vec<u8>) -> Answer {
+        let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.url));
+        let request = request.bearer_auth(&self.access_token);
         let request = request.header("content-type", content_type).body(body);
-        Answer::of(request, "POST", path, Some(&self.user_id)).await
+        Answer::of(request, method, path, Some(&self.user_id)).await
     }
 
     /// The signed URL to which the URL of a file redirects.
@@ -104,6 +111,12 @@ impl Person {
     pub async fn connect(&self) -> Socket {
         let url = format!("{}/?token={}", self.sockets, self.access_token);
         Socket::connect(&url, Some(&self.user_id)).await.expect("the socket does not open")
+    }
+
+    /// Opens a socket of Socket.IO.
+    pub async fn connect_socket_io(&self) -> Socket {
+        let url = socket_io_url(&self.sockets);
+        Socket::connect_socket_io(&url, json!({"token": self.access_token}), Some(&self.user_id)).await
     }
 
     /// Creates a password room and returns its id.
@@ -172,6 +185,11 @@ impl Person {
     /// Sends somebody a direct message and returns the id of their chat.
     pub async fn chats_with(&self, other: &Self) -> u64 {
         self.writes_to(other, "hello").await.created()["chatId"].as_u64().unwrap()
+    }
+
+    /// The newest message of a room, system messages included.
+    pub async fn last_message(&self, room: u64) -> Value {
+        self.get(&format!("/chats/{room}?limit=1")).await.ok()["messages"][0].take()
     }
 
     /// Sends a message by REST.

@@ -260,6 +260,9 @@ fn results(sends: &[Send], answers: &[Answer]) -> BTreeMap<String, usize> {
         for field in ["messageId", "seq", "updatedSeq", "createdAt", "roomId", "userId", "name", "replyTo"] {
             message.as_object_mut().map(|message| message.remove(field));
         }
+        if let Some(Value::Object(quoted)) = message.get_mut("quoted") {
+            quoted.remove("messageId");
+        }
         let code = &answer.json["code"];
         let result = format!("{} {} {code} {message} {}", send.sender, answer.status, answer.json["errors"]);
         *results.entry(result).or_default() += 1;

@@ -74,6 +74,9 @@ fn apply(view: &mut View, frame: &Value) {
             } else {
                 react(&mut state.4, data);
             }
+            let mut whole = View::new();
+            put(&mut whole, &data["message"]);
+            assert_eq!(whole.get(&place), view.get(&place), "the push has the whole state");
         }
         "receiveMessage" | "messageEdited" => put(view, &data["message"]),
         event => panic!("{event} has a sequence number"),

@@ -1,10 +1,15 @@
-//! Messages: docs/contract.md, "Messages", "Order and numbers", "Repeatable sends", "Editing and deleting a message"
-//! and "Reactions".
+//! Messages: docs/contract.md, "Messages", "Replies", "Mentions", "Order and numbers", "Repeatable sends",
+//! "Sending several messages", "Editing and deleting a message" and "Reactions".
 
 mod batching;
+mod clients;
 mod converging;
 mod history;
+mod mentioning;
 mod reacting;
 mod repeating;
+mod replies;
 mod revising;
 mod sending;
+mod several;
+mod slow_mode;

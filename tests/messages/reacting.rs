@@ -96,15 +96,21 @@ async fn a_reaction_takes_the_next_sequence_number_and_is_pushed_to_all_other_so
         (&json!(message), &json!(4), &Value::Null, &json!([given("👍", true, &[&eve])]))
     );
     phone.has_nothing().await;
+    let mut mine = Vec::new();
     for socket in [&mut anns, &mut bobs, &mut laptop] {
         let received = socket.receives("messageReaction").await;
+        // The whole message, as its reader sees it.
+        let mut whole = ack["message"].clone();
+        whole["reactions"][0]["mine"] = json!(received["message"]["reactions"][0]["mine"] == true);
         assert_eq!(
             received,
             json!({"roomId": room, "seq": 4, "messageId": message, "userId": eve.user_id, "reaction": "👍",
-                   "removed": false})
+                   "removed": false, "message": whole})
         );
+        mine.push(whole["reactions"][0]["mine"] == true);
         socket.has_nothing().await;
     }
+    assert_eq!(mine, [false, false, true]);
     assert_eq!(last_seq(&ann, room).await, 4);
     app.invariants_hold().await;
 }
@@ -124,7 +130,7 @@ async fn removing_a_reaction_takes_a_sequence_number_too() {
     assert_eq!(
         received,
         json!({"roomId": room, "seq": 6, "messageId": message, "userId": bob.user_id, "reaction": "👍",
-               "removed": true})
+               "removed": true, "message": ack["message"]})
     );
     let last = reacts(&ann, take_back(&message, "👍")).await;
     assert_eq!((&last["reactions"], &last["updatedSeq"]), (&json!([]), &json!(7)));

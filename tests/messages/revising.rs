@@ -4,6 +4,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Person, TestApp};
+use crate::uploads::{Form, PNG};
 
 /// A room that Ann owns, with Bob and Eve as members.
 async fn room_of_three(app: &TestApp) -> (Person, Person, Person, u64) {
@@ -40,6 +41,31 @@ async fn read(person: &Person, room: u64, message: &str, cursor: u64) -> [Value;
     let history = person.get(&format!("/chats/{room}?limit=200")).await.ok();
     let sync = person.post("/api/sync", json!({"rooms": {room.to_string(): cursor}})).await.ok();
     [named(&history["messages"]), named(&sync["rooms"][room.to_string()]["messages"])]
+}
+
+#[tokio::test]
+async fn a_files_caption_can_be_emptied_and_a_text_cannot() {
+    let app = TestApp::start().await;
+    let (ann, bob, _, room) = room_of_three(&app).await;
+    let form =
+        Form::new().text("roomId", room).text("caption", "The garden").file("; filename=\"a.png\"", PNG);
+    let sent = ann.uploads(form).await.created();
+    let file = sent["message"]["messageId"].as_str().unwrap().to_owned();
+    let text = said(&ann, room, "hello").await;
+    let mut bobs = bob.connect().await;
+    let edited = edit(&ann, &file, "").await.ok();
+    assert_eq!(
+        (&edited["message"]["content"], &edited["message"]["attachment"]),
+        (&json!(""), &sent["message"]["attachment"])
+    );
+    assert_eq!(bobs.receives("messageEdited").await["message"]["content"], "");
+    let mut anns = ann.connect().await;
+    assert_eq!(
+        anns.acked("editMessage", json!({"messageId": file, "content": "A tree"})).await["message"]["content"],
+        "A tree"
+    );
+    assert_eq!(edit(&ann, &text, "").await.wrong_fields(), ["content"]);
+    anns.refused("editMessage", json!({"messageId": text, "content": ""}), "invalid_request").await;
 }
 
 #[tokio::test]
@@ -133,7 +159,7 @@ async fn a_deletion_empties_the_message_and_keeps_its_place() {
     assert!(deleted["editedAt"].is_string());
     for socket in [&mut anns, &mut bobs] {
         let pushed = socket.receives("messageDeleted").await;
-        assert_eq!(pushed, json!({"roomId": room, "seq": 5, "messageId": message}));
+        assert_eq!(pushed, json!({"roomId": room, "seq": 5, "messageId": message, "message": deleted}));
         socket.has_nothing().await;
     }
     assert_eq!(read(&ann, room, &message, 4).await, [deleted.clone(), deleted]);
@@ -160,7 +186,10 @@ async fn a_deletion_by_frame_is_acknowledged_and_pushed_to_all_other_sockets() {
     phone.has_nothing().await;
     for socket in [&mut anns, &mut laptop] {
         let pushed = socket.receives("messageDeleted").await;
-        assert_eq!(pushed, json!({"roomId": room, "seq": 4, "messageId": message}));
+        assert_eq!(
+            pushed,
+            json!({"roomId": room, "seq": 4, "messageId": message, "message": ack["message"]})
+        );
         socket.has_nothing().await;
     }
 }
@@ -306,7 +335,7 @@ async fn an_edit_has_the_same_content_rules_as_a_send() {
     }
     let mut socket = bob.connect().await;
     let problem =
-        socket.refused("editMessage", json!({"messageId": {}, "content": ""}), "invalid_request").await;
+        socket.refused("editMessage", json!({"messageId": {}, "content": 7}), "invalid_request").await;
     let wrong: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|error| &error["field"]).collect();
     assert_eq!(wrong, ["messageId", "content"]);
     let problem = socket.refused("deleteMessage", json!({}), "invalid_request").await;

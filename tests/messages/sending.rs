@@ -24,7 +24,7 @@ async fn a_message_sent_by_rest_is_returned_and_pushed_to_all_sockets_of_the_mem
     let expected = json!({
         "messageId": format!("{room}-2"), "roomId": room, "seq": 2, "updatedSeq": 2, "kind": "text", "userId": ann.user_id,
         "name": ann.user_id, "content": "Hello\tBob\n", "isEncrypted": false, "clientMessageId": null, "replyTo": null,
-        "attachment": null, "reactions": [], "createdAt": message["createdAt"], "editedAt": null, "deleted": false
+        "quoted": null, "replyCount": 0, "mentions": [], "mentionsAll": false, "attachment": null, "reactions": [], "createdAt": message["createdAt"], "editedAt": null, "deleted": false
     });
     assert_eq!(message, expected);
     // It was a REST request, so all sockets of the sender receive the push too.
@@ -58,7 +58,8 @@ async fn non_members_can_neither_send_nor_receive_messages() {
 async fn content_is_1_to_8000_characters_without_control_characters() {
     let app = TestApp::start().await;
     let (ann, _, room) = room_of_two(&app).await;
-    for good in ["x".to_owned(), "😀".repeat(8000), "tab\tand\nnewline".to_owned(), " ".to_owned()] {
+    for good in ["x".to_owned(), "😀".repeat(8000), "tab\tand\nnewline".to_owned(), " .\u{200b}".to_owned()]
+    {
         let sent = ann.says(room, &good).await.created();
         assert_eq!(sent["message"]["content"], good);
     }
@@ -67,6 +68,9 @@ async fn content_is_1_to_8000_characters_without_control_characters() {
         json!("x".repeat(8001)),
         json!("bell\u{7}"),
         json!("return\r"),
+        json!("   "),
+        json!("\u{200b}"),
+        json!("\t\r\n\u{3000}\u{feff}\u{2800}"),
         json!(7),
         json!(null),
         json!({}),
@@ -74,6 +78,43 @@ async fn content_is_1_to_8000_characters_without_control_characters() {
         let answer = ann.post("/api/messages", json!({"roomId": room, "content": bad})).await;
         assert_eq!(answer.wrong_fields(), ["content"], "{bad}");
     }
+}
+
+#[tokio::test]
+async fn a_line_break_is_one_newline_however_it_was_typed() {
+    let app = TestApp::start().await;
+    let (ann, _, room) = room_of_two(&app).await;
+    let draft = |content: &str| json!({"roomId": room, "content": content, "clientMessageId": "k1"});
+    let sent = ann.post("/api/messages", draft("one\r\ntwo\r\n")).await.created();
+    assert_eq!(sent["message"]["content"], "one\ntwo\n");
+    assert_eq!(ann.post("/api/messages", draft("one\ntwo\n")).await.ok(), sent, "it is the same text");
+    ann.says(room, &"x\r\n".repeat(4000)).await.created();
+    let message = sent["message"]["messageId"].as_str().unwrap();
+    let edit = json!({"content": "three\r\nfour"});
+    let edited = ann.patch(&format!("/api/messages/{message}"), edit).await.ok();
+    assert_eq!(edited["message"]["content"], "three\nfour");
+}
+
+#[tokio::test]
+async fn json_may_be_written_in_every_way() {
+    let app = TestApp::start().await;
+    let (ann, _, room) = room_of_two(&app).await;
+    let content = r"\ud83d\ude00".repeat(8000);
+    let draft = format!("\u{feff}{{\"roomId\": {room}.0, \"content\": \"{content}\"}}");
+    let sent = ann.post_body("/api/messages", "application/json", draft.into_bytes()).await.created();
+    assert_eq!(sent["message"]["content"], "😀".repeat(8000));
+    let half = format!("{{\"roomId\": {room}, \"content\": \"\\ud83d\"}}").into_bytes();
+    assert_eq!(ann.post_body("/api/messages", "application/json", half).await.wrong_fields(), ["body"]);
+    let mut socket = ann.connect().await;
+    let reference = r"\ud83d\ude00".repeat(63);
+    socket.send_text(format!(
+        "\u{feff}{{\"event\": \"sync\", \"data\": {{\"rooms\": {{\"{room}\": 1.0}}}}, \"ref\": \"{reference}\"}}"
+    ))
+    .await;
+    let frame = socket.receive().await;
+    assert_eq!((&frame["event"], &frame["ref"]), (&json!("sync"), &json!("😀".repeat(63))));
+    let messages = &frame["data"]["rooms"][room.to_string()]["messages"];
+    assert_eq!(messages.as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -123,6 +123,7 @@ async fn all_invalid_fields_are_reported_together_including_those_of_coins() {
         (json!({}), vec!["coins.delta", "coins.idempotencyKey", "coins.reason"]),
         (json!(5), vec!["coins"]),
         (json!({"delta": 1.5, "reason": "a\nb", "idempotencyKey": "k"}), vec!["coins.delta", "coins.reason"]),
+        (json!({"delta": 1.0, "reason": " \u{200b}", "idempotencyKey": "k"}), vec!["coins.reason"]),
         (
             json!({"delta": 1_000_000_001, "reason": "r", "idempotencyKey": ""}),
             vec!["coins.delta", "coins.idempotencyKey"],

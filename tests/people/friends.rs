@@ -171,6 +171,17 @@ async fn after_a_rejection_either_user_can_send_a_new_request_that_replaces_the_
     let first = asked(&ann, &bob).await;
     assert_eq!(answers(&bob, &first, "rejected").await.ok()["friendRequest"]["status"], "rejected");
     assert_eq!(friends(&ann).await, Vec::<String>::new());
+    // The one who was rejected has to wait.
+    let refused = ask(&ann, &bob).await;
+    let header = refused.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap();
+    let problem = refused.refused(409, "friend_request_rejected");
+    let week = 7 * 24 * 60 * 60;
+    assert!((week - 60..=week).contains(&header) && problem["retryAfter"] == header, "{problem}");
+    let path = format!("/api/friend-requests/{}", first["id"]);
+    ann.delete(&path).await.refused(404, "friend_request_not_found");
+    assert_eq!(requests(&ann).await[0]["status"], "rejected");
+    let a_week_ago = "UPDATE friend_requests SET answered_at = answered_at - INTERVAL 7 DAY WHERE id = ?";
+    app.run(a_week_ago, (first["id"].as_u64(),)).await;
     let second = asked(&ann, &bob).await;
     assert!(second["id"].as_u64() > first["id"].as_u64(), "{second}");
     assert_eq!(requests(&bob).await, json!([second]));
@@ -181,6 +192,36 @@ async fn after_a_rejection_either_user_can_send_a_new_request_that_replaces_the_
     assert_eq!((&third["status"], &third["from"]), (&json!("pending"), &json!(bob.user_id)));
     answers(&ann, &third, "accepted").await.ok();
     assert_eq!(friends(&bob).await, [ann.user_id.as_str()]);
+}
+
+#[tokio::test]
+async fn the_sender_withdraws_a_request_by_its_id_or_by_the_user_and_both_are_told() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    for way in ["id", "user"] {
+        let request = asked(&ann, &bob).await;
+        let mut sockets = [ann.connect().await, bob.connect().await];
+        let by_id = format!("/api/friend-requests/{}", request["id"]);
+        // Not the receiver, who rejects it instead.
+        bob.delete(&by_id).await.refused(404, "friend_request_not_found");
+        removes(&bob, &ann).await.refused(404, "friend_not_found");
+        match way {
+            "id" => ann.delete(&by_id).await.no_content(),
+            _ => removes(&ann, &bob).await.no_content(),
+        }
+        for socket in &mut sockets {
+            assert_eq!(socket.receives("friendRequestWithdrawn").await, json!({"friendRequest": request}));
+            socket.has_nothing().await;
+        }
+        assert_eq!(requests(&bob).await, json!([]));
+        ann.delete(&by_id).await.refused(404, "friend_request_not_found");
+        answers(&bob, &request, "accepted").await.refused(404, "friend_request_not_found");
+    }
+    let request = asked(&ann, &bob).await;
+    answers(&bob, &request, "accepted").await.ok();
+    let by_id = format!("/api/friend-requests/{}", request["id"]);
+    ann.delete(&by_id).await.refused(404, "friend_request_not_found");
+    assert_eq!(friends(&ann).await, [bob.user_id.as_str()]);
 }
 
 #[tokio::test]
@@ -263,7 +304,7 @@ async fn friends_are_listed_by_id_with_their_public_profiles_and_whether_they_ar
     let _socket = cat.connect().await;
     let of = |person: &Person, name: &str, prime: bool, online: bool| {
         json!({"userId": person.user_id, "username": null, "name": name, "role": "user", "prime": prime, "online": online,
-               "friendship": "friends"})
+               "friendship": "friends", "lastSeenAt": null, "avatarUrl": null})
     };
     assert_eq!(
         ann.get("/api/friends").await.ok(),
@@ -314,7 +355,7 @@ async fn either_friend_can_end_the_friendship_and_a_new_request_is_then_possible
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     for remover in [&ann, &bob] {
         let request = asked(&ann, &bob).await;
-        removes(&ann, &bob).await.refused(404, "friend_not_found");
+        removes(&bob, &ann).await.refused(404, "friend_not_found");
         answers(&bob, &request, "accepted").await.ok();
         let friend = if remover.user_id == ann.user_id { &bob } else { &ann };
         removes(remover, friend).await.no_content();

@@ -15,7 +15,7 @@ async fn others_see_only_the_public_fields() {
         bob.get("/api/profile/ann").await.ok(),
         json!({
             "userId": "ann", "username": null, "name": "Ann", "role": "user", "prime": false, "online": false,
-            "friendship": "none"
+            "friendship": "none", "lastSeenAt": null, "avatarUrl": null
         })
     );
 }

@@ -22,7 +22,7 @@ async fn a_user_can_register_with_every_field_and_sees_them_in_their_own_profile
         ann.get("/api/profile/me").await.ok(),
         json!({
             "userId": "ann.b-1", "username": "ann b", "name": "Ann B", "role": "user", "prime": true, "online": false,
-            "friendship": null, "email": "Ann@Example.com", "phone": "+919876543210", "deviceId": "pixel", "availCoins": 300,
+            "friendship": null, "lastSeenAt": null, "avatarUrl": null, "email": "Ann@Example.com", "phone": "+919876543210", "deviceId": "pixel", "availCoins": 300,
             "addableBy": "anyone", "organization": {"id": 1, "name": "public"}
         })
     );

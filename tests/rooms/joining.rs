@@ -15,7 +15,8 @@ async fn a_user_can_join_with_the_password_and_the_members_are_notified_once() {
     );
     assert_eq!(
         anns.receives("userJoined").await,
-        json!({"roomId": room, "seq": 1, "userId": bob.user_id, "name": bob.user_id})
+        json!({"roomId": room, "seq": 1, "userId": bob.user_id, "name": bob.user_id, "memberCount": 2,
+               "createdAt": ann.last_message(room).await["createdAt"], "room": joined["room"]})
     );
     anns.has_nothing().await;
     assert_eq!(ann.reads(room).await, [(1, "joined".to_owned())]);

@@ -22,9 +22,11 @@ async fn a_user_who_left_has_no_access_and_the_members_are_notified() {
     bob.joins(room).await.created();
     let mut anns = ann.connect().await;
     bob.leaves(room).await.no_content();
+    let left = anns.receives("userLeft").await;
     assert_eq!(
-        anns.receives("userLeft").await,
-        json!({"roomId": room, "seq": 2, "userId": bob.user_id, "name": bob.user_id, "removed": false})
+        left,
+        json!({"roomId": room, "seq": 2, "userId": bob.user_id, "name": bob.user_id, "removed": false,
+               "memberCount": 1, "createdAt": ann.last_message(room).await["createdAt"]})
     );
     anns.has_nothing().await;
     bob.says(room, "still here?").await.refused(403, "not_a_member");

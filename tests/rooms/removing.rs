@@ -43,10 +43,12 @@ async fn the_removed_member_and_the_other_members_are_notified() {
     ann.removes(room, &bob).await.no_content();
     assert_eq!(bobs.receives("removedFromRoom").await, json!({"roomId": room}));
     bobs.has_nothing().await;
+    let created_at = ann.last_message(room).await["createdAt"].take();
     for socket in [&mut anns, &mut cids] {
         assert_eq!(
             socket.receives("userLeft").await,
-            json!({"roomId": room, "seq": 5, "userId": bob.user_id, "name": bob.user_id, "removed": true})
+            json!({"roomId": room, "seq": 5, "userId": bob.user_id, "name": bob.user_id, "removed": true,
+                   "memberCount": 4, "createdAt": created_at})
         );
         socket.has_nothing().await;
     }

@@ -32,14 +32,15 @@ fn rights(function: &str) -> (Gets, Gets, Gets) {
     let message = not_found("message_not_found");
     let outside = No(403, "not_a_member");
     match function {
-        "logout" | "create-ticket" | "list-sessions" | "list-coins" | "list-invitations" | "list-friends" => {
-            (Own, Own, Own)
-        }
+        "get-settings" | "update-settings" => (Own, Own, Own),
+        "get-presence" => (Own, Yes, Yes),
+        "logout" | "create-ticket" | "list-sessions" | "list-coins" | "list-invitations" | "list-friends"
+        | "list-mentions" => (Own, Own, Own),
         // Bob's profile shows himself.
-        "update-profile" => (Own, Own, Yes),
+        "update-profile" | "set-avatar" | "remove-avatar" => (Own, Own, Yes),
         "list-users" | "list-chat" => (Own, Yes, Yes),
         // Bob's list contains Ann.
-        "list-chats" | "list-friend-requests" => (Own, Own, Yes),
+        "bootstrap" | "list-chats" | "list-friend-requests" => (Own, Own, Yes),
         "revoke-session" => {
             (not_found("session_not_found"), not_found("session_not_found"), not_found("session_not_found"))
         }
@@ -49,16 +50,16 @@ fn rights(function: &str) -> (Gets, Gets, Gets) {
         "delete-chat" => (room, No(403, "role_required"), No(403, "role_required")),
         "create-chatroom" => (Own, Own, No(403, "prime_required")),
         "invite" => (room, No(403, "not_room_creator"), No(403, "not_room_creator")),
-        "revoke-invitation" => (
+        "revoke-invitation" | "accept-invitation" | "decline-invitation" => (
             not_found("invitation_not_found"),
             not_found("invitation_not_found"),
             not_found("invitation_not_found"),
         ),
         "join-room" => (room, Yes, Yes),
         "leave-room" => (room, outside, Yes),
-        "list-members" | "send-message" | "get-chat" | "get-group-messages" | "upload" | "create-upload" => {
-            (room, outside, Yes)
-        }
+        "update-membership" => (room, outside, Yes),
+        "get-room" | "list-members" | "send-message" | "send-messages" | "get-chat"
+        | "get-group-messages" | "upload" | "create-upload" => (room, outside, Yes),
         // The receiver is Bob, who must not write to himself.
         "send-direct" => (not_found("user_not_found"), Yes, No(400, "invalid_request")),
         "create-group" => (not_found("user_not_found"), Yes, Yes),
@@ -68,15 +69,20 @@ fn rights(function: &str) -> (Gets, Gets, Gets) {
         "complete-upload" => {
             (not_found("upload_not_found"), not_found("upload_not_found"), not_found("upload_not_found"))
         }
-        "delete-room" | "update-member" => (room, outside, No(403, "room_role_required")),
+        // Files that one may not have are left out.
+        "get-upload-urls" => (Own, Own, Yes),
+        "delete-room" | "update-member" | "update-room" | "pass-ownership" | "set-room-avatar"
+        | "remove-room-avatar" => (room, outside, No(403, "room_role_required")),
         // The member is Bob, who must leave instead.
         "remove-member" => (room, outside, No(400, "invalid_request")),
+        "list-replies" => (message, outside, Yes),
+        "get-message" => (message, outside, Yes),
         "edit-message" => (message, outside, No(403, "not_sender")),
         "delete-message" => (message, outside, No(403, "room_role_required")),
         "sync" => (Own, Own, Yes),
         "create-friend-request" => (not_found("user_not_found"), Yes, No(400, "invalid_request")),
-        // Bob sent the request, so he may not answer it.
-        "answer-friend-request" => (
+        // Bob sent the one request, so he may not answer it; the other one is Ann's.
+        "answer-friend-request" | "withdraw-friend-request" => (
             not_found("friend_request_not_found"),
             not_found("friend_request_not_found"),
             not_found("friend_request_not_found"),
@@ -221,35 +227,43 @@ async fn functions_allow_an_authorized_user() {
 #[tokio::test]
 async fn events_give_other_organizations_and_non_members_no_access() {
     let app = TestApp::start().await;
-    let world = World::new(&app, "tea").await;
-    for &event in ClientEvent::ALL {
-        let (foreign, outside, _) = event_rights(event);
-        let eve = foreign_admin(world.app, &format!("eve-{}", event.name())).await;
-        let dan = world.dan(&format!("dan-{}", event.name())).await;
-        for (person, gets) in [(&eve, foreign), (&dan, outside)] {
-            check_event(&world, event, person, gets).await;
+    for protocol in ["frames", "packets"] {
+        let world = World::new(&app, protocol).await;
+        for &event in ClientEvent::ALL {
+            let (foreign, outside, _) = event_rights(event);
+            let eve = foreign_admin(world.app, &format!("eve-{protocol}-{}", event.name())).await;
+            let dan = world.dan(&format!("dan-{protocol}-{}", event.name())).await;
+            for (person, gets) in [(&eve, foreign), (&dan, outside)] {
+                check_event(&world, protocol, event, person, gets).await;
+            }
         }
+        check_unchanged(&world).await;
     }
-    check_unchanged(&world).await;
 }
 
 #[tokio::test]
 async fn events_refuse_a_role_that_is_too_low() {
     let app = TestApp::start().await;
-    for &event in ClientEvent::ALL {
-        // The frames that Bob may send change the world.
-        let world = World::new(&app, event.name()).await;
-        check_event(&world, event, &world.bob, event_rights(event).2).await;
+    for protocol in ["frames", "packets"] {
+        for &event in ClientEvent::ALL {
+            // What Bob may do changes the world.
+            let world = World::new(&app, &format!("{protocol}-{}", event.name())).await;
+            check_event(&world, protocol, event, &world.bob, event_rights(event).2).await;
+        }
     }
 }
 
-/// Sends an event's frame as somebody else, and checks that they get what they should.
-async fn check_event(world: &World<'_>, event: ClientEvent, person: &Person, gets: Gets) {
-    let (name, frame) = (event.name(), world.frame(event));
-    let answer = person.connect().await.ask(name, frame).await;
+/// Sends an event as somebody else, and checks that they get what they should.
+async fn check_event(world: &World<'_>, protocol: &str, event: ClientEvent, person: &Person, gets: Gets) {
+    let name = event.name();
+    let mut socket = match protocol {
+        "packets" => person.connect_socket_io().await,
+        _ => person.connect().await,
+    };
+    let answer = socket.ask(name, world.frame(event)).await;
     match gets {
-        No(_, code) => assert_eq!(answer["data"]["code"], code, "{name}: {answer}"),
-        Own | Yes => assert_ne!(answer["event"], "error", "{name}: {answer}"),
+        No(_, code) => assert_eq!(answer["data"]["code"], code, "{name} in {protocol}: {answer}"),
+        Own | Yes => assert_ne!(answer["event"], "error", "{name} in {protocol}: {answer}"),
     }
     if !matches!(gets, Yes) {
         holds_no_secret(world, name, &answer.to_string());
@@ -267,10 +281,11 @@ async fn every_event_is_refused_on_an_expired_or_unknown_socket() {
             "DELETE FROM connections WHERE user_id = ?",
         ] {
             let dan = world.dan(&format!("dan-{name}-{}", end.len())).await;
-            let mut socket = dan.connect().await;
-            app.run(end, (&dan.user_id,)).await;
-            socket.refused(name, world.frame(event), "unauthenticated").await;
-            assert_eq!(socket.closed().await, 1000, "{name}");
+            for mut socket in [dan.connect().await, dan.connect_socket_io().await] {
+                app.run(end, (&dan.user_id,)).await;
+                socket.refused(name, world.frame(event), "unauthenticated").await;
+                assert_eq!(socket.closed().await, 1000, "{name}");
+            }
         }
     }
     check_unchanged(&world).await;

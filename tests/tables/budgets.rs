@@ -4,56 +4,84 @@
 //! A new function or event gets a row in `budget_of_function` or `budget_of_event`. A change that needs more
 //! statements raises the number there, deliberately.
 
-use std::time::Duration;
-
+use image::ImageFormat;
 use serde_json::{Value, json};
 use shared::events::client_event::ClientEvent;
-use tokio::time::timeout;
 
 use super::world::World;
 use crate::harness::{Person, Socket, Statements, TestApp};
+use crate::uploads::picture;
 
 /// The number of statements that a successful request takes, including the one that finds the session.
 fn budget_of_function(function: &str) -> usize {
     match function {
         "health" => 1,
         // With the one that counts the request for `READ_LIMIT` meanwhile, as every request has that only reads.
-        "get-profile"
+        "get-presence"
+        | "get-profile"
+        | "get-settings"
         | "list-users"
         | "list-coins"
         | "list-sessions"
         | "list-invitations"
         | "list-members"
+        | "list-replies"
+        | "list-mentions"
         | "get-chat"
+        | "get-message"
+        | "get-room"
         | "get-group-messages"
-        | "get-upload"
         | "list-friend-requests"
         | "list-friends" => 3,
         // With the one that counts the request for `FRAME_LIMIT`, as every request has that changes something.
         "list-chat" | "create-ticket" | "create-upload" => 3,
         // Nobody has a socket any more, so one statement ends those of the job.
         "fan-out" => 1,
-        "presence" => 3,
-        "disconnect" => 4,
-        // One of them counts the unread messages of the page.
-        "list-chats" => 4,
+        "presence" => 4,
+        "disconnect" => 5,
+        // All that a client begins with, in one transaction.
+        "bootstrap" => 12,
+        // Beside the page: the positions that count for the total, the unread messages, and the people shown.
+        "list-chats" => 6,
+        // The first one who asks signs the URLs, and stores them for the others.
+        "get-upload" | "get-upload-urls" => 5,
+        "get-avatar" | "docs" => 0,
+        "remove-avatar" => 8,
+        // There is none to remove.
+        "remove-room-avatar" => 7,
+        "set-room-avatar" => 13,
+        // Two of them find who is told of it.
+        "set-avatar" => 12,
         "sync" => 6,
-        "logout" | "remove-friend" | "revoke-invitation" => 6,
-        "register" | "invite" | "renew-join-code" => 7,
+        "logout" | "revoke-invitation" | "decline-invitation" => 6,
+        "remove-friend" | "register" | "invite" | "renew-join-code" => 7,
         // A session without open sockets: with some, one more statement closes them.
         "revoke-session" => 7,
-        "send-message" | "refresh-token" | "answer-friend-request" | "connect" => 8,
-        "send-direct" | "update-member" | "update-profile" => 9,
+        "send-message"
+        | "send-messages"
+        | "refresh-token"
+        | "answer-friend-request"
+        | "connect"
+        | "update-membership" => 8,
+        "send-direct" | "update-member" | "withdraw-friend-request" => 9,
         // Those that make a room count it for `ROOM_LIMIT`. A password is not hashed for a room over the limit.
         "create-chat" | "create-group" | "create-chatroom" => 10,
-        "edit-message" | "delete-message" | "create-friend-request" | "complete-upload" | "upload" => 10,
+        "edit-message" | "delete-message" | "create-friend-request" => 10,
+        // Two of them find the sockets to tell.
+        "update-settings" => 10,
+        // One of them counts the change, and two find who is told of what.
+        "update-profile" => 12,
+        // One of them asks whether the room is in slow mode.
+        "complete-upload" | "upload" => 11,
         // One of them looks for sessions beyond the hundredth.
         "login" => 11,
+        "update-room" => 11,
+        "pass-ownership" => 12,
         // Two of them run after the push to the members. A large room takes more, up to a limit.
         "delete-room" | "delete-chat" => 13,
         "leave-room" | "remove-member" | "add-user" => 12,
         "update-user" => 13,
-        "join-room" => 14,
+        "join-room" | "accept-invitation" => 14,
         _ => panic!("{function} needs a row in tests/tables/budgets.rs"),
     }
 }
@@ -64,13 +92,10 @@ fn budget_of_event(event: ClientEvent) -> usize {
         ClientEvent::Ping => 2,
         ClientEvent::JoinGroup | ClientEvent::StopTyping => 3,
         ClientEvent::Typing | ClientEvent::ReadMessage => 4,
-        ClientEvent::SendMessage | ClientEvent::GroupMessage => 7,
+        ClientEvent::SendMessage | ClientEvent::SendMessages | ClientEvent::GroupMessage => 7,
         ClientEvent::Sync => 6,
-        ClientEvent::EditMessage
-        | ClientEvent::DeleteMessage
-        | ClientEvent::CreateGroup
-        | ClientEvent::SendFile => 10,
-        ClientEvent::NewChatRoom | ClientEvent::ReactMessage => 11,
+        ClientEvent::EditMessage | ClientEvent::DeleteMessage | ClientEvent::CreateGroup => 10,
+        ClientEvent::NewChatRoom | ClientEvent::ReactMessage | ClientEvent::SendFile => 11,
         ClientEvent::LeaveRoom => 12,
         ClientEvent::JoinRoom => 14,
     }
@@ -119,6 +144,18 @@ async fn taken(large: bool) -> Vec<Taken> {
             "login" => Some(app.post("/api/auth/login", again).await),
             "refresh-token" => Some(app.post("/api/auth/refresh-token", refresh).await),
             "health" => Some(app.get("/health").await),
+            "docs" => {
+                let page = app.http.get(format!("{}/docs", app.url)).send().await.unwrap();
+                assert_eq!(page.status(), 200);
+                None
+            }
+            "get-avatar" => {
+                let avatar = world.ann.sets_avatar(&picture(3, 2, ImageFormat::Png)).await.ok();
+                let url = format!("{}{}", app.url, avatar["avatarUrl"].as_str().unwrap());
+                statements.take();
+                assert_eq!(app.http.get(url).send().await.unwrap().status(), 200);
+                None
+            }
             _ => match world.call(function) {
                 Some(call) => Some(call.by(&world.ann).await),
                 None => panic!("{function} needs a row in tests/tables/budgets.rs"),
@@ -154,7 +191,7 @@ async fn event_of_a_queue(function: &str, app: &TestApp, person: &Person) -> Val
             "userId": person.user_id,
             "closedAt": "2026-11-21T10:15:30.123",
             "isOnline": false,
-            "hasFriends": true,
+            "hasAudience": true,
         }),
     };
     json!({"Records": [{"messageId": "1", "body": job.to_string()}]})
@@ -162,9 +199,7 @@ async fn event_of_a_queue(function: &str, app: &TestApp, person: &Person) -> Val
 
 /// Waits until no row of the person's sockets is left.
 async fn until_disconnected(app: &TestApp, person: &Person) {
-    let sql = format!("SELECT COUNT(*) FROM connections WHERE user_id = '{}'", person.user_id);
-    let gone = async { while app.rows::<u64>(&sql).await != [0] {} };
-    timeout(Duration::from_secs(20), gone).await.expect("the rows of the sockets are not deleted");
+    app.until(0, &format!("SELECT COUNT(*) FROM connections WHERE user_id = '{}'", person.user_id)).await;
 }
 
 /// A world where Ann and Bob have a socket each, Ann's first. In a large world they have more sockets, and there is
@@ -207,4 +242,21 @@ async fn every_function_and_event_keeps_its_budget_of_statements_however_much_da
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[tokio::test]
+async fn a_sync_with_the_users_cursor_takes_two_statements_more_when_nothing_has_changed() {
+    let statements = Statements::default();
+    let app = TestApp::counted(&statements).await;
+    let (world, _sockets) = busy_world(&app, true).await;
+    let begun = world.ann.get("/api/bootstrap").await.ok();
+    let mut cursors = json!({"rooms": {world.room.to_string(): 0}});
+    let mut taken = Vec::new();
+    for cursor in [Value::Null, begun["user"].clone()] {
+        cursors["user"] = cursor;
+        statements.take();
+        world.ann.post("/api/sync", cursors.clone()).await.ok();
+        taken.push(statements.take());
+    }
+    assert_eq!((taken[0].len(), taken[1].len()), (6, 8), "{taken:?}");
 }

@@ -11,15 +11,23 @@ fn looks(function: &str) -> Option<&'static str> {
     match function {
         "list-sessions"
         | "list-users"
+        | "get-presence"
         | "get-profile"
+        | "get-settings"
         | "list-coins"
         | "list-invitations"
         | "list-members"
         | "list-chat"
         | "list-chats"
+        | "list-replies"
+        | "list-mentions"
         | "get-chat"
         | "get-group-messages"
+        | "get-message"
+        | "bootstrap"
+        | "get-room"
         | "get-upload"
+        | "get-upload-urls"
         | "sync"
         | "list-friend-requests"
         | "list-friends" => None,
@@ -28,6 +36,7 @@ fn looks(function: &str) -> Option<&'static str> {
         "invite" => Some("INSERT INTO invitations"),
         "upload" | "create-upload" => Some("INSERT INTO uploads"),
         "send-message" => Some("FROM sessions s FORCE INDEX"),
+        "send-messages" => Some("JOIN sessions s FORCE INDEX"),
         _ => Some("FROM sessions WHERE session_id"),
     }
 }

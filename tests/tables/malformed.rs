@@ -1,12 +1,16 @@
 //! Invalid input: each gets a 4xx that reports everything that is wrong with it, and never a 500.
 //!
-//! A new field of a request gets a row in `requests`; one of a frame gets a row in the test of frames.
+//! A new field of a request gets a row in `requests`; one of a frame gets a row in `frames`, which are sent as packets of
+//! Socket.IO too.
 
+use gateway::limits::MESSAGE_BYTES;
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use shared::events::client_event::ClientEvent;
 
 use super::world::World;
-use crate::harness::TestApp;
+use crate::harness::{Socket, TestApp};
 
 /// `(method, path, body, the invalid fields in alphabetical order)`. A word in braces in a path is a field of the
 /// world.
@@ -72,6 +76,10 @@ fn requests() -> Vec<(&'static str, &'static str, Value, &'static [&'static str]
             json!({"password": "short", "currentPassword": 1}),
             &["currentPassword", "password"],
         ),
+        ("POST", "/api/auth/login", json!({"userId": "a", "password": "p", "session": "jar"}), &["session"]),
+        ("GET", "/api/presence", Value::Null, &["userIds"]),
+        ("GET", "/api/presence?userIds=a,,b", Value::Null, &["userIds"]),
+        ("PATCH", "/api/settings", json!({"showPresence": "yes"}), &["showPresence"]),
         (
             "PATCH",
             "/api/users/{bob}",
@@ -119,7 +127,10 @@ fn requests() -> Vec<(&'static str, &'static str, Value, &'static [&'static str]
         ),
         ("POST", "/api/joinroom", json!({"inviteToken": 5}), &["inviteToken"]),
         ("DELETE", "/api/invitations/first", Value::Null, &["invitationId"]),
+        ("POST", "/api/invitations/first/accept", json!({}), &["invitationId"]),
+        ("POST", "/api/invitations/1.5/decline", json!({}), &["invitationId"]),
         ("POST", "/api/rooms/1.5/leave", json!({}), &["roomId"]),
+        ("GET", "/api/rooms/x", Value::Null, &["roomId"]),
         ("DELETE", "/api/rooms/x", Value::Null, &["roomId"]),
         ("GET", "/api/rooms/x/members?after=1", Value::Null, &["after", "roomId"]),
         ("GET", "/api/rooms/{room}/members?limit=1001&after=x.y", Value::Null, &["after", "limit"]),
@@ -131,6 +142,26 @@ fn requests() -> Vec<(&'static str, &'static str, Value, &'static [&'static str]
         ("PATCH", "/api/rooms/{room}/members/{bob}", json!({"role": "owner"}), &["role"]),
         ("PATCH", "/api/rooms/{room}/members/{bob}", json!({}), &["role"]),
         ("DELETE", "/api/rooms/{room}/members/a%20b", Value::Null, &["userId"]),
+        (
+            "PATCH",
+            "/api/rooms/x",
+            json!({"name": " ", "topic": "x".repeat(251), "slowModeSeconds": 21_601}),
+            &["name", "roomId", "slowModeSeconds", "topic"],
+        ),
+        (
+            "PATCH",
+            "/api/rooms/{room}",
+            json!({"topic": " ", "slowModeSeconds": -1}),
+            &["slowModeSeconds", "topic"],
+        ),
+        ("PATCH", "/api/rooms/{room}", json!({"name": "a\u{200b}", "topic": "a\nb"}), &["name", "topic"]),
+        ("POST", "/api/rooms/x/owner", json!({}), &["roomId", "userId"]),
+        (
+            "PATCH",
+            "/api/rooms/x/membership",
+            json!({"notifications": "some", "favorite": 1, "archived": "yes", "markedUnread": []}),
+            &["archived", "favorite", "markedUnread", "notifications", "roomId"],
+        ),
         ("POST", "/api/messages", json!({}), &["content", "roomId"]),
         ("POST", "/api/messages", json!({"roomId": true, "content": ""}), &["content", "roomId"]),
         ("POST", "/api/messages", json!({"roomId": 1, "content": long}), &["content"]),
@@ -142,14 +173,54 @@ fn requests() -> Vec<(&'static str, &'static str, Value, &'static [&'static str]
             &["clientMessageId", "content", "isEncrypted", "replyTo"],
         ),
         ("POST", "/api/messages", json!({"roomId": 1, "content": "hi", "replyTo": "2-1"}), &["replyTo"]),
+        ("POST", "/api/messages/batch", json!({}), &["messages", "roomId"]),
+        ("POST", "/api/messages/batch", json!({"roomId": "x", "messages": []}), &["messages", "roomId"]),
+        (
+            "POST",
+            "/api/messages/batch",
+            json!({"roomId": 1, "messages": vec![json!({"content": "hi"}); 21]}),
+            &["messages"],
+        ),
+        (
+            "POST",
+            "/api/messages/batch",
+            json!({"roomId": 1, "messages": [{"content": " ", "replyTo": "2-1"}, "hi", {}], "userId": {}}),
+            &["messages.0.content", "messages.0.replyTo", "messages.1", "messages.2.content", "userId"],
+        ),
+        (
+            "POST",
+            "/api/messages",
+            json!({"roomId": 1, "content": "hi", "mentions": ["a b"], "mentionsAll": "yes"}),
+            &["mentions", "mentionsAll"],
+        ),
+        (
+            "POST",
+            "/api/messages",
+            json!({"roomId": 1, "content": "hi", "mentions": (0..21).collect::<Vec<_>>()}),
+            &["mentions"],
+        ),
+        ("GET", "/api/messages/{message}/replies?after=x&limit=201", Value::Null, &["after", "limit"]),
+        ("GET", "/api/mentions?after=1.x&limit=101", Value::Null, &["limit"]),
+        ("GET", "/api/mentions?after=1.x", Value::Null, &["after"]),
+        (
+            "PATCH",
+            "/api/messages/{message}",
+            json!({"content": "hi", "mentions": "bob", "mentionsAll": 1}),
+            &["mentions", "mentionsAll"],
+        ),
         ("PATCH", "/api/messages/{message}", json!({}), &["content"]),
         ("PATCH", "/api/messages/{message}", json!({"content": 5}), &["content"]),
         ("GET", "/chats/x?limit=0", Value::Null, &["chatId", "limit"]),
+        ("GET", "/chats/{room}?around=5&before=1", Value::Null, &["around"]),
+        ("GET", "/chats/{room}?around=-5", Value::Null, &["around"]),
         ("GET", "/chats/{room}?before=x&after=-1&limit=201", Value::Null, &["after", "before", "limit"]),
         ("GET", "/api/chat?page=0&pageSize=x", Value::Null, &["page", "pageSize"]),
         ("POST", "/api/chat", json!({"name": "\n"}), &["name"]),
         ("DELETE", "/api/chat/general", Value::Null, &["roomId"]),
         ("GET", "/chats?pageSize=0", Value::Null, &["pageSize"]),
+        ("GET", "/chats?after=5&kind=club", Value::Null, &["after", "kind"]),
+        ("GET", "/chats?after=5.ann&page=1", Value::Null, &["after"]),
+        ("GET", "/chats?after=5.1&page=1", Value::Null, &["page"]),
         ("POST", "/chats/send-message", json!({}), &["content", "userId"]),
         (
             "POST",
@@ -166,18 +237,28 @@ fn requests() -> Vec<(&'static str, &'static str, Value, &'static [&'static str]
         (
             "POST",
             "/uploads/presign",
-            json!({"roomId": [], "fileName": "", "type": 5, "size": 0, "caption": "\u{0}"}),
-            &["caption", "fileName", "roomId", "size", "type"],
+            json!({"roomId": [], "fileName": "", "type": 5, "size": 0, "caption": "\u{0}", "clientMessageId": ""}),
+            &["caption", "clientMessageId", "fileName", "roomId", "size", "type"],
         ),
         ("POST", "/uploads/a%20b/complete", json!({}), &["uploadId"]),
-        ("GET", "/uploads/a.b", Value::Null, &["uploadId"]),
+        ("GET", "/uploads/a.b?as=xml", Value::Null, &["as", "uploadId"]),
+        ("POST", "/api/uploads/urls", json!({}), &["uploadIds"]),
+        ("POST", "/api/uploads/urls", json!({"uploadIds": []}), &["uploadIds"]),
+        ("POST", "/api/uploads/urls", json!({"uploadIds": ["a b"]}), &["uploadIds"]),
+        ("POST", "/api/uploads/urls", json!({"uploadIds": vec!["a"; 101]}), &["uploadIds"]),
+        ("PUT", "/api/profile/avatar", json!({}), &["body"]),
+        ("PUT", "/api/rooms/x/avatar", json!({}), &["body", "roomId"]),
+        ("DELETE", "/api/rooms/x/avatar", Value::Null, &["roomId"]),
         ("POST", "/api/sync", json!({}), &["rooms"]),
         ("POST", "/api/sync", json!({"rooms": [1]}), &["rooms"]),
+        ("POST", "/api/sync", json!({"rooms": [1], "user": "1 2"}), &["rooms", "user"]),
+        ("POST", "/api/sync", json!({"rooms": {}, "user": 7}), &["user"]),
         ("POST", "/api/sync", json!({"rooms": {"1": "x", "y": 0}}), &["rooms", "rooms.1"]),
         ("POST", "/api/friend-requests", json!({}), &["userId"]),
         ("POST", "/api/friend-requests", json!({"userId": "a b"}), &["userId"]),
         ("PATCH", "/api/friend-requests/{request}", json!({"status": "maybe"}), &["status"]),
         ("PATCH", "/api/friend-requests/x", json!({}), &["id", "status"]),
+        ("DELETE", "/api/friend-requests/x", Value::Null, &["id"]),
         ("DELETE", "/api/friends/a%20b", Value::Null, &["userId"]),
         ("DELETE", "/api/auth/sessions/a%0Ab", Value::Null, &["sessionId"]),
     ]
@@ -323,75 +404,213 @@ async fn a_body_that_is_not_json_gets_a_400_that_says_where() {
     }
 }
 
+/// `(frame, the invalid fields in alphabetical order)`.
+fn frames() -> Vec<(&'static str, &'static [&'static str])> {
+    vec![
+        ("", &["frame"]),
+        ("hello", &["frame"]),
+        ("[]", &["frame"]),
+        ("null", &["frame"]),
+        ("{\"event\": \"ping\"", &["frame"]),
+        ("{}", &["event"]),
+        (r#"{"event": 5}"#, &["event"]),
+        (r#"{"event": "Ping"}"#, &["event"]),
+        (r#"{"event": "connect"}"#, &["event"]),
+        (r#"{"event": "ping", "data": "x"}"#, &["data"]),
+        (r#"{"event": "ping", "data": [1]}"#, &["data"]),
+        (r#"{"event": "joinRoom"}"#, &["roomId"]),
+        (
+            r#"{"event": "joinRoom", "data": {"roomId": 1.5, "password": [], "userId": true}}"#,
+            &["password", "roomId", "userId"],
+        ),
+        (r#"{"event": "joinRoom", "data": {"roomId": 1, "inviteToken": {}}}"#, &["inviteToken"]),
+        (r#"{"event": "leaveRoom", "data": {"roomId": "x"}}"#, &["roomId"]),
+        (r#"{"event": "sendMessage", "data": {}}"#, &["content", "roomId"]),
+        (
+            r#"{"event": "sendMessage", "data": {"roomId": 1, "content": "", "clientMessageId": "", "isEncrypted": "no", "replyTo": 7}}"#,
+            &["clientMessageId", "content", "isEncrypted", "replyTo"],
+        ),
+        (r#"{"event": "sendMessages", "data": {}}"#, &["messages", "roomId"]),
+        (
+            r#"{"event": "sendMessages", "data": {"roomId": 1, "messages": [{"content": "hi", "clientMessageId": "k"}, {"content": "hi", "isEncrypted": 1}, {"content": "hi"}]}}"#,
+            &["messages.1.isEncrypted"],
+        ),
+        (
+            r#"{"event": "sendMessages", "data": {"roomId": 1, "messages": [{"content": "hi", "clientMessageId": "k"}, {"content": "hi"}]}}"#,
+            &["messages.1.clientMessageId"],
+        ),
+        (r#"{"event": "editMessage", "data": {}}"#, &["content", "messageId"]),
+        (
+            r#"{"event": "editMessage", "data": {"messageId": {}, "content": 7, "mentions": [[]], "mentionsAll": {}}}"#,
+            &["content", "mentions", "mentionsAll", "messageId"],
+        ),
+        (r#"{"event": "deleteMessage", "data": {"messageId": [5]}}"#, &["messageId"]),
+        (r#"{"event": "typing", "ref": 1, "data": {"roomId": "x", "userId": {}}}"#, &["roomId", "userId"]),
+        (r#"{"event": "stopTyping", "ref": 1}"#, &["roomId"]),
+        (r#"{"event": "newChatRoom", "data": {}}"#, &["roomName"]),
+        (
+            r#"{"event": "newChatRoom", "data": {"roomName": "", "invitedUsers": ["a b"], "organizationId": "x"}}"#,
+            &["invitedUsers", "organizationId", "roomName"],
+        ),
+        (r#"{"event": "createGroup", "data": {"name": " ", "members": "bob"}}"#, &["members", "name"]),
+        (r#"{"event": "joinGroup", "data": {"groupId": "hikers"}}"#, &["groupId"]),
+        (r#"{"event": "groupMessage", "data": {"groupId": 0.5, "content": 1}}"#, &["content", "groupId"]),
+        (r#"{"event": "sendFile"}"#, &["uploadId"]),
+        (r#"{"event": "sendFile", "data": {"uploadId": "../x"}}"#, &["uploadId"]),
+        (
+            r#"{"event": "reactMessage", "data": {"messageId": {}, "reaction": "ok", "remove": 1, "userId": []}}"#,
+            &["messageId", "reaction", "remove", "userId"],
+        ),
+        (r#"{"event": "reactMessage", "data": {"messageId": "1-1", "reaction": ""}}"#, &["reaction"]),
+        (r#"{"event": "sync", "data": {"rooms": {"1": -1}}}"#, &["rooms.1"]),
+        (r#"{"event": "sync"}"#, &["rooms"]),
+        (r#"{"event": "sync", "data": {"rooms": {}, "user": ""}}"#, &["user"]),
+    ]
+}
+
+/// The invalid fields that a problem reports, in alphabetical order.
+#[track_caller]
+fn wrong_fields<'a>(problem: &'a Value, request: &str) -> Vec<&'a str> {
+    assert_eq!(problem["code"], "invalid_request", "{request}: {problem}");
+    let errors = problem["errors"].as_array().unwrap();
+    let mut names: Vec<_> = errors.iter().map(|error| error["field"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    names
+}
+
 #[tokio::test]
 async fn a_frame_with_invalid_fields_gets_an_error_that_reports_them_all() {
     let app = TestApp::start().await;
     let world = World::new(&app, "tea").await;
     let mut socket = world.ann.connect().await;
-    for (text, wrong) in [
-        ("", vec!["frame"]),
-        ("hello", vec!["frame"]),
-        ("[]", vec!["frame"]),
-        ("null", vec!["frame"]),
-        ("{\"event\": \"ping\"", vec!["frame"]),
-        ("{}", vec!["event"]),
-        (r#"{"event": 5}"#, vec!["event"]),
-        (r#"{"event": "Ping"}"#, vec!["event"]),
-        (r#"{"event": "connect"}"#, vec!["event"]),
-        (r#"{"event": "ping", "data": "x"}"#, vec!["data"]),
-        (r#"{"event": "ping", "data": [1]}"#, vec!["data"]),
-        (r#"{"event": "joinRoom"}"#, vec!["roomId"]),
-        (
-            r#"{"event": "joinRoom", "data": {"roomId": 1.5, "password": [], "userId": true}}"#,
-            vec!["password", "roomId", "userId"],
-        ),
-        (r#"{"event": "joinRoom", "data": {"roomId": 1, "inviteToken": {}}}"#, vec!["inviteToken"]),
-        (r#"{"event": "leaveRoom", "data": {"roomId": "x"}}"#, vec!["roomId"]),
-        (r#"{"event": "sendMessage", "data": {}}"#, vec!["content", "roomId"]),
-        (
-            r#"{"event": "sendMessage", "data": {"roomId": 1, "content": "", "clientMessageId": "", "isEncrypted": "no", "replyTo": 7}}"#,
-            vec!["clientMessageId", "content", "isEncrypted", "replyTo"],
-        ),
-        (r#"{"event": "editMessage", "data": {}}"#, vec!["content", "messageId"]),
-        (
-            r#"{"event": "editMessage", "data": {"messageId": {}, "content": ""}}"#,
-            vec!["content", "messageId"],
-        ),
-        (r#"{"event": "deleteMessage", "data": {"messageId": [5]}}"#, vec!["messageId"]),
-        (r#"{"event": "typing", "ref": 1, "data": {"roomId": "x", "userId": {}}}"#, vec!["roomId", "userId"]),
-        (r#"{"event": "stopTyping", "ref": 1}"#, vec!["roomId"]),
-        (r#"{"event": "newChatRoom", "data": {}}"#, vec!["roomName"]),
-        (
-            r#"{"event": "newChatRoom", "data": {"roomName": "", "invitedUsers": ["a b"], "organizationId": "x"}}"#,
-            vec!["invitedUsers", "organizationId", "roomName"],
-        ),
-        (r#"{"event": "createGroup", "data": {"name": " ", "members": "bob"}}"#, vec!["members", "name"]),
-        (r#"{"event": "joinGroup", "data": {"groupId": "hikers"}}"#, vec!["groupId"]),
-        (r#"{"event": "groupMessage", "data": {"groupId": 0.5, "content": 1}}"#, vec!["content", "groupId"]),
-        (r#"{"event": "sendFile"}"#, vec!["uploadId"]),
-        (r#"{"event": "sendFile", "data": {"uploadId": "../x"}}"#, vec!["uploadId"]),
-        (
-            r#"{"event": "reactMessage", "data": {"messageId": {}, "reaction": "ok", "remove": 1, "userId": []}}"#,
-            vec!["messageId", "reaction", "remove", "userId"],
-        ),
-        (r#"{"event": "reactMessage", "data": {"messageId": "1-1", "reaction": ""}}"#, vec!["reaction"]),
-        (r#"{"event": "sync", "data": {"rooms": {"1": -1}}}"#, vec!["rooms.1"]),
-        (r#"{"event": "sync"}"#, vec!["rooms"]),
-    ] {
+    for (text, wrong) in frames() {
         socket.send_text(text).await;
-        let frame = socket.receive().await;
-        assert_eq!(
-            (&frame["event"], &frame["data"]["code"]),
-            (&json!("error"), &json!("invalid_request")),
-            "{text}: {frame}"
-        );
-        let errors = frame["data"]["errors"].as_array().unwrap();
-        let mut names: Vec<_> = errors.iter().map(|error| error["field"].as_str().unwrap()).collect();
-        names.sort_unstable();
-        assert_eq!(names, wrong, "{text}");
+        let problem = socket.receives("error").await;
+        assert_eq!(wrong_fields(&problem, text), wrong, "{text}");
     }
     socket.send_text(json!({"event": "ping", "ref": "x".repeat(300)}).to_string()).await;
     assert_eq!(socket.receive().await["data"]["errors"][0]["field"], "ref");
+    socket.has_nothing().await;
+}
+
+/// Sends a packet with the id 7, and returns the problem in its ACK.
+async fn refused(socket: &mut Socket, packet: &str) -> Value {
+    socket.send_text(packet).await;
+    let answer = socket.text().await;
+    let (_, data) = answer.split_once("7[").unwrap_or_else(|| panic!("{packet}: {answer}"));
+    let mut data: Value = serde_json::from_str(data.strip_suffix(']').unwrap()).unwrap();
+    assert_eq!(data["ok"], false, "{packet}: {answer}");
+    data["error"].take()
+}
+
+#[tokio::test]
+async fn the_event_in_a_packet_gets_the_same_errors_as_the_frame_of_its_name() {
+    let app = TestApp::start().await;
+    let world = World::new(&app, "tea").await;
+    let mut socket = world.ann.connect_socket_io().await;
+    for (text, wrong) in frames() {
+        let frame: Value = serde_json::from_str(text).unwrap_or_default();
+        let Some(event) = frame.get("event") else { continue };
+        let arguments: Vec<_> = [Some(event), frame.get("data")].into_iter().flatten().collect();
+        let packet = format!("427{}", json!(arguments));
+        let problem = refused(&mut socket, &packet).await;
+        assert_eq!(wrong_fields(&problem, &packet), wrong, "{packet}");
+    }
+    socket.has_nothing().await;
+}
+
+#[tokio::test]
+async fn a_malformed_packet_gets_an_error_that_names_its_wrong_part() {
+    let app = TestApp::start().await;
+    let world = World::new(&app, "tea").await;
+    let mut socket = world.ann.connect_socket_io().await;
+    let (start, end) = ("42[\"ping\",\"", "\"]");
+    let longest = format!("{start}{}{end}", "z".repeat(MESSAGE_BYTES - start.len() - end.len()));
+    let deep = format!("42[\"ping\",{}{}]", "[".repeat(50_000), "]".repeat(50_000));
+    let namespace = format!("42/{},[\"ping\"]", "n".repeat(128));
+    for (text, part) in [
+        ("42", "packet"),
+        ("49[]", "packet"),
+        ("42{\"event\":\"ping\"}", "packet"),
+        ("42\"ping\"", "packet"),
+        ("42null", "packet"),
+        ("42[\"ping\"]]", "packet"),
+        ("42[\"ping\" 1]", "packet"),
+        ("42[\"\u{1}\"]", "packet"),
+        ("42[]", "event"),
+        ("42[7,{}]", "event"),
+        ("42[null]", "event"),
+        ("42[\"nope\",{}]", "event"),
+        ("42[\"connect\",{}]", "event"),
+        ("42[\"ping\",[]]", "data"),
+        ("42[\"ping\",7]", "data"),
+        ("42[\"ping\",{},{}]", "data"),
+        (&longest, "data"),
+        (&deep, "packet"),
+        ("42/admin,[\"ping\"]", "namespace"),
+        ("42/admin", "namespace"),
+        ("41/admin,", "namespace"),
+        (&namespace, "namespace"),
+        ("4299999999999999999999[\"ping\"]", "id"),
+        ("429007199254740992[\"ping\"]", "id"),
+        ("42-1[\"ping\"]", "packet"),
+        ("43", "packet"),
+        ("431[]", "packet"),
+        ("44{}", "packet"),
+        ("45", "packet"),
+        ("45[\"ping\"]", "packet"),
+        ("451-[\"ping\",{\"_placeholder\":true,\"num\":0}]", "packet"),
+        ("461-1[{\"_placeholder\":true,\"num\":0}]", "packet"),
+    ] {
+        socket.send_in_fragments(text).await;
+        let what: String = text.chars().take(50).collect();
+        let problem = socket.receives("error").await;
+        assert_eq!(wrong_fields(&problem, &what), [part], "{what}");
+        is_short(&problem, &what);
+    }
+    // What asks to be acknowledged has the error there, as far as its id can be read.
+    for (text, part) in [
+        ("427[\"nope\"]", "event"),
+        ("427[\"ping\",1]", "data"),
+        ("427{}", "packet"),
+        ("42/admin,7[\"ping\"]", "namespace"),
+        ("451-7[\"sendFile\",{\"_placeholder\":true,\"num\":0}]", "packet"),
+        ("4512-/admin,7[]", "packet"),
+    ] {
+        let problem = refused(&mut socket, text).await;
+        assert_eq!(wrong_fields(&problem, text), [part], "{text}");
+    }
+    socket.send_text("42/admin,7[\"ping\"]").await;
+    assert!(socket.text().await.starts_with("43/admin,7["), "the ACK is in the namespace of its event");
+    let whole = "427[\"sendMessage\",{\"roomId\":1,\"content\":\"Tea\"}]";
+    for end in 3..whole.len() {
+        let problem = refused(&mut socket, &whole[..end]).await;
+        assert_eq!(wrong_fields(&problem, &whole[..end]), ["packet"]);
+    }
+    // The largest id is one.
+    socket.send_text("429007199254740991[\"ping\"]").await;
+    assert!(socket.text().await.starts_with("439007199254740991[{\"ok\":true,\"time\":"));
+    // Another namespace is refused, whoever asks for it, and the socket stays.
+    socket.send_text("40/admin,{}").await;
+    assert!(socket.text().await.starts_with("44/admin,{\"message\":\"Invalid namespace\",\"data\":{"));
+    socket.has_nothing().await;
+}
+
+#[tokio::test]
+async fn no_packet_gets_a_500() {
+    let app = TestApp::start().await;
+    let world = World::new(&app, "tea").await;
+    let mut socket = world.ann.connect_socket_io().await;
+    let packets = "4[2-69](/[a-z]{0,3},?)?[0-9]{0,17}(-?[0-9]{0,2}(\\[(\"\\PC{0,9}\"|[0-9]{1,3}|\\{\\}),?\\]?)?)?\\PC{0,5}";
+    let packets = proptest::string::string_regex(packets).unwrap();
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..300 {
+        let packet = packets.new_tree(&mut runner).unwrap().current();
+        socket.send_text(packet.clone()).await;
+        let answer = socket.text().await;
+        let is_refused = answer.contains("\"status\":400") || answer.contains("\"status\":429");
+        assert!(is_refused, "{packet}: {answer}");
+    }
     socket.has_nothing().await;
 }
 

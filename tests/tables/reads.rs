@@ -12,7 +12,7 @@ use crate::harness::{Person, TestApp};
 
 /// The tables whose statistics the plans depend on.
 const TABLES: &str =
-    "coin_ledger, connections, direct_chats, friend_requests, invitations, messages, name_keys,
+    "coin_ledger, connections, direct_chats, friend_requests, invitations, mentions, messages, name_keys,
     organizations, reactions, room_members, rooms, sessions, uploads, users";
 
 /// The numbers from 0 to 199,999, as `many`.
@@ -63,6 +63,8 @@ fn readings(function: &str, room: u64, rooms: &[u64], sizes: &Sizes) -> Vec<Read
             get("/api/users?pageSize=20".to_owned(), 20, users),
             get("/api/users?pageSize=20&q=u".to_owned(), 1500, 0),
         ],
+        // All rooms' members are people around the asker.
+        "get-presence" => vec![get("/api/presence?userIds=ann,bob,u1".to_owned(), 10_000, 0)],
         "list-coins" => vec![get("/api/coins?pageSize=20".to_owned(), 20, ledger)],
         "list-sessions" => vec![get("/api/auth/sessions".to_owned(), 100, 0)],
         "list-invitations" => vec![get("/api/invitations".to_owned(), 1000, 0)],
@@ -70,23 +72,50 @@ fn readings(function: &str, room: u64, rooms: &[u64], sizes: &Sizes) -> Vec<Read
         "list-chat" => vec![get("/api/chat?pageSize=20".to_owned(), 20, channels)],
         // Up to 100 unread messages of each chat are counted. All rooms are read for their order.
         "list-chats" => {
-            vec![get("/chats?pageSize=50".to_owned(), sizes.rooms.min(50) * 100, 4 * sizes.rooms)]
+            // And they are counted, and read again for the order of those whose unread messages are totalled.
+            let most = (sizes.rooms.min(150) * 100, 7 * sizes.rooms);
+            let cursor = "/chats?pageSize=50&after=1900000000000.1&kind=group";
+            vec![get("/chats?pageSize=50".to_owned(), most.0, most.1), get(cursor.to_owned(), most.0, most.1)]
         }
+        "list-replies" => vec![
+            history(format!("/api/messages/{room}-1/replies")),
+            history(format!("/api/messages/{room}-1/replies?after=200")),
+        ],
+        "list-mentions" => vec![
+            Reading { uses_disk: false, ..get("/api/mentions".to_owned(), 101, 0) },
+            Reading {
+                uses_disk: false,
+                ..get(format!("/api/mentions?after=99999999999999.{room}-1"), 101, 0)
+            },
+        ],
         "list-friends" => vec![get("/api/friends".to_owned(), friend_requests, 0)],
         "list-friend-requests" => vec![get("/api/friend-requests".to_owned(), friend_requests, 0)],
         "get-chat" => vec![
             history(format!("/chats/{room}?limit=50")),
             history(format!("/chats/{room}?limit=50&before=200")),
             history(format!("/chats/{room}?limit=50&after=0")),
+            history(format!("/chats/{room}?limit=50&around=150")),
         ],
+        "get-message" => vec![Reading { uses_disk: false, ..get(format!("/api/messages/{room}-7"), 1, 0) }],
+        "get-room" => vec![get(format!("/api/rooms/{room}"), 1, 0)],
         "get-group-messages" => vec![history(format!("/groups/{room}/messages?limit=50"))],
-        "sync" => [&rooms[..1], rooms]
-            .map(|rooms| {
+        // The first 100 chats, as in a list of chats; and all memberships are hashed.
+        "bootstrap" => {
+            let shown = sizes.rooms.min(100) * 100 + friend_requests.min(3000) + 1000;
+            vec![get("/api/bootstrap".to_owned(), shown, 7 * sizes.rooms)]
+        }
+        "sync" => {
+            let of_rooms = [&rooms[..1], rooms].map(|rooms| {
                 let cursors: Value = rooms.iter().map(|room| (room.to_string(), json!(0))).collect();
                 let body = Some(json!({"rooms": cursors}));
                 Reading { body, ..get("/api/sync".to_owned(), 201, 2 * rooms.len() as u64) }
-            })
-            .into(),
+            });
+            // Every list has changed since this cursor of 2023.
+            let body = Some(json!({"rooms": {}, "user": "1.18bcfe56800.1.1.1.1.1.1"}));
+            let shown = sizes.rooms.min(100) * 100 + 2 * friend_requests.min(3000) + 1000;
+            let of_user = Reading { body, ..get("/api/sync".to_owned(), shown, 7 * sizes.rooms) };
+            of_rooms.into_iter().chain([of_user]).collect()
+        }
         _ if function.starts_with("list-") => panic!("{function} needs a row in tests/tables/reads.rs"),
         _ => Vec::new(),
     }
@@ -181,11 +210,13 @@ fn rooms(ann: &Person, bob: &Person, number: u64, bobs: u64, last_seq: u64) -> V
     ]
 }
 
-/// Fills the rooms up to this id with messages, half of them Bob's, some of them files and some with reactions.
+/// Fills the rooms up to this id with messages, half of them Bob's, half of them replies to the first, some
+/// of them files and some with reactions. All mention Ann or everybody.
 fn messages(ann: &Person, bob: &Person, last_room: u64, last_seq: u64) -> Vec<String> {
     let messages = format!(
-        "INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, reactions, created_at)
+        "INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, reply_to_seq, reactions, created_at)
          {MANY} SELECT r.id, n + 1, n + 1, IF(n MOD 50, 'text', 'file'), IF(n MOD 2, '{}', '{}'), 'hello',
+                       IF(n MOD 2, 1, NULL),
                        IF(n MOD 10 = 5, '[]', NULL), r.created_at
          FROM rooms r JOIN many WHERE r.id <= {last_room} AND n < {last_seq} ORDER BY r.id, n",
         ann.user_id, bob.user_id
@@ -194,7 +225,12 @@ fn messages(ann: &Person, bob: &Person, last_room: u64, last_seq: u64) -> Vec<St
          SELECT LPAD(CONCAT(room_id, '_', seq), 22, '0'), room_id, seq, sender_id, 'map.png', 'image/png', 100, '',
                 created_at
          FROM messages WHERE kind = 'file'";
-    vec![messages, uploads.to_owned()]
+    let mentions = format!(
+        "INSERT INTO mentions (room_id, seq, user_id, sender_id, created_at)
+         SELECT room_id, seq, IF(seq MOD 3, '{}', '*'), sender_id, created_at FROM messages",
+        ann.user_id
+    );
+    vec![messages, uploads.to_owned(), mentions]
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
+use image::ImageFormat;
 use serde_json::{Value, json};
 use shared::events::client_event::ClientEvent;
 
 use crate::harness::{Answer, Person, ROOM_PASSWORD, TestApp};
-use crate::uploads::{Form, PNG};
+use crate::uploads::{Form, PNG, picture};
 
 /// A small world in which every function and event has something to do.
 ///
@@ -31,8 +32,12 @@ pub struct World<'a> {
     /// A file that Ann has posted to the store for the room but not sent.
     pub posted: String,
     pub invitation: u64,
+    /// Carl's invitation of Ann to his open room.
+    pub received: u64,
     /// Bob's request to Ann.
     pub friend_request: u64,
+    /// Ann's request to somebody else.
+    pub own_request: u64,
     /// A session of Ann's that she does not use.
     pub session: String,
 }
@@ -55,7 +60,7 @@ impl Call {
         match self.body {
             Body::None => person.asks(self.method, &self.path, None).await,
             Body::Json(body) => person.asks(self.method, &self.path, Some(body)).await,
-            Body::Form(form) => person.uploads(form).await,
+            Body::Form(form) => person.sends_form(self.method, &self.path, form).await,
         }
     }
 }
@@ -73,10 +78,19 @@ impl<'a> World<'a> {
         let channel = ann.makes_a_channel("Project Updates").await;
         bob.post("/api/joinroom", json!({"roomId": channel})).await.created();
         let invited = ann.invites(room, &carl).await.created();
+        // Its own id is as unique as hers, also on a shared server.
+        let fay = format!("fay-of-{}", ann.user_id);
+        app.run(
+            "INSERT INTO users (user_id, organization_id, name, keyed_name, password_hash, role, prime, created_at)
+             SELECT ?, organization_id, ?, ?, '', 'user', FALSE, UTC_TIMESTAMP(3) FROM users WHERE user_id = ?",
+            (&fay, &fay, &fay, &ann.user_id),
+        )
+        .await;
         app.run(
             "INSERT INTO friend_requests (from_id, to_id, status, created_at)
-             VALUES (?, ?, 'pending', UTC_TIMESTAMP(3)), (?, ?, 'accepted', UTC_TIMESTAMP(3))",
-            (&bob.user_id, &ann.user_id, &ann.user_id, &carl.user_id),
+             VALUES (?, ?, 'pending', UTC_TIMESTAMP(3)), (?, ?, 'accepted', UTC_TIMESTAMP(3)),
+                    (?, ?, 'pending', UTC_TIMESTAMP(3))",
+            (&bob.user_id, &ann.user_id, &ann.user_id, &carl.user_id, &ann.user_id, &fay),
         )
         .await;
         let again = json!({"userId": ann.user_id, "password": format!("{}'s password", ann.user_id)});
@@ -84,15 +98,19 @@ impl<'a> World<'a> {
         let posted = ann.posts_file(app, room, "image/png", PNG).await;
         let other = Person::new(app, &app.post("/api/auth/login", again).await.ok());
         let id = async |sql: String| app.rows::<u64>(&sql).await[0];
+        let open_room = carl.opens_a_room().await;
+        let received = carl.invites(open_room, &ann).await.created();
         Self {
             invitation: invited["invitationId"].as_u64().unwrap(),
+            received: received["invitationId"].as_u64().unwrap(),
+            own_request: id(format!("SELECT id FROM friend_requests WHERE to_id = '{fay}'")).await,
             friend_request: id(format!("SELECT id FROM friend_requests WHERE from_id = '{}'", bob.user_id))
                 .await,
             session: other.session_id(),
             message: said["message"]["messageId"].as_str().unwrap().to_owned(),
             file: file["upload"]["uploadId"].as_str().unwrap().to_owned(),
             posted: posted["uploadId"].as_str().unwrap().to_owned(),
-            open_room: carl.opens_a_room().await,
+            open_room,
             group: ann.groups(&[&bob]).await,
             app,
             name: name.to_owned(),
@@ -113,15 +131,19 @@ impl<'a> World<'a> {
     /// without a route.
     pub fn call(&self, function: &str) -> Option<Call> {
         let Self { room, open_room, channel, group, message, file, posted, .. } = self;
-        let Self { invitation, friend_request, session, .. } = self;
+        let Self { invitation, received, friend_request, own_request, session, .. } = self;
         let (ann, bob, carl) = (&self.ann.user_id, &self.bob.user_id, &self.carl.user_id);
         let get = |path: String| Call { method: "GET", path, body: Body::None };
         let delete = |path: String| Call { method: "DELETE", path, body: Body::None };
         let post =
             |path: &str, body: Value| Call { method: "POST", path: path.to_owned(), body: Body::Json(body) };
         let patch = |path: String, body: Value| Call { method: "PATCH", path, body: Body::Json(body) };
+        let avatar = |path: String| {
+            let form = Form::new().file("; filename=\"me.png\"", &picture(3, 2, ImageFormat::Png));
+            Call { method: "PUT", path, body: Body::Form(form) }
+        };
         Some(match function {
-            "register" | "login" | "refresh-token" | "health" => return None,
+            "register" | "login" | "refresh-token" | "health" | "get-avatar" | "docs" => return None,
             "fan-out" | "presence" | "migrate" | "operator" | "sweep" => return None,
             "connect" | "disconnect" | "message" => return None,
             "logout" => post("/api/auth/logout", json!({})),
@@ -131,6 +153,11 @@ impl<'a> World<'a> {
             "list-users" => get("/api/users?q=a".to_owned()),
             "get-profile" => get(format!("/api/profile/{ann}")),
             "update-profile" => patch("/api/profile".to_owned(), json!({"name": "New"})),
+            "set-avatar" => avatar("/api/profile/avatar".to_owned()),
+            "remove-avatar" => delete("/api/profile/avatar".to_owned()),
+            "get-presence" => get(format!("/api/presence?userIds={ann},{bob}")),
+            "get-settings" => get("/api/settings".to_owned()),
+            "update-settings" => patch("/api/settings".to_owned(), json!({"showPresence": false})),
             "update-user" => patch(
                 format!("/api/users/{bob}"),
                 json!({"role": "moderator", "prime": true,
@@ -143,15 +170,36 @@ impl<'a> World<'a> {
             }
             "list-invitations" => get("/api/invitations".to_owned()),
             "revoke-invitation" => delete(format!("/api/invitations/{invitation}")),
+            "accept-invitation" => post(&format!("/api/invitations/{received}/accept"), json!({})),
+            "decline-invitation" => post(&format!("/api/invitations/{received}/decline"), json!({})),
             "join-room" => post("/api/joinroom", json!({"roomId": open_room, "password": ROOM_PASSWORD})),
+            "get-room" => get(format!("/api/rooms/{room}")),
             "leave-room" => post(&format!("/api/rooms/{room}/leave"), json!({})),
             "delete-room" => delete(format!("/api/rooms/{room}")),
+            "set-room-avatar" => avatar(format!("/api/rooms/{room}/avatar")),
+            "remove-room-avatar" => delete(format!("/api/rooms/{room}/avatar")),
             "list-members" => get(format!("/api/rooms/{room}/members")),
+            "update-room" => patch(
+                format!("/api/rooms/{room}"),
+                json!({"name": "Coffee", "topic": "Beans", "slowModeSeconds": 30}),
+            ),
+            "pass-ownership" => post(&format!("/api/rooms/{room}/owner"), json!({"userId": bob})),
+            "update-membership" => patch(
+                format!("/api/rooms/{room}/membership"),
+                json!({"favorite": true, "markedUnread": true}),
+            ),
             "update-member" => {
                 patch(format!("/api/rooms/{room}/members/{bob}"), json!({"role": "moderator"}))
             }
             "remove-member" => delete(format!("/api/rooms/{room}/members/{bob}")),
             "send-message" => post("/api/messages", json!({"roomId": room, "content": "Hello"})),
+            "get-message" => get(format!("/api/messages/{message}")),
+            "send-messages" => post(
+                "/api/messages/batch",
+                json!({"roomId": room, "messages": [{"content": "Hello"}, {"content": "again"}]}),
+            ),
+            "list-replies" => get(format!("/api/messages/{message}/replies")),
+            "list-mentions" => get("/api/mentions".to_owned()),
             "edit-message" => {
                 patch(format!("/api/messages/{message}"), json!({"content": "Coffee is ready"}))
             }
@@ -160,6 +208,7 @@ impl<'a> World<'a> {
             "create-chat" => post("/api/chat", json!({"name": "Announcements"})),
             "delete-chat" => delete(format!("/api/chat/{channel}")),
             "renew-join-code" => post("/api/organization/join-code", json!({})),
+            "bootstrap" => get("/api/bootstrap".to_owned()),
             "list-chats" => get("/chats".to_owned()),
             "send-direct" => post("/chats/send-message", json!({"userId": bob, "content": "Hello"})),
             "get-chat" => get(format!("/chats/{room}")),
@@ -177,12 +226,14 @@ impl<'a> World<'a> {
             ),
             "complete-upload" => post(&format!("/uploads/{posted}/complete"), json!({})),
             "get-upload" => get(format!("/uploads/{file}")),
+            "get-upload-urls" => post("/api/uploads/urls", json!({"uploadIds": [file]})),
             "sync" => post("/api/sync", json!({"rooms": {room.to_string(): 0, channel.to_string(): 0}})),
             "create-friend-request" => post("/api/friend-requests", json!({"userId": bob})),
             "list-friend-requests" => get("/api/friend-requests".to_owned()),
             "answer-friend-request" => {
                 patch(format!("/api/friend-requests/{friend_request}"), json!({"status": "accepted"}))
             }
+            "withdraw-friend-request" => delete(format!("/api/friend-requests/{own_request}")),
             "list-friends" => get("/api/friends".to_owned()),
             "remove-friend" => delete(format!("/api/friends/{carl}")),
             _ => panic!("the function {function} needs a row in tests/tables"),
@@ -196,6 +247,9 @@ impl<'a> World<'a> {
             ClientEvent::JoinRoom => json!({"roomId": open_room, "password": ROOM_PASSWORD}),
             ClientEvent::LeaveRoom => json!({"roomId": room}),
             ClientEvent::SendMessage => json!({"roomId": room, "content": "Hello"}),
+            ClientEvent::SendMessages => {
+                json!({"roomId": room, "messages": [{"content": "Hello"}, {"content": "again"}]})
+            }
             ClientEvent::EditMessage => json!({"messageId": message, "content": "Coffee is ready"}),
             ClientEvent::DeleteMessage => json!({"messageId": message}),
             ClientEvent::Typing | ClientEvent::StopTyping => json!({"roomId": room}),

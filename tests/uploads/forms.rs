@@ -21,7 +21,8 @@ async fn a_file_of_each_type_is_returned_pushed_and_in_the_history() {
         let upload_id = upload["uploadId"].as_str().unwrap();
         let expected = json!({
             "uploadId": upload_id, "fileName": format!("garden.{extension}"), "type": media_type,
-            "size": bytes.len(), "url": format!("/uploads/{upload_id}"), "sender": ann.user_id
+            "size": bytes.len(), "url": format!("/uploads/{upload_id}"),
+            "width": null, "height": null, "thumbnailUrl": null, "sender": ann.user_id
         });
         assert_eq!(upload, &expected);
         let seq = 2 + index as u64;

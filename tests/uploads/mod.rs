@@ -1,11 +1,17 @@
 //! Files: docs/contract.md, "Files".
 
+mod avatars;
 mod downloading;
 mod forms;
+mod pictures;
 mod posting;
 mod racing;
 mod sweeping;
+mod types;
 
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageFormat, Rgba, RgbaImage};
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Person, TestApp};
@@ -16,16 +22,29 @@ pub const JPEG: &[u8] = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0
 pub const PNG: &[u8] =
     b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde\0\0\0\0IEND\xaeB`\x82";
 
+/// An image of this size in one of four formats. Its left half is red, its right half blue.
+pub fn picture(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
+    let color = |x| if x < width / 2 { Rgba([255, 0, 0, 255]) } else { Rgba([0, 0, 255, 255]) };
+    let image = RgbaImage::from_fn(width, height, |x, _| color(x));
+    let mut bytes = Cursor::new(Vec::new());
+    match format {
+        ImageFormat::Jpeg => DynamicImage::from(image).into_rgb8().write_to(&mut bytes, format),
+        _ => image.write_to(&mut bytes, format),
+    }
+    .unwrap();
+    bytes.into_inner()
+}
+
 /// Each media type with an extension and the bytes of a file.
 pub const FILES: [(&str, &str, &[u8]); 3] =
     [("application/pdf", "pdf", PDF), ("image/jpeg", "jpg", JPEG), ("image/png", "png", PNG)];
 
-/// Files that are none of the three types by their structure.
+/// Files that are of no type that is accepted without a setting, by their structure.
 pub fn refused_files() -> Vec<(&'static str, Vec<u8>)> {
     let two = |first: &[u8], second: &[u8]| [first, second].concat();
     vec![
         ("a page", b"<!DOCTYPE html><script>alert(1)</script>".to_vec()),
-        ("a GIF", b"GIF89a\x01\0\x01\0\0\0\0;".to_vec()),
+        ("a sound", b"ID3\x04\0\0\0\0\0\0\xff\xfb\x90\x64".to_vec()),
         ("a program", b"MZ\x90\0\x03\0\0\0".to_vec()),
         ("text", b"hello".to_vec()),
         ("a page with a PDF in it", two(b"<!DOCTYPE html><script>alert(1)</script>", PDF)),
@@ -104,14 +123,24 @@ impl Form {
 impl Person {
     /// Sends a file as a form.
     pub async fn uploads(&self, form: Form) -> Answer {
-        let (content_type, body) = form.body();
-        self.post_body("/uploads", &content_type, body).await
+        self.sends_form("POST", "/uploads", form).await
     }
 
     /// Sends a file to a room as a form without other fields.
     pub async fn sends_file(&self, room: u64, name: &str, media_type: &str, bytes: &[u8]) -> Answer {
         let header = format!("; filename=\"{name}\"\r\nContent-Type: {media_type}");
         self.uploads(Form::new().text("roomId", room).file(&header, bytes)).await
+    }
+
+    /// Makes one's own avatar of an image.
+    pub async fn sets_avatar(&self, bytes: &[u8]) -> Answer {
+        self.sends_form("PUT", "/api/profile/avatar", Form::new().file("; filename=\"me\"", bytes)).await
+    }
+
+    /// Sends a form with any method.
+    pub async fn sends_form(&self, method: &str, path: &str, form: Form) -> Answer {
+        let (content_type, body) = form.body();
+        self.send_body(method, path, &content_type, body).await
     }
 
     /// Requests a presigned upload for a file.

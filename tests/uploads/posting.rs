@@ -38,7 +38,8 @@ async fn a_file_of_each_type_is_posted_completed_pushed_and_downloaded_byte_for_
         let upload_id = presigned["uploadId"].as_str().unwrap();
         let expected = json!({
             "uploadId": upload_id, "fileName": format!("garden.{extension}"), "type": media_type,
-            "size": bytes.len(), "url": format!("/uploads/{upload_id}"), "sender": ann.user_id
+            "size": bytes.len(), "url": format!("/uploads/{upload_id}"),
+            "width": null, "height": null, "thumbnailUrl": null, "sender": ann.user_id
         });
         assert_eq!(upload, &expected);
         assert_eq!((&message["kind"], &message["content"]), (&json!("file"), &json!("The garden")));
@@ -314,4 +315,41 @@ async fn a_file_can_be_sent_by_frame_and_the_sending_socket_gets_the_ack() {
     anns.refused("sendFile", json!({}), "invalid_request").await;
     anns.refused("sendFile", json!({"uploadId": "no such one"}), "invalid_request").await;
     anns.refused("sendFile", json!({"uploadId": "none"}), "upload_not_found").await;
+}
+
+#[tokio::test]
+async fn a_presigned_upload_repeated_with_its_client_message_id_is_sent_once() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    let presign = async |id: &str, caption: &str, bytes: &[u8]| {
+        let file = json!({"roomId": room, "fileName": "x", "type": "image/png", "size": bytes.len(),
+                          "caption": caption, "clientMessageId": id});
+        let presigned = ann.post("/uploads/presign", file).await.created();
+        assert_eq!(post_to_store(&app, &presigned, bytes).await, 204);
+        presigned
+    };
+    let (first, again) = (presign("c-1", "x", PNG).await, presign("c-1", "x", PNG).await);
+    let sent = ann.completes(&first).await.created();
+    assert_eq!(sent["message"]["clientMessageId"], "c-1");
+    let mut bobs = bob.connect().await;
+    for presigned in [&again, &first, &again] {
+        assert_eq!(ann.completes(presigned).await.ok(), sent);
+    }
+    bobs.has_nothing().await;
+    for other in [presign("c-1", "y", PNG).await, presign("c-1", "x", &of_size(PNG, 2000)).await] {
+        ann.completes(&other).await.refused(409, "client_message_id_reused");
+    }
+    let text = json!({"roomId": room, "content": "x", "clientMessageId": "c-1"});
+    ann.post("/api/messages", text).await.refused(409, "client_message_id_reused");
+
+    // Two that are completed at once.
+    let two = [presign("c-2", "x", PNG).await, presign("c-2", "x", PNG).await];
+    let answers = join_all(two.iter().map(|presigned| ann.completes(presigned))).await;
+    assert_eq!(answers[0].json, answers[1].json);
+    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
+    assert_eq!(bobs.receives("receiveFile").await["message"]["clientMessageId"], "c-2");
+    bobs.has_nothing().await;
+    app.invariants_hold().await;
 }

@@ -92,3 +92,22 @@ async fn completing_a_file_that_is_erased_meanwhile_is_404() {
     assert_eq!((ann.reads(room).await.len(), counts(&app).await), (0, (0, 0)));
     assert_eq!(app.stored(), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn of_two_requests_that_sign_a_url_at_once_both_get_the_first() {
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let sent = ann.sends_file(room, "x.png", "image/png", PNG).await.created();
+    let mut holder = app.database().await;
+    let mut held = lock(&mut holder, "SELECT upload_id FROM uploads").await;
+    let first = async {
+        app.until_waiting("UPDATE uploads FORCE INDEX").await;
+        let keep =
+            "UPDATE uploads SET url = 'http://first', url_expires_at = UTC_TIMESTAMP(3) + INTERVAL 1 HOUR";
+        held.query_drop(keep).await.unwrap();
+        held.commit().await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(ann.get(sent["upload"]["url"].as_str().unwrap()), first);
+    assert_eq!(answer.headers["location"], "http://first");
+}

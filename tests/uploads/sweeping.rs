@@ -153,7 +153,7 @@ async fn only_expired_tickets_sessions_invitations_rate_limits_and_connections_a
     let kept = sweep(&app).await;
     assert_eq!(
         kept,
-        json!({"connections": 0, "tickets": 0, "invitations": 0, "sessions": 0, "rateLimits": 0, "rooms": 0, "uploads": 0})
+        json!({"connections": 0, "handshakes": 0, "tickets": 0, "invitations": 0, "sessions": 0, "rateLimits": 0, "rooms": 0, "uploads": 0, "avatars": 0})
     );
 
     let of_ann = "(SELECT session_id FROM sessions WHERE user_id = 'ann')";
@@ -166,7 +166,7 @@ async fn only_expired_tickets_sessions_invitations_rate_limits_and_connections_a
     let swept = sweep(&app).await;
     assert_eq!(
         swept,
-        json!({"connections": 1, "tickets": 1, "invitations": 1, "sessions": 1, "rateLimits": 1, "rooms": 0, "uploads": 0})
+        json!({"connections": 1, "handshakes": 0, "tickets": 1, "invitations": 1, "sessions": 1, "rateLimits": 1, "rooms": 0, "uploads": 0, "avatars": 0})
     );
     for (table, left) in [("connections", 1), ("tickets", 1), ("invitations", 1), ("sessions", 1)] {
         let rows: Vec<u64> = app.rows(&format!("SELECT COUNT(*) FROM {table}")).await;

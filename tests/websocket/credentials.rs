@@ -1,5 +1,6 @@
 //! The ways to send credentials in the handshake, and the allowed origins.
 
+use serde_json::json;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -84,7 +85,8 @@ async fn one_socket_too_many_closes_the_oldest() {
     for _ in 0..4 {
         sockets.push(ann.connect().await);
     }
-    assert_eq!(sockets[0].closed().await, 1000);
+    let closing = json!({"event": "closing", "data": {"reason": "tooManySockets", "reconnect": false}});
+    assert_eq!(sockets[0].until_closed().await, (vec![closing], 1000));
     for socket in &mut sockets[1..] {
         socket.has_nothing().await;
     }

@@ -535,8 +535,7 @@ async fn a_job_ends_the_sockets_that_are_gone() {
     .await;
     ann.says(room, "Hello").await.created();
     let open = "SELECT COUNT(*) FROM connections WHERE expires_at > UTC_TIMESTAMP(3)";
-    let ended = async { while app.rows::<u64>(open).await != [0] {} };
-    timeout(Duration::from_secs(20), ended).await.expect("the socket's row has not expired");
+    app.until(0, open).await;
 }
 
 #[tokio::test]

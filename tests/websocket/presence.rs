@@ -2,7 +2,6 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
 use crate::harness::{Person, Socket, TestApp};
 
@@ -32,9 +31,7 @@ fn presence(person: &Person, online: bool) -> Value {
 
 /// Waits until a person has `count` rows in `table`.
 async fn until(app: &TestApp, count: u64, table: &str, person: &Person) {
-    let sql = format!("SELECT COUNT(*) FROM {table} AND user_id = '{}'", person.user_id);
-    let left = async { while app.rows::<u64>(&sql).await != [count] {} };
-    timeout(Duration::from_secs(20), left).await.unwrap_or_else(|_| panic!("{count} of {table}"));
+    app.until(count, &format!("SELECT COUNT(*) FROM {table} AND user_id = '{}'", person.user_id)).await;
 }
 
 /// The sockets that have not expired.
@@ -60,8 +57,8 @@ async fn received(socket: &mut Socket) -> Vec<Value> {
 async fn friends_are_notified_when_the_first_socket_opens() {
     let app = TestApp::start().await;
     let (ann, bob) = friends(&app).await;
-    let mut bobs = [bob.connect().await, bob.connect().await];
-    let mut anns = ann.connect().await;
+    let mut bobs = [bob.connect().await.hearing_presence(), bob.connect().await.hearing_presence()];
+    let mut anns = ann.connect().await.hearing_presence();
     for socket in &mut bobs {
         assert_eq!(socket.receives("presence").await, presence(&ann, true));
         socket.has_nothing().await;
@@ -73,9 +70,9 @@ async fn friends_are_notified_when_the_first_socket_opens() {
 async fn friends_are_notified_when_the_last_socket_closes() {
     let app = with_delay(SHORT).await;
     let (ann, bob) = friends(&app).await;
-    let mut bobs = bob.connect().await;
+    let mut bobs = bob.connect().await.hearing_presence();
     for _ in 0..2 {
-        let anns = ann.connect().await;
+        let anns = ann.connect().await.hearing_presence();
         assert_eq!(bobs.receives("presence").await, presence(&ann, true));
         anns.close().await;
         assert_eq!(bobs.receives("presence").await, presence(&ann, false));
@@ -97,8 +94,12 @@ async fn only_friends_are_notified() {
     }
     // A friend of a friend.
     befriend(&bob, &stranger).await;
-    let mut others = [asking.connect().await, rejected.connect().await, stranger.connect().await];
-    let mut bobs = bob.connect().await;
+    let mut others = [
+        asking.connect().await.hearing_presence(),
+        rejected.connect().await.hearing_presence(),
+        stranger.connect().await.hearing_presence(),
+    ];
+    let mut bobs = bob.connect().await.hearing_presence();
     ann.connect().await.close().await;
     assert_eq!(bobs.receives("presence").await, presence(&ann, true));
     assert_eq!(bobs.receives("presence").await, presence(&ann, false));
@@ -112,8 +113,8 @@ async fn only_friends_are_notified() {
 async fn opening_or_closing_one_of_several_sockets_is_not_pushed() {
     let app = with_delay(SHORT).await;
     let (ann, bob) = friends(&app).await;
-    let mut bobs = bob.connect().await;
-    let (first, second) = (ann.connect().await, ann.connect().await);
+    let mut bobs = bob.connect().await.hearing_presence();
+    let (first, second) = (ann.connect().await.hearing_presence(), ann.connect().await.hearing_presence());
     assert_eq!(bobs.receives("presence").await, presence(&ann, true));
     first.close().await;
     until(&app, 1, KNOWN, &ann).await;
@@ -126,12 +127,12 @@ async fn opening_or_closing_one_of_several_sockets_is_not_pushed() {
 async fn a_reconnect_within_the_delay_is_not_pushed() {
     let app = with_delay(Duration::from_secs(3)).await;
     let (ann, bob) = friends(&app).await;
-    let mut bobs = bob.connect().await;
-    let first = ann.connect().await;
+    let mut bobs = bob.connect().await.hearing_presence();
+    let first = ann.connect().await.hearing_presence();
     assert_eq!(bobs.receives("presence").await, presence(&ann, true));
     first.close().await;
     until(&app, 0, OPEN, &ann).await;
-    let second = ann.connect().await;
+    let second = ann.connect().await.hearing_presence();
     // The `$disconnect` of the first socket has waited and ended.
     until(&app, 1, KNOWN, &ann).await;
     bobs.has_nothing().await;
@@ -155,15 +156,15 @@ async fn every_disconnect_starts_a_new_delay() {
 async fn reconnects_twice_within(delay: Duration) -> bool {
     let app = with_delay(delay).await;
     let (ann, bob) = friends(&app).await;
-    let mut bobs = bob.connect().await;
-    let first = ann.connect().await;
+    let mut bobs = bob.connect().await.hearing_presence();
+    let first = ann.connect().await.hearing_presence();
     assert_eq!(bobs.receives("presence").await, presence(&ann, true));
     let of_ann = format!("SELECT connection_id FROM connections WHERE user_id = '{}'", ann.user_id);
     let first_id: String = app.rows(&of_ann).await.remove(0);
     let first_closes = Instant::now();
     first.close().await;
     until(&app, 0, OPEN, &ann).await;
-    let second = ann.connect().await;
+    let second = ann.connect().await.hearing_presence();
     // She stays online for half of the first delay.
     let half = (delay / 2).as_micros();
     let recent = format!("connections WHERE expires_at > UTC_TIMESTAMP(3) - INTERVAL {half} MICROSECOND");
@@ -176,7 +177,7 @@ async fn reconnects_twice_within(delay: Duration) -> bool {
     }
     // The first delay is over and the second is not.
     until(&app, 0, &format!("connections WHERE connection_id = '{first_id}'"), &ann).await;
-    let _third = ann.connect().await;
+    let _third = ann.connect().await.hearing_presence();
     if second_closes.elapsed() >= delay {
         return false;
     }
@@ -189,7 +190,7 @@ async fn reconnects_twice_within(delay: Duration) -> bool {
 async fn nothing_is_pushed_before_the_delay_is_over() {
     let app = with_delay(ENDLESS).await;
     let (ann, bob) = friends(&app).await;
-    let mut bobs = bob.connect().await;
+    let mut bobs = bob.connect().await.hearing_presence();
     ann.connect().await.close().await;
     until(&app, 0, OPEN, &ann).await;
     assert_eq!(bobs.receives("presence").await, presence(&ann, true));
@@ -203,7 +204,7 @@ async fn nothing_is_pushed_before_the_delay_is_over() {
 async fn users_without_friends_have_no_delay() {
     let app = with_delay(ENDLESS).await;
     let ann = app.user("ann").await;
-    let anns = ann.connect().await;
+    let anns = ann.connect().await.hearing_presence();
     until(&app, 1, SHOWN, &ann).await;
     anns.close().await;
     until(&app, 0, SHOWN, &ann).await;
@@ -214,7 +215,7 @@ async fn users_without_friends_have_no_delay() {
 async fn two_last_sockets_that_close_concurrently_are_pushed_once() {
     let app = with_delay(SHORT).await;
     let (ann, bob) = friends(&app).await;
-    let mut bobs = bob.connect().await;
+    let mut bobs = bob.connect().await.hearing_presence();
     for _ in 0..10 {
         let (first, second) = tokio::join!(ann.connect(), ann.connect());
         tokio::join!(first.close(), second.close());
@@ -229,7 +230,7 @@ async fn two_last_sockets_that_close_concurrently_are_pushed_once() {
 async fn however_sockets_open_and_close_the_last_push_is_true() {
     let app = with_delay(Duration::from_millis(5)).await;
     let (ann, bob) = friends(&app).await;
-    let mut bobs = bob.connect().await;
+    let mut bobs = bob.connect().await.hearing_presence();
     for round in 0..5 {
         join_all((0..8).map(async |_| ann.connect().await.close().await)).await;
         if round == 4 {
@@ -240,7 +241,7 @@ async fn however_sockets_open_and_close_the_last_push_is_true() {
         assert_eq!(received(&mut bobs).await.last().unwrap()["data"], presence(&ann, false));
     }
     // The last round overlaps with a socket that stays open.
-    let _stays = ann.connect().await;
+    let _stays = ann.connect().await.hearing_presence();
     until(&app, 1, KNOWN, &ann).await;
     until(&app, 1, SHOWN, &ann).await;
     assert_eq!(received(&mut bobs).await.last().unwrap()["data"], presence(&ann, true));
@@ -250,8 +251,8 @@ async fn however_sockets_open_and_close_the_last_push_is_true() {
 async fn a_user_who_logs_out_goes_offline() {
     let app = with_delay(SHORT).await;
     let (ann, bob) = friends(&app).await;
-    let mut bobs = bob.connect().await;
-    let mut anns = ann.connect().await;
+    let mut bobs = bob.connect().await.hearing_presence();
+    let mut anns = ann.connect().await.hearing_presence();
     assert_eq!(bobs.receives("presence").await, presence(&ann, true));
     ann.post("/api/auth/logout", json!({})).await.no_content();
     anns.receives("sessionRevoked").await;
@@ -263,10 +264,10 @@ async fn a_user_who_logs_out_goes_offline() {
 async fn replacing_the_oldest_socket_with_a_new_one_is_not_pushed() {
     let app = TestApp::with(&[("MAX_SOCKETS", "1")]).await;
     let (ann, bob) = friends(&app).await;
-    let mut bobs = bob.connect().await;
-    let mut oldest = ann.connect().await;
+    let mut bobs = bob.connect().await.hearing_presence();
+    let mut oldest = ann.connect().await.hearing_presence();
     assert_eq!(bobs.receives("presence").await, presence(&ann, true));
-    let _newest = ann.connect().await;
+    let _newest = ann.connect().await.hearing_presence();
     assert_eq!(oldest.closed().await, 1000);
     until(&app, 1, KNOWN, &ann).await;
     bobs.has_nothing().await;
@@ -276,7 +277,7 @@ async fn replacing_the_oldest_socket_with_a_new_one_is_not_pushed() {
 async fn a_new_friend_is_notified_when_the_user_goes_offline() {
     let app = with_delay(SHORT).await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let (anns, mut bobs) = (ann.connect().await, bob.connect().await);
+    let (anns, mut bobs) = (ann.connect().await.hearing_presence(), bob.connect().await.hearing_presence());
     befriend(&ann, &bob).await;
     bobs.receives("friendRequest").await;
     bobs.receives("friendRequestAnswered").await;
@@ -288,8 +289,8 @@ async fn a_new_friend_is_notified_when_the_user_goes_offline() {
 async fn former_friends_are_not_notified() {
     let app = with_delay(SHORT).await;
     let (ann, bob) = friends(&app).await;
-    let mut bobs = bob.connect().await;
-    let anns = ann.connect().await;
+    let mut bobs = bob.connect().await.hearing_presence();
+    let anns = ann.connect().await.hearing_presence();
     assert_eq!(bobs.receives("presence").await, presence(&ann, true));
     bob.delete(&format!("/api/friends/{}", ann.user_id)).await.no_content();
     anns.close().await;
@@ -303,7 +304,7 @@ async fn former_friends_are_not_notified() {
 async fn friends_who_part_during_the_delay_are_not_notified() {
     let app = with_delay(Duration::from_secs(1)).await;
     let (ann, bob) = friends(&app).await;
-    let mut bobs = bob.connect().await;
+    let mut bobs = bob.connect().await.hearing_presence();
     ann.connect().await.close().await;
     assert_eq!(bobs.receives("presence").await, presence(&ann, true));
     until(&app, 0, OPEN, &ann).await;
@@ -316,7 +317,7 @@ async fn friends_who_part_during_the_delay_are_not_notified() {
 async fn a_lost_disconnect_is_made_up_for_at_the_next_connect() {
     let app = with_delay(ENDLESS).await;
     let (ann, bob) = friends(&app).await;
-    let mut bobs = bob.connect().await;
+    let mut bobs = bob.connect().await.hearing_presence();
     // What it leaves behind: the row in `presence`, and perhaps a socket that expired long ago.
     app.run("INSERT INTO presence (user_id) VALUES (?)", (&ann.user_id,)).await;
     app.run(
@@ -326,9 +327,9 @@ async fn a_lost_disconnect_is_made_up_for_at_the_next_connect() {
         (&ann.user_id,),
     )
     .await;
-    let _first = ann.connect().await;
+    let _first = ann.connect().await.hearing_presence();
     assert_eq!(bobs.receives("presence").await, presence(&ann, true));
-    let _second = ann.connect().await;
+    let _second = ann.connect().await.hearing_presence();
     bobs.has_nothing().await;
 }
 
@@ -336,7 +337,7 @@ async fn a_lost_disconnect_is_made_up_for_at_the_next_connect() {
 async fn a_server_that_stops_ends_all_delays() {
     let app = with_delay(ENDLESS).await;
     let (ann, bob) = friends(&app).await;
-    let sockets = [ann.connect().await, bob.connect().await];
+    let sockets = [ann.connect().await.hearing_presence(), bob.connect().await.hearing_presence()];
     app.stop();
     for mut socket in sockets {
         assert_eq!(socket.closed().await, 1001);
@@ -351,7 +352,7 @@ async fn a_server_that_stops_ends_all_delays() {
 async fn jobs_that_come_early_or_twice_push_the_end_once() {
     let app = with_delay(ENDLESS).await;
     let (ann, bob) = friends(&app).await;
-    let mut bobs = bob.connect().await;
+    let mut bobs = bob.connect().await.hearing_presence();
     // Two sockets that have closed at the same time, so that neither was the last one.
     app.run("INSERT INTO presence (user_id) VALUES (?)", (&ann.user_id,)).await;
     let now = "SELECT DATE_FORMAT(UTC_TIMESTAMP(3), '%Y-%m-%dT%H:%i:%s.%f')";
@@ -370,7 +371,7 @@ async fn jobs_that_come_early_or_twice_push_the_end_once() {
             "userId": ann.user_id,
             "closedAt": closed_at,
             "isOnline": false,
-            "hasFriends": true,
+            "hasAudience": true,
         });
         json!({"messageId": socket, "body": job.to_string()})
     };

@@ -1,19 +1,24 @@
+use shared::base::socket::{Protocol, Socket};
 use shared::base::user::User;
-use shared::events::presence;
+use shared::events::event::ClosingReason;
+use shared::events::{announce, presence};
 use shared::people::auth::ticket;
 use shared::people::sessions;
 use shared::sockets::connections;
-use shared::sockets::tell::Notice;
+use shared::sockets::handshakes::{self, Handshake};
 use shared::{App, Error, Result};
 
 use super::{Reply, SocketEvent, ids};
+use crate::http;
 
 /// The subprotocol that carries an access token: `Sec-WebSocket-Protocol: bearer, <accessToken>`.
 const BEARER: &str = "bearer";
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
+/// The version of Engine.IO that a client of Socket.IO names in its query.
+const ENGINE_IO: &str = "4";
 
-/// `$connect`: accepts a client with a ticket or an access token, and stores the socket. The answer's status
-/// decides whether the handshake succeeds.
+/// `$connect`: accepts a client with a ticket or an access token, and stores the socket. A client of Socket.IO may also
+/// say who it is in its first packet. The answer's status decides whether the handshake succeeds.
 pub async fn connect(app: &App, event: SocketEvent) -> Reply {
     let (_, request_id) = ids(&event);
     match open(app, &event).await {
@@ -32,31 +37,70 @@ async fn open(app: &App, event: &SocketEvent) -> Result<()> {
         return Err(Error::OriginNotAllowed);
     }
     let (connection_id, _) = ids(event);
-    let user = user(app, event).await?;
-    let (most, process_id) = (app.config.max_sockets, app.process_id.as_deref());
-    let surplus = connections::open(&app.db, &connection_id, &user, most, process_id).await?;
-    app.opened(&connection_id, &user.user_id);
-    app.tell(Notice::close(surplus)).await;
-    // The socket is open, even if the user's friends cannot be notified.
-    match presence::appear(app, &user, &connection_id).await {
+    match event.query_string_parameters.first("EIO") {
+        None => {
+            let user = user(app, event).await?;
+            enter(app, &Socket { connection_id, protocol: Protocol::Frames }, &user).await.map(drop)
+        }
+        Some(ENGINE_IO) => {
+            let user = match user(app, event).await {
+                Ok(user) => Some(user),
+                Err(Error::Unauthenticated) if !has_credentials(event) => None,
+                Err(error) => return Err(error),
+            };
+            let seen = event.request_context.identity.source_ip.as_deref();
+            let address = http::address_behind(app, &event.headers, seen);
+            let handshake = Handshake { address, session_id: user.map(|user| user.session_id) };
+            handshakes::accept(app, &connection_id, &handshake).await
+        }
+        Some(_) => Err(Error::invalid("EIO", "must be 4: use a client of Socket.IO 3 or 4")),
+    }
+}
+
+/// Lets a user in: stores the socket, ends the user's oldest one if there are too many, and tells others that the user is
+/// online. Returns false for a socket of Socket.IO that does not wait any more. It may have a user already, so what is noted
+/// of it stays.
+pub(super) async fn enter(app: &App, socket: &Socket, user: &User) -> Result<bool> {
+    let Socket { connection_id, .. } = socket;
+    let most = app.config.max_sockets;
+    let process_id = app.process.as_ref().map(|process| &*process.id);
+    // Before the row is stored: the socket's `$disconnect` forgets it after the row, and so finds it.
+    app.opened(connection_id, &user.user_id);
+    let stored = connections::open(&app.db, socket, user, most, process_id).await;
+    let Some(surplus) = stored.inspect_err(|_| app.closed(connection_id))? else { return Ok(false) };
+    app.tell(announce::closing(surplus, ClosingReason::TooManySockets)).await;
+    // The socket is open, even if nobody can be notified.
+    match presence::appear(app, user, connection_id).await {
         Ok(notice) => app.tell(notice).await,
         Err(error) => error.log(),
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Returns the user of the handshake's credentials: a ticket, or an access token in one of three places.
 async fn user(app: &App, event: &SocketEvent) -> Result<User> {
-    if let Some(given) = event.query_string_parameters.first("ticket") {
-        return ticket::redeem(app, given).await;
+    let ticket = event.query_string_parameters.first("ticket");
+    credentials(app, ticket, token(event)).await
+}
+
+/// Returns the user of a ticket, or else of an access token.
+pub(super) async fn credentials(app: &App, ticket: Option<&str>, token: Option<&str>) -> Result<User> {
+    match ticket {
+        Some(given) => ticket::redeem(app, given).await,
+        None => {
+            let claims = app.access_tokens.verify(token.ok_or(Error::Unauthenticated)?)?;
+            sessions::signed_in(&app.db, &claims).await
+        }
     }
-    let token = event
-        .query_string_parameters
-        .first("token")
-        .or_else(|| header_token(event))
-        .or_else(|| protocol_token(event))
-        .ok_or(Error::Unauthenticated)?;
-    sessions::signed_in(&app.db, &app.access_tokens.verify(token)?).await
+}
+
+fn has_credentials(event: &SocketEvent) -> bool {
+    event.query_string_parameters.first("ticket").is_some() || token(event).is_some()
+}
+
+fn token(event: &SocketEvent) -> Option<&str> {
+    let query = event.query_string_parameters.first("token");
+    query.or_else(|| header_token(event)).or_else(|| protocol_token(event))
 }
 
 fn header_token(event: &SocketEvent) -> Option<&str> {

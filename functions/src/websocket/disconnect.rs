@@ -2,7 +2,7 @@ use futures_util::{StreamExt, stream};
 use shared::base::ids::ConnectionId;
 use shared::events::presence;
 use shared::sockets::connections::{self, Closed};
-use shared::sockets::processes;
+use shared::sockets::{handshakes, processes};
 use shared::{App, Result};
 
 use super::{Reply, SocketEvent, ids};
@@ -14,15 +14,22 @@ const CONCURRENT_ENDS: usize = 8;
 /// does not guarantee that it calls this route, so rows also expire.
 pub async fn disconnect(app: &App, event: SocketEvent) -> Reply {
     let (connection_id, request_id) = ids(&event);
+    let closed = close(app, &connection_id).await;
+    // After the row: the CONNECT packet of Socket.IO may just be storing it, and notes the socket before.
     app.closed(&connection_id);
-    match close(app, &connection_id).await {
+    match closed {
         Ok(()) => Reply::ok(),
         Err(error) => Reply::problem(&error, request_id),
     }
 }
 
 async fn close(app: &App, connection_id: &ConnectionId) -> Result<()> {
-    match connections::close(&app.db, connection_id).await? {
+    let mut closed = connections::close(&app.db, connection_id).await?;
+    // A socket without a row has waited for its CONNECT packet, unless that came just now and it has a row by now.
+    if closed.is_none() && !handshakes::end(&app.db, connection_id).await? {
+        closed = connections::close(&app.db, connection_id).await?;
+    }
+    match closed {
         Some(closed) if !presence::hold(app, &closed).await => forget(app, &closed).await,
         Some(_) | None => Ok(()),
     }
@@ -48,7 +55,7 @@ pub async fn disconnect_lost(app: &App) -> Result<()> {
     Ok(())
 }
 
-/// Forgets a socket that has closed, and notifies the user's friends if it was the last one. The row stays
+/// Forgets a socket that has closed, and notifies the people around the user if it was the last one. The row stays
 /// until then, so that a socket that opens in the meantime finds it.
 pub(crate) async fn forget(app: &App, closed: &Closed) -> Result<()> {
     app.tell(presence::disappear(app, closed).await?).await;

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::base::fields::{Fields, Missing, Read, Request};
+use shared::base::fields::{Fields, Flag, Missing, Read, Request};
 use shared::base::ids::{ConnectionId, RoomId, UploadId, UserId};
 use shared::base::time;
 use shared::base::user::User;
@@ -11,16 +11,18 @@ use shared::events::announce;
 use shared::events::event::Outcome;
 use shared::membership::{groups, members};
 use shared::messages::draft::{Draft, Sender};
-use shared::messages::message::{Content, Message, NamedMessage};
+use shared::messages::mentions::Mentions;
+use shared::messages::message::{Message, NamedMessage};
 use shared::messages::react::{self, ReactionChange};
 use shared::messages::read::{self, Position};
-use shared::messages::revise::{self, Edit};
+use shared::messages::revise::{self, Edit, NewContent};
 use shared::messages::send;
 use shared::messages::{sync as syncing, typing as writing};
 use shared::rooms::channels::{self, Announced, Announcement};
 use shared::rooms::room::RoomKind;
 use shared::sockets::tell::Notice;
-use shared::uploads::upload::{self, Upload};
+use shared::uploads::presign;
+use shared::uploads::upload::Upload;
 use shared::{App, Error, Result};
 
 /// The result of a frame: the answer for its socket, and the notice for others.
@@ -76,9 +78,9 @@ impl Request for InRoom {}
 pub async fn leave_room(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
     let InRoom { room_id, user_id } = Fields::parse(data)?;
     user.must_be(user_id.as_ref())?;
-    let seq = members::leave(&app.db, user, Some(by), room_id).await?;
-    let notice = announce::left(app, user, room_id, seq, Some(by)).await;
-    Ok(Handled::ack(json!({ "roomId": room_id, "seq": seq }), notice))
+    let ended = members::leave(&app.db, user, Some(by), room_id).await?;
+    let notice = announce::left(app, user, room_id, &ended, Some(by)).await;
+    Ok(Handled::ack(json!({ "roomId": room_id, "seq": ended.seq }), notice))
 }
 
 /// `groupMessage`: as `sendMessage`, but only for groups. The room's field is called `groupId`.
@@ -99,17 +101,33 @@ pub async fn send_message(app: &App, by: &ConnectionId, draft: Draft) -> Result<
     Ok(Handled::ack(ack, notice))
 }
 
+/// `sendMessages`: as `POST /api/messages/batch`. The answer names the messages, which the client has.
+pub async fn send_messages(app: &App, by: &ConnectionId, draft: Draft) -> Result<Handled> {
+    let room_id = draft.room_id;
+    let sent = send::send_list(app, Sender::Socket(by), draft).await?;
+    let notice = announce::sent_list(&sent, Some(by));
+    let last = sent.messages.iter().map(|message| message.seq).max();
+    let named = sent.messages.iter().map(|Message { message_id, seq, client_message_id, .. }| {
+        json!({ "messageId": message_id, "seq": seq, "clientMessageId": client_message_id })
+    });
+    let ack = json!({ "roomId": room_id, "seq": last, "messages": named.collect::<Vec<_>>() });
+    Ok(Handled::ack(ack, notice))
+}
+
 /// `editMessage`: as `PATCH /api/messages/{messageId}`.
 pub async fn edit_message(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct EditOf {
         message_id: NamedMessage,
-        content: Content,
+        content: NewContent,
+        mentions: Option<Mentions>,
+        mentions_all: Option<Flag>,
     }
     impl Request for EditOf {}
-    let EditOf { message_id, content } = Fields::parse(data)?;
-    let revised = revise::edit(&app.db, user, Some(by), message_id, &Edit { content }).await?;
+    let EditOf { message_id, content, mentions, mentions_all } = Fields::parse(data)?;
+    let edit = Edit { content, mentions, mentions_all };
+    let revised = revise::edit(&app.db, user, Some(by), message_id, &edit).await?;
     let notice = announce::edited(app, &revised, Some(by)).await;
     Ok(Handled::ack(changed(&revised.message), notice))
 }
@@ -186,7 +204,7 @@ pub async fn join_group(app: &App, user: &User, data: Value) -> Result<Handled> 
 /// `sendFile`: as `POST /uploads/{uploadId}/complete`.
 pub async fn send_file(app: &App, user: &User, by: &ConnectionId, data: Value) -> Result<Handled> {
     let upload_id: UploadId = Fields::one_of(data, "uploadId")?;
-    let sent = upload::complete(app, user, Some(by), &upload_id).await?;
+    let sent = presign::complete(app, user, Some(by), &upload_id).await?;
     let notice = announce::sent(&sent, Some(by));
     let message = sent.message;
     let ack = json!({

@@ -1,9 +1,13 @@
-//! The three routes of the WebSocket API, and the handlers of the events under [`events`].
+//! The three routes of the WebSocket API, the handlers of the events under [`events`], and what the packets of Socket.IO
+//! mean.
 
 mod connect;
 mod disconnect;
 pub mod events;
+mod handle;
 mod message;
+mod meters;
+mod socket_io;
 
 pub use connect::connect;
 pub(crate) use disconnect::forget;

@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 use super::options::Options;
 use super::process::Process;
 use super::terminal::{PAUSE, START, greet, port_of, say};
-use crate::serve::{listen, serve_remote, stopped};
+use crate::serve::{listen_here, serve_remote, stopped};
 
 /// How long the first answers may take. Each function starts with a `cargo run`, and these wait for each
 /// other.
@@ -42,7 +42,7 @@ pub(super) async fn run(
 ) -> Result<(), String> {
     let log = options.folder.join("watch.log");
     say(&format!("Building and starting the functions: cargo lambda watch (its log is {})", log.display()));
-    let (invoke_port, management) = (free_port().await, listen(0, "PORT").await?);
+    let (invoke_port, management) = (free_port().await, listen_here(0, "PORT").await?);
     let mut command = Command::new("cargo");
     command.args(["lambda", "watch", "--invoke-address", "127.0.0.1", "--concurrency", "2", "--invoke-port"]);
     command.arg(invoke_port.to_string()).args(options.ignore_changes.then_some("--ignore-changes"));
@@ -68,10 +68,10 @@ pub(super) async fn run(
             started = starts => started.map_err(with_log)?,
             () = stopped.clone() => return Ok(()),
         }
-        let listener = listen(port, "PORT").await?;
-        let greeted = greet(port_of(&listener)?);
+        let listener = listen_here(port, "PORT").await?;
+        let greeted = greet(port_of(&listener)?, options.page().is_some());
         tokio::select! {
-            served = serve_remote(listener, None, &endpoint, management, store, stopped) => served,
+            served = serve_remote(listener, None, &endpoint, management, store, options.page(), stopped) => served,
             Err(error) = greeted => Err(error),
         }
     };
@@ -89,7 +89,7 @@ async fn own_store(options: &Options, functions: &mut Command) -> Result<Store, 
     // setting, the AWS SDK might request credentials from an address outside this machine.
     functions.env("AWS_ACCESS_KEY_ID", &keys.id).env("AWS_SECRET_ACCESS_KEY", keys.secret.expose_secret());
     functions.env("AWS_REGION", "us-east-1").env("AWS_EC2_METADATA_DISABLED", "true");
-    let store = Store::new(&options.uploads, listen(0, "PORT").await?, keys)?;
+    let store = Store::new(&options.uploads, listen_here(0, "PORT").await?, keys)?;
     let config = store.config();
     functions.envs(config.bucket.map(|bucket| ("UPLOADS_BUCKET", bucket)));
     functions.envs(config.endpoint.map(|endpoint| ("S3_ENDPOINT", endpoint)));

@@ -40,7 +40,7 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
         }
     }
     let config = Config::from(settings.clone()).map_err(|error| error.to_string())?;
-    let port = config.port;
+    let port = config.server.port;
     if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
         return Err(format!(
             "Port {port} is in use by another program. Choose another: PORT={} scripts/dev",
@@ -54,10 +54,10 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
         return lambda::run(&options, settings, port).await;
     }
     say("Serving");
-    let listener = listen(port, "PORT").await?;
-    let greeted = greet(port_of(&listener)?);
+    let listener = listen(&config.server, false).await?;
+    let greeted = greet(port_of(&listener)?, options.page().is_some());
     tokio::select! {
-        served = serve(config, listener, None, &options.uploads) => served,
+        served = serve(config, listener, None, &options.uploads, options.page()) => served,
         Err(error) = greeted => Err(error),
     }
 }

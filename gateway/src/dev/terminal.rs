@@ -23,7 +23,7 @@ pub(super) fn port_of(listener: &TcpListener) -> Result<u16, String> {
 }
 
 /// Waits until the server is healthy, and prints the session to copy.
-pub(super) async fn greet(port: u16) -> Result<(), String> {
+pub(super) async fn greet(port: u16, has_page: bool) -> Result<(), String> {
     let url = format!("http://127.0.0.1:{port}/health");
     let http = reqwest::Client::builder().no_proxy().build().map_err(|error| error.to_string())?;
     let healthy = async {
@@ -43,9 +43,10 @@ pub(super) async fn greet(port: u16) -> Result<(), String> {
     };
     let (folder, coterie) = (quoted(std::env::current_dir())?, quoted(std::env::current_exe())?);
     let session = SESSION.split_once("\n# ---\n").map_or(SESSION, |(_, session)| session);
+    let page = if has_page { format!("\nThe chat page: http://localhost:{port}/") } else { String::new() };
     println!(
         "
-Coterie answers on http://localhost:{port} and ws://localhost:{port}
+Coterie answers on http://localhost:{port} and ws://localhost:{port}{page}
 
 Two people who talk, to paste into another terminal:
 

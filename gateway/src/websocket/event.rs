@@ -100,7 +100,7 @@ pub(super) async fn invoke(
     event: &Event<'_>,
 ) -> Option<Box<RawValue>> {
     let event = to_raw_value(event).ok()?;
-    gateway.invoke(function, gateway.limits.integration_timeout, request_id, event).await.ok()
+    gateway.invoke_measured(function, gateway.limits.integration_timeout, request_id, event).await.ok()
 }
 
 /// Invokes `$disconnect`, if there is one, with the code and reason of the close. Then removes the

@@ -1,7 +1,6 @@
 //! The handshake: `$connect` accepts or refuses the client.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -21,6 +20,8 @@ use crate::integration::{
     response_status,
 };
 use crate::limits::{FRAME_BYTES, MESSAGE_BYTES};
+use crate::proxies::Client;
+use crate::socket_io;
 
 /// What a socket reads at once. Every open socket has a buffer of this size, and most frames of a chat are smaller.
 const READ_BUFFER_BYTES: usize = 1024;
@@ -31,17 +32,17 @@ const WRITE_BUFFER_BYTES: usize = 4096;
 /// Responds to a handshake as `$connect` decides.
 pub(crate) async fn handshake(
     gateway: Arc<Gateway>,
-    peer: SocketAddr,
+    client: Client,
     parts: Parts,
     upgrade: WebSocketUpgrade,
 ) -> Response<Body> {
     // A client that leaves cancels this future, so the functions run in a separate task. If `$connect` accepts
     // the client nevertheless, the upgrade fails, and `$disconnect` runs.
     let response = tokio::spawn(async move {
-        let connection = Arc::new(new_connection(&parts, peer));
+        let connection = Arc::new(new_connection(&parts, client));
         let request_id = new_id();
         gateway.connections.announce(&connection.id);
-        match invoke_connect(&gateway, &connection, &request_id, &parts, peer).await {
+        match invoke_connect(&gateway, &connection, &request_id, &parts, client).await {
             Some(response) if response.accepts() => open(gateway, connection, upgrade, response),
             response => {
                 gateway.connections.remove(&connection.id);
@@ -56,15 +57,16 @@ pub(crate) async fn handshake(
     response.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
-fn new_connection(parts: &Parts, peer: SocketAddr) -> Connection {
+fn new_connection(parts: &Parts, client: Client) -> Connection {
     let text =
         |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::to_owned);
     Connection {
         id: new_id(),
         connected_at: Utc::now(),
         domain_name: text(header::HOST).unwrap_or_default(),
-        source_ip: peer.ip().to_string(),
+        source_ip: client.address.to_string(),
         user_agent: text(header::USER_AGENT),
+        protocol: socket_io::protocol(&parts.uri),
     }
 }
 
@@ -74,13 +76,13 @@ async fn invoke_connect(
     connection: &Connection,
     request_id: &str,
     parts: &Parts,
-    peer: SocketAddr,
+    client: Client,
 ) -> Option<ConnectResponse> {
     let Some(function) = gateway.template.websocket.get("$connect") else {
         return Some(ConnectResponse { status_code: 200, ..ConnectResponse::default() });
     };
     let mut event = Event::new(connection, request_id, "$connect", "CONNECT");
-    let headers = forwarded_headers(&parts.headers, peer);
+    let headers = forwarded_headers(&parts.headers, client);
     let headers = headers
         .iter()
         .filter(|(name, _)| **name != header::CONNECTION && **name != header::UPGRADE)

@@ -9,6 +9,8 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use shared::base::push::Sockets;
+use shared::base::socket::Protocol;
+use shared::sockets::socket_io::{Heartbeat, PING, PONG};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite;
@@ -51,13 +53,15 @@ pub(super) async fn serve(
     SocketQueue { mut frames, close: close_signal }: SocketQueue,
 ) -> CloseFrame {
     let (mut sink, mut stream) = socket.split();
-    let last_message = LastMessage::now();
+    let (last_message, last_sign) = (LastTime::now(), LastTime::now());
+    let permits = Arc::new(Semaphore::new(CONCURRENT_MESSAGES));
     // Each of these runs while the others wait.
     let end = tokio::select! {
-        end = read(gateway, connection, &mut stream, &last_message) => end,
+        end = read(gateway, connection, &mut stream, &permits, &last_message, &last_sign) => end,
         end = write(&mut sink, &mut frames, gateway.limits.send_timeout, &last_message) => end,
         frame = close_signal => frame.map_or(End::Broken, End::Close),
         () = expiry(&gateway.limits, &last_message) => End::Close(GOING_AWAY),
+        () = heartbeat(gateway, connection, &permits, &last_sign) => End::Close(GOING_AWAY),
     };
     match end {
         End::Close(frame) => close(sink, stream, frames, frame).await,
@@ -70,10 +74,10 @@ pub(super) async fn serve(
     }
 }
 
-/// When the last message was received or sent.
-struct LastMessage(Mutex<Instant>);
+/// When something was last: a message that was received or sent, or a sign of the client's life.
+struct LastTime(Mutex<Instant>);
 
-impl LastMessage {
+impl LastTime {
     fn now() -> Self {
         Self(Mutex::new(Instant::now()))
     }
@@ -92,18 +96,23 @@ async fn read(
     gateway: &Arc<Gateway>,
     connection: &Arc<Connection>,
     stream: &mut SplitStream<WebSocket>,
-    last_message: &LastMessage,
+    permits: &Arc<Semaphore>,
+    last_message: &LastTime,
+    last_sign: &LastTime,
 ) -> End {
-    let permits = Arc::new(Semaphore::new(CONCURRENT_MESSAGES));
     let mut stopping = gateway.stopping.subscribe();
     loop {
         let permit = permits.clone().acquire_owned().await;
+        // While it waited, nobody would have read a sign. From now on the client is silent.
+        last_sign.is_now();
         let message = tokio::select! {
             biased;
             () = async { _ = stopping.wait_for(Option::is_some).await } => return std::future::pending().await,
             message = stream.next() => message,
         };
         match message {
+            // The answer to a ping of `heartbeat`.
+            Some(Ok(Message::Text(text))) if text == PONG && connection.protocol == Protocol::SocketIo => {}
             Some(Ok(Message::Text(text))) => {
                 let under_way = gateway.messages.subscribe();
                 // The gateway announces its stop before it looks for messages under way.
@@ -119,6 +128,8 @@ async fn read(
                     drop((permit, under_way));
                 });
             }
+            // The packet before it has announced it and was refused. API Gateway closes such a socket too.
+            Some(Ok(Message::Binary(_))) if connection.protocol == Protocol::SocketIo => {}
             Some(Ok(Message::Binary(_))) => return End::Close(UNSUPPORTED_DATA),
             // The WebSocket library responds to pings. They do not count as messages.
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
@@ -184,7 +195,7 @@ async fn write(
     sink: &mut SplitSink<WebSocket, Message>,
     frames: &mut mpsc::Receiver<Box<QueuedFrame>>,
     send_timeout: Duration,
-    last_message: &LastMessage,
+    last_message: &LastTime,
 ) -> End {
     while let Some(frame) = frames.recv().await {
         last_message.is_now();
@@ -224,7 +235,7 @@ fn text_message(frame: QueuedFrame) -> Message {
 
 /// Waits until the socket has been idle for too long or has reached its connection duration. Messages do not wake
 /// it: it looks at the time of the last one when the socket would have been idle for too long without it.
-async fn expiry(limits: &GatewayLimits, last_message: &LastMessage) {
+async fn expiry(limits: &GatewayLimits, last_message: &LastTime) {
     let end_of_life = Instant::now() + limits.connection_duration;
     loop {
         let end = end_of_life.min(last_message.get() + limits.idle_timeout);
@@ -232,6 +243,25 @@ async fn expiry(limits: &GatewayLimits, last_message: &LastMessage) {
             return;
         }
         sleep_until(end).await;
+    }
+}
+
+/// Pings a client of Socket.IO, as Socket.IO's own server does, and returns when it gives no sign of life any more, unless
+/// the gateway does not read because it handles too many of its messages. API Gateway pings nobody.
+async fn heartbeat(gateway: &Gateway, connection: &Connection, permits: &Semaphore, last_sign: &LastTime) {
+    if connection.protocol != Protocol::SocketIo {
+        return std::future::pending().await;
+    }
+    let Heartbeat { interval, timeout } = gateway.limits.heartbeat;
+    loop {
+        sleep_until(Instant::now() + interval - timeout).await;
+        let pinged = Instant::now();
+        // A socket that does not read gives no sign either.
+        _ = gateway.connections.post(&connection.id, Bytes::from_static(PING.as_bytes())).await;
+        sleep_until(pinged + timeout).await;
+        if last_sign.get() < pinged && permits.available_permits() > 0 {
+            return;
+        }
     }
 }
 

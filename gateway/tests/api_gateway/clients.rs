@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use gateway::Gateway;
 use gateway::limits::{EVENT_BYTES, GatewayLimits, RESPONSE_BYTES};
+use gateway::tls::Tls;
 use serde_json::json;
-use shared::config::ConnectionLimits;
+use shared::config::{ConnectionLimits, TlsFiles};
 use tokio::time::timeout;
 
 use crate::harness::{Behavior, RawConnection, TEMPLATE, TIMEOUT, TestGateway, UPGRADE, template};
@@ -122,4 +124,95 @@ async fn only_http_1_is_spoken() {
     client.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
     let answer = client.ends().await;
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{answer:?}");
+}
+
+/// A gateway that believes 127.0.0.2, with this many connections for each client.
+async fn behind_a_proxy(of_address: u32) -> TestGateway {
+    let connections = ConnectionLimits { all: None, of_address: Some(of_address) };
+    let adjust = |gateway: Gateway| {
+        gateway
+            .with_connection_limits(connections)
+            .with_trusted_proxies(vec!["127.0.0.2/32".parse().unwrap()])
+    };
+    TestGateway::adjusted(template(TEMPLATE), [], GatewayLimits::default(), adjust).await
+}
+
+/// Sends a request from this address of the machine, with these lines in its head.
+async fn from(gateway: &TestGateway, address: &str, lines: &[&str]) -> RawConnection {
+    let mut connection = RawConnection::from(gateway, address).await;
+    connection.write(format!("{}\r\nHost: chat.test\r\n\r\n", lines.join("\r\n")).as_bytes()).await;
+    connection
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_says_who_the_client_is_and_nobody_else_does() {
+    let gateway = behind_a_proxy(10).await;
+    let claims = ["X-Forwarded-For: 198.51.100.1, 192.0.2.7", "X-Forwarded-Proto: https"];
+    for (peer, source_ip, forwarded_for, proto, port) in [
+        ("127.0.0.2", "192.0.2.7", "198.51.100.1, 192.0.2.7", "https", "443"),
+        ("127.0.0.1", "127.0.0.1", "198.51.100.1, 192.0.2.7, 127.0.0.1", "http", "80"),
+    ] {
+        assert_eq!(from(&gateway, peer, &[GET[0], claims[0], claims[1]]).await.head().await.0, 200);
+        let event = gateway.event("echo").await;
+        assert_eq!(event["requestContext"]["http"]["sourceIp"], source_ip);
+        let header = |name: &str| event["headers"][name].clone();
+        let found = [header("x-forwarded-for"), header("x-forwarded-proto"), header("x-forwarded-port")];
+        assert_eq!(found, [json!(forwarded_for), json!(proto), json!(port)], "from {peer}");
+        let handshake: Vec<&str> = UPGRADE.iter().copied().chain(claims).collect();
+        let mut socket = from(&gateway, peer, &handshake).await;
+        assert_eq!(socket.head().await.0, 101);
+        assert_eq!(gateway.event("connect").await["requestContext"]["identity"]["sourceIp"], source_ip);
+    }
+}
+
+#[tokio::test]
+async fn each_client_of_a_proxy_has_its_own_connections_and_the_proxy_any_number() {
+    let gateway = behind_a_proxy(2).await;
+    let socket_of = async |client: &str| {
+        let client = format!("X-Forwarded-For: {client}");
+        let handshake: Vec<&str> = UPGRADE.iter().copied().chain([&*client]).collect();
+        let mut socket = from(&gateway, "127.0.0.2", &handshake).await;
+        (socket.head().await.0, socket)
+    };
+    let (first, second) = (socket_of("192.0.2.1").await, socket_of("192.0.2.1").await);
+    assert_eq!((first.0, second.0), (101, 101));
+    let (status, mut refused) = socket_of("192.0.2.1").await;
+    assert_eq!(status, 429);
+    // The same connection of the proxy serves another client, and as many requests as it likes.
+    for client in ["192.0.2.2", "192.0.2.2", "192.0.2.2", "192.0.2.3"] {
+        let head = format!("{}\r\nHost: chat.test\r\nX-Forwarded-For: {client}\r\n\r\n", GET[0]);
+        refused.write(head.as_bytes()).await;
+    }
+    let others = [socket_of("192.0.2.2").await, socket_of("192.0.2.2").await];
+    assert!(others.iter().all(|(status, _)| *status == 101));
+    drop(first);
+    let again = async { while socket_of("192.0.2.1").await.0 != 101 {} };
+    timeout(TIMEOUT, again).await.expect("a socket that ends leaves its place");
+}
+
+#[tokio::test]
+async fn half_a_tls_handshake_is_ended() {
+    let folder = std::env::temp_dir().join(format!("gateway_test_{:016x}", rand::random::<u64>()));
+    std::fs::create_dir(&folder).unwrap();
+    let files = TlsFiles { cert: folder.join("cert.pem"), key: folder.join("key.pem") };
+    let mut openssl = std::process::Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
+    openssl
+        .args(["-days", "7", "-subj", "/CN=localhost", "-keyout"])
+        .arg(&files.key)
+        .arg("-out")
+        .arg(&files.cert);
+    assert!(openssl.output().unwrap().status.success());
+    let tls = Tls::new(files).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let limits = GatewayLimits { head_timeout: SHORT, ..GatewayLimits::default() };
+    let gateway =
+        TestGateway::adjusted(template(TEMPLATE), [], limits, |gateway| gateway.with_tls(Some(tls))).await;
+    // Nothing, the beginning of a handshake, and what is none.
+    for beginning in ["", "\x16\x03\x01\x02\x00\x01", "GET /echo HTTP/1.1\r\nHost: chat.test\r\n\r\n"] {
+        let mut client = RawConnection::from(&gateway, "127.0.0.1").await;
+        client.write(beginning.as_bytes()).await;
+        client.ends().await;
+    }
+    assert!(!gateway.functions.has_event("echo"));
 }

@@ -152,3 +152,16 @@ async fn the_built_in_template_lets_pages_of_any_origin_send_a_token() {
     assert!(headers.iter().any(|line| line.starts_with("allow-headers: authorization,")), "{headers:?}");
     assert!(!headers.iter().any(|line| line.starts_with("allow-credentials")), "{headers:?}");
 }
+
+#[tokio::test]
+async fn the_built_in_template_with_allowed_origins_answers_only_these_and_with_credentials() {
+    let mut built_in = template(BUILT_IN);
+    built_in.allow_credentials(&[ORIGIN.to_owned()]);
+    let gateway = TestGateway::new(built_in, [], GatewayLimits::default()).await;
+    let headers = cors_headers(preflight(&gateway, "/api/auth/refresh-token", ORIGIN).await.headers());
+    for expected in ["allow-credentials: true", &format!("allow-origin: {ORIGIN}")] {
+        assert!(headers.iter().any(|header| header == expected), "{headers:?}");
+    }
+    let response = preflight(&gateway, "/api/auth/refresh-token", "https://evil.example").await;
+    assert_eq!(cors_headers(response.headers()), [""; 0]);
+}

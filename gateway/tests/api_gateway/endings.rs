@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use gateway::Gateway;
 use gateway::limits::{
     BYTES_WAITING, CONCURRENT_DISCONNECTS, FRAME_BYTES, FRAMES_WAITING, GatewayLimits, MESSAGE_BYTES,
 };
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use shared::base::push::{NotDelivered, Sockets};
 use tokio::sync::Notify;
 
-use crate::harness::{Behavior, RawConnection, TestGateway, UPGRADE};
+use crate::harness::{Behavior, RawConnection, TEMPLATE, TestGateway, UPGRADE, template};
 
 /// A message of this many bytes for the function `record`.
 fn message(bytes: usize) -> String {
@@ -310,4 +311,15 @@ async fn a_gateway_that_stops_closes_its_sockets_with_1001() {
     gateway.stop();
     assert_eq!(socket.closed().await.0, 1001);
     assert_eq!(disconnected(&gateway).await.0, 1001);
+}
+
+#[tokio::test]
+async fn a_gateway_that_stops_first_sends_the_farewell_of_its_program() {
+    let with_farewell = |gateway: Gateway| gateway.with_farewell(|_| Some("goodbye".into()));
+    let mut gateway =
+        TestGateway::adjusted(template(TEMPLATE), [], GatewayLimits::default(), with_farewell).await;
+    let mut socket = gateway.connect().await;
+    gateway.stop();
+    assert_eq!(socket.receive().await, "goodbye");
+    assert_eq!(socket.closed().await.0, 1001);
 }

@@ -12,15 +12,17 @@ mod harness;
 mod http_events;
 mod http_responses;
 mod messages;
+mod page;
 mod queues;
 mod routes;
 mod schedules;
+mod socket_io;
 mod stopping;
 
 use std::collections::BTreeSet;
 
 /// The modules whose tests `docs/gateway.md` lists.
-const MODULES: [(&str, &str); 12] = [
+const MODULES: [(&str, &str); 14] = [
     ("clients", include_str!("clients.rs")),
     ("cors", include_str!("cors.rs")),
     ("endings", include_str!("endings.rs")),
@@ -29,9 +31,11 @@ const MODULES: [(&str, &str); 12] = [
     ("http_responses", include_str!("http_responses.rs")),
     ("http_events", include_str!("http_events.rs")),
     ("messages", include_str!("messages.rs")),
+    ("page", include_str!("page.rs")),
     ("queues", include_str!("queues.rs")),
     ("routes", include_str!("routes.rs")),
     ("schedules", include_str!("schedules.rs")),
+    ("socket_io", include_str!("socket_io.rs")),
     ("stopping", include_str!("stopping.rs")),
 ];
 

@@ -36,7 +36,7 @@ async fn gateway_with_queue(template: Template, behavior: Behavior) -> TestGatew
 }
 
 fn send(gateway: &TestGateway, job: &str) {
-    gateway.queues.send(Queue::FanOut, job.to_owned()).unwrap();
+    gateway.queues.send(Queue::FanOut, job.to_owned(), None).unwrap();
 }
 
 /// The body of each job of the worker's next event, and how often it was delivered.
@@ -142,9 +142,10 @@ async fn a_gateway_that_stops_delivers_the_delayed_jobs_at_once() {
 #[tokio::test]
 async fn a_queue_that_is_full_or_unknown_takes_no_job() {
     let gateway = gateway_with_queue(template_with_queue(), Behavior::Hang).await;
-    assert!(gateway.queues.send(Queue::Presence, "x".to_owned()).is_err());
-    assert!(gateway.queues.send(Queue::FanOut, "x".repeat(1024 * 1024 + 1)).is_err());
+    assert!(gateway.queues.send(Queue::Presence, "x".to_owned(), None).is_err());
+    assert!(gateway.queues.send(Queue::FanOut, "x".repeat(1024 * 1024 + 1), None).is_err());
     let large = "x".repeat(1024 * 1024);
-    let fit = (0..1000).take_while(|_| gateway.queues.send(Queue::FanOut, large.clone()).is_ok()).count();
+    let fit =
+        (0..1000).take_while(|_| gateway.queues.send(Queue::FanOut, large.clone(), None).is_ok()).count();
     assert_eq!(fit, 64);
 }

@@ -4,7 +4,8 @@
 //! room's foreign key locks the row of its organization, so code that creates a room takes that lock first.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::FutureExt;
 use mysql_async::prelude::{FromRow, Queryable};
@@ -18,6 +19,7 @@ use tokio::sync::Mutex;
 use crate::base::gate::{Gate, Place, WAITING};
 use crate::base::iam;
 use crate::base::ids::RoomId;
+use crate::base::meters::meters;
 use crate::config::{Database, DatabaseAuth};
 use crate::{Error, Result};
 
@@ -75,10 +77,10 @@ const ER_DUP_ENTRY: u16 = 1062;
 /// How many times a transaction is tried before the caller gets its error.
 const ATTEMPTS: u32 = 4;
 
-/// Set on every connection. MariaDB turns snapshot isolation on from 11.6.2, and then a locking read fails
+/// Set on every connection. The times that the server itself writes are UTC. MariaDB turns snapshot isolation on from 11.6.2, and then a locking read fails
 /// where every other server reads the newest row. MySQL and older versions of MariaDB treat the last part as a
 /// comment. `wait_timeout` is [`WAIT_TIMEOUT`]: the connection of an environment that Lambda threw away ends then.
-const SESSION: &str = "SET SESSION innodb_lock_wait_timeout = 3, SESSION wait_timeout = 300 /*M!110602 , SESSION innodb_snapshot_isolation = OFF */";
+const SESSION: &str = "SET SESSION innodb_lock_wait_timeout = 3, SESSION wait_timeout = 300, SESSION time_zone = '+00:00' /*M!110602 , SESSION innodb_snapshot_isolation = OFF */";
 
 /// Also set on every connection, so that snapshots and gap locks do not depend on the server's settings.
 const ISOLATION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
@@ -135,6 +137,17 @@ pub struct Executed {
     pub affected_rows: u64,
     /// The value of `LAST_INSERT_ID` after the statement, if it set one.
     pub last_insert_id: Option<u64>,
+}
+
+/// How the connections of a pool are used.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// How many a statement or a transaction uses.
+    pub in_use: usize,
+    /// How many are open and unused.
+    pub idle: usize,
+    /// How many statements and transactions wait for one.
+    pub waiting: usize,
 }
 
 impl Db {
@@ -225,8 +238,10 @@ impl Db {
         let mut attempt = 1;
         loop {
             let mut connection = self.connection().await?;
-            let sent = within(ANSWER_TIMEOUT, async { Ok(connection.exec(sql, params.clone()).await) });
-            match sent.await? {
+            let start = Instant::now();
+            let sent = within(ANSWER_TIMEOUT, async { Ok(connection.exec(sql, params.clone()).await) }).await;
+            meters().statement.record(start.elapsed());
+            match sent? {
                 Ok(rows) => {
                     let affected_rows = connection.affected_rows();
                     let last_insert_id = connection.last_insert_id();
@@ -326,6 +341,7 @@ impl Db {
         T: Send,
         W: for<'t> Work<'t, A, T>,
     {
+        let start = Instant::now();
         let mut transaction = self.begin(options).await?;
         let outcome = async move {
             match work.run(&mut transaction, args).await {
@@ -343,7 +359,20 @@ impl Db {
                 }
             }
         };
-        within(TRANSACTION_TIMEOUT, outcome.boxed()).await
+        let outcome = within(TRANSACTION_TIMEOUT, outcome.boxed()).await;
+        meters().transaction.record(start.elapsed());
+        outcome
+    }
+
+    /// How its connections are used now.
+    pub async fn usage(&self) -> Usage {
+        let metrics = self.shared.current.lock().await.as_ref().map(|current| current.pool.metrics());
+        let Some(metrics) = metrics else { return Usage::default() };
+        Usage {
+            in_use: metrics.connections_in_use.load(Relaxed),
+            idle: metrics.connections_in_pool.load(Relaxed),
+            waiting: metrics.active_wait_requests.load(Relaxed),
+        }
     }
 
     /// The most connections that it uses.

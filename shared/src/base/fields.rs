@@ -27,10 +27,13 @@
 //! reads its fields one by one.
 
 use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::RangeInclusive;
 
 use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::error::FieldError;
 use crate::{Error, Result};
@@ -59,6 +62,14 @@ impl<T: Request> Read for T {
         T::check(fields);
         fields.all()
     }
+}
+
+/// Parses JSON. Some programs write a byte order mark before it, which a parser may ignore (RFC 8259, section 8.1).
+///
+/// # Errors
+/// serde's, which may repeat a part of the text.
+pub fn json(text: &[u8]) -> serde_json::Result<Value> {
+    serde_json::from_slice(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text))
 }
 
 /// The fields of a JSON object, and the mistakes found in those read so far.
@@ -170,6 +181,48 @@ impl Fields {
         value.map(Some)
     }
 
+    /// Reads a list of objects, which must be present. Mistakes in them are reported as `name.place.field`.
+    ///
+    /// # Errors
+    /// [`Missing`] when the list or one of its objects is wrong, with the reasons noted.
+    pub fn objects<T>(
+        &mut self,
+        name: &str,
+        number: RangeInclusive<usize>,
+        read: impl Fn(&mut Self) -> std::result::Result<T, Missing>,
+    ) -> std::result::Result<Vec<T>, Missing> {
+        let list = match self.required(name)? {
+            Value::Array(list) if number.contains(&list.len()) => list,
+            _ => {
+                let (least, most) = (number.start(), number.end());
+                self.wrong(name, format!("must be a list of {least} to {most} JSON objects"));
+                return Err(Missing);
+            }
+        };
+        let mut read_all = Ok(Vec::with_capacity(list.len()));
+        for (place, object) in list.into_iter().enumerate() {
+            let place = format!("{name}.{place}");
+            let Value::Object(object) = object else {
+                self.wrong(place, "must be a JSON object");
+                read_all = Err(Missing);
+                continue;
+            };
+            let mut fields = Self { object, wrong: Vec::new() };
+            let value = read(&mut fields);
+            for FieldError { field, message } in fields.wrong {
+                self.wrong(format!("{place}.{field}"), message);
+            }
+            read_all = match (read_all, value) {
+                (Ok(mut all), Ok(value)) => {
+                    all.push(value);
+                    Ok(all)
+                }
+                _ => Err(Missing),
+            };
+        }
+        read_all
+    }
+
     /// Notes that a field is wrong.
     pub fn wrong(&mut self, field: impl Into<String>, message: impl Into<String>) {
         self.wrong.push(FieldError { field: field.into(), message: message.into() });
@@ -229,14 +282,18 @@ impl<'de, N: Iterator<Item = &'static str>> MapAccess<'de> for PassFields<'de, N
         seed: V,
     ) -> std::result::Result<V::Value, Self::Error> {
         match self.pass.object.get(self.pass.current.get()) {
-            None | Some(Value::Null) => seed.deserialize(Absent),
+            None => seed.deserialize(Absent { is_null: false }),
+            Some(Value::Null) => seed.deserialize(Absent { is_null: true }),
             Some(value) => seed.deserialize(value),
         }
     }
 }
 
-/// An absent field: `None` for an option, a mistake for everything else.
-struct Absent;
+/// An absent field, or one that is `null`: `None` for an option, a mistake for everything else. Only a [`Change`] tells
+/// the two apart.
+struct Absent {
+    is_null: bool,
+}
 
 impl<'de> Deserializer<'de> for Absent {
     type Error = serde_json::Error;
@@ -245,13 +302,87 @@ impl<'de> Deserializer<'de> for Absent {
         visitor.visit_none()
     }
 
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> std::result::Result<V::Value, Self::Error> {
+        match (name, self.is_null) {
+            (CHANGE, true) => visitor.visit_unit(),
+            (CHANGE, false) => visitor.visit_none(),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> std::result::Result<V::Value, Self::Error> {
         Err(Self::Error::custom("is required"))
     }
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct
-        newtype_struct seq tuple tuple_struct struct map enum identifier ignored_any
+        seq tuple tuple_struct struct map enum identifier ignored_any
+    }
+}
+
+/// What a request does to a value that can be taken back. It is the one type for which `null` is not the same as
+/// leaving the field out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Change<T> {
+    /// The field is absent: the value stays.
+    #[default]
+    Keep,
+    /// The field is `null`: the value is taken back.
+    Clear,
+    /// The new value.
+    Set(T),
+}
+
+/// How a [`Change`] announces itself to [`Absent`].
+const CHANGE: &str = "Change";
+
+impl<T> Change<T> {
+    /// Returns the new value, if there is one.
+    pub fn set(&self) -> Option<&T> {
+        match self {
+            Self::Set(value) => Some(value),
+            Self::Keep | Self::Clear => None,
+        }
+    }
+
+    /// Whether the value is taken back.
+    pub fn clears(&self) -> bool {
+        matches!(self, Self::Clear)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(CHANGE, ChangeVisitor(PhantomData))
+    }
+}
+
+struct ChangeVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ChangeVisitor<T> {
+    type Value = Change<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value or null")
+    }
+
+    fn visit_none<E: serde::de::Error>(self) -> std::result::Result<Self::Value, E> {
+        Ok(Change::Keep)
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> std::result::Result<Self::Value, E> {
+        Ok(Change::Clear)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> std::result::Result<Self::Value, D::Error> {
+        T::deserialize(deserializer).map(Change::Set)
     }
 }
 
@@ -293,11 +424,25 @@ pub(crate) fn string<'de, D: Deserializer<'de>>(deserializer: D) -> std::result:
 pub(crate) fn string_or_number<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<String, D::Error> {
-    match Value::deserialize(deserializer)? {
-        Value::String(text) => Ok(text),
-        Value::Number(number) if number.is_u64() => Ok(number.to_string()),
-        _ => Err(D::Error::custom("must be a string or a whole number")),
-    }
+    let text = match Value::deserialize(deserializer)? {
+        Value::String(text) => Some(text),
+        Value::Number(number) => whole(&number).map(|number| number.to_string()),
+        _ => None,
+    };
+    text.ok_or_else(|| D::Error::custom("must be a string or a whole number"))
+}
+
+/// Returns a whole number. Some programs write it as `1.0` or `1e3`, which JSON does not distinguish from `1` and `1000`
+/// (RFC 8259, section 6). Beyond 2^53 such a number may be another one than was meant.
+pub(crate) fn integer(number: &Number) -> Option<i64> {
+    const EXACT: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
+    let is_whole = |float: &f64| float.fract() == 0.0 && float.abs() <= EXACT;
+    number.as_i64().or_else(|| number.as_f64().filter(is_whole).map(|float| float as i64))
+}
+
+/// Returns a whole number that is not negative.
+fn whole(number: &Number) -> Option<u64> {
+    number.as_u64().or_else(|| integer(number)?.try_into().ok())
 }
 
 /// A whole number that a request may also give as a string of digits, as query strings always do.
@@ -306,16 +451,13 @@ pub struct WholeNumber(pub u64);
 
 impl<'de> Deserialize<'de> for WholeNumber {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let text = match Value::deserialize(deserializer)? {
-            Value::String(text) => text,
-            Value::Number(number) => number.to_string(),
-            _ => String::new(),
+        let number = match Value::deserialize(deserializer)? {
+            // `parse` alone would accept a sign.
+            Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+            Value::Number(number) => whole(&number),
+            _ => None,
         };
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        match text.parse() {
-            Ok(number) if digits => Ok(Self(number)),
-            _ => Err(D::Error::custom("must be a whole number")),
-        }
+        number.map(Self).ok_or_else(|| D::Error::custom("must be a whole number"))
     }
 }
 
@@ -381,6 +523,28 @@ mod tests {
     }
 
     #[test]
+    fn null_takes_a_value_back_and_leaving_it_out_keeps_it() {
+        #[derive(Debug, Deserialize)]
+        struct Changes {
+            kept: Change<WholeNumber>,
+            cleared: Change<WholeNumber>,
+            set: Change<WholeNumber>,
+        }
+        impl Request for Changes {}
+
+        let changes: Changes = Fields::parse(json!({"cleared": null, "set": 7})).unwrap();
+        assert_eq!(
+            (changes.kept, changes.cleared, changes.set),
+            (Change::Keep, Change::Clear, Change::Set(WholeNumber(7)))
+        );
+        let Err(Error::InvalidRequest(wrong)) = Fields::parse::<Changes>(json!({"set": -1, "kept": "x"}))
+        else {
+            panic!("must be refused");
+        };
+        assert_eq!(wrong.len(), 2);
+    }
+
+    #[test]
     fn a_value_that_is_no_object_is_refused() {
         for value in [json!([]), json!("x"), json!(null)] {
             assert!(Fields::parse::<Sample>(value).is_err());
@@ -389,8 +553,34 @@ mod tests {
 
     #[test]
     fn a_sign_or_a_fraction_makes_no_whole_number() {
-        for value in [json!("+1"), json!("1.0"), json!(1.5), json!(""), json!("18446744073709551616")] {
+        for value in
+            ["\"+1\"", "\"1.0\"", "1.5", "\"\"", "\"18446744073709551616\"", "-1", "-1.0", "1e16", "1e300"]
+        {
+            let value = json(value.as_bytes()).unwrap();
             assert!(WholeNumber::deserialize(value.clone()).is_err(), "{value}");
+            assert!(value.is_string() || string_or_number(value.clone()).is_err(), "{value}");
         }
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_point_or_an_exponent() {
+        for (value, number) in [
+            ("1.0", 1),
+            ("0.0", 0),
+            ("12e2", 1200),
+            ("9007199254740992.0", 1 << 53),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            let value = json(value.as_bytes()).unwrap();
+            assert_eq!(WholeNumber::deserialize(value.clone()).unwrap(), WholeNumber(number));
+            assert_eq!(string_or_number(value).unwrap(), number.to_string());
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_json_is_passed_over() {
+        assert_eq!(json("\u{feff}[1]".as_bytes()).unwrap(), json!([1]));
+        assert!(json("\u{feff}\u{feff}[1]".as_bytes()).is_err());
+        assert_eq!(json(br#""\ud83d\ude00""#).unwrap(), json!("😀"));
     }
 }

@@ -19,7 +19,7 @@ text_type!(
     }
 );
 
-/// The types of files that are allowed.
+/// The types of files that the service knows. `UPLOAD_TYPES` names those that are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, EnumString, IntoStaticStr)]
 pub enum FileType {
     /// A PDF document.
@@ -34,6 +34,34 @@ pub enum FileType {
     #[serde(rename = "image/png")]
     #[strum(serialize = "image/png")]
     Png,
+    /// A WebP image.
+    #[serde(rename = "image/webp")]
+    #[strum(serialize = "image/webp")]
+    Webp,
+    /// A GIF image.
+    #[serde(rename = "image/gif")]
+    #[strum(serialize = "image/gif")]
+    Gif,
+    /// Audio in MPEG's Layer III.
+    #[serde(rename = "audio/mpeg")]
+    #[strum(serialize = "audio/mpeg")]
+    Mp3,
+    /// Audio in MPEG-4's container.
+    #[serde(rename = "audio/mp4")]
+    #[strum(serialize = "audio/mp4")]
+    M4a,
+    /// Audio in Xiph's container.
+    #[serde(rename = "audio/ogg")]
+    #[strum(serialize = "audio/ogg")]
+    Ogg,
+    /// Video in MPEG-4's container.
+    #[serde(rename = "video/mp4")]
+    #[strum(serialize = "video/mp4")]
+    Mp4,
+    /// Video or audio in WebM's container.
+    #[serde(rename = "video/webm")]
+    #[strum(serialize = "video/webm")]
+    Webm,
 }
 
 text_column!(FileType);
@@ -43,6 +71,10 @@ text_column!(FileType);
 const PDF_HEADER: &[u8] = b"%PDF-";
 /// What a PNG begins with: its signature, and the length and type of its first chunk (W3C, "PNG", section 5).
 const PNG_BEGINNING: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
+/// The element of a WebM file that names its type: its id, its length and its value (RFC 8794, section 11.2.4).
+const WEBM_DOC_TYPE: &[u8] = b"\x42\x82\x84webm";
+/// How much of a file may come before that, which is in the first element.
+const WEBM_HEADER: usize = 64;
 
 impl FileType {
     /// Returns the type of a file, given its first [`HEAD_BYTES`](crate::base::files::HEAD_BYTES), or `None`
@@ -54,9 +86,43 @@ impl FileType {
         if first.starts_with(PNG_BEGINNING) {
             return Some(Self::Png);
         }
-        // The mark of a segment follows the mark of the beginning (ITU-T T.81, annex B).
-        if matches!(first, [0xFF, 0xD8, 0xFF, 0xC0..=0xFE, ..]) {
-            return Some(Self::Jpeg);
+        match first {
+            // The mark of a segment follows the mark of the beginning (ITU-T T.81, annex B).
+            [0xFF, 0xD8, 0xFF, 0xC0..=0xFE, ..] => return Some(Self::Jpeg),
+            // The first chunk has the image, or says what else there is (RFC 9649, section 2.4).
+            [
+                b'R',
+                b'I',
+                b'F',
+                b'F',
+                _,
+                _,
+                _,
+                _,
+                b'W',
+                b'E',
+                b'B',
+                b'P',
+                b'V',
+                b'P',
+                b'8',
+                b' ' | b'L' | b'X',
+                ..,
+            ] => {
+                return Some(Self::Webp);
+            }
+            // The whole screen descriptor follows (W3C, "GIF89a", section 18).
+            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', _, _, _, _, _, _, _, ..] => return Some(Self::Gif),
+            // The page is of version 0 and begins a stream (RFC 3533, section 6).
+            [b'O', b'g', b'g', b'S', 0, 2 | 6, ..] => return Some(Self::Ogg),
+            _ if is_mp3(first) => return Some(Self::Mp3),
+            [0x1A, 0x45, 0xDF, 0xA3, rest @ ..] => {
+                let header = &rest[..rest.len().min(WEBM_HEADER)];
+                let is_webm = header.windows(WEBM_DOC_TYPE.len()).any(|window| window == WEBM_DOC_TYPE);
+                return is_webm.then_some(Self::Webm);
+            }
+            [0, 0, _, _, b'f', b't', b'y', b'p', a, b, c, d, ..] => return of_brand([*a, *b, *c, *d]),
+            _ => {}
         }
         let header = first.windows(PDF_HEADER.len()).position(|window| window == PDF_HEADER)?;
         // A byte order mark, an empty line or what a printer wants may come first, but not a file of a type of
@@ -64,23 +130,36 @@ impl FileType {
         infer::get(&first[..header]).is_none().then_some(Self::Pdf)
     }
 
+    /// Returns the type of a file that begins like this and is said to be of a type, or `None` if it is not. Only
+    /// audio in MPEG-4's container may be what it is said to be and not what it begins like: many recorders write the
+    /// brands of video.
+    pub fn confirmed(self, first: &[u8]) -> Option<Self> {
+        match (Self::of(first)?, self) {
+            (Self::Mp4, Self::M4a) => Some(Self::M4a),
+            (found, said) => (found == said).then_some(found),
+        }
+    }
+
     /// Returns the type with this name, as in a `Content-Type`, or `None` for any other name.
     pub fn named(name: &str) -> Option<Self> {
         match name.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-            "application/pdf" => Some(Self::Pdf),
-            "image/jpeg" | "image/jpg" => Some(Self::Jpeg),
-            "image/png" => Some(Self::Png),
-            _ => None,
+            "image/jpg" => Some(Self::Jpeg),
+            "audio/mp3" => Some(Self::Mp3),
+            "audio/m4a" | "audio/x-m4a" => Some(Self::M4a),
+            "application/ogg" => Some(Self::Ogg),
+            "audio/webm" => Some(Self::Webm),
+            name => name.parse().ok(),
         }
     }
 
     /// The type's name, such as `image/png`.
     pub fn media_type(self) -> &'static str {
-        match self {
-            Self::Pdf => "application/pdf",
-            Self::Jpeg => "image/jpeg",
-            Self::Png => "image/png",
-        }
+        self.into()
+    }
+
+    /// Whether it is an image.
+    pub fn is_image(self) -> bool {
+        matches!(self, Self::Jpeg | Self::Png | Self::Webp | Self::Gif)
     }
 
     fn extensions(self) -> &'static [&'static str] {
@@ -88,6 +167,13 @@ impl FileType {
             Self::Pdf => &["pdf"],
             Self::Jpeg => &["jpg", "jpeg"],
             Self::Png => &["png"],
+            Self::Webp => &["webp"],
+            Self::Gif => &["gif"],
+            Self::Mp3 => &["mp3"],
+            Self::M4a => &["m4a"],
+            Self::Ogg => &["ogg", "oga", "opus"],
+            Self::Mp4 => &["mp4", "m4v"],
+            Self::Webm => &["webm"],
         }
     }
 
@@ -122,6 +208,31 @@ impl FileType {
     }
 }
 
+/// Whether a file begins with a tag (ID3, version 2.3, section 3.1), or with the header of a frame of MPEG's Layer III, whose
+/// rates are none of the reserved ones (ISO/IEC 11172-3, section 2.4.1.3).
+fn is_mp3(first: &[u8]) -> bool {
+    match first {
+        [b'I', b'D', b'3', 2..=4, 0..=0xFE, _, 0..=0x7F, 0..=0x7F, 0..=0x7F, 0..=0x7F, ..] => true,
+        [0xFF, version, rates, _, ..] => {
+            version & 0b1110_0110 == 0b1110_0010
+                && version & 0b0001_1000 != 0b0000_1000
+                && !matches!(rates >> 4, 0 | 15)
+                && rates & 0b0000_1100 != 0b0000_1100
+        }
+        _ => false,
+    }
+}
+
+/// Returns the type of a file in MPEG-4's container by its major brand (ISO/IEC 14496-12, section 4.3; mp4ra.org).
+fn of_brand(brand: [u8; 4]) -> Option<FileType> {
+    match &brand {
+        b"M4A " | b"M4B " | b"M4P " => Some(FileType::M4a),
+        b"mp41" | b"mp42" | b"avc1" | b"dash" | b"M4V " | b"M4VH" | b"M4VP" | b"MSNV" => Some(FileType::Mp4),
+        [b'i', b's', b'o', b'm' | b'2'..=b'9'] => Some(FileType::Mp4),
+        _ => None,
+    }
+}
+
 /// Whether Windows treats a name as a device's, whatever follows its first dot (Microsoft, "Naming files,
 /// paths, and namespaces").
 fn is_device(name: &str) -> bool {
@@ -146,10 +257,13 @@ pub(crate) fn disposition(file_name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::FILE_TYPES;
 
     const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0";
     const JPEG: &[u8] = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0";
     const PDF: &[u8] = b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog >>\nendobj\n";
+    const WEBM: &[u8] =
+        b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\xf7\x81\x01\x42\x82\x84webm\x42\x87\x81\x04";
 
     fn name(file_type: FileType, given: &str) -> String {
         file_type.name(Some(&GivenName::try_from(given.to_owned()).unwrap()))
@@ -157,10 +271,34 @@ mod tests {
 
     #[test]
     fn a_file_is_what_its_bytes_are() {
-        for (bytes, file_type) in [(PNG, FileType::Png), (JPEG, FileType::Jpeg), (PDF, FileType::Pdf)] {
+        for (bytes, file_type) in [
+            (PNG, FileType::Png),
+            (JPEG, FileType::Jpeg),
+            (PDF, FileType::Pdf),
+            (b"RIFF\x1a\0\0\0WEBPVP8L", FileType::Webp),
+            (b"GIF89a\x01\0\x01\0\0\0\0", FileType::Gif),
+            (b"ID3\x04\0\0\0\0\x01\x7f", FileType::Mp3),
+            (b"\xff\xfb\x90\x64", FileType::Mp3),
+            (b"\xff\xf3\x48\xc4", FileType::Mp3),
+            (b"\0\0\0\x1cftypM4A \0\0\0\0", FileType::M4a),
+            (b"OggS\0\x02\0\0", FileType::Ogg),
+            (b"\0\0\0\x20ftypisom\0\0\x02\0", FileType::Mp4),
+            (b"\0\0\0\x18ftypmp42\0\0\0\0", FileType::Mp4),
+            (WEBM, FileType::Webm),
+        ] {
             assert_eq!(FileType::of(bytes), Some(file_type));
         }
         for other in [
+            &WEBM[..12],
+            b"\x1a\x45\xdf\xa3\x9f\x42\x82\x88matroska",
+            b"\0\0\0\x14ftypqt  \0\0\0\0",
+            b"\0\0\0\x18ftypheic\0\0\0\0",
+            b"RIFF\x24\0\0\0WAVEfmt ",
+            b"OggS\0\0\0\0",
+            b"\xff\xfe<\0h\0t\0m\0l\0>\0",
+            b"\xff\xfb\xff\x64",
+            b"\xff\xfb\x0c\x64",
+            b"ID3\x04\0\0\x80\0\0\0",
             &b""[..],
             b"\x89PNG",
             b"\x89PNG\r\n\x1a\nrest",
@@ -177,6 +315,33 @@ mod tests {
     }
 
     #[test]
+    fn every_type_of_the_settings_is_known_by_its_name_and_by_no_other_but_the_usual_ones() {
+        for name in FILE_TYPES {
+            assert_eq!(FileType::named(name).unwrap().media_type(), name);
+        }
+        for (name, file_type) in [
+            ("image/jpg", FileType::Jpeg),
+            ("IMAGE/PNG; charset=x", FileType::Png),
+            ("audio/mp3", FileType::Mp3),
+            ("audio/x-m4a", FileType::M4a),
+            ("audio/webm;codecs=opus", FileType::Webm),
+        ] {
+            assert_eq!(FileType::named(name), Some(file_type));
+        }
+        assert_eq!(FileType::named("text/html"), None);
+    }
+
+    #[test]
+    fn audio_may_come_with_the_brand_of_video_and_nothing_else_may_differ() {
+        let (audio, video) = (b"\0\0\0\x1cftypM4A ", b"\0\0\0\x20ftypisom");
+        assert_eq!(FileType::M4a.confirmed(video), Some(FileType::M4a));
+        assert_eq!(FileType::M4a.confirmed(audio), Some(FileType::M4a));
+        assert_eq!(FileType::Mp4.confirmed(audio), None);
+        assert_eq!(FileType::Png.confirmed(JPEG), None);
+        assert_eq!(FileType::Png.confirmed(b"hello"), None);
+    }
+
+    #[test]
     fn what_a_file_mentions_does_not_change_its_type() {
         for (bytes, file_type) in [(PNG, FileType::Png), (JPEG, FileType::Jpeg), (PDF, FileType::Pdf)] {
             for other in [PDF, b"<HTML><body>", b"/*<script>", b"<?php ", b"PK\x03\x04", b"PK\x05\x06"] {
@@ -190,9 +355,7 @@ mod tests {
         for before in [&b"\xef\xbb\xbf"[..], b"\r\n", b"   ", b"\x1b%-12345X@PJL\r\n", b"\0\0"] {
             assert_eq!(FileType::of(&[before, PDF].concat()), Some(FileType::Pdf), "{before:?}");
         }
-        for before in
-            [&b"GIF89a\x01\0\x01\0"[..], b"MZ\x90\0", b"PK\x03\x04\x14\0", b"<html>\n", b"#!/bin/sh\n"]
-        {
+        for before in [&b"BM\x46\0\0\0"[..], b"MZ\x90\0", b"PK\x03\x04\x14\0", b"<html>\n", b"#!/bin/sh\n"] {
             assert_eq!(FileType::of(&[before, PDF].concat()), None, "{before:?}");
         }
     }

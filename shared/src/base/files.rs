@@ -17,7 +17,7 @@ use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, SubsecRound, Utc};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -30,8 +30,8 @@ use crate::{Error, Result};
 
 /// How much of the beginning of a file is examined. PDF readers look for their mark within this range.
 pub const HEAD_BYTES: usize = 1024;
-/// How long a signed URL is valid (`docs/contract.md`, "Files").
-const SIGNED_URL: Duration = Duration::from_secs(5 * 60);
+/// How long a browser keeps a file to which it has a signed URL. The files behind these URLs never change.
+const KEPT: &str = "private, max-age=3600, immutable";
 
 /// These timeouts keep a store that does not answer from using up a function's 28 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -44,6 +44,8 @@ const MANY_KEYS: usize = 10_000;
 
 /// The region of a store that has its own keys; any name would do.
 const OWN_REGION: &str = "us-east-1";
+/// The host for which the URLs of a store in this process are signed, whatever the host is at which clients reach it.
+pub const SIGNED_HOST: &str = "store.internal";
 /// The only algorithm of Signature Version 4.
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
@@ -61,6 +63,8 @@ struct Inner {
 struct Connected {
     bucket: String,
     client: Client,
+    /// What signs URLs for clients.
+    signing: Signing,
     region: String,
     credentials: SharedCredentialsProvider,
 }
@@ -72,6 +76,56 @@ pub struct FileStart {
     pub size: u64,
     /// The first bytes of the file, at most [`HEAD_BYTES`].
     pub first: Bytes,
+}
+
+/// A file that was read.
+#[derive(Clone, Debug)]
+pub struct WholeFile {
+    /// Its media type.
+    pub content_type: String,
+    /// All of its bytes.
+    pub bytes: Bytes,
+}
+
+/// Signs URLs that all end at the same time.
+#[derive(Clone, Debug)]
+pub struct Signer {
+    signing: Signing,
+    bucket: String,
+    presigning: PresigningConfig,
+    /// When they end.
+    pub expires_at: NaiveDateTime,
+}
+
+impl Signer {
+    /// Signs a URL that serves a file with these two headers, for a browser to keep.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`] when it cannot be signed.
+    pub async fn url(&self, key: &str, content_type: &str, disposition: &str) -> Result<String> {
+        let get = self.signing.client.get_object().bucket(&self.bucket).key(key);
+        let get = get.response_content_type(content_type).response_content_disposition(disposition);
+        let get = get.response_cache_control(KEPT);
+        Ok(self.signing.public(get.presigned(self.presigning.clone()).await?.uri()))
+    }
+}
+
+/// A client that signs URLs, and where other clients reach what it signs.
+#[derive(Clone, Debug)]
+struct Signing {
+    client: Client,
+    /// What stands for the origin in a signed URL, if another one does.
+    public_url: Option<String>,
+}
+
+impl Signing {
+    fn public(&self, signed: &str) -> String {
+        let origin = format!("http://{SIGNED_HOST}");
+        match (&self.public_url, signed.strip_prefix(&origin)) {
+            (Some(public_url), Some(path)) => format!("{public_url}{path}"),
+            _ => signed.to_owned(),
+        }
+    }
 }
 
 /// A form that a client posts to the store as `multipart/form-data`: these fields first, then `file`.
@@ -160,6 +214,30 @@ impl Files {
         Ok(listed.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect())
     }
 
+    /// Returns the keys with this prefix after this key, in their order, at most 1,000 of them.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn keys_after(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>> {
+        let Connected { client, bucket, .. } = self.connected().await?;
+        let list = client.list_objects_v2().bucket(bucket).prefix(prefix);
+        let listed = list.set_start_after(after.map(str::to_owned)).send().await?;
+        Ok(listed.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect())
+    }
+
+    /// Returns the size of a file in bytes, or `None` when it is missing.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn size(&self, key: &str) -> Result<Option<u64>> {
+        let Connected { client, bucket, .. } = self.connected().await?;
+        match client.head_object().bucket(bucket).key(key).send().await {
+            Ok(file) => Ok(file.content_length().and_then(|length| length.try_into().ok())),
+            Err(error) if status(&error) == Some(404) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Returns the keys with this prefix whose files were stored longer ago than this. Stops not much above
     /// 10,000 keys.
     ///
@@ -182,16 +260,48 @@ impl Files {
         Ok(keys)
     }
 
-    /// Signs a URL that serves a file for five minutes with these two headers.
+    /// Reads a whole file. Returns `None` when it is missing, or larger than this.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn get(&self, key: &str, most: u64) -> Result<Option<WholeFile>> {
+        let Connected { client, bucket, .. } = self.connected().await?;
+        let file = match client.get_object().bucket(bucket).key(key).send().await {
+            Ok(file) => file,
+            Err(error) if status(&error) == Some(404) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if file.content_length().is_none_or(|length| u64::try_from(length).is_ok_and(|length| length > most))
+        {
+            return Ok(None);
+        }
+        let content_type = file.content_type().unwrap_or("application/octet-stream").to_owned();
+        let bytes = file.body.collect().await.map_err(|error| Error::StoreUnavailable(error.into()))?;
+        Ok(Some(WholeFile { content_type, bytes: bytes.into_bytes() }))
+    }
+
+    /// Returns what signs URLs that serve files for this long, or until the credentials end that sign them.
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`] without credentials for signing.
-    pub async fn signed_url(&self, key: &str, content_type: &str, disposition: &str) -> Result<String> {
-        let Connected { client, bucket, .. } = self.connected().await?;
-        let get = client.get_object().bucket(bucket).key(key);
-        let get = get.response_content_type(content_type).response_content_disposition(disposition);
-        let lifetime = PresigningConfig::expires_in(SIGNED_URL).map_err(Error::internal)?;
-        Ok(get.presigned(lifetime).await?.uri().to_owned())
+    pub async fn signer(&self, lifetime: Duration) -> Result<Signer> {
+        let Connected { signing, bucket, credentials, .. } = self.connected().await?;
+        let credentials = credentials.provide_credentials().await;
+        let credentials = credentials.map_err(|error| Error::StoreUnavailable(error.into()))?;
+        // A URL counts the seconds from a whole one.
+        let begins_at = Utc::now().trunc_subsecs(0);
+        let left = credentials.expiry().map(|end| end.duration_since(begins_at.into()).unwrap_or_default());
+        let lifetime = Duration::from_secs(left.map_or(lifetime, |left| left.min(lifetime)).as_secs().max(1));
+        let presigning = PresigningConfig::builder().start_time(begins_at.into()).expires_in(lifetime);
+        // These credentials and no others, which may end sooner.
+        let config = signing.client.config().to_builder().credentials_provider(credentials);
+        let client = Client::from_conf(config.build());
+        Ok(Signer {
+            signing: Signing { client, public_url: signing.public_url.clone() },
+            bucket: bucket.clone(),
+            presigning: presigning.build().map_err(Error::internal)?,
+            expires_at: (begins_at + lifetime).naive_utc(),
+        })
     }
 
     /// Signs a form with which a client can store one file directly, with this key, type and size, until
@@ -206,11 +316,12 @@ impl Files {
         size: u64,
         expires_at: NaiveDateTime,
     ) -> Result<Form> {
-        let Connected { client, bucket, region, credentials } = self.connected().await?;
+        let Connected { signing, bucket, region, credentials, .. } = self.connected().await?;
         // The SDK knows the bucket's address: it is the URL of an object without the object's key.
-        let lifetime = PresigningConfig::expires_in(SIGNED_URL).map_err(Error::internal)?;
-        let object = client.get_object().bucket(bucket).key(key).presigned(lifetime).await?;
-        let address = object.uri().split('?').next().and_then(|url| url.strip_suffix(key));
+        let lifetime = PresigningConfig::expires_in(Duration::from_secs(1)).map_err(Error::internal)?;
+        let object = signing.client.get_object().bucket(bucket).key(key).presigned(lifetime).await?;
+        let object = signing.public(object.uri());
+        let address = object.split('?').next().and_then(|url| url.strip_suffix(key));
         let url = address.ok_or_else(|| Error::internal("an object's URL ends in its key"))?;
         let credentials = credentials.provide_credentials().await;
         let credentials = credentials.map_err(|error| Error::StoreUnavailable(error.into()))?;
@@ -260,8 +371,14 @@ impl Connected {
         let region = config.region().map(ToString::to_string).ok_or_else(|| absent("AWS_REGION"))?;
         let credentials = config.credentials_provider().ok_or_else(|| absent("AWS_ACCESS_KEY_ID"))?;
         // Only AWS's own endpoints take the bucket's name as part of the host.
-        let client = aws_sdk_s3::config::Builder::from(&config).force_path_style(store.endpoint.is_some());
-        Ok(Self { bucket, client: Client::from_conf(client.build()), region, credentials })
+        let config = aws_sdk_s3::config::Builder::from(&config).force_path_style(store.endpoint.is_some());
+        let signing = match &store.public_url {
+            Some(_) => config.clone().endpoint_url(format!("http://{SIGNED_HOST}")),
+            None => config.clone(),
+        };
+        let signing =
+            Signing { client: Client::from_conf(signing.build()), public_url: store.public_url.clone() };
+        Ok(Self { bucket, client: Client::from_conf(config.build()), signing, region, credentials })
     }
 }
 

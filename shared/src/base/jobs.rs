@@ -30,7 +30,8 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(2);
 pub enum Queue {
     /// Posts to a large audience, for the function `fan-out`.
     FanOut,
-    /// Sockets that have closed, for the function `presence`. They wait here for a reconnect.
+    /// Sockets that have closed, for the function `presence`. They wait here for a reconnect. And sockets of Socket.IO
+    /// whose handshake was accepted.
     Presence,
 }
 
@@ -57,11 +58,11 @@ impl Queue {
 
 /// The queues that this process holds itself.
 pub trait LocalQueues: fmt::Debug + Send + Sync {
-    /// Queues a job.
+    /// Queues a job, which is done after this delay, or else after the queue's own.
     ///
     /// # Errors
     /// Says why the queue does not take it.
-    fn send(&self, queue: Queue, job: String) -> Result<(), String>;
+    fn send(&self, queue: Queue, job: String, delay: Option<Duration>) -> Result<(), String>;
 }
 
 /// How to reach the queues.
@@ -97,9 +98,20 @@ impl Jobs {
     /// done in both ways, when only the answer to its request was lost.
     #[must_use = "jobs that were not queued must be done here"]
     pub(crate) async fn send(&self, queue: Queue, jobs: Vec<String>) -> Vec<String> {
+        self.send_after(queue, jobs, None).await
+    }
+
+    /// Like [`Jobs::send`], but the jobs are done after so many seconds, and not after the queue's own delay.
+    #[must_use = "jobs that were not queued must be done here"]
+    pub(crate) async fn send_later(&self, queue: Queue, jobs: Vec<String>, seconds: u32) -> Vec<String> {
+        self.send_after(queue, jobs, Some(seconds)).await
+    }
+
+    async fn send_after(&self, queue: Queue, jobs: Vec<String>, seconds: Option<u32>) -> Vec<String> {
         match self {
             Self::Local(local) => {
-                let refused = |job: &String| match local.send(queue, job.clone()) {
+                let delay = seconds.map(|seconds| Duration::from_secs(seconds.into()));
+                let refused = |job: &String| match local.send(queue, job.clone(), delay) {
                     Ok(()) => false,
                     Err(error) => {
                         tracing::warn!(queue = queue.name(), error, "a job was not queued");
@@ -114,7 +126,7 @@ impl Jobs {
                     Queue::Presence => &sqs.presence,
                 };
                 let Some(remote) = remote else { return jobs };
-                let requests = stream::iter(batches(jobs)).map(|batch| remote.send(queue, batch));
+                let requests = stream::iter(batches(jobs)).map(|batch| remote.send(queue, batch, seconds));
                 requests.buffer_unordered(CONCURRENT_REQUESTS).concat().await
             }
         }
@@ -141,13 +153,14 @@ fn batches(jobs: Vec<String>) -> Vec<Vec<String>> {
 
 impl Remote {
     /// Sends a batch, and returns the jobs that the queue did not take.
-    async fn send(&self, queue: Queue, mut batch: Vec<String>) -> Vec<String> {
+    async fn send(&self, queue: Queue, mut batch: Vec<String>, seconds: Option<u32>) -> Vec<String> {
         let entries: Result<Vec<_>, BuildError> = batch
             .iter()
             .enumerate()
             .map(|(index, job)| {
                 let entry = SendMessageBatchRequestEntry::builder().id(index.to_string());
-                entry.message_body(job).build()
+                let delay = seconds.and_then(|seconds| i32::try_from(seconds).ok());
+                entry.message_body(job).set_delay_seconds(delay).build()
             })
             .collect();
         let request = self.client().await.send_message_batch().queue_url(&self.url);

@@ -160,7 +160,7 @@ impl Place {
     }
 }
 
-const NO_PLACE: &str = "must be the `next` of an earlier part of the list";
+pub(crate) const NO_PLACE: &str = "must be the `next` of an earlier part of the list";
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,7 @@
 //! The transport to sockets: API Gateway's `@connections`, or sockets that this process holds itself.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use aws_sdk_apigatewaymanagement::error::{DisplayErrorContext, SdkError};
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tokio::sync::OnceCell;
+use secrecy::SecretString;
+use tokio::sync::{Notify, OnceCell};
 
 use crate::Result;
 use crate::base::ids::ConnectionId;
@@ -36,8 +38,51 @@ pub enum NotDelivered {
 pub trait Sockets: fmt::Debug + Send + Sync {
     /// Queues a text frame.
     fn post(&self, connection_id: &str, frame: Bytes) -> BoxFuture<'_, Result<(), NotDelivered>>;
+    /// Queues a text frame, if that can be done without waiting. Returns whether it was queued.
+    fn post_at_once(&self, connection_id: &str, frame: &Bytes) -> bool {
+        _ = (connection_id, frame);
+        false
+    }
+    /// Sends a text frame to a socket as soon as it opens, before any other. Returns false where that cannot be done.
+    fn post_when_open(&self, connection_id: &str, frame: Bytes) -> bool {
+        _ = (connection_id, frame);
+        false
+    }
     /// Closes a socket.
     fn close(&self, connection_id: &str) -> BoxFuture<'_, Result<(), NotDelivered>>;
+    /// Whether the socket is one of these.
+    fn holds(&self, connection_id: &str) -> bool {
+        _ = connection_id;
+        true
+    }
+}
+
+/// Another server process over the same database.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its id.
+    pub process_id: String,
+    /// Where it takes posts.
+    pub address: SocketAddr,
+    /// The key that it asks for.
+    pub key: SecretString,
+}
+
+/// The way to other server processes.
+pub trait Peers: fmt::Debug + Send + Sync {
+    /// Hands a process a job for its sockets. Returns whether it has taken it.
+    fn post(&self, peer: Peer, job: String) -> BoxFuture<'_, bool>;
+}
+
+/// The server process that this code runs in.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Its id, which stands in the rows of its sockets.
+    pub id: Arc<str>,
+    /// The way to the others.
+    pub peers: Arc<dyn Peers>,
+    /// Told when one of them does not answer: it may be gone.
+    pub missed: Arc<Notify>,
 }
 
 /// How to reach the sockets.
@@ -87,6 +132,32 @@ impl Push {
                 let sent = request.connection_id(connection_id.as_str()).data(Blob::new(frame)).send().await;
                 sent.map(drop).map_err(not_delivered)
             }
+        }
+    }
+
+    /// Posts a text frame to a socket, if that can be done without waiting. Returns whether it was posted. Most posts to
+    /// sockets of this process are made in this way, which costs neither a future nor a timer for each of them.
+    pub(crate) fn post_at_once(&self, connection_id: &ConnectionId, frame: &Bytes) -> bool {
+        match self {
+            Self::Local(sockets) => sockets.post_at_once(connection_id.as_str(), frame),
+            Self::Management(_) => false,
+        }
+    }
+
+    /// Sends a text frame to a socket whose `$connect` is running, as soon as it opens and before any other. Returns false
+    /// where that cannot be done: API Gateway takes no posts for such a socket.
+    pub(crate) fn post_when_open(&self, connection_id: &ConnectionId, frame: Bytes) -> bool {
+        match self {
+            Self::Local(sockets) => sockets.post_when_open(connection_id.as_str(), frame),
+            Self::Management(_) => false,
+        }
+    }
+
+    /// Whether a post to the socket may succeed from here. Only another process may hold it otherwise.
+    pub(crate) fn holds(&self, connection_id: &ConnectionId) -> bool {
+        match self {
+            Self::Local(sockets) => sockets.holds(connection_id.as_str()),
+            Self::Management(_) => true,
         }
     }
 

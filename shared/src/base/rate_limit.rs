@@ -1,7 +1,7 @@
 //! Rate limits: at most so many requests in a window of time (`docs/contract.md`, "Rate limits"). MySQL
 //! counts them, since functions share no memory. A window opens with its first request.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -25,12 +25,15 @@ pub const MOST: u64 = (1 << COUNT_BITS) - 1;
 /// after it.
 pub(crate) const ATTEMPT: Duration = Duration::from_secs(30);
 
-/// How long one sweep deletes windows. Requests without a user open them too, so they are deleted faster than they can
-/// come.
-const FORGETTING: Duration = Duration::from_secs(8);
+/// How many batches of windows one sweep deletes. Requests without a user open them too, so they are many more than those
+/// of other kinds: windows are deleted faster than they can come.
+const FORGOTTEN_BATCHES: usize = 200;
 
 /// How long a room is not notified again of the same user's typing.
 pub const TYPING: Duration = Duration::from_secs(2);
+
+/// How often in a time a user may change what others are told of: each change is a push to up to 1,000 people.
+const SHOWN: Limit = Limit { count: 20, window: Duration::from_secs(60) };
 
 /// What is limited, and for whom.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +48,8 @@ pub enum Limited<'a> {
     Read(&'a UserId),
     /// `typing` in a room: one for each [`TYPING`], while `FRAME_LIMIT` is on.
     Typing(&'a UserId, RoomId),
+    /// Changes that are pushed to others at once, such as that of a name: [`SHOWN`], while `FRAME_LIMIT` is on.
+    Shown(&'a UserId),
     /// `TICKET_LIMIT`.
     Ticket(&'a UserId),
     /// `UPLOAD_LIMIT`.
@@ -57,6 +62,8 @@ pub enum Limited<'a> {
     RoomPassword(&'a UserId, RoomId),
     /// `REGISTER_LIMIT`, for new users and new identifiers: the client's address.
     Registration(&'a str),
+    /// `HANDSHAKE_LIMIT`: the session of the credentials, or without any the client's address.
+    Handshake(&'a str),
     /// `ROOM_LIMIT`: the rooms that a user made.
     Room(&'a UserId),
     /// `ADD_LIMIT`: the people whom a user added to groups and who were no friends.
@@ -71,11 +78,13 @@ impl Limited<'_> {
             Self::Frame(_) => limits.frame,
             Self::Read(_) => limits.read,
             Self::Typing(..) => limits.frame.map(|_| Limit { count: 1, window: TYPING }),
+            Self::Shown(_) => limits.frame.map(|_| SHOWN),
             Self::Ticket(_) => limits.ticket,
             Self::Upload(_) => limits.upload,
             Self::Login(..) | Self::RoomPassword(..) => limits.password,
             Self::Address(_) => limits.login,
             Self::Registration(_) => limits.register,
+            Self::Handshake(_) => limits.handshake,
             Self::Room(_) => limits.room,
             Self::Addition(_) => limits.add,
         }
@@ -88,12 +97,14 @@ impl Limited<'_> {
             Self::Frame(_) => "frame",
             Self::Read(_) => "read",
             Self::Typing(..) => "typing",
+            Self::Shown(_) => "shown",
             Self::Ticket(_) => "ticket",
             Self::Upload(_) => "upload",
             Self::Login(..) => "login",
             Self::RoomPassword(..) => "room_password",
             Self::Address(_) => "address",
             Self::Registration(_) => "registration",
+            Self::Handshake(_) => "handshake",
             Self::Room(_) => "room",
             Self::Addition(_) => "add",
         }
@@ -105,6 +116,7 @@ impl Limited<'_> {
             | Self::Message(user_id)
             | Self::Frame(user_id)
             | Self::Read(user_id)
+            | Self::Shown(user_id)
             | Self::Ticket(user_id)
             | Self::Upload(user_id)
             | Self::Room(user_id)
@@ -112,11 +124,18 @@ impl Limited<'_> {
             // Either may have any length, so a hash stands for both. The address contains no newline.
             Self::Login(identifier, address) => hash(&format!("{address}\n{identifier}")),
             Self::RoomPassword(user_id, room_id) | Self::Typing(user_id, room_id) => {
-                hash(&format!("{}\n{user_id}", room_id.0))
+                in_room(user_id, room_id)
             }
-            Self::Address(address) | Self::Registration(address) => address.chars().take(64).collect(),
+            Self::Address(whose) | Self::Registration(whose) | Self::Handshake(whose) => {
+                whose.chars().take(64).collect()
+            }
         }
     }
+}
+
+/// The subject of what is counted for each user in each room.
+pub(crate) fn in_room(user_id: &UserId, room_id: RoomId) -> String {
+    hash(&format!("{}\n{user_id}", room_id.0))
 }
 
 fn hash(text: &str) -> String {
@@ -165,17 +184,31 @@ impl Count {
 /// # Errors
 /// [`Error::RateLimited`] when the limit is already used up.
 pub async fn count(db: &Db, limits: &Limits, limited: Limited<'_>) -> Result<Option<Standing>> {
+    count_many(db, limits, limited, 1).await
+}
+
+/// Counts so many requests at once, as [`count`] does.
+///
+/// # Errors
+/// [`Error::RateLimited`] when the limit has no room for all of them. They are counted all the same.
+pub(crate) async fn count_many(
+    db: &Db,
+    limits: &Limits,
+    limited: Limited<'_>,
+    number: u32,
+) -> Result<Option<Standing>> {
     let Some(limit) = limited.limit(limits) else { return Ok(None) };
     let count = Count::now(limit);
     let done = db
         .execute(
             "INSERT INTO rate_limits (name, subject, tally) VALUES (:name, :subject, LAST_INSERT_ID(:fresh))
-             ON DUPLICATE KEY UPDATE tally = LAST_INSERT_ID(IF(tally < :closed, :fresh, tally + 1))",
+             ON DUPLICATE KEY UPDATE tally = LAST_INSERT_ID(IF(tally < :closed, :fresh, tally + :number))",
             params! {
                 "name" => limited.name(),
                 "subject" => limited.subject(),
-                "fresh" => count.fresh,
+                "fresh" => count.fresh - 1 + u64::from(number),
                 "closed" => count.closed,
+                number,
             },
         )
         .await?;
@@ -260,17 +293,16 @@ pub(crate) async fn standing(db: &Db, limits: &Limits, limited: Limited<'_>) -> 
     Ok(Some(Count::now(limit).standing(limit, done.last_insert_id.unwrap_or(0))))
 }
 
-/// Deletes windows that have ended, batch by batch, until none is left or [`FORGETTING`] has passed. Returns how many
-/// it deleted. A window whose attempts may still be under way is left.
+/// Deletes windows that have ended, in up to [`FORGOTTEN_BATCHES`] batches. Returns how many it deleted. A window whose
+/// attempts may still be under way is left.
 ///
 /// # Errors
 /// The database's errors.
 pub(crate) async fn forget_ended(db: &Db, batch: usize) -> Result<u64> {
-    let until = Instant::now() + FORGETTING;
     let now = Utc::now().timestamp_millis() as u64;
     let begun = now.saturating_sub(ATTEMPT.as_millis() as u64) << COUNT_BITS;
     let mut forgotten = 0;
-    while Instant::now() < until {
+    for _ in 0..FORGOTTEN_BATCHES {
         let select = "SELECT name, subject FROM rate_limits FORCE INDEX (rate_limits_end)
                       WHERE ends_at < ? AND attempts < ? LIMIT ?";
         let ended: Vec<(String, String)> = db.rows(select, (now, begun, batch)).await?;

@@ -26,12 +26,17 @@ pub fn line(text: String, length: RangeInclusive<usize>) -> Result<String, Strin
     of_length(text, length)
 }
 
-/// Checks a text of many lines: its only control characters are tab and newline (`docs/contract.md`, "Ids,
-/// times and text").
+/// Checks a text of many lines: its only control characters are tab and newline, and there is something to see
+/// (`docs/contract.md`, "Ids, times and text"). An empty text may be allowed. The line break of Windows and of forms is
+/// stored as a newline.
 ///
 /// # Errors
 /// Says what is wrong with it, in a clause that follows the field's name.
 pub fn lines(text: String, length: RangeInclusive<usize>) -> Result<String, String> {
+    let text = if text.contains('\r') { text.replace("\r\n", "\n") } else { text };
+    if !text.is_empty() && shows_nothing(&text) {
+        return Err("must not be blank".to_owned());
+    }
     if text.chars().any(|c| c.is_control() && c != '\t' && c != '\n') {
         return Err("must have no control characters but tab and newline".to_owned());
     }
@@ -89,7 +94,16 @@ pub(crate) fn look(text: &str) -> String {
 
 /// Whether a text has nothing to see. The empty pattern of Braille is no space, but as blank as one.
 pub(crate) fn is_blank(text: &str) -> bool {
-    text.chars().all(|c| c.is_whitespace() || c == '\u{2800}')
+    text.chars().all(is_space)
+}
+
+/// Whether a text has no visible characters.
+pub(crate) fn shows_nothing(text: &str) -> bool {
+    text.chars().all(|c| is_space(c) || is_unseen(c))
+}
+
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || c == '\u{2800}'
 }
 
 /// Returns the text without the invisible characters that do not change how it looks.
@@ -327,6 +341,27 @@ mod tests {
             assert!(lines(control.to_owned(), 1..=9).is_err(), "{control:?}");
         }
         assert!(line("a\tb".to_owned(), 1..=9).is_err());
+    }
+
+    #[test]
+    fn a_line_break_of_two_characters_is_a_newline() {
+        assert_eq!(lines("a\r\nb\r\n".to_owned(), 1..=4), Ok("a\nb\n".to_owned()));
+        assert!(lines("a\r\r\nb".to_owned(), 1..=9).is_err());
+        assert!(line("a\r\nb".to_owned(), 1..=9).is_err());
+    }
+
+    #[test]
+    fn a_text_of_several_lines_has_something_to_see() {
+        for blank in
+            [" ", "\t\r\n ", "\u{200b}", "\u{3000}\u{feff}", "\u{2800}", "\u{3164}", "\u{fe0f}\u{200d}"]
+        {
+            assert_eq!(lines(blank.to_owned(), 0..=9), Err("must not be blank".to_owned()), "{blank:?}");
+        }
+        for seen in ["\u{200b}x", " .\n", "👩\u{200d}🚀"] {
+            assert_eq!(lines(seen.to_owned(), 1..=9), Ok(seen.to_owned()));
+        }
+        assert_eq!(lines(String::new(), 0..=9), Ok(String::new()));
+        assert!(lines(String::new(), 1..=9).is_err());
     }
 
     #[test]

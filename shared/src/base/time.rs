@@ -1,6 +1,6 @@
 //! Times as clients see them: RFC 3339, UTC, with milliseconds.
 
-use chrono::{DateTime, Datelike, NaiveDateTime, SecondsFormat, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, SecondsFormat, SubsecRound, Utc};
 use serde::Serializer;
 
 /// Returns the current time, cut to the millisecond, which is what a `DATETIME(3)` column keeps.
@@ -17,6 +17,11 @@ pub(crate) fn millis(time: NaiveDateTime) -> u64 {
 pub(crate) fn of_millis(millis: u64) -> Option<NaiveDateTime> {
     let time = DateTime::from_timestamp_millis(i64::try_from(millis).ok()?)?.naive_utc();
     (time.year() < 10_000).then_some(time)
+}
+
+/// Returns a time after all others that a `DATETIME` holds.
+pub(crate) fn end() -> NaiveDateTime {
+    NaiveDate::from_ymd_opt(9999, 12, 31).unwrap_or_default().into()
 }
 
 /// Formats a time like `2026-11-21T10:15:30.123Z`.

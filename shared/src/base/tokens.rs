@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::base::ids::UserId;
 use crate::base::user::Role;
-use crate::config::Config;
+use crate::config::{Config, Keys};
 use crate::{Error, Result};
 
 /// How long an access token is valid, in seconds. Answers report it as `expiresIn`.
@@ -50,9 +50,16 @@ impl From<String> for IssuedToken {
     }
 }
 
+impl IssuedToken {
+    /// The token itself, for an answer to its owner.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
 impl Serialize for IssuedToken {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.expose_secret())
+        serializer.serialize_str(self.expose())
     }
 }
 
@@ -159,6 +166,18 @@ impl RefreshTokens {
     /// [`Error::Internal`] without a key.
     pub(crate) fn successor(&self, token: &str) -> Result<String> {
         Ok(BASE64_URL_SAFE_NO_PAD.encode(self.sign(&format!("successor of {token}"))?))
+    }
+
+    /// Returns the keys of a store in this process. They are the same in every process with this secret, so that URLs stay
+    /// valid when a server is replaced.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] without a key.
+    pub fn store_keys(&self) -> Result<Keys> {
+        let of = |what: &str| -> Result<String> {
+            Ok(BASE64_URL_SAFE_NO_PAD.encode(self.sign(&format!("{what} of the object store"))?))
+        };
+        Ok(Keys { id: of("id")?, secret: of("secret")?.into() })
     }
 
     fn sign(&self, text: &str) -> Result<hmac::Tag> {

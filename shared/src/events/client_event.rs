@@ -12,6 +12,7 @@ pub enum ClientEvent {
     JoinRoom,
     LeaveRoom,
     SendMessage,
+    SendMessages,
     EditMessage,
     DeleteMessage,
     Typing,
@@ -81,6 +82,7 @@ impl ClientEvent {
             Self::JoinRoom => Permission::Organization,
             Self::LeaveRoom
             | Self::SendMessage
+            | Self::SendMessages
             | Self::GroupMessage
             | Self::JoinGroup
             | Self::Typing

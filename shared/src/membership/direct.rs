@@ -10,16 +10,16 @@ use crate::base::rate_limit::{self, Limited};
 use crate::base::user::User;
 use crate::config::Limits;
 use crate::error::Thing;
-use crate::messages::batch::{self, Batch, NewMessage, Outcome, Stored};
+use crate::messages::batch::{self, Batch, NewMessages, Outcome, Stored};
 use crate::messages::draft::{Draft, Sender, Words};
 use crate::messages::posts;
-use crate::messages::send::{self, Sent};
+use crate::messages::send::{self, Sent, SentList};
 use crate::people::organizations;
 use crate::people::sessions;
-use crate::rooms::room::{self, NewRoom, RoomKind};
+use crate::rooms::room::{self, NewRoom, Room, RoomKind};
 use crate::{Error, Result};
 
-const CAPACITY: u32 = 2;
+pub(crate) const CAPACITY: u32 = 2;
 
 /// How many characters of each user's name go into the name of a direct chat, which has at most 100.
 const NAME_LENGTH: usize = 48;
@@ -142,10 +142,11 @@ async fn begin(app: &App, sender: &User, other: &UserId, words: &Words) -> Resul
     let (limits, limited) = (&app.config.limits, Limited::Message(&sender.user_id));
     rate_limit::count(&app.db, limits, limited).await?;
     match app.db.transaction((sender, other, words, limits), open).await? {
-        Opened::Now(draft, stored) => {
+        Opened::Now(draft, stored, room) => {
             let mut sockets = posts::sockets(&app.db, limits.room_posts, &[draft.room_id]).await?;
             let sockets = sockets.remove(&draft.room_id).unwrap_or_default();
-            Ok(Begun::Now(Box::new(Sent::now(draft, stored, sockets))))
+            let sent = Sent { room: Some(*room), ..SentList::now(draft, stored, sockets).only()? };
+            Ok(Begun::Now(Box::new(sent)))
         }
         Opened::Before(room_id) => {
             // The message is now sent, and counted, like any other.
@@ -156,7 +157,7 @@ async fn begin(app: &App, sender: &User, other: &UserId, words: &Words) -> Resul
 }
 
 enum Opened {
-    Now(Draft, Stored),
+    Now(Draft, Stored, Box<Room>),
     Before(RoomId),
 }
 
@@ -198,7 +199,8 @@ async fn open(
         others: &[other],
         limits,
     };
-    let room_id = room::insert(transaction, new).await?.id;
+    let room = room::insert(transaction, new).await?;
+    let room_id = room.id;
     transaction
         .exec_drop(
             "INSERT INTO direct_chats (lesser_id, greater_id, room_id) VALUES (?, ?, ?)",
@@ -206,10 +208,14 @@ async fn open(
         )
         .await?;
     // The message was counted before the transaction began.
-    let new = NewMessage::new(Sender::User(sender), Draft::of(room_id, words.clone()));
-    let batch = Batch { messages: std::slice::from_ref(&new), limits: None, waits: true };
+    let new = NewMessages::new(Sender::User(sender), Draft::of(room_id, words.clone()));
+    let batch = Batch { requests: std::slice::from_ref(&new), limits: None, waits: true };
     match batch::store(transaction, batch).await?.pop() {
-        Some(Outcome::Stored(stored)) => Ok(Opened::Now(new.draft, stored)),
+        Some(Outcome::Stored(stored)) => {
+            let room = Room { last_seq: stored.seq, updated_at: stored.created_at, ..room };
+            Ok(Opened::Now(new.draft, stored, Box::new(room)))
+        }
+        Some(Outcome::Refused(_, refusal)) => Err(refusal.error(&new.draft)),
         _ => Err(Error::internal("a direct chat refused its first message")),
     }
 }

@@ -20,7 +20,7 @@ use crate::rooms::room::{self, NewRoom, Room, RoomKind, RoomName, RoomRole};
 use crate::{Error, Result};
 
 /// The most members of a group, its creator included.
-const CAPACITY: u32 = 256;
+pub(crate) const CAPACITY: u32 = 256;
 const MOST_OTHERS: usize = CAPACITY as usize - 1;
 
 /// A request to create a group.

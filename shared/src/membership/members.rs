@@ -4,11 +4,11 @@
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Row, Transaction, params};
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::base::db::Db;
-use crate::base::fields::{self, Fields, Request};
+use crate::base::fields::{Fields, Request};
 use crate::base::ids::{ConnectionId, RoomId, UserId};
 use crate::base::page::{Place, Slice, Sliced};
 use crate::base::password::Password;
@@ -17,10 +17,12 @@ use crate::base::user::{Role, User};
 use crate::error::Thing;
 use crate::messages::system::{self, MembershipChange};
 use crate::people::coins;
+use crate::people::presence::sees_presence;
 use crate::people::sessions;
-use crate::rooms::invitations::{self, InviteToken};
+use crate::rooms::invitations::{self, InviteToken, Presented};
 use crate::rooms::prime;
 use crate::rooms::room::{self, Room, RoomKind, RoomRole};
+use crate::sockets::connections::SMALL_ROOM;
 use crate::{Error, Result};
 
 /// The price in coins that a non-prime user pays for every prime room after the first.
@@ -35,6 +37,8 @@ pub struct Member {
     pub name: String,
     pub role: RoomRole,
     pub online: bool,
+    /// The read position, in a room of at most 50 members.
+    pub read_seq: Option<u64>,
     #[serde(serialize_with = "time::serialize")]
     pub joined_at: NaiveDateTime,
     /// The number of the message that tells of the join: members are listed by it.
@@ -81,12 +85,12 @@ pub struct Joined {
 
 /// What a user presents in order to join.
 #[derive(Clone, Copy)]
-enum Key<'a> {
+pub(super) enum Key<'a> {
     Nothing,
     /// The right password.
     Password,
-    /// The hash of an invitation's token. It is checked under the locks.
-    Invitation(&'a [u8]),
+    /// An invitation. It is checked under the locks.
+    Invitation(Presented<'a>),
 }
 
 /// Joins a prime room or a channel.
@@ -127,7 +131,7 @@ pub async fn join(app: &App, user: &User, by: Option<&ConnectionId>, request: Jo
         return Err(nowhere);
     };
     let key = match &token_hash {
-        Some(token_hash) => Key::Invitation(token_hash),
+        Some(token_hash) => Key::Invitation(Presented::Token(token_hash)),
         None if room.is_member || room.kind == RoomKind::Channel => Key::Nothing,
         None => {
             let password = request.password.ok_or(Error::WrongRoomPassword)?;
@@ -161,7 +165,7 @@ struct Purse {
 }
 
 /// Adds a user to a room, under the locks of the room and of the user.
-async fn seat(
+pub(super) async fn seat(
     transaction: &mut Transaction<'static>,
     (user, by, room_id, key): (&User, Option<&ConnectionId>, RoomId, Key<'_>),
 ) -> Result<Joined> {
@@ -192,8 +196,8 @@ async fn seat(
         // A user who was a member when joining began, and so needed no password, may have left since.
         Key::Nothing if room.kind == RoomKind::Prime => return Err(Error::WrongRoomPassword),
         Key::Nothing | Key::Password => None,
-        Key::Invitation(token_hash) => {
-            let invitation = invitations::lock(transaction, token_hash, room_id, &user.user_id).await?;
+        Key::Invitation(presented) => {
+            let invitation = invitations::lock(transaction, presented, room_id, &user.user_id).await?;
             if !purse.prime {
                 return Err(Error::InviteeNotPrime);
             }
@@ -240,19 +244,29 @@ async fn seat(
     })
 }
 
+/// A membership that ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The number of the change in the room.
+    pub seq: u64,
+    /// When it was.
+    pub ended_at: NaiveDateTime,
+    /// How many members are left.
+    pub member_count: u32,
+}
+
 /// Leaves a room. If the owner leaves, the oldest moderator succeeds them, or else the oldest member.
-/// Returns the number of the leave in the room.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::NotAMember`], [`Error::DirectChat`].
-pub async fn leave(db: &Db, user: &User, by: Option<&ConnectionId>, room_id: RoomId) -> Result<u64> {
+pub async fn leave(db: &Db, user: &User, by: Option<&ConnectionId>, room_id: RoomId) -> Result<Ended> {
     db.transaction_in(room_id, (user, by, room_id), unseat).await
 }
 
 async fn unseat(
     transaction: &mut Transaction<'static>,
     (user, by, room_id): (&User, Option<&ConnectionId>, RoomId),
-) -> Result<u64> {
+) -> Result<Ended> {
     let mut room = room::lock(transaction, user.organization_id, room_id).await?;
     sessions::still_signed_in(transaction, user, by).await?;
     let role: Option<RoomRole> = transaction
@@ -268,15 +282,14 @@ async fn unseat(
     take_out(transaction, &mut room, &user.user_id, role, MembershipChange::Left).await
 }
 
-/// Ends a membership in a room that the caller has locked, and appoints an owner's successor. Returns the
-/// number of the change.
+/// Ends a membership in a room that the caller has locked, and appoints an owner's successor.
 async fn take_out(
     transaction: &mut Transaction<'static>,
     room: &mut Room,
     user_id: &UserId,
     role: RoomRole,
     notice: MembershipChange,
-) -> Result<u64> {
+) -> Result<Ended> {
     transaction
         .exec_drop("DELETE FROM room_members WHERE room_id = ? AND user_id = ?", (room.id, user_id))
         .await?;
@@ -289,14 +302,15 @@ async fn take_out(
             )
             .await?;
     }
-    system::note(transaction, room, user_id, notice).await
+    let seq = system::note(transaction, room, user_id, notice).await?;
+    Ok(Ended { seq, ended_at: room.updated_at, member_count: room.member_count })
 }
 
 /// A membership that another user ended.
 #[derive(Debug)]
 pub struct Removed {
-    /// The number of the removal in the room.
-    pub seq: u64,
+    /// The end of the membership.
+    pub ended: Ended,
     /// The name of the removed user.
     pub name: String,
 }
@@ -338,22 +352,22 @@ async fn put_out(
         (RoomRole::Moderator, Some(_), _) => return Err(Error::RoomRoleRequired("owner")),
         _ => return Err(Error::RoomRoleRequired("owner and moderators")),
     };
-    let seq = take_out(transaction, &mut room, member, role, MembershipChange::Removed).await?;
-    Ok(Removed { seq, name })
+    let ended = take_out(transaction, &mut room, member, role, MembershipChange::Removed).await?;
+    Ok(Removed { ended, name })
 }
 
 /// The ranks of the acting user and of the member acted on.
 #[derive(FromRow)]
-struct Ranks {
-    organization_role: Role,
-    own_role: Option<RoomRole>,
-    member_role: Option<RoomRole>,
+pub(crate) struct Ranks {
+    pub(crate) organization_role: Role,
+    pub(crate) own_role: Option<RoomRole>,
+    pub(crate) member_role: Option<RoomRole>,
     member_name: Option<String>,
 }
 
 /// Reads the ranks of two users in a room that the caller has locked. They stay the same until the
 /// transaction ends.
-async fn ranks(
+pub(crate) async fn ranks(
     transaction: &mut Transaction<'static>,
     user: &User,
     room_id: RoomId,
@@ -373,82 +387,37 @@ async fn ranks(
     ranks.ok_or(Error::Unauthenticated)
 }
 
-/// A role that an owner can give to a member.
-#[derive(Clone, Copy, Debug)]
-pub struct AssignableRole(RoomRole);
-
-impl<'de> Deserialize<'de> for AssignableRole {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match fields::string(deserializer)?.as_str() {
-            "moderator" => Ok(Self(RoomRole::Moderator)),
-            "member" => Ok(Self(RoomRole::Member)),
-            _ => Err(de::Error::custom("must be `moderator` or `member`")),
-        }
-    }
-}
-
-/// A request to change a member's role.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "it is the contract's field of its name")]
-pub struct MemberUpdate {
-    pub role: AssignableRole,
-}
-
-impl Request for MemberUpdate {}
-
-/// Makes a member a moderator, or a plain member again. Only the room's owner may. Returns the member.
+/// Reads a member of a room, as the asker sees them.
 ///
 /// # Errors
-/// [`Error::NotFound`] for the room or the member, [`Error::NotAMember`], [`Error::DirectChat`],
-/// [`Error::RoomRoleRequired`], and a 400 for the owner.
-pub async fn set_role(
-    db: &Db,
-    user: &User,
+/// [`Error::NotFound`].
+pub(crate) async fn read(
+    transaction: &mut Transaction<'static>,
+    asker: &User,
     room_id: RoomId,
     member: &UserId,
-    update: MemberUpdate,
 ) -> Result<Member> {
-    db.transaction_in(room_id, (user, room_id, member, update.role.0), write_role).await
-}
-
-async fn write_role(
-    transaction: &mut Transaction<'static>,
-    (user, room_id, member, role): (&User, RoomId, &UserId, RoomRole),
-) -> Result<Member> {
-    let room = room::lock(transaction, user.organization_id, room_id).await?;
-    sessions::still_signed_in(transaction, user, None).await?;
-    let ranks = ranks(transaction, user, room_id, member).await?;
-    let own_role = ranks.own_role.ok_or(Error::NotAMember)?;
-    match ranks.member_role {
-        _ if room.kind == RoomKind::Direct => return Err(Error::DirectChat),
-        _ if own_role != RoomRole::Owner => return Err(Error::RoomRoleRequired("owner")),
-        None => return Err(Error::NotFound(Thing::Member)),
-        Some(RoomRole::Owner) => return Err(Error::invalid("userId", "is yourself, the owner")),
-        Some(_) => {}
-    }
-    transaction
-        .exec_drop(
-            "UPDATE room_members SET role = ? WHERE room_id = ? AND user_id = ?",
-            (role, room_id, member),
-        )
-        .await?;
     let row: Option<Member> = transaction
         .exec_first(
             format!(
                 "SELECT {COLUMNS} FROM room_members m JOIN users u ON u.user_id = m.user_id
-                 WHERE m.room_id = ? AND m.user_id = ?"
+                 JOIN rooms r ON r.id = m.room_id WHERE m.room_id = :room_id AND m.user_id = :member"
             ),
-            (room_id, member),
+            params! { "asker" => &asker.user_id, room_id, member, "small" => SMALL_ROOM },
         )
         .await?;
     row.ok_or(Error::NotFound(Thing::Member))
 }
 
-/// The columns of a [`Member`], from `room_members m` and `users u`.
-const COLUMNS: &str = "m.user_id, u.name, m.role, m.joined_at, m.joined_seq,
-    EXISTS (SELECT 1 FROM connections c FORCE INDEX (connections_user)
-            WHERE c.user_id = m.user_id AND c.expires_at > UTC_TIMESTAMP(3)) AS online";
+/// The columns of a [`Member`], from `rooms r`, `room_members m` and `users u`, as `:asker` sees them. `:small` is
+/// [`SMALL_ROOM`].
+const COLUMNS: &str = concat!(
+    "m.user_id, u.name, m.role, m.joined_at, m.joined_seq,
+     IF(r.member_count <= :small, m.read_seq, NULL) AS read_seq, ",
+    sees_presence!(),
+    " AND EXISTS (SELECT 1 FROM connections c FORCE INDEX (connections_user)
+                  WHERE c.user_id = m.user_id AND c.expires_at > UTC_TIMESTAMP(3)) AS online"
+);
 
 /// Returns the members of a room, in the order in which they joined.
 ///
@@ -471,6 +440,7 @@ pub async fn list(db: &Db, asker: &User, room_id: RoomId, slice: &Slice<1000>) -
             ),
             params! {
                 room_id,
+                "small" => SMALL_ROOM,
                 "asker" => &asker.user_id,
                 "organization_id" => asker.organization_id,
                 "seq" => after.map_or(0, |place| place.number),

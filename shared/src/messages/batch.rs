@@ -2,45 +2,48 @@
 //! (`docs/contract.md`, "Messages", "Order and numbers" and "Repeatable sends").
 //!
 //! The rooms are locked first. What decides about a message is read after that, and is locked too, so that nothing
-//! commits once a logout or a removal has been answered. Each message is then decided by itself: a refused one takes
-//! no number and does not touch the others.
+//! commits once a logout or a removal has been answered. Each request is then decided by itself: a refused one takes
+//! no number and does not touch the others. The messages of one request are stored all, in their order and with
+//! consecutive numbers, or none of them is.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Transaction, Value};
 
-use crate::Result;
-use crate::base::db::{padded, rows};
+use crate::base::db::rows;
 use crate::base::ids::{ConnectionId, RoomId, UserId};
-use crate::base::rate_limit::Count;
+use crate::base::rate_limit::{Count, MOST};
 use crate::base::time;
 use crate::config::{Limit, Limits};
 use crate::error::Standing;
-use crate::messages::draft::{Draft, Sender};
+use crate::messages::draft::{Draft, Sender, Words};
+use crate::messages::locked_rooms::{self, Replies, Room};
+use crate::messages::mentions::{self, Mentioning};
+use crate::messages::message::{MessageId, Quoted, quoted};
 use crate::messages::posts::PostsCount;
-use crate::rooms::room::RoomKind;
+use crate::messages::slow_mode::Pauses;
+use crate::rooms::room::RoomRole;
+use crate::{Error, Result};
 
-/// A message that is to be stored, with its sender.
+/// The messages of one request that are to be stored, with their sender.
 #[derive(Clone, Debug)]
-pub(crate) struct NewMessage {
+pub(crate) struct NewMessages {
     /// The session of a sender over REST.
     session_id: Option<String>,
     /// The socket of a sender by frame.
     connection_id: Option<ConnectionId>,
     pub(crate) draft: Draft,
-    body_hash: Option<Vec<u8>>,
 }
 
-impl NewMessage {
+impl NewMessages {
     pub(crate) fn new(sender: Sender<'_>, draft: Draft) -> Self {
-        let body_hash = draft.client_message_id.as_ref().map(|_| draft.body_hash());
         let (session_id, connection_id) = match sender {
             Sender::User(user) => (Some(user.session_id.clone()), None),
             Sender::Socket(connection_id) => (None, Some(connection_id.clone())),
         };
-        Self { session_id, connection_id, draft, body_hash }
+        Self { session_id, connection_id, draft }
     }
 
     /// What distinguishes one sender's messages from the others'.
@@ -50,26 +53,36 @@ impl NewMessage {
             .or(self.connection_id.as_ref().map(ConnectionId::as_str))
             .unwrap_or_default()
     }
+
+    /// The number of messages.
+    pub(crate) fn count(&self) -> usize {
+        self.draft.messages.len()
+    }
+
+    /// How many bytes of text they have.
+    pub(crate) fn bytes(&self) -> usize {
+        self.draft.messages.iter().map(|words| words.content.as_str().len()).sum()
+    }
 }
 
-/// Messages that are stored together.
+/// Requests whose messages are stored together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Batch<'a> {
-    pub(crate) messages: &'a [NewMessage],
-    /// `None` for a message that was counted before.
+    pub(crate) requests: &'a [NewMessages],
+    /// `None` for messages that were counted before.
     pub(crate) limits: Option<&'a Limits>,
     /// Whether to wait for rooms that another transaction has locked, instead of leaving out their messages.
     pub(crate) waits: bool,
 }
 
-/// What became of a message.
+/// What became of the messages of a request.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// It was stored.
+    /// They were stored.
     Stored(Stored),
-    /// The sender may not send it to this room, or not at all.
+    /// The sender may not send them to this room, or not at all.
     NotAllowed,
-    /// It was refused for this reason, and is not counted.
+    /// They were refused for this reason, and are not counted.
     Refused(UserId, Refusal),
     /// The sender's window of `MESSAGE_LIMIT` has no row that could be locked.
     NoWindow(UserId),
@@ -77,113 +90,146 @@ pub(crate) enum Outcome {
     NoRoom,
 }
 
-/// Where and when a message was stored, and its sender.
+/// Where and when messages were stored, and their sender.
 #[derive(Debug)]
 pub(crate) struct Stored {
+    /// The number of the first message. The others follow it without a gap.
     pub(crate) seq: u64,
     pub(crate) created_at: NaiveDateTime,
     pub(crate) user_id: UserId,
     pub(crate) name: String,
+    /// The message that each of them replies to.
+    pub(crate) quoted: Vec<Option<Quoted>>,
 }
 
-/// Why a message was refused to somebody who may send to the room.
+/// Why messages were refused to somebody who may send to the room.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// Its `userId` is somebody else's.
+    /// The request's `userId` is somebody else's.
     IdentityMismatch,
     /// `MESSAGE_LIMIT`.
     MessageLimit(Standing),
     /// `ROOM_POSTS_LIMIT`.
     PostsLimit(Standing),
-    /// It replies to no message of the room.
-    NoSuchReply,
-    /// The sender has already used its `clientMessageId` in this room.
+    /// The message at this place of the request replies to no message of the room.
+    NoSuchReply(usize),
+    /// The sender has already used a `clientMessageId` of the request in this room.
     SentBefore,
+    /// The room is in slow mode, and the sender's pause is not over.
+    SlowMode(Standing),
+    /// A message mentions all, and the sender's role in the room is too low.
+    MentionsAll(Error),
+    /// The message at this place of the request mentions somebody who is no member of the room.
+    NoMember(usize, UserId),
 }
 
-/// Stores those messages of a batch that may be sent, and counts them and their posts. Returns what became of each
-/// message, in order.
+/// Stores the messages of those requests that may be sent, and counts them and their posts. Returns what became of each
+/// request, in order.
 ///
 /// # Errors
 /// The database's. Then nothing is stored.
 pub(crate) async fn store(transaction: &mut Transaction<'static>, batch: Batch<'_>) -> Result<Vec<Outcome>> {
-    let mut rooms = lock_rooms(transaction, batch).await?;
-    let (mut outcomes, mut asked) = (Vec::with_capacity(batch.messages.len()), Vec::new());
-    for (place, message) in batch.messages.iter().enumerate() {
-        let room = rooms.get(&message.draft.room_id);
-        let is_asked = room.is_some_and(|room| message.draft.only.is_none_or(|only| only == room.kind));
+    let ids = batch.requests.iter().map(|request| request.draft.room_id).collect();
+    let mut rooms = locked_rooms::lock(transaction, ids, batch.waits).await?;
+    let (mut outcomes, mut asked) = (Vec::with_capacity(batch.requests.len()), Vec::new());
+    for (place, request) in batch.requests.iter().enumerate() {
+        let draft = &request.draft;
+        let room = rooms.get(&draft.room_id);
+        let is_asked = room.is_some_and(|room| draft.only.is_none_or(|only| only == room.kind));
         outcomes.push(if room.is_some() { Outcome::NotAllowed } else { Outcome::NoRoom });
         if is_asked {
-            asked.push((place, message));
+            asked.extend(draft.messages.iter().map(|words| Asked { place, request, words }));
         }
     }
     let created_at = time::now();
     if !asked.is_empty() {
         let limit = batch.limits.and_then(|limits| limits.message);
-        let found = find_senders(transaction, &asked, limit.is_some()).await?;
-        let mut counts = Counts::now(batch.limits);
+        let mut found = find_senders(transaction, &asked, limit.is_some()).await?;
+        // It is the same in all rows.
+        let members = found.iter().flatten().next().and_then(|found| found.mentioned.as_deref());
+        let members = mentions::members(members);
+        let slowed = asked.iter().zip(&found).filter_map(|(Asked { request, .. }, sender)| {
+            let room = rooms.get(&request.draft.room_id)?;
+            Some((room.id, room.slow_mode_seconds, &sender.as_ref()?.user_id))
+        });
+        let pauses = Pauses::read(transaction, slowed.collect()).await?;
+        let mut counts = Counts { pauses, ..Counts::now(batch.limits) };
         let mut new = Vec::with_capacity(found.len());
-        // Of those that are stored here: what is refused does not use its id up.
+        // Of those that are stored here: a refused message does not use up its id.
         let mut ids = HashSet::new();
-        for mut sender in found {
-            let Some(message) = batch.messages.get(sender.place) else { continue };
-            let Some(room) = rooms.get_mut(&message.draft.room_id) else { continue };
-            let id = message.draft.client_message_id.as_ref();
-            let id = id.map(|id| (room.id, sender.user_id.clone(), id.as_str()));
-            sender.is_sent |= id.as_ref().is_some_and(|id| ids.contains(id));
-            outcomes[sender.place] = match counts.decide(message, &sender, room) {
+        for messages in asked.chunk_by(|one, next| one.place == next.place) {
+            // The sender was found for all messages of a request, or for none.
+            let senders: Option<Vec<Found>> = found.drain(..messages.len()).collect();
+            let (Some(senders), Some(Asked { place, request, .. })) = (senders, messages.first()) else {
+                continue;
+            };
+            let Some(room) = rooms.get_mut(&request.draft.room_id) else { continue };
+            let room_id = room.id;
+            let Some(Found { user_id, name, .. }) = senders.first() else { continue };
+            let own = messages.iter().filter_map(|message| message.words.client_message_id.as_ref());
+            let own: Vec<_> = own.map(|id| (room_id, user_id.clone(), id.as_str())).collect();
+            let is_sent =
+                senders.iter().any(|sender| sender.is_sent) || own.iter().any(|id| ids.contains(id));
+            let may_mention = may_mention(room, &senders, &request.draft.messages, &members);
+            outcomes[*place] = match counts.decide(request, &senders, is_sent, may_mention, room) {
                 Ok(seq) => {
-                    ids.extend(id);
-                    let Found { user_id, name, .. } = sender;
-                    new.push((message, seq, user_id.clone()));
-                    Outcome::Stored(Stored { seq, created_at, user_id, name })
+                    ids.extend(own);
+                    let numbered = messages.iter().zip(seq..);
+                    new.extend(numbered.map(|(asked, seq)| New { asked, seq, user_id: user_id.clone() }));
+                    let quoted = senders.iter().map(|sender| sender.quoted(room_id)).collect();
+                    let (user_id, name) = (user_id.clone(), name.clone());
+                    Outcome::Stored(Stored { seq, created_at, user_id, name, quoted })
                 }
                 Err(outcome) => outcome,
             };
         }
         if !new.is_empty() {
             insert(transaction, &new, created_at).await?;
-            advance(transaction, rooms.values().filter(|room| room.is_changed), &counts.tallies, created_at)
-                .await?;
+            counts.pauses.write(transaction).await?;
+            mentions::insert(transaction, new.iter().map(|new| new.mentioning(created_at))).await?;
+            let mut replies = Replies::new();
+            for reply_to in new.iter().filter_map(|new| new.asked.words.reply_to) {
+                *replies.entry((reply_to.room_id, reply_to.seq)).or_default() += 1;
+            }
+            let changed = rooms.values().filter(|room| room.is_changed);
+            locked_rooms::advance(transaction, changed, &counts.tallies, &replies, created_at).await?;
         }
     }
     Ok(outcomes)
 }
 
-/// The row of a room, as far as sending changes it.
-#[derive(Debug, FromRow)]
-struct Room {
-    id: RoomId,
-    kind: RoomKind,
-    last_seq: u64,
-    posts_tally: u64,
-    audience: u32,
-    is_changed: bool,
+/// One message of a batch.
+struct Asked<'a> {
+    /// The place of its request in the batch.
+    place: usize,
+    request: &'a NewMessages,
+    words: &'a Words,
 }
 
-/// Locks the rooms of a batch, in the order of their ids.
-///
-/// The index is forced, since a scan of a small table would lock all its rooms.
-async fn lock_rooms(
-    transaction: &mut Transaction<'static>,
-    batch: Batch<'_>,
-) -> Result<HashMap<RoomId, Room>> {
-    let mut ids: Vec<RoomId> = batch.messages.iter().map(|message| message.draft.room_id).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let sql = format!(
-        "SELECT id, kind, last_seq, posts_tally, audience, FALSE AS is_changed FROM rooms FORCE INDEX (PRIMARY)
-         WHERE id IN ({}) ORDER BY id FOR UPDATE{}",
-        rows("?", ids.len().next_power_of_two()),
-        if batch.waits { "" } else { " SKIP LOCKED" }
-    );
-    let rooms: Vec<Room> = transaction.exec(sql, padded(&ids)).await?;
-    Ok(rooms.into_iter().map(|room| (room.id, room)).collect())
+/// One message of a batch that is stored, with its number and its sender.
+struct New<'a> {
+    asked: &'a Asked<'a>,
+    seq: u64,
+    user_id: UserId,
 }
 
-/// A sender who may send to the room, and what decides about the message.
+impl New<'_> {
+    fn mentioning(&self, created_at: NaiveDateTime) -> Mentioning<'_> {
+        let Asked { request, words, .. } = self.asked;
+        Mentioning {
+            id: MessageId { room_id: request.draft.room_id, seq: self.seq },
+            sender_id: &self.user_id,
+            created_at,
+            mentions: &words.mentions,
+            mentions_all: words.mentions_all,
+        }
+    }
+}
+
+/// A sender who may send to the room, and what decides about a message.
 #[derive(Debug, FromRow)]
 struct Found {
+    /// The place of the message in the batch.
     place: usize,
     user_id: UserId,
     name: String,
@@ -191,31 +237,66 @@ struct Found {
     tally: Option<u64>,
     /// Whether the sender has sent a message with this `clientMessageId` to the room.
     is_sent: bool,
-    has_reply_to: bool,
+    role: RoomRole,
+    /// What the message that it replies to shows, if there is such a message in the room.
+    quoted: Option<String>,
+    /// Who of those whom messages of the batch mention is a member of their room.
+    mentioned: Option<String>,
 }
 
-/// Finds the users of the sessions and sockets who are members of the rooms, and locks the rows that say so.
+impl Found {
+    fn quoted(&self, room_id: RoomId) -> Option<Quoted> {
+        self.quoted.as_deref().and_then(|column| Quoted::stored(room_id, column))
+    }
+}
+
+/// Checks whether a sender may mention those whom the messages of a request mention.
+fn may_mention(
+    room: &Room,
+    senders: &[Found],
+    messages: &[Words],
+    members: &BTreeSet<(RoomId, UserId)>,
+) -> Result<(), Refusal> {
+    for (place, (sender, words)) in senders.iter().zip(messages).enumerate() {
+        if words.mentions_all {
+            mentions::check_role(room.kind, sender.role).map_err(Refusal::MentionsAll)?;
+        }
+        let mut named = words.mentions.0.iter();
+        if let Some(user_id) = named.find(|user_id| !members.contains(&(room.id, (*user_id).clone()))) {
+            return Err(Refusal::NoMember(place, user_id.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// Finds the users of the sessions and sockets who are members of the rooms, and locks the rows that say so. Returns one
+/// for each message, in order.
 ///
 /// The window comes last, because whoever holds its lock waits for no other room. It alone is locked for a change: a
 /// lock that is shared first and then exclusive would deadlock with another like it. The other subqueries lock nothing.
 /// They read a snapshot that is younger than the locks of the rooms, so it contains all earlier messages.
 async fn find_senders(
     transaction: &mut Transaction<'static>,
-    messages: &[(usize, &NewMessage)],
+    messages: &[Asked<'_>],
     is_limited: bool,
-) -> Result<Vec<Found>> {
+) -> Result<Vec<Option<Found>>> {
     let window = Value::from(is_limited.then_some("message"));
     let (sql, params) = match messages {
-        [(place, message)] => sender_of_one(*place, message, window),
+        [message] => sender_of_one(message, window),
         messages => senders_of_many(messages, window),
     };
-    let mut found: Vec<Found> = transaction.exec(sql, params).await?;
-    found.sort_unstable_by_key(|sender| sender.place);
+    let rows: Vec<Found> = transaction.exec(sql, params).await?;
+    let mut found: Vec<Option<Found>> = messages.iter().map(|_| None).collect();
+    for row in rows {
+        if let Some(place) = found.get_mut(row.place) {
+            *place = Some(row);
+        }
+    }
     Ok(found)
 }
 
-/// The columns of [`Found`] but the place. Its parameter is the name of the window; `client_message_id` and
-/// `reply_to_seq` are expressions.
+/// The columns of [`Found`] but the place, for `format!`. Its parameters are the name of the window and those of
+/// `mentioned`; `client_message_id` and `reply_to_seq` are expressions.
 macro_rules! found_columns {
     ($client_message_id:literal, $reply_to_seq:literal) => {
         concat!(
@@ -226,18 +307,17 @@ macro_rules! found_columns {
              EXISTS (SELECT 1 FROM messages x WHERE x.room_id = m.room_id AND x.sender_id = m.user_id
                      AND x.client_message_id = CAST(",
             $client_message_id,
-            " AS BINARY)) AS is_sent, ",
-            $reply_to_seq,
-            " IS NULL OR EXISTS (SELECT 1 FROM messages p WHERE p.room_id = m.room_id AND p.seq = ",
-            $reply_to_seq,
-            ") AS has_reply_to"
+            " AS BINARY)) AS is_sent, m.role, ",
+            quoted!("m.room_id", $reply_to_seq),
+            " AS quoted, {mentioned} AS mentioned"
         )
     };
 }
 
 /// Finds the sender of one message. With a list of one, the derived table would cost the server more than the rest.
-fn sender_of_one(place: usize, message: &NewMessage, window: Value) -> (String, Vec<Value>) {
-    let NewMessage { session_id, connection_id, draft, .. } = message;
+fn sender_of_one(Asked { request, words, .. }: &Asked<'_>, window: Value) -> (String, Vec<Value>) {
+    let NewMessages { session_id, connection_id, draft } = request;
+    let (mentioned, named) = mentions::members_column(std::iter::once((draft.room_id, &words.mentions)));
     let sender = match session_id {
         Some(_) => "sessions s FORCE INDEX (PRIMARY)",
         None => "connections s FORCE INDEX (PRIMARY)",
@@ -248,32 +328,35 @@ fn sender_of_one(place: usize, message: &NewMessage, window: Value) -> (String, 
     };
     let sql = format!(
         concat!(
-            "SELECT CAST(? AS UNSIGNED) AS place, ",
+            "SELECT 0 AS place, ",
             found_columns!("?", "?"),
             " FROM {sender}
               STRAIGHT_JOIN room_members m FORCE INDEX (PRIMARY) ON m.room_id = ? AND m.user_id = s.user_id
               WHERE {is_signed_in} LOCK IN SHARE MODE"
         ),
         sender = sender,
-        is_signed_in = is_signed_in
+        is_signed_in = is_signed_in,
+        mentioned = mentioned
     );
-    let reply_to_seq = Value::from(draft.reply_to.map(|reply_to| reply_to.seq));
-    let params = vec![
-        place.into(),
+    let mut params = vec![
         window,
-        draft.client_message_id.as_ref().into(),
-        reply_to_seq.clone(),
-        reply_to_seq,
+        words.client_message_id.as_ref().into(),
+        words.reply_to.map(|reply_to| reply_to.seq).into(),
+    ];
+    params.extend(named);
+    params.extend([
         draft.room_id.into(),
         session_id.as_deref().or(connection_id.as_ref().map(ConnectionId::as_str)).into(),
-    ];
+    ]);
     (sql, params)
 }
 
-fn senders_of_many(messages: &[(usize, &NewMessage)], window: Value) -> (String, Vec<Value>) {
+fn senders_of_many(messages: &[Asked<'_>], window: Value) -> (String, Vec<Value>) {
     let asked = "SELECT CAST(? AS UNSIGNED) AS place, CAST(? AS UNSIGNED) AS room_id,
                         CAST(? AS CHAR(64)) AS session_id, CAST(? AS CHAR(64)) AS connection_id,
                         CAST(? AS CHAR(64)) AS client_message_id, CAST(? AS UNSIGNED) AS reply_to_seq";
+    let named = messages.iter().map(|asked| (asked.request.draft.room_id, &asked.words.mentions));
+    let (mentioned, named) = mentions::members_column(named);
     // Lengths are powers of two, so that the server prepares few statements.
     let count = messages.len().next_power_of_two();
     let sql = format!(
@@ -288,21 +371,25 @@ fn senders_of_many(messages: &[(usize, &NewMessage)], window: Value) -> (String,
                      AND m.user_id = COALESCE(s.user_id, c.user_id)
               LOCK IN SHARE MODE"
         ),
-        asked = vec![asked; count].join(" UNION ALL ")
+        asked = vec![asked; count].join(" UNION ALL "),
+        mentioned = mentioned
     );
-    let mut params: Vec<Value> = Vec::with_capacity(1 + 6 * count);
+    let mut params: Vec<Value> = Vec::with_capacity(1 + named.len() + 6 * count);
     params.push(window);
-    for (place, NewMessage { session_id, connection_id, draft, .. }) in messages {
+    params.extend(named);
+    let before = params.len();
+    for (place, Asked { request, words, .. }) in messages.iter().enumerate() {
+        let NewMessages { session_id, connection_id, draft } = request;
         params.extend([
             place.into(),
             draft.room_id.into(),
             session_id.into(),
             connection_id.as_ref().into(),
-            draft.client_message_id.as_ref().into(),
-            draft.reply_to.map(|reply_to| reply_to.seq).into(),
+            words.client_message_id.as_ref().into(),
+            words.reply_to.map(|reply_to| reply_to.seq).into(),
         ]);
     }
-    params.resize(1 + 6 * count, Value::NULL);
+    params.resize(before + 6 * count, Value::NULL);
     (sql, params)
 }
 
@@ -310,6 +397,7 @@ fn senders_of_many(messages: &[(usize, &NewMessage)], window: Value) -> (String,
 struct Counts {
     message: Option<(Limit, Count)>,
     posts: PostsCount,
+    pauses: Pauses,
     /// The windows of `MESSAGE_LIMIT` of the senders whose messages are stored.
     tallies: HashMap<UserId, u64>,
 }
@@ -319,133 +407,94 @@ impl Counts {
         Self {
             message: limits.and_then(|limits| limits.message).map(|limit| (limit, Count::now(limit))),
             posts: PostsCount::now(limits.and_then(|limits| limits.room_posts)),
+            pauses: Pauses::default(),
             tallies: HashMap::new(),
         }
     }
 
-    /// Takes the number of a member's message and its places in the limits, unless it is refused.
-    fn decide(&mut self, message: &NewMessage, sender: &Found, room: &mut Room) -> Result<u64, Outcome> {
-        let user_id = &sender.user_id;
+    /// Takes the numbers of the messages of a request and their places in the limits, unless they are refused. `senders`
+    /// are the rows of their sender, one for each message. Returns the first number.
+    fn decide(
+        &mut self,
+        request: &NewMessages,
+        senders: &[Found],
+        is_sent: bool,
+        may_mention: Result<(), Refusal>,
+        room: &mut Room,
+    ) -> Result<u64, Outcome> {
+        let Some(Found { user_id, tally, .. }) = senders.first() else { return Err(Outcome::NotAllowed) };
         let refused = |refusal| Err(Outcome::Refused(user_id.clone(), refusal));
-        if message.draft.user_id.as_ref().is_some_and(|given| given != user_id) {
+        if request.draft.user_id.as_ref().is_some_and(|given| given != user_id) {
             return refused(Refusal::IdentityMismatch);
         }
+        let number = senders.len() as u32;
         let mut counted = None;
         if let Some((limit, count)) = &self.message {
-            let Some(tally) = self.tallies.get(user_id).copied().or(sender.tally) else {
+            let Some(tally) = self.tallies.get(user_id).copied().or(*tally) else {
                 return Err(Outcome::NoWindow(user_id.clone()));
             };
-            if count.used(tally) >= limit.count {
+            if count.used(tally) + number > limit.count {
                 return refused(Refusal::MessageLimit(count.standing(*limit, tally)));
             }
-            counted = Some(if tally < count.closed { count.fresh } else { tally + 1 });
+            let opened = if tally < count.closed { count.fresh - 1 } else { tally };
+            counted = Some(opened + u64::from(number));
         }
-        if let Some(standing) = self.posts.refusal(room.posts_tally, room.audience) {
+        let posts = room.audience.saturating_mul(number).min(MOST as u32);
+        if let Some(standing) = self.posts.refusal(room.posts_tally, posts) {
             return refused(Refusal::PostsLimit(standing));
         }
-        if !sender.has_reply_to {
-            return refused(Refusal::NoSuchReply);
+        let is_lost = |(sender, words): (&Found, &Words)| words.reply_to.is_some() && sender.quoted.is_none();
+        if let Some(place) = senders.iter().zip(&request.draft.messages).position(is_lost) {
+            return refused(Refusal::NoSuchReply(place));
         }
-        if sender.is_sent {
+        if is_sent {
             return refused(Refusal::SentBefore);
+        }
+        // After that, since a message can be repeated when somebody whom it mentions has left.
+        if let Err(refusal) = may_mention {
+            return refused(refusal);
+        }
+        if let Err(standing) = self.pauses.begin(room.id, user_id, number) {
+            return refused(Refusal::SlowMode(standing));
         }
         if let Some(counted) = counted {
             self.tallies.insert(user_id.clone(), counted);
         }
-        room.posts_tally = self.posts.counted(room.posts_tally, room.audience);
-        room.last_seq += 1;
+        room.posts_tally = self.posts.counted(room.posts_tally, posts);
+        let first = room.last_seq + 1;
+        room.last_seq += u64::from(number);
         room.is_changed = true;
-        Ok(room.last_seq)
+        Ok(first)
     }
 }
 
 async fn insert(
     transaction: &mut Transaction<'static>,
-    messages: &[(&NewMessage, u64, UserId)],
+    messages: &[New<'_>],
     now: NaiveDateTime,
 ) -> Result<()> {
     let sql = format!(
         "INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, is_encrypted,
-                               client_message_id, body_hash, reply_to_seq, created_at)
+                               client_message_id, body_hash, reply_to_seq, created_at, mentions, mentions_all)
          VALUES {}",
-        rows("(?, ?, ?, 'text', ?, ?, ?, ?, ?, ?, ?)", messages.len())
+        rows("(?, ?, ?, 'text', ?, ?, ?, ?, ?, ?, ?, ?, ?)", messages.len())
     );
-    let mut params: Vec<Value> = Vec::with_capacity(10 * messages.len());
-    for (NewMessage { draft, body_hash, .. }, seq, user_id) in messages {
+    let mut params: Vec<Value> = Vec::with_capacity(12 * messages.len());
+    for New { asked: Asked { request, words, .. }, seq, user_id } in messages {
         params.extend([
-            draft.room_id.into(),
+            request.draft.room_id.into(),
             seq.into(),
             seq.into(),
             user_id.into(),
-            (&draft.content).into(),
-            draft.is_encrypted.into(),
-            draft.client_message_id.as_ref().into(),
-            body_hash.as_ref().into(),
-            draft.reply_to.map(|reply_to| reply_to.seq).into(),
+            (&words.content).into(),
+            words.is_encrypted.into(),
+            words.client_message_id.as_ref().into(),
+            words.client_message_id.as_ref().map(|_| words.body_hash()).into(),
+            words.reply_to.map(|reply_to| reply_to.seq).into(),
             now.into(),
+            words.mentions.to_store()?.into(),
+            words.mentions_all.into(),
         ]);
     }
     Ok(transaction.exec_drop(sql, params).await?)
-}
-
-/// Writes the rooms' numbers and posts, and the senders' windows, whose rows are all locked.
-async fn advance<'a>(
-    transaction: &mut Transaction<'static>,
-    rooms: impl Iterator<Item = &'a Room>,
-    tallies: &HashMap<UserId, u64>,
-    now: NaiveDateTime,
-) -> Result<()> {
-    let rooms: Vec<&Room> = rooms.collect();
-    let windows: Vec<(&UserId, &u64)> = tallies.iter().collect();
-    let (sql, params) = match (&rooms[..], &windows[..]) {
-        ([room], [] | [_]) => advance_one(room, windows.first().copied(), now),
-        (rooms, windows) => advance_many(rooms, windows, now),
-    };
-    Ok(transaction.exec_drop(sql, params).await?)
-}
-
-/// Advances one room and at most one window, without the costs of a derived table.
-fn advance_one(room: &Room, window: Option<(&UserId, &u64)>, now: NaiveDateTime) -> (String, Vec<Value>) {
-    let sql = "UPDATE rooms r FORCE INDEX (PRIMARY)
-               LEFT JOIN rate_limits l FORCE INDEX (PRIMARY) ON l.name = 'message' AND l.subject = ?
-               SET r.last_seq = ?, r.posts_tally = ?, r.updated_at = ?, l.tally = ? WHERE r.id = ?";
-    let params = vec![
-        window.map(|(user_id, _)| user_id).into(),
-        room.last_seq.into(),
-        room.posts_tally.into(),
-        now.into(),
-        window.map(|(_, tally)| tally).into(),
-        room.id.into(),
-    ];
-    (sql.to_owned(), params)
-}
-
-/// Advances rooms and windows. The two have nothing to do with each other but the statement: each row of `k` has a room,
-/// or a window, or both.
-fn advance_many(rooms: &[&Room], windows: &[(&UserId, &u64)], now: NaiveDateTime) -> (String, Vec<Value>) {
-    let count = rooms.len().max(windows.len()).next_power_of_two();
-    let changed = "SELECT CAST(? AS UNSIGNED) AS room_id, CAST(? AS UNSIGNED) AS last_seq,
-                          CAST(? AS UNSIGNED) AS posts_tally,
-                          CAST(? AS CHAR(64)) AS user_id, CAST(? AS UNSIGNED) AS tally";
-    let sql = format!(
-        "UPDATE ({}) k
-         LEFT JOIN rooms r FORCE INDEX (PRIMARY) ON r.id = k.room_id
-         LEFT JOIN rate_limits l FORCE INDEX (PRIMARY) ON l.name = 'message' AND l.subject = k.user_id
-         SET r.last_seq = k.last_seq, r.posts_tally = k.posts_tally, r.updated_at = ?, l.tally = k.tally",
-        vec![changed; count].join(" UNION ALL ")
-    );
-    let (mut rooms, mut windows) = (rooms.iter(), windows.iter());
-    let mut params: Vec<Value> = Vec::with_capacity(5 * count + 1);
-    for _ in 0..count {
-        let (room, window) = (rooms.next(), windows.next());
-        params.extend([
-            room.map(|room| room.id).into(),
-            room.map(|room| room.last_seq).into(),
-            room.map(|room| room.posts_tally).into(),
-            window.map(|(user_id, _)| user_id).into(),
-            window.map(|(_, tally)| tally).into(),
-        ]);
-    }
-    params.push(now.into());
-    (sql, params)
 }

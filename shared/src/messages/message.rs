@@ -12,6 +12,7 @@ use crate::base::db::text_column;
 use crate::base::fields;
 use crate::base::file_type::FileType;
 use crate::base::ids::{RoomId, UploadId, UserId};
+use crate::base::pictures::Looks;
 use crate::base::text::{hidden, is_blank, line, lines, look, text_type};
 use crate::base::time;
 use crate::error::Thing;
@@ -38,7 +39,7 @@ impl<'de> Deserialize<'de> for MessageId {
 }
 
 impl MessageId {
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let number =
             |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
         let (room_id, seq) = text.split_once('-')?;
@@ -116,6 +117,10 @@ pub struct Message {
     pub is_encrypted: bool,
     pub client_message_id: Option<ClientMessageId>,
     pub reply_to: Option<MessageId>,
+    pub quoted: Option<Quoted>,
+    pub reply_count: u64,
+    pub mentions: Vec<UserId>,
+    pub mentions_all: bool,
     pub attachment: Option<Attachment>,
     pub reactions: Vec<Given>,
     #[serde(serialize_with = "time::serialize")]
@@ -124,6 +129,55 @@ pub struct Message {
     pub edited_at: Option<NaiveDateTime>,
     pub deleted: bool,
 }
+
+/// A message as the replies to it show it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
+pub struct Quoted {
+    pub message_id: MessageId,
+    pub user_id: UserId,
+    pub name: String,
+    pub kind: MessageKind,
+    pub content: String,
+    pub is_encrypted: bool,
+    pub deleted: bool,
+}
+
+impl Quoted {
+    /// Reads the message of this room that a column of `quoted!` selects.
+    pub(crate) fn stored(room_id: RoomId, column: &str) -> Option<Self> {
+        let (seq, user_id, name, kind, content, is_encrypted, deleted): (_, _, _, String, _, u8, u8) =
+            serde_json::from_str(column).ok()?;
+        Some(Self {
+            message_id: MessageId { room_id, seq },
+            user_id: UserId::stored(user_id),
+            name,
+            kind: kind.parse().ok()?,
+            content,
+            is_encrypted: is_encrypted != 0,
+            deleted: deleted != 0,
+        })
+    }
+}
+
+/// SQL for what [`Quoted`] shows of the message at this place, or NULL. `$room_id` and `$seq` are SQL.
+macro_rules! quoted {
+    ($room_id:literal, $seq:literal) => {
+        concat!(
+            "(SELECT JSON_ARRAY(q.seq, q.sender_id, w.name, q.kind, LEFT(q.content, 200), q.is_encrypted + 0,
+                                IF(q.deleted_at IS NULL, 0, 1))
+              FROM messages q FORCE INDEX (PRIMARY)
+              STRAIGHT_JOIN users w FORCE INDEX (PRIMARY) ON w.user_id = q.sender_id
+              WHERE q.room_id = ",
+            $room_id,
+            " AND q.seq = ",
+            $seq,
+            ")"
+        )
+    };
+}
+pub(crate) use quoted;
 
 /// A file as shown in a message.
 #[derive(Clone, Debug, Serialize)]
@@ -136,18 +190,33 @@ pub struct Attachment {
     pub file_type: FileType,
     pub size: u64,
     pub url: String,
+    /// The size of an image in pixels, as it is shown.
+    pub width: Option<u32>,
+    pub height: Option<u32>,
+    pub thumbnail_url: Option<String>,
 }
 
 impl Attachment {
     /// Reads the file of a message from the column that `message_columns!` selects.
     pub(crate) fn stored(column: &str) -> Option<Self> {
-        let (upload_id, file_name, file_type, size) = serde_json::from_str(column).ok()?;
-        Some(Self::new(UploadId::stored(upload_id), file_name, file_type, size))
+        type Column = (String, String, FileType, u64, Option<u32>, Option<u32>, Option<FileType>);
+        let (upload_id, file_name, file_type, size, width, height, thumbnail): Column =
+            serde_json::from_str(column).ok()?;
+        let looks = Looks { size: width.zip(height), thumbnail };
+        Some(Self::new(UploadId::stored(upload_id), file_name, file_type, size, looks))
     }
 
-    pub(crate) fn new(upload_id: UploadId, file_name: String, file_type: FileType, size: u64) -> Self {
+    pub(crate) fn new(
+        upload_id: UploadId,
+        file_name: String,
+        file_type: FileType,
+        size: u64,
+        looks: Looks,
+    ) -> Self {
         let url = format!("/uploads/{upload_id}");
-        Self { upload_id, file_name, file_type, size, url }
+        let thumbnail_url = looks.thumbnail.map(|_| format!("{url}?as=thumbnail"));
+        let (width, height) = looks.size.unzip();
+        Self { upload_id, file_name, file_type, size, url, width, height, thumbnail_url }
     }
 }
 
@@ -186,6 +255,13 @@ pub struct Given {
     pub user_ids: Vec<UserId>,
 }
 
+/// Reads the users whom a message names from the stored column.
+fn stored_mentions(column: Option<&str>) -> Vec<UserId> {
+    let user_ids: Vec<String> =
+        column.and_then(|column| serde_json::from_str(column).ok()).unwrap_or_default();
+    user_ids.into_iter().map(UserId::stored).collect()
+}
+
 /// Builds the reactions to a message from the stored column and from the asker's own reactions. These are
 /// in hexadecimal digits, which both servers return alike.
 pub(crate) fn stored_reactions(all: Option<&str>, own: Option<&str>) -> Vec<Given> {
@@ -216,9 +292,14 @@ macro_rules! message_columns {
     ($asker:literal) => {
         concat!(
             "x.room_id, x.seq, x.updated_seq, x.kind, x.sender_id, u.name, x.content, x.is_encrypted,
-             x.client_message_id, x.reply_to_seq, x.created_at, x.edited_at, x.deleted_at,
+             x.client_message_id, x.reply_to_seq, x.created_at, x.edited_at, x.deleted_at, x.reply_count, x.mentions,
+             x.mentions_all,
+             IF(x.reply_to_seq IS NULL, NULL, ",
+            $crate::messages::message::quoted!("x.room_id", "x.reply_to_seq"),
+            ") AS quoted,
              IF(x.kind = 'file' AND x.deleted_at IS NULL,
-                (SELECT JSON_ARRAY(f.upload_id, f.file_name, f.type, f.size) FROM uploads f FORCE INDEX (uploads_message)
+                (SELECT JSON_ARRAY(f.upload_id, f.file_name, f.type, f.size, f.width, f.height, f.thumbnail)
+                 FROM uploads f FORCE INDEX (uploads_message)
                  WHERE f.room_id = x.room_id AND f.seq = x.seq), NULL) AS attachment,
              x.reactions,
              IF(x.reactions IS NULL, NULL,
@@ -243,6 +324,10 @@ pub(crate) struct MessageRow {
     is_encrypted: bool,
     client_message_id: Option<ClientMessageId>,
     reply_to_seq: Option<u64>,
+    quoted: Option<String>,
+    reply_count: u64,
+    mentions: Option<String>,
+    mentions_all: bool,
     created_at: NaiveDateTime,
     edited_at: Option<NaiveDateTime>,
     deleted_at: Option<NaiveDateTime>,
@@ -266,6 +351,10 @@ impl MessageRow {
             is_encrypted: self.is_encrypted,
             client_message_id: self.client_message_id,
             reply_to: self.reply_to_seq.map(|seq| MessageId { room_id, seq }),
+            quoted: self.quoted.as_deref().and_then(|column| Quoted::stored(room_id, column)),
+            reply_count: self.reply_count,
+            mentions: stored_mentions(self.mentions.as_deref()),
+            mentions_all: self.mentions_all,
             attachment: self.attachment.as_deref().and_then(Attachment::stored),
             reactions: stored_reactions(self.reactions.as_deref(), self.own_reactions.as_deref()),
             created_at: self.created_at,

@@ -14,6 +14,7 @@ use crate::Result;
 use crate::base::db::{Db, padded, places};
 use crate::base::ids::{ConnectionId, RoomId};
 use crate::base::rate_limit::{Count, MOST};
+use crate::base::socket::{Protocol, Socket};
 use crate::config::Limit;
 use crate::error::Standing;
 
@@ -94,23 +95,24 @@ pub(crate) async fn sockets(
     db: &Db,
     limit: Option<Limit>,
     rooms: &[RoomId],
-) -> Result<HashMap<RoomId, Vec<ConnectionId>>> {
-    let mut sockets = HashMap::<RoomId, Vec<ConnectionId>>::new();
+) -> Result<HashMap<RoomId, Vec<Socket>>> {
+    let mut sockets = HashMap::<RoomId, Vec<Socket>>::new();
     if rooms.is_empty() {
         return Ok(sockets);
     }
     let sql = format!(
-        "SELECT r.id, r.audience, c.connection_id FROM rooms r FORCE INDEX (PRIMARY)
+        "SELECT r.id, r.audience, c.connection_id, c.protocol FROM rooms r FORCE INDEX (PRIMARY)
          LEFT JOIN (room_members m FORCE INDEX (PRIMARY) STRAIGHT_JOIN connections c FORCE INDEX (connections_user)
                     ON c.user_id = m.user_id AND c.expires_at > UTC_TIMESTAMP(3)) ON m.room_id = r.id
          WHERE r.id IN ({})",
         places(rooms.len().next_power_of_two())
     );
-    let found: Vec<(RoomId, u32, Option<ConnectionId>)> = db.rows(&sql, padded(rooms)).await?;
+    let found: Vec<(RoomId, u32, Option<ConnectionId>, Option<Protocol>)> =
+        db.rows(&sql, padded(rooms)).await?;
     let mut audiences = HashMap::new();
-    for (room_id, audience, socket) in found {
+    for (room_id, audience, id, protocol) in found {
         audiences.insert(room_id, audience);
-        sockets.entry(room_id).or_default().extend(socket);
+        sockets.entry(room_id).or_default().extend(Socket::found(id, protocol));
     }
     for (room_id, audience) in audiences {
         let sockets = sockets.get(&room_id).map_or(0, Vec::len);

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::base::db::Db;
 use crate::base::fields::{self, Request};
 use crate::base::ids::{ConnectionId, UserId};
+use crate::base::socket::{Protocol, Socket};
 use crate::base::user::User;
 use crate::error::Thing;
 use crate::messages::message::{Given, Message, MessageId, NamedMessage, Reaction, hex, read_own};
@@ -171,11 +172,11 @@ async fn take_back(
 ///
 /// # Errors
 /// Any error of the database.
-pub async fn as_seen(db: &Db, message: &Message) -> Result<Vec<(Message, Vec<ConnectionId>)>> {
-    let rows: Vec<(ConnectionId, Option<String>)> = db
+pub async fn as_seen(db: &Db, message: &Message) -> Result<Vec<(Message, Vec<Socket>)>> {
+    let rows: Vec<(ConnectionId, Protocol, Option<String>)> = db
         .rows(
             // Skips reactions that were given after this state of the message.
-            "SELECT c.connection_id,
+            "SELECT c.connection_id, c.protocol,
                     (SELECT JSON_ARRAYAGG(HEX(g.reaction)) FROM reactions g FORCE INDEX (PRIMARY)
                      WHERE g.room_id = m.room_id AND g.seq = :seq AND g.user_id = m.user_id
                        AND g.given_seq <= :updated_seq)
@@ -189,9 +190,10 @@ pub async fn as_seen(db: &Db, message: &Message) -> Result<Vec<(Message, Vec<Con
             },
         )
         .await?;
-    let mut sockets: BTreeMap<BTreeSet<String>, Vec<ConnectionId>> = BTreeMap::new();
-    for (connection_id, own) in rows {
-        sockets.entry(read_own(own.as_deref())).or_default().push(connection_id);
+    let mut sockets: BTreeMap<BTreeSet<String>, Vec<Socket>> = BTreeMap::new();
+    for (connection_id, protocol, own) in rows {
+        let socket = Socket { connection_id, protocol };
+        sockets.entry(read_own(own.as_deref())).or_default().push(socket);
     }
     let seen = sockets.into_iter().map(|(own, sockets)| {
         let mut message = message.clone();

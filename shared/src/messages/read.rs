@@ -6,9 +6,10 @@ use crate::Result;
 use crate::base::db::Db;
 use crate::base::fields::{Fields, Missing, Read, WholeNumber};
 use crate::base::ids::{ConnectionId, RoomId, UserId};
+use crate::base::socket::Socket;
 use crate::base::user::User;
 use crate::messages::message::MessageId;
-use crate::sockets::connections;
+use crate::sockets::connections::{self, InLargeRoom};
 
 /// The position up to which a user says they have read: `roomId` and `seq`, or a message.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,12 +49,12 @@ impl Read for Position {
 pub struct ReadUpTo {
     /// The position.
     pub seq: u64,
-    /// The sockets to notify if the position moved. Empty in a room of more than 50 members.
-    pub sockets: Vec<ConnectionId>,
+    /// The sockets to notify if something changed. In a room of more than 50 members they are the reader's own.
+    pub sockets: Vec<Socket>,
 }
 
-/// Moves a member's read position forward, never past the room's last number and never back. `by` is the
-/// socket that the request came from.
+/// Moves a member's read position forward, never past the room's last number and never back. A room that the member
+/// marked as unread is so no more, wherever the position is. `by` is the socket that the request came from.
 ///
 /// # Errors
 /// [`crate::Error::NotFound`], [`crate::Error::NotAMember`], [`crate::Error::IdentityMismatch`],
@@ -62,19 +63,19 @@ pub async fn read(db: &Db, user: &User, by: &ConnectionId, position: &Position) 
     user.must_be(position.user_id.as_ref())?;
     let place = db.place_in(position.room_id).await?;
     // The room comes first, as in sending, although its row is only read.
-    let moved = db
+    let changed = db
         .execute(
             "UPDATE rooms r
              STRAIGHT_JOIN connections c ON c.connection_id = :by AND c.expires_at > UTC_TIMESTAMP(3)
              STRAIGHT_JOIN room_members m ON m.room_id = r.id AND m.user_id = c.user_id
-             SET m.read_seq = LEAST(:seq, r.last_seq)
-             WHERE r.id = :room_id AND m.read_seq < LEAST(:seq, r.last_seq)",
+             SET m.read_seq = GREATEST(m.read_seq, LEAST(:seq, r.last_seq)), m.marked_unread = FALSE
+             WHERE r.id = :room_id AND (m.read_seq < LEAST(:seq, r.last_seq) OR m.marked_unread)",
             params! { by, "room_id" => position.room_id, "seq" => position.seq },
         )
         .await?;
     drop(place);
-    let audience = connections::of_small_room(db, by, position.room_id).await?;
-    let sockets = if moved.affected_rows > 0 { audience.sockets } else { Vec::new() };
+    let audience = connections::of_small_room(db, by, position.room_id, InLargeRoom::OwnSockets).await?;
+    let sockets = if changed.affected_rows > 0 { audience.sockets } else { Vec::new() };
     Ok(ReadUpTo { seq: audience.read_seq, sockets })
 }
 

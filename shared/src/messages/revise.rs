@@ -5,23 +5,35 @@ use mysql_async::{Row, Transaction, params};
 use serde::Deserialize;
 
 use crate::base::db::Db;
-use crate::base::fields::Request;
+use crate::base::fields::{Flag, Request};
 use crate::base::ids::{ConnectionId, RoomId};
+use crate::base::text::text_type;
 use crate::base::time;
 use crate::base::user::{Role, User};
 use crate::error::Thing;
+use crate::messages::mentions::{self, Mentioning, Mentions};
 use crate::messages::message::message_columns;
 use crate::messages::message::{Content, Message, MessageId, MessageKind, MessageRow, NamedMessage};
 use crate::people::sessions;
 use crate::rooms::room::{self, Room, RoomKind, RoomRole};
 use crate::{Error, Result};
 
-/// A request to replace the text of a message.
+text_type!(
+    /// The new content of a message, as a [`Content`], or empty: a file's caption may be taken away.
+    NewContent, |content| match content.is_empty() {
+        true => Ok(content),
+        false => Content::try_from(content).map(|content| content.to_string()),
+    }
+);
+
+/// A request to replace the text of a message, and whom it mentions if that is given.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "it is the contract's field of its name")]
+#[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct Edit {
-    pub content: Content,
+    pub content: NewContent,
+    pub mentions: Option<Mentions>,
+    pub mentions_all: Option<Flag>,
 }
 
 impl Request for Edit {}
@@ -35,12 +47,13 @@ pub struct Revised {
     pub changed: bool,
 }
 
-/// Replaces the content of a message, for its sender. An edit to the same content takes no number. `by`
+/// Replaces the content and the mentions of a message, for its sender. An edit that changes neither takes no number. `by`
 /// is the socket that the request came from, if it came from one.
 ///
 /// # Errors
 /// [`Error::NotFound`] for a message that is unknown, deleted or of another organization,
-/// [`Error::NotAMember`], [`Error::NotSender`], and a 400 for a system message.
+/// [`Error::NotAMember`], [`Error::NotSender`], [`Error::RoomRoleRequired`] for a new `mentionsAll`, and a 400 for a
+/// system message, for a text that would be empty and for new `mentions` of others than the room's members.
 pub async fn edit(
     db: &Db,
     user: &User,
@@ -56,23 +69,51 @@ async fn change(
     transaction: &mut Transaction<'static>,
     (user, by, message_id, edit): (&User, Option<&ConnectionId>, MessageId, &Edit),
 ) -> Result<Revised> {
-    let Found { mut room, mut message, .. } = find(transaction, user, by, message_id).await?;
+    let Found { mut room, mut message, room_role, .. } = find(transaction, user, by, message_id).await?;
     if message.deleted {
         return Err(Error::NotFound(Thing::Message));
     }
     if message.user_id != user.user_id {
         return Err(Error::NotSender);
     }
-    if message.content == edit.content.as_str() {
-        return Ok(Revised { message, changed: false });
+    if message.kind != MessageKind::File {
+        Content::try_from(edit.content.to_string()).map_err(|wrong| Error::invalid("content", wrong))?;
     }
+    let old = Mentions(std::mem::take(&mut message.mentions));
+    let mentions = edit.mentions.as_ref().unwrap_or(&old);
+    let mentions_all = edit.mentions_all.map_or(message.mentions_all, |Flag(all)| all);
+    let mentions_others = *mentions != old || mentions_all != message.mentions_all;
+    if message.content == edit.content.as_str() && !mentions_others {
+        return Ok(Revised { message: Message { mentions: old.0, ..message }, changed: false });
+    }
+    if mentions_all && !message.mentions_all {
+        mentions::check_role(room.kind, room_role)?;
+    }
+    if mentions_others {
+        let Message { message_id: id, user_id: ref sender_id, created_at, .. } = message;
+        let new = Mentioning { id, sender_id, created_at, mentions, mentions_all };
+        mentions::replace(transaction, &old, new).await?;
+    }
+    let stored = mentions.to_store()?;
+    message.mentions.clone_from(&mentions.0);
+    message.mentions_all = mentions_all;
     message.content = edit.content.to_string();
     message.edited_at = Some(time::now());
     message.updated_seq = room::next_seq(transaction, &mut room).await?;
     transaction
         .exec_drop(
-            "UPDATE messages SET content = ?, edited_at = ?, updated_seq = ? WHERE room_id = ? AND seq = ?",
-            (&message.content, message.edited_at, message.updated_seq, message.room_id, message.seq),
+            "UPDATE messages SET content = :content, edited_at = :edited_at, updated_seq = :updated_seq,
+                                 mentions = :stored, mentions_all = :mentions_all
+             WHERE room_id = :room_id AND seq = :seq",
+            params! {
+                "content" => &message.content,
+                "edited_at" => message.edited_at,
+                "updated_seq" => message.updated_seq,
+                stored,
+                mentions_all,
+                "room_id" => message.room_id,
+                "seq" => message.seq,
+            },
         )
         .await?;
     Ok(Revised { message, changed: true })
@@ -121,12 +162,17 @@ async fn empty(
     message.attachment = None;
     transaction
         .exec_drop(
-            "UPDATE messages SET content = '', reactions = NULL, deleted_at = ?, updated_seq = ?
+            "UPDATE messages SET content = '', reactions = NULL, mentions = NULL, mentions_all = FALSE, deleted_at = ?,
+                                 updated_seq = ?
              WHERE room_id = ? AND seq = ?",
             (time::now(), message.updated_seq, message.room_id, message.seq),
         )
         .await?;
     clear_reactions(transaction, &mut message).await?;
+    if !message.mentions.is_empty() || message.mentions_all {
+        (message.mentions, message.mentions_all) = (Vec::new(), false);
+        mentions::forget(transaction, message_id).await?;
+    }
     if message.kind == MessageKind::File {
         release_upload(transaction, message.room_id, message.seq).await?;
     }

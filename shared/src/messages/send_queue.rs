@@ -11,15 +11,19 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::app::App;
 use crate::base::db;
-use crate::base::ids::{ConnectionId, RoomId, UserId};
-use crate::messages::batch::{self, Batch, NewMessage, Outcome, Refusal, Stored};
+use crate::base::ids::{RoomId, UserId};
+use crate::base::meters::meters;
+use crate::base::socket::Socket;
+use crate::messages::batch::{self, Batch, NewMessages, Outcome, Refusal, Stored};
 use crate::messages::posts;
 use crate::{Error, Result};
 
-/// The most messages of a batch, and about how many bytes of text: far below the largest packet of any server.
+/// The most messages of a batch, and about how many bytes of text (at least those of one request): far below the largest
+/// packet of any server.
 const BATCH_MESSAGES: usize = 64;
 const BATCH_BYTES: usize = 1024 * 1024;
-/// The most messages of one session or socket in a batch, so that one who floods leaves room for the others.
+/// The most messages of one session or socket in a batch, at least those of one request, so that one who floods leaves
+/// room for the others.
 const BATCH_SHARE: usize = 8;
 /// The most messages that may wait.
 const MOST_WAITING: usize = 2048;
@@ -28,7 +32,7 @@ const MOST_LANES: usize = 8;
 /// How often a batch is tried when it meets a conflict with another transaction.
 const ATTEMPTS: u32 = 3;
 
-/// The messages that wait.
+/// The requests whose messages wait.
 #[derive(Debug)]
 pub(crate) struct SendQueue {
     state: Mutex<State>,
@@ -47,18 +51,18 @@ struct State {
     count: usize,
 }
 
-/// A message that waits, and where its outcome goes.
+/// A request that waits, and where its outcome goes.
 #[derive(Debug)]
 struct Waiting {
-    message: NewMessage,
+    request: NewMessages,
     reply: oneshot::Sender<Result<Reply>>,
 }
 
-/// What its sender is told about a message.
+/// What its sender is told about a request.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    /// It was stored. These are the open sockets of the room's members.
-    Stored(Stored, Vec<ConnectionId>),
+    /// Its messages were stored. These are the open sockets of the room's members.
+    Stored(Stored, Vec<Socket>),
     /// See [`Outcome::NotAllowed`]; also if there is no such room.
     NotAllowed,
     /// See [`Outcome::Refused`].
@@ -73,15 +77,21 @@ impl Default for SendQueue {
     }
 }
 
-/// Stores a message with the others that wait. Whoever called may stop waiting: the message is stored all the same.
+/// Stores the messages of a request with the others that wait. Whoever called may stop waiting: they are stored all the
+/// same.
 ///
 /// # Errors
 /// [`Error::Overloaded`] when too many messages wait, and the database's errors.
-pub(crate) async fn store(app: &App, message: NewMessage) -> Result<Reply> {
+pub(crate) async fn store(app: &App, request: NewMessages) -> Result<Reply> {
     let queue = app.singletons.get::<SendQueue>();
     let (reply, answer) = oneshot::channel();
-    queue.add(app, Waiting { message, reply })?;
+    queue.add(app, Waiting { request, reply })?;
     answer.await.unwrap_or_else(|_| Err(Error::internal("the task that stores messages has panicked")))
+}
+
+/// How many messages wait to be stored.
+pub fn waiting(app: &App) -> usize {
+    app.singletons.get::<SendQueue>().state().count
 }
 
 impl SendQueue {
@@ -94,8 +104,8 @@ impl SendQueue {
         if state.count >= MOST_WAITING {
             return Err(Error::Overloaded { retry_after: 1 });
         }
-        state.count += 1;
-        if let Some(lane) = state.lanes.get_mut(&waiting.message.draft.room_id) {
+        state.count += waiting.request.count();
+        if let Some(lane) = state.lanes.get_mut(&waiting.request.draft.room_id) {
             lane.push_back(waiting);
             return Ok(());
         }
@@ -136,7 +146,7 @@ impl SendQueue {
             None => &mut state.waiting,
         };
         let batch = take_batch(waiting);
-        state.count -= batch.len();
+        state.count -= count(&batch);
         if batch.is_empty() {
             match lane {
                 Some(room_id) => _ = state.lanes.remove(&room_id),
@@ -149,20 +159,21 @@ impl SendQueue {
 
     /// Stores a batch and answers its senders.
     async fn store_batch(self: &Arc<Self>, app: &App, batch: Vec<Waiting>, waits: bool) {
-        let (messages, replies): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|Waiting { message, reply }| (message, reply)).unzip();
-        let together = store_messages(app, &messages, waits).await;
-        let messages = messages.into_iter().zip(replies);
-        let messages = messages.map(|(message, reply)| Waiting { message, reply }).collect::<Vec<_>>();
+        let (requests, replies): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|Waiting { request, reply }| (request, reply)).unzip();
+        meters().batch.record(requests.iter().map(NewMessages::count).sum::<usize>() as f64);
+        let together = store_requests(app, &requests, waits).await;
+        let requests = requests.into_iter().zip(replies);
+        let requests = requests.map(|(request, reply)| Waiting { request, reply }).collect::<Vec<_>>();
         match together {
-            Ok(outcomes) => self.settle(app, messages, outcomes, waits),
+            Ok(outcomes) => self.settle(app, requests, outcomes, waits),
             // In a lane, each room's messages are tried again.
-            Err(error) if is_conflict(&error) && !waits => self.set_aside(app, messages),
-            // Each message is then stored by itself, so that one which fails does not touch the others. While the
+            Err(error) if is_conflict(&error) && !waits => self.set_aside(app, requests),
+            // Each request is then stored by itself, so that one which fails does not touch the others. While the
             // database does not answer, that would only take longer.
-            Err(error) if messages.len() > 1 && !matches!(error, Error::DatabaseUnavailable(_)) => {
-                for waiting in messages {
-                    match store_messages(app, std::slice::from_ref(&waiting.message), waits).await {
+            Err(error) if requests.len() > 1 && !matches!(error, Error::DatabaseUnavailable(_)) => {
+                for waiting in requests {
+                    match store_requests(app, std::slice::from_ref(&waiting.request), waits).await {
                         Ok(outcomes) => self.settle(app, vec![waiting], outcomes, waits),
                         Err(error) if is_conflict(&error) && !waits => self.set_aside(app, vec![waiting]),
                         Err(error) => _ = waiting.reply.send(Err(error)),
@@ -171,17 +182,17 @@ impl SendQueue {
             }
             Err(error) => {
                 let errors = std::iter::once(error).chain(std::iter::repeat_with(unavailable));
-                for (waiting, error) in messages.into_iter().zip(errors) {
+                for (waiting, error) in requests.into_iter().zip(errors) {
                     _ = waiting.reply.send(Err(error));
                 }
             }
         }
     }
 
-    /// Answers the senders of a batch in a task, so that the next batch does not wait. Sets aside the messages to locked
-    /// rooms.
-    fn settle(self: &Arc<Self>, app: &App, messages: Vec<Waiting>, outcomes: Vec<Outcome>, waits: bool) {
-        let (locked, decided): (Vec<_>, Vec<_>) = messages
+    /// Answers the senders of a batch in a task, so that the next batch does not wait. Sets the messages to
+    /// locked rooms aside.
+    fn settle(self: &Arc<Self>, app: &App, requests: Vec<Waiting>, outcomes: Vec<Outcome>, waits: bool) {
+        let (locked, decided): (Vec<_>, Vec<_>) = requests
             .into_iter()
             .zip(outcomes)
             .partition(|(_, outcome)| matches!(outcome, Outcome::NoRoom) && !waits);
@@ -194,13 +205,13 @@ impl SendQueue {
     }
 
     /// Lets messages wait for their rooms in lanes.
-    fn set_aside(self: &Arc<Self>, app: &App, messages: Vec<Waiting>) {
+    fn set_aside(self: &Arc<Self>, app: &App, requests: Vec<Waiting>) {
         let mut state = self.state();
         let state = &mut *state;
-        state.count += messages.len();
+        state.count += count(&requests);
         let mut new = BTreeSet::new();
-        for waiting in messages {
-            let room_id = waiting.message.draft.room_id;
+        for waiting in requests {
+            let room_id = waiting.request.draft.room_id;
             let lane = state.lanes.entry(room_id).or_insert_with(|| {
                 new.insert(room_id);
                 VecDeque::new()
@@ -210,7 +221,7 @@ impl SendQueue {
         // What was sent to these rooms meanwhile comes after it.
         let waiting = std::mem::take(&mut state.waiting);
         for waiting in waiting {
-            match state.lanes.get_mut(&waiting.message.draft.room_id) {
+            match state.lanes.get_mut(&waiting.request.draft.room_id) {
                 Some(lane) => lane.push_back(waiting),
                 None => state.waiting.push_back(waiting),
             }
@@ -221,22 +232,31 @@ impl SendQueue {
     }
 }
 
-/// Takes the next messages of a batch.
+/// How many messages these requests have.
+fn count<'a>(requests: impl IntoIterator<Item = &'a Waiting>) -> usize {
+    requests.into_iter().map(|waiting| waiting.request.count()).sum()
+}
+
+/// Takes the next requests of a batch. Those of one sender keep their order.
 fn take_batch(waiting: &mut VecDeque<Waiting>) -> Vec<Waiting> {
     let (mut batch, mut left) = (Vec::new(), VecDeque::new());
-    let (mut shares, mut bytes) = (HashMap::<String, usize>::new(), 0);
+    let (mut shares, mut messages, mut bytes) = (HashMap::<String, usize>::new(), 0, 0);
     while let Some(next) = waiting.pop_front() {
-        bytes += next.message.draft.content.as_str().len();
-        if batch.len() == BATCH_MESSAGES || (bytes > BATCH_BYTES && !batch.is_empty()) {
-            left.push_back(next);
-            break;
-        }
-        let share = shares.entry(next.message.sender().to_owned()).or_default();
-        if *share == BATCH_SHARE {
+        let number = next.request.count();
+        let share = shares.entry(next.request.sender().to_owned()).or_default();
+        if *share > 0 && *share + number > BATCH_SHARE {
+            // The sender's later requests are left too.
+            *share = BATCH_SHARE;
             left.push_back(next);
             continue;
         }
-        *share += 1;
+        messages += number;
+        bytes += next.request.bytes();
+        if (messages > BATCH_MESSAGES || bytes > BATCH_BYTES) && !batch.is_empty() {
+            left.push_back(next);
+            break;
+        }
+        *share += number;
         batch.push(next);
     }
     left.append(waiting);
@@ -244,8 +264,8 @@ fn take_batch(waiting: &mut VecDeque<Waiting>) -> Vec<Waiting> {
     batch
 }
 
-async fn store_messages(app: &App, messages: &[NewMessage], waits: bool) -> Result<Vec<Outcome>> {
-    let batch = Batch { messages, limits: Some(&app.config.limits), waits };
+async fn store_requests(app: &App, requests: &[NewMessages], waits: bool) -> Result<Vec<Outcome>> {
+    let batch = Batch { requests, limits: Some(&app.config.limits), waits };
     if waits {
         return app.db.transaction(batch, batch::store).await;
     }
@@ -273,14 +293,14 @@ fn unavailable() -> Error {
 async fn answer(app: App, decided: Vec<(Waiting, Outcome)>) {
     let is_stored = |outcome: &Outcome| matches!(outcome, Outcome::Stored(_));
     let told = decided.iter().filter(|(_, outcome)| is_stored(outcome));
-    let rooms: BTreeSet<RoomId> = told.map(|(waiting, _)| waiting.message.draft.room_id).collect();
+    let rooms: BTreeSet<RoomId> = told.map(|(waiting, _)| waiting.request.draft.room_id).collect();
     let rooms: Vec<RoomId> = rooms.into_iter().collect();
     let sockets = posts::sockets(&app.db, app.config.limits.room_posts, &rooms).await;
     for (waiting, outcome) in decided {
         let reply = match outcome {
             Outcome::Stored(stored) => match &sockets {
                 Ok(sockets) => {
-                    let sockets = sockets.get(&waiting.message.draft.room_id).cloned().unwrap_or_default();
+                    let sockets = sockets.get(&waiting.request.draft.room_id).cloned().unwrap_or_default();
                     Ok(Reply::Stored(stored, sockets))
                 }
                 // It is stored: `sync` and a repeated send find it.
@@ -317,7 +337,7 @@ impl Drop for Ended<'_> {
                 std::mem::take(&mut state.waiting)
             }
         };
-        state.count -= dropped.len();
+        state.count -= count(&dropped);
     }
 }
 
@@ -325,22 +345,35 @@ impl Drop for Ended<'_> {
 mod tests {
     use super::*;
     use crate::base::fields::Fields;
-    use crate::messages::draft::{Draft, Sender};
+    use crate::base::ids::ConnectionId;
+    use crate::messages::draft::{Draft, DraftList, Sender};
     use serde_json::json;
 
     fn waiting(sender: &str, number: usize, bytes: usize) -> Waiting {
         let content = format!("{number:0bytes$}");
-        let draft: Draft = Fields::parse(json!({"roomId": 1, "content": content})).unwrap();
+        waiting_draft(sender, Fields::parse(json!({"roomId": 1, "content": content})).unwrap())
+    }
+
+    fn waiting_list(sender: &str, number: usize, count: usize) -> Waiting {
+        let messages = vec![json!({"content": number.to_string()}); count];
+        let DraftList(draft) = Fields::parse(json!({"roomId": 1, "messages": messages})).unwrap();
+        waiting_draft(sender, draft)
+    }
+
+    fn waiting_draft(sender: &str, draft: Draft) -> Waiting {
         let socket = ConnectionId::new(sender.to_owned());
-        Waiting { message: NewMessage::new(Sender::Socket(&socket), draft), reply: oneshot::channel().0 }
+        Waiting { request: NewMessages::new(Sender::Socket(&socket), draft), reply: oneshot::channel().0 }
     }
 
     fn senders(batch: &[Waiting]) -> Vec<&str> {
-        batch.iter().map(|waiting| waiting.message.sender()).collect()
+        batch.iter().map(|waiting| waiting.request.sender()).collect()
     }
 
     fn numbers(batch: &[Waiting]) -> Vec<usize> {
-        batch.iter().map(|waiting| waiting.message.draft.content.as_str().parse().unwrap()).collect()
+        batch
+            .iter()
+            .map(|waiting| waiting.request.draft.messages[0].content.as_str().parse().unwrap())
+            .collect()
     }
 
     #[test]
@@ -355,6 +388,29 @@ mod tests {
     }
 
     #[test]
+    fn the_messages_of_a_request_stay_together_and_no_later_one_of_their_sender_overtakes_them() {
+        let mut queue =
+            VecDeque::from([waiting("ann", 1, 1), waiting_list("ann", 2, 20), waiting("ann", 3, 1)]);
+        queue.push_back(waiting("bob", 4, 1));
+        queue.extend((5..9).map(|number| waiting_list(&number.to_string(), number, 20)));
+        assert_eq!(numbers(&take_batch(&mut queue)), [1, 4, 5, 6, 7]);
+        assert_eq!(numbers(&take_batch(&mut queue)), [2, 8]);
+        assert_eq!(numbers(&take_batch(&mut queue)), [3]);
+    }
+
+    #[test]
+    fn what_waits_for_its_senders_share_takes_no_room_from_the_others() {
+        let large = |number: usize| {
+            let messages = vec![json!({"content": "\u{1f600}".repeat(8000)}); 20];
+            let DraftList(draft) = Fields::parse(json!({"roomId": number, "messages": messages})).unwrap();
+            waiting_draft("ann", draft)
+        };
+        let mut queue = VecDeque::from([large(1), large(2), waiting("bob", 3, 1)]);
+        assert_eq!(senders(&take_batch(&mut queue)), ["ann", "bob"]);
+        assert_eq!(senders(&take_batch(&mut queue)), ["ann"]);
+    }
+
+    #[test]
     fn a_batch_has_at_most_64_messages_and_a_megabyte() {
         let many = |bytes| (0..200).map(move |number| waiting(&format!("socket {number}"), number, bytes));
         let mut queue: VecDeque<_> = many(3).collect();
@@ -363,7 +419,7 @@ mod tests {
         let mut queue: VecDeque<_> = many(8000)
             .map(|mut waiting| {
                 let four_bytes = "\u{1f600}".repeat(8000).try_into().unwrap();
-                waiting.message.draft.content = four_bytes;
+                waiting.request.draft.messages[0].content = four_bytes;
                 waiting
             })
             .collect();

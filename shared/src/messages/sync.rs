@@ -1,5 +1,5 @@
-//! Catching up: every message that changed after a client's cursors (`docs/contract.md`, "Catching up
-//! with sync").
+//! Catching up: every message that changed after a client's cursors, and what changed about its user
+//! (`docs/contract.md`, "Catching up with sync").
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,8 @@ use crate::base::ids::RoomId;
 use crate::base::user::User;
 use crate::messages::message::message_columns;
 use crate::messages::message::{Message, MessageRow};
+use crate::messages::user_changes::{self, UserChanges};
+use crate::messages::user_state::GivenCursor;
 use crate::{Error, Result};
 
 /// The most rooms of one request.
@@ -28,12 +30,21 @@ const ROOM_BYTES: usize = 120;
 /// The most bytes of the frame around the rooms: the event, and a `ref` of 256 bytes.
 const FRAME_BYTES: usize = 320;
 
-/// The rooms to catch up with, each with the highest number up to which the client has seen everything.
+/// One part of so many of an answer's bytes is for what has changed about the user. The rest has room for any message.
+const USERS_PART: usize = 4;
+
+/// What to catch up with.
 #[derive(Debug)]
-pub struct Cursors(BTreeMap<u64, u64>);
+pub struct Cursors {
+    /// The rooms, each with the highest number up to which the client has seen everything.
+    rooms: BTreeMap<u64, u64>,
+    /// What the client knows about its user, if it asks for that too.
+    user: Option<GivenCursor>,
+}
 
 impl Read for Cursors {
     fn read(fields: &mut Fields) -> Result<Self, Missing> {
+        let user = fields.optional("user");
         let rooms = match fields.required("rooms")? {
             serde_json::Value::Object(rooms) if rooms.len() <= MOST_ROOMS => rooms,
             _ => {
@@ -59,15 +70,18 @@ impl Read for Cursors {
         if !is_well_named {
             fields.wrong("rooms", "must be named by room ids");
         }
-        Ok(Self(cursors))
+        Ok(Self { rooms: cursors, user: user? })
     }
 }
 
-/// What changed in the rooms.
+/// What has changed.
 #[derive(Debug, Serialize)]
 pub struct Changes {
-    /// By room id.
+    /// What changed in the rooms, by room id.
     pub rooms: BTreeMap<u64, RoomChanges>,
+    /// What changed about the user, if the client asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserChanges>,
 }
 
 /// What changed in one room.
@@ -93,7 +107,8 @@ pub enum RoomChanges {
     },
 }
 
-/// Returns every message of the rooms whose `updatedSeq` is newer than the cursor, oldest change first.
+/// Returns every message of the rooms whose `updatedSeq` is newer than the cursor, oldest change first, and what has
+/// changed about the user.
 /// All come from one snapshot and take at most `bytes` of JSON. Each answer makes progress in at least
 /// one room that has more.
 ///
@@ -107,12 +122,28 @@ pub async fn changes(db: &Db, asker: &User, cursors: &Cursors, bytes: usize) -> 
 
 async fn read(
     transaction: &mut Transaction<'static>,
-    (asker, Cursors(cursors), bytes): (&User, &Cursors, usize),
+    (asker, Cursors { rooms, user }, bytes): (&User, &Cursors, usize),
 ) -> Result<Changes> {
+    let (user, taken) = match user {
+        Some(cursor) => {
+            let (user, taken) = user_changes::read(transaction, asker, cursor, bytes / USERS_PART).await?;
+            (Some(user), taken)
+        }
+        None => (None, 0),
+    };
+    Ok(Changes { rooms: read_rooms(transaction, asker, rooms, bytes - taken).await?, user })
+}
+
+async fn read_rooms(
+    transaction: &mut Transaction<'static>,
+    asker: &User,
+    cursors: &BTreeMap<u64, u64>,
+    bytes: usize,
+) -> Result<BTreeMap<u64, RoomChanges>> {
     let mut rooms: BTreeMap<u64, RoomChanges> =
         cursors.keys().map(|&room_id| (room_id, RoomChanges::Gone { gone: true })).collect();
     if cursors.is_empty() {
-        return Ok(Changes { rooms });
+        return Ok(rooms);
     }
     let places = places(cursors.len());
     let mut params: Vec<Value> = vec![(&asker.user_id).into()];
@@ -139,7 +170,7 @@ async fn read(
         rooms.insert(room_id, here);
     }
     if behind.is_empty() {
-        return Ok(Changes { rooms });
+        return Ok(rooms);
     }
 
     // Each room is one range of the key (room_id, updated_seq), read in the key's order. The server stops
@@ -188,5 +219,5 @@ async fn read(
             }
         }
     }
-    Ok(Changes { rooms })
+    Ok(rooms)
 }

@@ -1,4 +1,4 @@
-//! System messages: the entries for joins, leaves and removals in the history.
+//! System messages: the entries for joins, leaves, removals and changes of the room in the history.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, params};
@@ -8,7 +8,7 @@ use crate::base::ids::UserId;
 use crate::base::time;
 use crate::rooms::room::Room;
 
-/// What a system message is about; its `content`.
+/// A change of the membership that a system message is about; its `content`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum MembershipChange {
     Joined,
@@ -38,6 +38,17 @@ pub(crate) async fn note(
             "removed"
         }
     };
+    write(transaction, room, user_id, content).await
+}
+
+/// Stores a system message with this `content` in a room that the caller has locked, and updates `room`. Returns the
+/// message's number.
+pub(crate) async fn write(
+    transaction: &mut Transaction<'static>,
+    room: &mut Room,
+    user_id: &UserId,
+    content: &str,
+) -> Result<u64> {
     room.last_seq += 1;
     room.updated_at = time::now();
     transaction

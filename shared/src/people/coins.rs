@@ -7,10 +7,10 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
 use crate::base::db::Db;
-use crate::base::fields::Request;
+use crate::base::fields::{self, Request};
 use crate::base::ids::{RoomId, UserId};
 use crate::base::page::{Page, Paged};
-use crate::base::text::{line, text_type};
+use crate::base::text::{line, shows_nothing, text_type};
 use crate::base::time;
 use crate::base::user::User;
 use crate::{Error, Result};
@@ -84,14 +84,18 @@ impl TryFrom<i64> for Delta {
 impl<'de> Deserialize<'de> for Delta {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // A value that is not an integer gets the same error as 0.
-        let coins = Value::deserialize(deserializer)?.as_i64().unwrap_or_default();
+        let coins =
+            Value::deserialize(deserializer)?.as_number().and_then(fields::integer).unwrap_or_default();
         Self::try_from(coins).map_err(de::Error::custom)
     }
 }
 
 text_type!(
     /// The reason for giving or taking coins: one line of 1 to 64 characters.
-    GrantReason, |reason| line(reason, 1..=64)
+    GrantReason, |reason| match line(reason, 1..=64)? {
+        blank if shows_nothing(&blank) => Err("must not be blank".to_owned()),
+        reason => Ok(reason),
+    }
 );
 
 text_type!(

@@ -1,19 +1,23 @@
 //! Friends: one user asks and the other answers. A single row for the two is the request and, once
 //! accepted, the friendship (`docs/contract.md`, "Friends").
 
-use chrono::NaiveDateTime;
+use chrono::{NaiveDateTime, TimeDelta};
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{IsolationLevel, Transaction, TxOpts, params};
+use mysql_async::{IsolationLevel, Row, Transaction, TxOpts, params};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use strum::{EnumString, IntoStaticStr};
 
+use crate::app::App;
 use crate::base::db::{Db, text_column};
 use crate::base::fields::{Fields, Missing, Read, Request};
 use crate::base::ids::{UserId, number_type, pair};
 use crate::base::page::{Place, Slice, Sliced};
+use crate::base::rate_limit::{self, Limited};
+use crate::base::source::Source;
 use crate::base::time;
 use crate::base::user::User;
+use crate::config::Limits;
 use crate::error::Thing;
 use crate::people::sessions;
 use crate::{Error, Result};
@@ -48,6 +52,11 @@ macro_rules! are_friends {
 }
 pub(crate) use are_friends;
 
+/// The most requests in one part of a list.
+pub(crate) const MOST: u64 = 1000;
+/// How long a rejected user waits before they may ask again.
+const REST: TimeDelta = TimeDelta::days(7);
+
 const COLUMNS: &str = "id, from_id, to_id, status, created_at";
 
 /// The status of a request.
@@ -59,7 +68,7 @@ pub enum FriendRequestStatus {
     Pending,
     /// The two are friends.
     Accepted,
-    /// The two are not friends; either may ask again.
+    /// The two are not friends. The one who rejected may ask at once, the other one after [`REST`].
     Rejected,
 }
 
@@ -112,11 +121,11 @@ impl Read for NewFriendRequest {
 
 /// Asks another user to be friends. If that user has already asked, this accepts their request. Both users'
 /// rows are locked, so when two users ask each other at the same instant, one of them comes second. After a
-/// rejection a new request replaces the old one.
+/// rejection a new request replaces the old one: at once by the one who rejected, and after [`REST`] by the other.
 ///
 /// # Errors
 /// [`Error::InvalidRequest`] for a request to oneself, [`Error::NotFound`], [`Error::FriendRequestExists`],
-/// [`Error::AlreadyFriends`].
+/// [`Error::FriendRequestRejected`], [`Error::AlreadyFriends`].
 pub async fn ask(db: &Db, user: &User, asked: &NewFriendRequest) -> Result<FriendRequest> {
     if asked.user_id == user.user_id {
         return Err(Error::invalid(asked.field, "must be somebody else's: this is your own"));
@@ -145,14 +154,7 @@ async fn request(
         return Err(Error::NotFound(Thing::User));
     }
     sessions::still_signed_in(transaction, user, None).await?;
-    let before: Option<FriendRequest> = transaction
-        .exec_first(
-            format!(
-                "SELECT {COLUMNS} FROM friend_requests WHERE lesser_id = ? AND greater_id = ? FOR UPDATE"
-            ),
-            (lesser, greater),
-        )
-        .await?;
+    let (before, decided_at) = between(transaction, user, other).await?.unzip();
     match before {
         Some(request) if request.status == FriendRequestStatus::Accepted => {
             return Err(Error::AlreadyFriends);
@@ -164,6 +166,11 @@ async fn request(
             return Err(Error::FriendRequestExists);
         }
         Some(rejected) => {
+            let rest = decided_at.map_or(TimeDelta::zero(), |decided_at| decided_at + REST - time::now());
+            if rejected.from == user.user_id && rest > TimeDelta::zero() {
+                let retry_after = rest.num_milliseconds().unsigned_abs().div_ceil(1000);
+                return Err(Error::FriendRequestRejected { retry_after });
+            }
             transaction.exec_drop("DELETE FROM friend_requests WHERE id = ?", (rejected.id,)).await?;
         }
         None => {}
@@ -184,6 +191,27 @@ async fn request(
         status: FriendRequestStatus::Pending,
         created_at,
     })
+}
+
+/// Locks the request between two users, whoever asked, and returns it with the time of its answer.
+async fn between(
+    transaction: &mut Transaction<'static>,
+    user: &User,
+    other: &UserId,
+) -> Result<Option<(FriendRequest, NaiveDateTime)>> {
+    let (lesser, greater) = pair(&user.user_id, other);
+    let row: Option<Row> = transaction
+        .exec_first(
+            format!(
+                "SELECT {COLUMNS}, COALESCE(answered_at, created_at) AS decided_at FROM friend_requests
+                 WHERE lesser_id = ? AND greater_id = ? FOR UPDATE"
+            ),
+            (lesser, greater),
+        )
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let decided_at = row.get("decided_at").ok_or_else(|| Error::internal("a request without its time"))?;
+    Ok(Some((FriendRequest::from_row_opt(row).map_err(Error::internal)?, decided_at)))
 }
 
 async fn set(
@@ -276,8 +304,12 @@ async fn decide(
 ///
 /// # Errors
 /// The database's errors.
-pub async fn requests(db: &Db, user: &User, slice: &Slice<1000>) -> Result<Sliced<FriendRequest>> {
-    let rows = db
+pub async fn requests(
+    source: &mut Source<'_>,
+    user: &User,
+    slice: &Slice<{ MOST }>,
+) -> Result<Sliced<FriendRequest>> {
+    let rows = source
         .rows(
             &format!(
                 "(SELECT {COLUMNS} FROM friend_requests FORCE INDEX (friend_requests_from)
@@ -297,24 +329,66 @@ pub async fn requests(db: &Db, user: &User, slice: &Slice<1000>) -> Result<Slice
     Ok(slice.of(rows, |request: &FriendRequest| Place::new(request.id.0, "")))
 }
 
-/// Ends a friendship. Either of the two may do it.
+/// Returns the newest of the requests that wait for an answer, from and to the user. Only the user's newest [`MOST`]
+/// requests are looked at.
 ///
 /// # Errors
-/// [`Error::NotFound`] when there is no such friendship.
-pub async fn remove(db: &Db, user: &User, friend: &UserId) -> Result<()> {
-    db.transaction((user, friend), end).await
+/// The database's errors.
+pub(crate) async fn pending(source: &mut Source<'_>, user: &User, most: usize) -> Result<Vec<FriendRequest>> {
+    let newest = requests(source, user, &Slice { after: None, limit: MOST }).await?;
+    let is_pending = |request: &FriendRequest| request.status == FriendRequestStatus::Pending;
+    Ok(newest.rows.into_iter().filter(is_pending).take(most).collect())
 }
 
-async fn end(transaction: &mut Transaction<'static>, (user, friend): (&User, &UserId)) -> Result<()> {
-    let (lesser, greater) = pair(&user.user_id, friend);
-    transaction
-        .exec_drop(
-            "DELETE FROM friend_requests WHERE lesser_id = ? AND greater_id = ? AND status = 'accepted'",
-            (lesser, greater),
+/// Takes back a request that the user sent and that waits for its answer. Returns it.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is none, and [`Error::RateLimited`] after too many changes that others are told of.
+pub async fn withdraw(app: &App, user: &User, id: FriendRequestId) -> Result<FriendRequest> {
+    app.db.transaction((user, id, &app.config.limits), take_back).await
+}
+
+async fn take_back(
+    transaction: &mut Transaction<'static>,
+    (user, id, limits): (&User, FriendRequestId, &Limits),
+) -> Result<FriendRequest> {
+    let row: Option<FriendRequest> = transaction
+        .exec_first(
+            format!(
+                "SELECT {COLUMNS} FROM friend_requests WHERE id = ? AND from_id = ? AND status = 'pending' FOR UPDATE"
+            ),
+            (id, &user.user_id),
         )
         .await?;
-    if transaction.affected_rows() == 0 {
+    let request = row.ok_or(Error::NotFound(Thing::FriendRequest))?;
+    sessions::still_signed_in(transaction, user, None).await?;
+    rate_limit::count_done(transaction, limits, Limited::Shown(&user.user_id), 1).await?;
+    transaction.exec_drop("DELETE FROM friend_requests WHERE id = ?", (id,)).await?;
+    Ok(request)
+}
+
+/// Ends a friendship, which either of the two may do, or takes back a request that the user sent and that waits for its
+/// answer. Returns such a request.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is neither, and that of [`withdraw`] for a request.
+pub async fn remove(app: &App, user: &User, friend: &UserId) -> Result<Option<FriendRequest>> {
+    app.db.transaction((user, friend, &app.config.limits), end).await
+}
+
+async fn end(
+    transaction: &mut Transaction<'static>,
+    (user, friend, limits): (&User, &UserId, &Limits),
+) -> Result<Option<FriendRequest>> {
+    let (request, _) = between(transaction, user, friend).await?.ok_or(Error::NotFound(Thing::Friend))?;
+    let is_own = request.status == FriendRequestStatus::Pending && request.from == user.user_id;
+    if !is_own && request.status != FriendRequestStatus::Accepted {
         return Err(Error::NotFound(Thing::Friend));
     }
-    sessions::still_signed_in(transaction, user, None).await
+    sessions::still_signed_in(transaction, user, None).await?;
+    if is_own {
+        rate_limit::count_done(transaction, limits, Limited::Shown(&user.user_id), 1).await?;
+    }
+    transaction.exec_drop("DELETE FROM friend_requests WHERE id = ?", (request.id,)).await?;
+    Ok(is_own.then_some(request))
 }

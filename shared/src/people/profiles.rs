@@ -1,6 +1,7 @@
 //! Profiles: what others see of a user, and what users change in their own (`docs/contract.md`,
 //! "Profiles").
 
+use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Transaction, params};
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -9,17 +10,22 @@ use strum::{EnumString, IntoStaticStr};
 use crate::app::App;
 use crate::base::attempts::attempt;
 use crate::base::db::{Db, text_column};
-use crate::base::fields::{self, Fields, Missing, Read, Request};
-use crate::base::ids::{ConnectionId, UserId};
+use crate::base::fields::{self, Change, Fields, Missing, Read, Request};
+use crate::base::ids::UserId;
 use crate::base::page::{Page, Paged, Place, Slice, Sliced};
 use crate::base::password::{NewPassword, Password};
 use crate::base::rate_limit::{self, Limited};
+use crate::base::socket::Socket;
+use crate::base::source::Source;
 use crate::base::text::{key, line, text_type};
+use crate::base::time;
 use crate::base::user::{Role, User};
 use crate::error::Thing;
-use crate::people::friends::friends;
+use crate::people::friends::{are_friends, friends};
 use crate::people::names;
+use crate::people::presence::sees_presence;
 use crate::people::sessions::{self, Which};
+use crate::people::settings::Settings;
 use crate::people::users::{DeviceId, Email, Identifier, Name, Phone, Username, taken};
 use crate::{Error, Result};
 
@@ -77,6 +83,11 @@ pub struct Profile {
     pub online: bool,
     /// The friendship between the user and the asker; `None` in the asker's own profile.
     pub friendship: Option<Friendship>,
+    /// The path of the avatar, if there is one.
+    pub avatar_url: Option<String>,
+    /// When the user's last socket closed, for the user, their friends and the other one of a direct chat.
+    #[serde(serialize_with = "time::serialize_optional")]
+    pub last_seen_at: Option<NaiveDateTime>,
 }
 
 /// A user's own profile.
@@ -92,6 +103,9 @@ pub struct OwnProfile {
     pub addable_by: AddableBy,
     pub avail_coins: i64,
     pub organization: Organization,
+    /// The user's settings, which are not part of the profile but are read with it.
+    #[serde(skip)]
+    pub(crate) settings: Settings,
 }
 
 /// The organization, as a profile shows it.
@@ -115,23 +129,36 @@ pub enum SeenProfile {
 /// The columns of a [`Profile`] of the user `u`, as `:asker` sees it.
 macro_rules! profile_columns {
     () => {
-        "u.user_id, u.username, u.name, u.role, u.prime,
-         EXISTS (SELECT 1 FROM connections c FORCE INDEX (connections_user)
+        concat!(
+        "u.user_id, u.username, u.name, u.role, u.prime, ",
+        sees_presence!(),
+        " AND EXISTS (SELECT 1 FROM connections c FORCE INDEX (connections_user)
                  WHERE c.user_id = u.user_id AND c.expires_at > UTC_TIMESTAMP(3)) AS online,
+         IF(u.last_seen_at IS NOT NULL AND ",
+        sees_presence!(),
+        " AND (u.user_id = :asker OR ",
+        are_friends!("u.user_id", ":asker"),
+        " OR EXISTS (SELECT 1 FROM direct_chats d FORCE INDEX (PRIMARY)
+                     WHERE d.lesser_id = LEAST(u.user_id, :asker) AND d.greater_id = GREATEST(u.user_id, :asker))),
+            u.last_seen_at, NULL) AS last_seen_at,
          IF(u.user_id = :asker, NULL, COALESCE(
              (SELECT CASE f.status WHEN 'accepted' THEN 'friends'
                                    WHEN 'pending' THEN IF(f.from_id = :asker, 'requestSent', 'requestReceived') END
               FROM friend_requests f FORCE INDEX (friend_requests_pair)
               WHERE f.lesser_id = LEAST(u.user_id, :asker) AND f.greater_id = GREATEST(u.user_id, :asker)),
-             'none')) AS friendship"
+             'none')) AS friendship,
+         CONCAT('/avatars/', u.avatar_key) AS avatar_url"
+        )
     };
 }
+pub(crate) use profile_columns;
 
 /// Selects the profile of one user of an organization, with everything that [`OwnProfile`] needs.
 const ONE_PROFILE: &str = concat!(
     "SELECT ",
     profile_columns!(),
-    ", u.email, u.phone, u.device_id, u.addable_by, u.avail_coins, o.id AS organization_id, o.name AS organization_name
+    ", u.email, u.phone, u.device_id, u.addable_by, u.avail_coins, u.shows_presence,
+     o.id AS organization_id, o.name AS organization_name
      FROM users u JOIN organizations o ON o.id = u.organization_id
      WHERE u.user_id = :user_id AND u.organization_id = :organization_id"
 );
@@ -145,6 +172,8 @@ struct ProfileRow {
     prime: bool,
     online: bool,
     friendship: Option<Friendship>,
+    avatar_url: Option<String>,
+    last_seen_at: Option<NaiveDateTime>,
     email: Option<String>,
     phone: Option<String>,
     device_id: Option<String>,
@@ -152,6 +181,7 @@ struct ProfileRow {
     avail_coins: i64,
     organization_id: u64,
     organization_name: String,
+    shows_presence: bool,
 }
 
 impl ProfileRow {
@@ -172,6 +202,8 @@ impl ProfileRow {
                 prime: self.prime,
                 online: self.online,
                 friendship: self.friendship,
+                avatar_url: self.avatar_url,
+                last_seen_at: self.last_seen_at,
             },
             email: self.email,
             phone: self.phone,
@@ -179,6 +211,7 @@ impl ProfileRow {
             addable_by: self.addable_by,
             avail_coins: self.avail_coins,
             organization: Organization { id: self.organization_id, name: self.organization_name },
+            settings: Settings { show_presence: self.shows_presence },
         }
     }
 }
@@ -324,16 +357,16 @@ pub async fn list(db: &Db, asker: &User, search: &Search) -> Result<Paged<Profil
     Paged::read(db, MATCHING, params, search.page).await
 }
 
-/// A request to change the user's own profile. Absent fields keep their values.
+/// A request to change the user's own profile. Absent fields keep their values, and `null` takes an identifier back.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is the contract's field of its name")]
 pub struct ProfileUpdate {
     pub name: Option<Name>,
     pub device_id: Option<DeviceId>,
-    pub username: Option<Username>,
-    pub phone: Option<Phone>,
-    pub email: Option<Email>,
+    pub username: Change<Username>,
+    pub phone: Change<Phone>,
+    pub email: Change<Email>,
     pub addable_by: Option<AddableBy>,
     pub password: Option<NewPassword>,
     /// The current password, which is required to set a new one.
@@ -341,9 +374,14 @@ pub struct ProfileUpdate {
 }
 
 impl ProfileUpdate {
+    /// Whether the request changes something that others see.
+    pub fn is_shown(&self) -> bool {
+        self.name.is_some() || self.username != Change::Keep
+    }
+
     /// Whether the request asks for an identifier, which nobody else may have.
     fn names_an_identifier(&self) -> bool {
-        self.username.is_some() || self.email.is_some() || self.phone.is_some()
+        self.username.set().is_some() || self.email.set().is_some() || self.phone.set().is_some()
     }
 }
 
@@ -369,16 +407,20 @@ struct Rehashed {
 /// # Errors
 /// [`Error::UserExists`] when an identifier is taken; [`Error::InvalidCredentials`] for a wrong current
 /// password; [`Error::RateLimited`] after `PASSWORD_LIMIT` of these, counted together with logins, and
-/// after `REGISTER_LIMIT` changes of an identifier, counted together with registrations.
+/// after `REGISTER_LIMIT` changes of an identifier, counted together with registrations, and after too many changes that
+/// others are told of.
 pub async fn update(
     app: &App,
     user: &User,
     address: &str,
     change: &ProfileUpdate,
-) -> Result<(OwnProfile, Vec<ConnectionId>)> {
+) -> Result<(OwnProfile, Vec<Socket>)> {
     if change.names_an_identifier() {
         // Like a registration, this reveals whether somebody already has an identifier.
         rate_limit::count(&app.db, &app.config.limits, Limited::Registration(address)).await?;
+    }
+    if change.is_shown() {
+        rate_limit::count(&app.db, &app.config.limits, Limited::Shown(&user.user_id)).await?;
     }
     let rehashed = match (&change.password, &change.current_password) {
         (Some(new), Some(current)) => Some(rehash(app, user, address, current.clone(), new.clone()).await?),
@@ -410,7 +452,7 @@ async fn rehash(
 async fn apply(
     transaction: &mut Transaction<'static>,
     (user, change, rehashed): (&User, &ProfileUpdate, Option<&Rehashed>),
-) -> Result<(OwnProfile, Vec<ConnectionId>)> {
+) -> Result<(OwnProfile, Vec<Socket>)> {
     let mut sockets = Vec::new();
     if let Some(rehashed) = rehashed {
         let hash: Option<String> = transaction
@@ -427,19 +469,24 @@ async fn apply(
         .exec_drop(
             "UPDATE users SET name = COALESCE(:name, name), keyed_name = COALESCE(:name, keyed_name),
                     device_id = COALESCE(:device_id, device_id),
-                    username = COALESCE(:username, username), username_key = COALESCE(:username_key, username_key),
-                    email = COALESCE(:email, email), email_key = COALESCE(:email_key, email_key),
-                    phone = COALESCE(:phone, phone), addable_by = COALESCE(:addable_by, addable_by),
+                    username = IF(:no_username, NULL, COALESCE(:username, username)),
+                    username_key = IF(:no_username, NULL, COALESCE(:username_key, username_key)),
+                    email = IF(:no_email, NULL, COALESCE(:email, email)),
+                    email_key = IF(:no_email, NULL, COALESCE(:email_key, email_key)),
+                    phone = IF(:no_phone, NULL, COALESCE(:phone, phone)), addable_by = COALESCE(:addable_by, addable_by),
                     password_hash = COALESCE(:password_hash, password_hash)
              WHERE user_id = :user_id",
             params! {
                 "name" => change.name.as_ref(),
                 "device_id" => change.device_id.as_ref(),
-                "username" => change.username.as_ref(),
-                "username_key" => change.username.as_ref().map(|name| key(name.as_str())),
-                "email" => change.email.as_ref(),
-                "email_key" => change.email.as_ref().map(|email| key(email.as_str())),
-                "phone" => change.phone.as_ref(),
+                "username" => change.username.set(),
+                "username_key" => change.username.set().map(|name| key(name.as_str())),
+                "no_username" => change.username.clears(),
+                "email" => change.email.set(),
+                "email_key" => change.email.set().map(|email| key(email.as_str())),
+                "no_email" => change.email.clears(),
+                "phone" => change.phone.set(),
+                "no_phone" => change.phone.clears(),
                 "addable_by" => change.addable_by,
                 "password_hash" => rehashed.map(|rehashed| &rehashed.new),
                 "user_id" => &user.user_id,
@@ -458,8 +505,8 @@ async fn apply(
 ///
 /// # Errors
 /// The database's errors.
-pub async fn friends(db: &Db, user: &User, slice: &Slice<1000>) -> Result<Sliced<Profile>> {
-    let rows = db
+pub async fn friends(source: &mut Source<'_>, user: &User, slice: &Slice<1000>) -> Result<Sliced<Profile>> {
+    let rows = source
         .rows(
             concat!(
                 "SELECT ",

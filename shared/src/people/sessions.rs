@@ -3,8 +3,7 @@
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Params, Transaction, Value, params};
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::base::db::{Db, places};
@@ -12,17 +11,19 @@ use crate::base::fields::{self, Request};
 use crate::base::ids::{ConnectionId, UserId};
 use crate::base::page::{Place, Slice, Sliced};
 use crate::base::rate_limit::{self, Limited};
+use crate::base::socket::Socket;
 use crate::base::text::{line, text_type};
 use crate::base::time;
 use crate::base::tokens::{Claims, IssuedToken, LIFETIME, random_token};
 use crate::base::user::{Role, User};
 use crate::error::Thing;
+use crate::people::refresh_token::RefreshToken;
 use crate::people::users::DeviceId;
 use crate::sockets::connections;
 use crate::{Error, Result};
 
 /// A session and its refresh tokens end after this many days without a refresh.
-const DAYS: u32 = 7;
+pub const DAYS: u32 = 7;
 /// How long after an exchange the same refresh token may be answered again (`docs/contract.md`, "Sessions
 /// and tokens").
 const GRACE_SECONDS: u32 = 30;
@@ -40,8 +41,8 @@ const SURPLUS: usize = 1000;
 pub struct Tokens {
     /// A JWT; see [`crate::base::tokens`].
     pub access_token: IssuedToken,
-    /// Opaque, 256 random bits, valid for one refresh.
-    pub refresh_token: IssuedToken,
+    /// Opaque, 256 random bits, valid for one refresh. `None` when a cookie carries it.
+    pub refresh_token: Option<IssuedToken>,
     /// Seconds until the access token expires.
     pub expires_in: u64,
 }
@@ -75,7 +76,7 @@ pub async fn open(
         .await?;
     Ok(Tokens {
         access_token: app.access_tokens.issue(user_id, organization_id, role, &session_id)?,
-        refresh_token: refresh_token.into(),
+        refresh_token: Some(refresh_token.into()),
         expires_in: LIFETIME,
     })
 }
@@ -88,7 +89,7 @@ pub async fn open(
 pub(crate) async fn make_place(
     transaction: &mut Transaction<'static>,
     user_id: &UserId,
-) -> Result<Vec<ConnectionId>> {
+) -> Result<Vec<Socket>> {
     let surplus: Vec<String> = transaction
         .exec(
             "SELECT session_id FROM sessions FORCE INDEX (sessions_newest)
@@ -145,19 +146,20 @@ pub async fn signed_in(db: &Db, claims: &Claims) -> Result<User> {
     row.map(SignedIn::user).ok_or(Error::Unauthenticated)
 }
 
-/// A request for fresh tokens.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Refresh {
-    /// The refresh token as the client sent it: 1 to 1,024 characters. A wrong one matches nothing.
-    #[serde(deserialize_with = "refresh_token")]
-    pub refresh_token: SecretString,
-}
-
-impl Request for Refresh {}
-
-fn refresh_token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
-    line(fields::string(deserializer)?, 1..=1024).map(Into::into).map_err(de::Error::custom)
+/// Returns the user of a session, if it has not ended.
+///
+/// # Errors
+/// [`Error::Unauthenticated`].
+pub async fn user_of(db: &Db, session_id: &str) -> Result<User> {
+    let row: Option<SignedIn> = db
+        .first(
+            &format!(
+                "{SIGNED_IN} WHERE s.session_id = ? AND s.revoked_at IS NULL AND s.expires_at > UTC_TIMESTAMP(3)"
+            ),
+            (session_id,),
+        )
+        .await?;
+    row.map(SignedIn::user).ok_or(Error::Unauthenticated)
 }
 
 /// Exchanges a refresh token for its successor and a fresh access token.
@@ -174,8 +176,8 @@ fn refresh_token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretStr
 /// # Errors
 /// [`Error::Unauthenticated`] for a token that is unknown or whose session has ended, [`Error::RateLimited`] after
 /// `FRAME_LIMIT`.
-pub async fn refresh(app: &App, request: &Refresh) -> Result<Rotation> {
-    app.db.transaction((app, request.refresh_token.expose_secret()), rotate).await
+pub async fn refresh(app: &App, token: &RefreshToken) -> Result<Rotation> {
+    app.db.transaction((app, token.expose()), rotate).await
 }
 
 /// The outcome of using a refresh token.
@@ -184,7 +186,7 @@ pub enum Rotation {
     /// The token was exchanged for these.
     Refreshed(Tokens),
     /// The token had already been used, so its session was revoked. These were the session's sockets.
-    Reused(Vec<ConnectionId>),
+    Reused(Vec<Socket>),
 }
 
 #[derive(FromRow)]
@@ -257,7 +259,7 @@ async fn rotate(transaction: &mut Transaction<'static>, (app, token): (&App, &st
     }
     Ok(Rotation::Refreshed(Tokens {
         access_token: app.access_tokens.issue(&row.user_id, organization_id, role, &row.session_id)?,
-        refresh_token: successor.into(),
+        refresh_token: Some(successor.into()),
         expires_in: LIFETIME,
     }))
 }
@@ -292,6 +294,25 @@ async fn session_of_successors(
     found.ok_or(Error::Unauthenticated)
 }
 
+/// Returns the user whose session has this refresh token, used or not, as the database knows them now.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] when the token is unknown or the session has ended.
+pub async fn holder(app: &App, token: &RefreshToken) -> Result<User> {
+    let hash = app.refresh_tokens.hash(token.expose())?;
+    let row: Option<SignedIn> = app
+        .db
+        .first(
+            &format!(
+                "{SIGNED_IN} JOIN refresh_tokens t ON t.session_id = s.session_id
+                 WHERE t.token_hash = ? AND s.revoked_at IS NULL AND s.expires_at > UTC_TIMESTAMP(3)"
+            ),
+            (hash,),
+        )
+        .await?;
+    row.map(SignedIn::user).ok_or(Error::Unauthenticated)
+}
+
 /// A request to sign out.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -307,7 +328,7 @@ impl Request for Logout {}
 ///
 /// # Errors
 /// The database's errors.
-pub async fn log_out(db: &Db, user: &User, logout: &Logout) -> Result<Vec<ConnectionId>> {
+pub async fn log_out(db: &Db, user: &User, logout: &Logout) -> Result<Vec<Socket>> {
     let which = match logout.everywhere {
         true => Which::Of(&user.user_id),
         false => Which::Session(&user.session_id),
@@ -367,14 +388,14 @@ text_type!(
 ///
 /// # Errors
 /// [`Error::NotFound`] when the session is unknown, has ended, or belongs to somebody else.
-pub async fn end_one(db: &Db, user: &User, session_id: &SessionId) -> Result<Vec<ConnectionId>> {
+pub async fn end_one(db: &Db, user: &User, session_id: &SessionId) -> Result<Vec<Socket>> {
     db.transaction((user, session_id), revoke_one).await
 }
 
 async fn revoke_one(
     transaction: &mut Transaction<'static>,
     (user, session_id): (&User, &SessionId),
-) -> Result<Vec<ConnectionId>> {
+) -> Result<Vec<Socket>> {
     let live: Option<u8> = transaction
         .exec_first(
             "SELECT 1 FROM sessions WHERE session_id = ? AND user_id = ?
@@ -438,10 +459,7 @@ pub(crate) enum Which<'a> {
 
 /// Marks sessions as revoked and lets them and their sockets expire, all in one transaction. Nothing that is
 /// committed afterwards reaches these sockets, and they may do nothing any more. Returns the sockets.
-pub(crate) async fn revoke(
-    transaction: &mut Transaction<'static>,
-    which: Which<'_>,
-) -> Result<Vec<ConnectionId>> {
+pub(crate) async fn revoke(transaction: &mut Transaction<'static>, which: Which<'_>) -> Result<Vec<Socket>> {
     let (those, params) = match which {
         Which::Session(session_id) => ("session_id = :session_id".to_owned(), params! { session_id }),
         Which::Of(user_id) => ("user_id = :user_id".to_owned(), params! { user_id }),
@@ -464,10 +482,10 @@ pub(crate) async fn revoke(
             params.clone(),
         )
         .await?;
-    let sockets: Vec<ConnectionId> = transaction
+    let sockets: Vec<Socket> = transaction
         .exec(
             format!(
-                "SELECT connection_id FROM connections WHERE expires_at > UTC_TIMESTAMP(3) AND {those} FOR UPDATE"
+                "SELECT connection_id, protocol FROM connections WHERE expires_at > UTC_TIMESTAMP(3) AND {those} FOR UPDATE"
             ),
             params,
         )

@@ -13,6 +13,7 @@ use crate::base::fields::{self, Request, WholeNumber};
 use crate::base::ids::{ConnectionId, RoomId, UserId};
 use crate::base::page::{Page, Paged};
 use crate::base::rate_limit::{self, Limited};
+use crate::base::socket::{Protocol, Socket};
 use crate::base::time;
 use crate::base::user::{Role, User};
 use crate::config::Limits;
@@ -27,7 +28,8 @@ use crate::{Error, Result};
 /// The most members of a channel.
 pub const CAPACITY: u32 = 1000;
 
-const MAKERS: Error = Error::RoleRequired("the organization's admins and moderators");
+/// The error for users who may not manage channels.
+pub(crate) const MAKERS: Error = Error::RoleRequired("the organization's admins and moderators");
 
 /// A channel as it appears in the list of an organization's channels.
 #[derive(Debug, Serialize, FromRow)]
@@ -135,7 +137,7 @@ pub struct Announced {
     pub room: Room,
     /// The sockets to notify about a channel that already existed. For a new channel they are looked up
     /// after its commit.
-    pub sockets: Option<Vec<ConnectionId>>,
+    pub sockets: Option<Vec<Socket>>,
 }
 
 /// Finds the channel to announce, or creates it. `by` is the socket that the request came from.
@@ -187,7 +189,7 @@ async fn find(db: &Db, user: &User, room_id: RoomId) -> Result<Option<Room>> {
 /// Selects whether the user of a socket may announce a room and, if so, the sockets of the users in its
 /// organization. Returns no row when the socket is not open. A condition on the users `i` may follow.
 const ORGANIZATION: &str = "
-    SELECT a.may, o.connection_id
+    SELECT a.may, o.connection_id, o.protocol
     FROM (SELECT r.organization_id, u.role IN (?, ?) OR r.created_by = u.user_id AS may
           FROM connections c STRAIGHT_JOIN users u ON u.user_id = c.user_id
           LEFT JOIN rooms r ON r.id = ? AND r.organization_id = u.organization_id
@@ -199,12 +201,7 @@ const ORGANIZATION: &str = "
 /// Returns the sockets to notify about an existing channel: those of the invited users, or of the whole
 /// organization when nobody is named. This is the last query before the push, so it also checks the right
 /// to announce.
-async fn audience(
-    db: &Db,
-    by: &ConnectionId,
-    room_id: RoomId,
-    invited: &[UserId],
-) -> Result<Vec<ConnectionId>> {
+async fn audience(db: &Db, by: &ConnectionId, room_id: RoomId, invited: &[UserId]) -> Result<Vec<Socket>> {
     let sql = match invited {
         [] => ORGANIZATION.to_owned(),
         invited => format!("{ORGANIZATION} AND i.user_id IN ({})", places(invited.len())),
@@ -212,12 +209,14 @@ async fn audience(
     let mut params: Vec<mysql_async::Value> = Role::CHANNEL_MAKERS.map(Into::into).to_vec();
     params.extend([room_id.into(), by.into()]);
     params.extend(invited.iter().map(mysql_async::Value::from));
-    let rows: Vec<(Option<bool>, Option<ConnectionId>)> = db.rows(&sql, params).await?;
+    let rows: Vec<(Option<bool>, Option<ConnectionId>, Option<Protocol>)> = db.rows(&sql, params).await?;
     match rows.first() {
         None => Err(Error::Unauthenticated),
-        Some((None, _)) => Err(Error::NotFound(Thing::Room)),
-        Some((Some(false), _)) => Err(MAKERS),
-        Some((Some(true), _)) => Ok(rows.into_iter().filter_map(|(_, socket)| socket).collect()),
+        Some((None, ..)) => Err(Error::NotFound(Thing::Room)),
+        Some((Some(false), ..)) => Err(MAKERS),
+        Some((Some(true), ..)) => {
+            Ok(rows.into_iter().filter_map(|(_, id, protocol)| Socket::found(id, protocol)).collect())
+        }
     }
 }
 

@@ -5,12 +5,13 @@ use mysql_async::prelude::Queryable;
 
 use crate::base::db::Db;
 use crate::base::ids::{RoomId, UserId};
+use crate::base::time;
 use crate::base::user::User;
 use crate::error::Thing;
 use crate::people::sessions;
 use crate::people::users;
 use crate::rooms::room::lock;
-use crate::rooms::room::{self, RoomKind, RoomRole};
+use crate::rooms::room::{self, Room, RoomKind, RoomRole};
 use crate::{Error, Result};
 
 /// Deletes a prime room or a group for its owner. Returns its former members. [`erase`] removes its
@@ -41,7 +42,7 @@ async fn delete_own(
             "organization: its admins delete channels, with DELETE /api/chat/{roomId}",
         )),
         (RoomKind::Direct, Some(_)) => Err(Error::DirectChat),
-        (RoomKind::Prime | RoomKind::Group, Some(RoomRole::Owner)) => close(transaction, room_id).await,
+        (RoomKind::Prime | RoomKind::Group, Some(RoomRole::Owner)) => close(transaction, &room).await,
         (RoomKind::Prime | RoomKind::Group, Some(_)) => Err(Error::RoomRoleRequired("owner")),
     }
 }
@@ -65,7 +66,7 @@ async fn close_channel(
     }
     users::still_admin(transaction, admin).await?;
     sessions::still_signed_in(transaction, admin, None).await?;
-    close(transaction, room_id).await
+    close(transaction, &room).await
 }
 
 /// Detaches a room that the caller has locked from its organization and removes its members, so that
@@ -73,11 +74,21 @@ async fn close_channel(
 ///
 /// # Errors
 /// Any error of the database.
-pub(crate) async fn close(transaction: &mut Transaction<'static>, room_id: RoomId) -> Result<Vec<UserId>> {
+pub(crate) async fn close(transaction: &mut Transaction<'static>, room: &Room) -> Result<Vec<UserId>> {
+    let room_id = room.id;
+    if room.avatar_url.is_some() {
+        // The sweep erases it.
+        let sql =
+            "INSERT INTO unused_avatars (avatar_key, since) SELECT avatar_key, ? FROM rooms WHERE id = ?";
+        transaction.exec_drop(sql, (time::now(), room_id)).await?;
+    }
     let members = transaction.exec("SELECT user_id FROM room_members WHERE room_id = ?", (room_id,)).await?;
     transaction.exec_drop("DELETE FROM room_members WHERE room_id = ?", (room_id,)).await?;
     transaction
-        .exec_drop("UPDATE rooms SET organization_id = NULL, member_count = 0 WHERE id = ?", (room_id,))
+        .exec_drop(
+            "UPDATE rooms SET organization_id = NULL, member_count = 0, avatar_key = NULL WHERE id = ?",
+            (room_id,),
+        )
         .await?;
     Ok(members)
 }

@@ -17,6 +17,7 @@ use crate::base::ids::{RoomId, UserId, number_type};
 use crate::base::page::{Place, Slice, Sliced};
 use crate::base::password::Password;
 use crate::base::sha256::sha256;
+use crate::base::source::Source;
 use crate::base::time;
 use crate::base::tokens::{IssuedToken, random_token};
 use crate::base::user::User;
@@ -29,7 +30,7 @@ use crate::{Error, Result};
 /// How long an invitation is valid.
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
 /// The most sent and the most received invitations in one part of a list.
-const MOST: u64 = 500;
+pub(crate) const MOST: u64 = 500;
 
 number_type!(
     /// An invitation's id. It is not a secret.
@@ -199,6 +200,8 @@ pub enum InvitationStatus {
     Used,
     /// Its inviter revoked it.
     Revoked,
+    /// Its invitee declined it.
+    Declined,
     /// Its 24 hours have passed.
     Expired,
 }
@@ -228,12 +231,12 @@ pub struct Invitation {
 ///
 /// # Errors
 /// Any error of the database. A 400 for a place that is none in this list.
-pub async fn list(db: &Db, asker: &User, slice: &Slice<MOST>) -> Result<Sliced<Invitation>> {
+pub async fn list(source: &mut Source<'_>, asker: &User, slice: &Slice<MOST>) -> Result<Sliced<Invitation>> {
     let (sent_after, received_after) = match &slice.after {
         None => (u64::MAX, u64::MAX),
         Some(Place { number, text }) => (*number, text.parse().map_err(|_| Place::wrong())?),
     };
-    let rows: Vec<Invitation> = db
+    let rows: Vec<Invitation> = source
         .rows(
             &format!(
                 "({LISTED} (invitations_inviter) {ROOM} WHERE i.inviter_id = :asker AND i.invitation_id < :sent_after
@@ -263,11 +266,21 @@ pub async fn list(db: &Db, asker: &User, slice: &Slice<MOST>) -> Result<Sliced<I
     Ok(Sliced { rows, next })
 }
 
+/// Returns the newest of the invitations that can be used, sent and received. Only the newest [`MOST`] of each are looked at.
+///
+/// # Errors
+/// Any error of the database.
+pub(crate) async fn pending(source: &mut Source<'_>, asker: &User, most: usize) -> Result<Vec<Invitation>> {
+    let newest = list(source, asker, &Slice { after: None, limit: MOST }).await?;
+    let is_pending = |invitation: &Invitation| invitation.status == InvitationStatus::Pending;
+    Ok(newest.rows.into_iter().filter(is_pending).take(most).collect())
+}
+
 /// Selects invitations as [`Invitation`]s. The name of an index follows, and then [`ROOM`].
 const LISTED: &str =
     "SELECT i.invitation_id, i.room_id, r.name AS room_name, i.inviter_id AS `from`, i.invitee_id AS `to`,
-        CASE WHEN i.used_at IS NOT NULL THEN 'used' WHEN i.revoked_at IS NOT NULL THEN 'revoked'
-             WHEN i.expires_at <= UTC_TIMESTAMP(3) THEN 'expired' ELSE 'pending' END AS status,
+        CASE WHEN i.used_at IS NOT NULL THEN 'used' WHEN i.declined THEN 'declined'
+             WHEN i.revoked_at IS NOT NULL THEN 'revoked' WHEN i.expires_at <= UTC_TIMESTAMP(3) THEN 'expired' ELSE 'pending' END AS status,
         i.created_at, i.expires_at
      FROM invitations i FORCE INDEX";
 /// Leaves out the invitations of deleted rooms.
@@ -279,43 +292,97 @@ const ROOM: &str =
 /// # Errors
 /// [`Error::NotFound`] when it is unknown, belongs to another user, or was used.
 pub async fn revoke(db: &Db, inviter: &User, invitation_id: InvitationId) -> Result<()> {
-    db.transaction((inviter, invitation_id), revoke_own).await
+    db.transaction((inviter, invitation_id, Side::Inviter), void).await
 }
 
-async fn revoke_own(
+/// Declines an invitation. Declining it again also succeeds, and so does declining one that was revoked.
+///
+/// # Errors
+/// [`Error::NotFound`] when it is unknown, is for another user, or was used.
+pub async fn decline(db: &Db, invitee: &User, invitation_id: InvitationId) -> Result<()> {
+    db.transaction((invitee, invitation_id, Side::Invitee), void).await
+}
+
+/// The user who makes an invitation void.
+#[derive(Clone, Copy)]
+enum Side {
+    Inviter,
+    Invitee,
+}
+
+async fn void(
     transaction: &mut Transaction<'static>,
-    (inviter, invitation_id): (&User, InvitationId),
+    (user, invitation_id, side): (&User, InvitationId, Side),
 ) -> Result<()> {
+    let (column, declines) = match side {
+        Side::Inviter => ("inviter_id", false),
+        Side::Invitee => ("invitee_id", true),
+    };
+    // The session comes first, as where an invitation is used.
+    sessions::still_signed_in(transaction, user, None).await?;
     // LAST_INSERT_ID shows that the row exists, even when the statement changes nothing in it.
     transaction
         .exec_drop(
-            "UPDATE invitations
-             SET revoked_at = COALESCE(revoked_at, UTC_TIMESTAMP(3)), invitation_id = LAST_INSERT_ID(invitation_id)
-             WHERE invitation_id = ? AND inviter_id = ? AND used_at IS NULL",
-            (invitation_id, &inviter.user_id),
+            format!(
+                "UPDATE invitations
+                 SET declined = IF(revoked_at IS NULL, ?, declined),
+                     revoked_at = COALESCE(revoked_at, UTC_TIMESTAMP(3)),
+                     invitation_id = LAST_INSERT_ID(invitation_id)
+                 WHERE invitation_id = ? AND {column} = ? AND used_at IS NULL"
+            ),
+            (declines, invitation_id, &user.user_id),
         )
         .await?;
-    transaction.last_insert_id().ok_or(Error::NotFound(Thing::Invitation))?;
-    sessions::still_signed_in(transaction, inviter, None).await
+    transaction.last_insert_id().map(drop).ok_or(Error::NotFound(Thing::Invitation))
+}
+
+/// What an invitee presents: the token that the push brought, or the id that the list shows.
+#[derive(Clone, Copy)]
+pub(crate) enum Presented<'a> {
+    /// The hash of the token.
+    Token(&'a [u8]),
+    /// The id.
+    Id(InvitationId),
+}
+
+/// Returns the room into which an invitation lets this user, valid or not.
+///
+/// # Errors
+/// [`Error::NotFound`] when it is unknown or for another user, or its room was deleted.
+pub(crate) async fn room_of(db: &Db, invitee: &User, invitation_id: InvitationId) -> Result<RoomId> {
+    let room_id: Option<RoomId> = db
+        .first(
+            "SELECT i.room_id FROM invitations i JOIN rooms r ON r.id = i.room_id
+             WHERE i.invitation_id = ? AND i.invitee_id = ? AND r.organization_id = ?",
+            (invitation_id, &invitee.user_id, invitee.organization_id),
+        )
+        .await?;
+    room_id.ok_or(Error::NotFound(Thing::Invitation))
 }
 
 /// Locks the invitation of this user into this room if it is valid. The caller has locked the room and
 /// the user.
 ///
 /// # Errors
-/// [`Error::InvitationInvalid`] when it is unknown, expired, used, revoked, or for another user or room.
+/// [`Error::InvitationInvalid`] when it is unknown, expired, used, revoked, declined, or for another user or room.
 pub(crate) async fn lock(
     transaction: &mut Transaction<'static>,
-    token_hash: &[u8],
+    presented: Presented<'_>,
     room_id: RoomId,
     invitee: &UserId,
 ) -> Result<InvitationId> {
+    let (column, key) = match presented {
+        Presented::Token(hash) => ("token_hash", mysql_async::Value::from(hash)),
+        Presented::Id(InvitationId(id)) => ("invitation_id", id.into()),
+    };
     let id: Option<InvitationId> = transaction
         .exec_first(
-            "SELECT invitation_id FROM invitations
-             WHERE token_hash = ? AND room_id = ? AND invitee_id = ?
-               AND used_at IS NULL AND revoked_at IS NULL AND expires_at > UTC_TIMESTAMP(3) FOR UPDATE",
-            (token_hash, room_id, invitee),
+            format!(
+                "SELECT invitation_id FROM invitations
+                 WHERE {column} = ? AND room_id = ? AND invitee_id = ?
+                   AND used_at IS NULL AND revoked_at IS NULL AND expires_at > UTC_TIMESTAMP(3) FOR UPDATE"
+            ),
+            (key, room_id, invitee),
         )
         .await?;
     id.ok_or(Error::InvitationInvalid)

@@ -2,11 +2,12 @@
 
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Transaction, Value, params};
-use serde::Serialize;
+use mysql_async::{Row, Transaction, Value, params};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use strum::{EnumString, IntoStaticStr};
 
-use crate::base::db::{rows, text_column};
+use crate::base::db::{Db, rows, text_column};
+use crate::base::fields;
 use crate::base::ids::{RoomId, UserId};
 use crate::base::rate_limit::{self, Limited};
 use crate::base::text::{name, text_type};
@@ -38,6 +39,13 @@ pub enum RoomKind {
 
 text_column!(RoomKind);
 
+impl<'de> Deserialize<'de> for RoomKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let kind = fields::string(deserializer)?.parse();
+        kind.map_err(|_| de::Error::custom("must be `prime`, `channel`, `group` or `direct`"))
+    }
+}
+
 /// A role in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
@@ -61,6 +69,8 @@ pub struct Room {
     pub id: RoomId,
     pub kind: RoomKind,
     pub name: String,
+    pub topic: Option<String>,
+    pub slow_mode_seconds: u32,
     pub capacity: u32,
     pub member_count: u32,
     pub created_by: UserId,
@@ -70,11 +80,68 @@ pub struct Room {
     pub created_at: NaiveDateTime,
     #[serde(serialize_with = "time::serialize")]
     pub updated_at: NaiveDateTime,
+    pub avatar_url: Option<String>,
 }
 
 /// The columns of a [`Room`].
 pub(crate) const COLUMNS: &str =
-    "id, kind, name, capacity, member_count, created_by, organization_id, last_seq, created_at, updated_at";
+    "id, kind, name, topic, slow_mode_seconds, capacity, member_count, created_by, organization_id, last_seq,
+     CONCAT('/avatars/', avatar_key) AS avatar_url, created_at, updated_at";
+
+/// Selects the name of the room `$room` as it is now: a direct chat has the names that its two users have now, and not
+/// those that they had when it began. `$kind` and `$name` are SQL for what is stored.
+macro_rules! present_name {
+    ($room:literal, $kind:literal, $name:literal) => {
+        concat!(
+            "IF(",
+            $kind,
+            " = 'direct',
+                (SELECT CONCAT(LEFT(creator.name, 48), ' & ', LEFT(other.name, 48))
+                 FROM direct_chats d FORCE INDEX (direct_chats_room_id)
+                 STRAIGHT_JOIN users creator FORCE INDEX (PRIMARY) ON creator.user_id = ",
+            $room,
+            ".created_by
+                 STRAIGHT_JOIN users other FORCE INDEX (PRIMARY)
+                   ON other.user_id = IF(d.lesser_id = ",
+            $room,
+            ".created_by, d.greater_id, d.lesser_id)
+                 WHERE d.room_id = ",
+            $room,
+            ".id), ",
+            $name,
+            ")"
+        )
+    };
+}
+pub(crate) use present_name;
+
+/// Returns a room to its members, or a channel to anybody of its organization.
+///
+/// # Errors
+/// [`Error::NotFound`] when the organization has no such room, and [`Error::NotAMember`].
+pub async fn read(db: &Db, asker: &User, room_id: RoomId) -> Result<Room> {
+    let row: Option<Row> = db
+        .first(
+            &format!(
+                concat!(
+                    "SELECT {COLUMNS}, ",
+                    present_name!("r", "r.kind", "r.name"),
+                    " AS present_name,
+                     EXISTS (SELECT 1 FROM room_members m
+                             WHERE m.room_id = r.id AND m.user_id = :user_id) AS is_member
+                     FROM rooms r WHERE id = :room_id AND organization_id = :organization_id"
+                ),
+                COLUMNS = COLUMNS
+            ),
+            params! { "user_id" => &asker.user_id, room_id, "organization_id" => asker.organization_id },
+        )
+        .await?;
+    let row = row.ok_or(Error::NotFound(Thing::Room))?;
+    let is_member = row.get("is_member").unwrap_or(false);
+    let name = row.get("present_name").unwrap_or_default();
+    let room = Room { name, ..Room::from_row_opt(row).map_err(Error::internal)? };
+    if is_member || room.kind == RoomKind::Channel { Ok(room) } else { Err(Error::NotAMember) }
+}
 
 /// Locks a room of an organization until the transaction ends. Every change in a room takes this lock
 /// first.
@@ -147,6 +214,8 @@ pub(crate) async fn insert(transaction: &mut Transaction<'static>, new: NewRoom<
         id: room_id,
         kind,
         name: name.to_owned(),
+        topic: None,
+        slow_mode_seconds: 0,
         capacity,
         member_count,
         created_by: creator.user_id.clone(),
@@ -154,6 +223,7 @@ pub(crate) async fn insert(transaction: &mut Transaction<'static>, new: NewRoom<
         last_seq: 0,
         created_at: now,
         updated_at: now,
+        avatar_url: None,
     })
 }
 

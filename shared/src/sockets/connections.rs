@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::db::{Db, places};
 use crate::base::ids::{ConnectionId, RoomId, UserId};
+use crate::base::socket::{Protocol, Socket};
 use crate::base::time;
 use crate::base::user::{Role, User};
 use crate::error::Thing;
+use crate::sockets::handshakes;
 use crate::{Error, Result};
 
 /// API Gateway ends a connection after two hours (WebSocket API quotas).
@@ -22,38 +24,43 @@ const HOURS: u32 = 2;
 const HANDSHAKE_SECONDS: u32 = 60;
 /// The most members of a room that is notified of typing and read positions
 /// (`docs/contract.md`, "Typing, presence and read positions").
-const SMALL_ROOM: u32 = 50;
+pub(crate) const SMALL_ROOM: u32 = 50;
 
-/// Stores a socket of a signed-in user, which this server process holds, if one does. A user has at most `MAX_SOCKETS`: returns the oldest ones beyond
-/// that, which the caller must close.
+/// Stores a socket of a signed-in user, which this server process holds, if one does. A user has at most `MAX_SOCKETS`:
+/// returns the oldest ones beyond that, which the caller must close; or `None`, and stores nothing, when it is a socket of
+/// Socket.IO that does not wait for its CONNECT packet any more.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`] when the session has ended in the meantime.
 pub async fn open(
     db: &Db,
-    connection_id: &ConnectionId,
+    socket: &Socket,
     user: &User,
     max_sockets: Option<u32>,
     process_id: Option<&str>,
-) -> Result<Vec<ConnectionId>> {
-    db.transaction((connection_id, user, max_sockets, process_id), insert).await
+) -> Result<Option<Vec<Socket>>> {
+    db.transaction((socket, user, max_sockets, process_id), insert).await
 }
 
 async fn insert(
     transaction: &mut Transaction<'static>,
-    (connection_id, user, most, process_id): (&ConnectionId, &User, Option<u32>, Option<&str>),
-) -> Result<Vec<ConnectionId>> {
+    (socket, user, most, process_id): (&Socket, &User, Option<u32>, Option<&str>),
+) -> Result<Option<Vec<Socket>>> {
+    let Socket { connection_id, protocol } = socket;
     if most.is_some() {
         // Without this lock, two sockets that open at once would not count each other.
         transaction.exec_drop("SELECT 1 FROM users WHERE user_id = ? FOR UPDATE", (&user.user_id,)).await?;
+    }
+    if *protocol == Protocol::SocketIo && !handshakes::finish(transaction, connection_id).await? {
+        return Ok(None);
     }
     // The session's row stays locked until the commit, so revoking the session ends this socket too.
     transaction
         .exec_drop(
             "INSERT INTO connections
-                 (connection_id, user_id, session_id, connected_at, expires_at, process_id)
+                 (connection_id, user_id, session_id, connected_at, expires_at, process_id, protocol)
              SELECT :connection_id, user_id, session_id, :now,
-                    LEAST(UTC_TIMESTAMP(3) + INTERVAL :hours HOUR, expires_at), :process_id
+                    LEAST(UTC_TIMESTAMP(3) + INTERVAL :hours HOUR, expires_at), :process_id, :protocol
              FROM sessions WHERE session_id = :session_id AND revoked_at IS NULL LOCK IN SHARE MODE",
             params! {
                 connection_id,
@@ -61,23 +68,24 @@ async fn insert(
                 "now" => time::now(),
                 "hours" => HOURS,
                 process_id,
+                "protocol" => *protocol,
             },
         )
         .await?;
     if transaction.affected_rows() == 0 {
         return Err(Error::Unauthenticated);
     }
-    let Some(most) = most else { return Ok(Vec::new()) };
-    let surplus: Vec<ConnectionId> = transaction
+    let Some(most) = most else { return Ok(Some(Vec::new())) };
+    let surplus: Vec<Socket> = transaction
         .exec(
-            "SELECT connection_id FROM connections FORCE INDEX (connections_user)
+            "SELECT connection_id, protocol FROM connections FORCE INDEX (connections_user)
              WHERE user_id = ? AND connection_id <> ? AND expires_at > UTC_TIMESTAMP(3)
              ORDER BY connected_at DESC, connection_id LIMIT 1000 OFFSET ?",
             (&user.user_id, connection_id, most - 1),
         )
         .await?;
     end(transaction, &surplus).await?;
-    Ok(surplus)
+    Ok(Some(surplus))
 }
 
 /// Ends sockets that are open but must stop. `UTC_TIMESTAMP` is the time at which a statement began, before
@@ -85,7 +93,7 @@ async fn insert(
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn end(transaction: &mut Transaction<'static>, sockets: &[ConnectionId]) -> Result<()> {
+pub(crate) async fn end(transaction: &mut Transaction<'static>, sockets: &[Socket]) -> Result<()> {
     if sockets.is_empty() {
         return Ok(());
     }
@@ -93,7 +101,7 @@ pub(crate) async fn end(transaction: &mut Transaction<'static>, sockets: &[Conne
         "UPDATE connections SET expires_at = UTC_TIMESTAMP(3) - INTERVAL 1 MINUTE WHERE connection_id IN ({})",
         places(sockets.len())
     );
-    let ids: Vec<mysql_async::Value> = sockets.iter().map(Into::into).collect();
+    let ids: Vec<mysql_async::Value> = sockets.iter().map(|socket| (&socket.connection_id).into()).collect();
     Ok(transaction.exec_drop(sql, ids).await?)
 }
 
@@ -128,12 +136,14 @@ pub struct Closed {
     pub closed_at: NaiveDateTime,
     /// Whether the user has another socket open.
     pub is_online: bool,
-    /// Whether the user has friends to notify.
-    pub has_friends: bool,
+    /// Whether there may be people to notify: friends, or members of a room, unless the user hides from them.
+    // Under its old name, which an older version of `presence` reads that runs beside this one.
+    #[serde(rename = "hasFriends", alias = "hasAudience")]
+    pub has_audience: bool,
 }
 
-/// Ends a socket that has closed. Returns whose it was, or `None` if the socket is unknown. Its row stays
-/// until [`forget`]. The row expires before the user's other sockets are read: when a user's last two sockets
+/// Ends a socket that has closed. Returns whose it was, or `None` if the socket is unknown, or was stored while this ran.
+/// Its row stays until [`forget`]. The row expires before the user's other sockets are read: when a user's last two sockets
 /// close at once, at least one of them sees that no other is open.
 ///
 /// # Errors
@@ -150,17 +160,21 @@ pub async fn close(db: &Db, connection_id: &ConnectionId) -> Result<Option<Close
             "SELECT c.user_id, c.expires_at,
                 EXISTS (SELECT 1 FROM connections o FORCE INDEX (connections_user)
                         WHERE o.user_id = c.user_id AND o.expires_at > UTC_TIMESTAMP(3)) AS is_online,
-                EXISTS (SELECT 1 FROM friend_requests f FORCE INDEX (friend_requests_from)
-                        WHERE f.from_id = c.user_id AND f.status = 'accepted')
+                u.shows_presence AND (
+                    EXISTS (SELECT 1 FROM room_members m FORCE INDEX (room_members_user)
+                            WHERE m.user_id = c.user_id)
+                    OR EXISTS (SELECT 1 FROM friend_requests f FORCE INDEX (friend_requests_from)
+                               WHERE f.from_id = c.user_id AND f.status = 'accepted')
                     OR EXISTS (SELECT 1 FROM friend_requests f FORCE INDEX (friend_requests_to)
-                               WHERE f.to_id = c.user_id AND f.status = 'accepted') AS has_friends
-         FROM connections c WHERE c.connection_id = ?",
+                               WHERE f.to_id = c.user_id AND f.status = 'accepted')) AS has_audience
+         FROM connections c JOIN users u ON u.user_id = c.user_id
+         WHERE c.connection_id = ? AND c.expires_at <= UTC_TIMESTAMP(3)",
             (connection_id,),
         )
         .await?;
-    Ok(row.map(|(user_id, closed_at, is_online, has_friends)| {
+    Ok(row.map(|(user_id, closed_at, is_online, has_audience)| {
         let connection_id = connection_id.clone();
-        Closed { connection_id, user_id, closed_at, is_online, has_friends }
+        Closed { connection_id, user_id, closed_at, is_online, has_audience }
     }))
 }
 
@@ -215,13 +229,13 @@ pub async fn user(db: &Db, connection_id: &ConnectionId) -> Result<User> {
 ///
 /// # Errors
 /// The database's.
-pub async fn of_users(db: &Db, user_ids: &[&UserId]) -> Result<Vec<ConnectionId>> {
+pub async fn of_users(db: &Db, user_ids: &[&UserId]) -> Result<Vec<Socket>> {
     if user_ids.is_empty() {
         return Ok(Vec::new());
     }
     let places = places(user_ids.len());
     let sql = format!(
-        "SELECT connection_id FROM connections FORCE INDEX (connections_user)
+        "SELECT connection_id, protocol FROM connections FORCE INDEX (connections_user)
          WHERE user_id IN ({places}) AND expires_at > UTC_TIMESTAMP(3)"
     );
     let params: Vec<mysql_async::Value> = user_ids.iter().map(|&user_id| user_id.into()).collect();
@@ -232,12 +246,12 @@ pub async fn of_users(db: &Db, user_ids: &[&UserId]) -> Result<Vec<ConnectionId>
 ///
 /// # Errors
 /// The database's.
-pub async fn of_room(db: &Db, room_id: RoomId, and_of: Option<&UserId>) -> Result<Vec<ConnectionId>> {
+pub async fn of_room(db: &Db, room_id: RoomId, and_of: Option<&UserId>) -> Result<Vec<Socket>> {
     db.rows(
-        "SELECT c.connection_id FROM room_members m FORCE INDEX (PRIMARY)
+        "SELECT c.connection_id, c.protocol FROM room_members m FORCE INDEX (PRIMARY)
          STRAIGHT_JOIN connections c FORCE INDEX (connections_user) ON c.user_id = m.user_id
          WHERE m.room_id = :room_id AND c.expires_at > UTC_TIMESTAMP(3)
-         UNION SELECT c.connection_id FROM connections c FORCE INDEX (connections_user)
+         UNION SELECT c.connection_id, c.protocol FROM connections c FORCE INDEX (connections_user)
          WHERE c.user_id = :and_of AND c.expires_at > UTC_TIMESTAMP(3)",
         params! { room_id, and_of },
     )
@@ -248,9 +262,9 @@ pub async fn of_room(db: &Db, room_id: RoomId, and_of: Option<&UserId>) -> Resul
 ///
 /// # Errors
 /// The database's.
-pub async fn of_organization(db: &Db, organization_id: u64) -> Result<Vec<ConnectionId>> {
+pub async fn of_organization(db: &Db, organization_id: u64) -> Result<Vec<Socket>> {
     db.rows(
-        "SELECT c.connection_id FROM users u FORCE INDEX (users_of_organization)
+        "SELECT c.connection_id, c.protocol FROM users u FORCE INDEX (users_of_organization)
          STRAIGHT_JOIN connections c FORCE INDEX (connections_user) ON c.user_id = u.user_id
          WHERE u.organization_id = ? AND c.expires_at > UTC_TIMESTAMP(3)",
         (organization_id,),
@@ -263,8 +277,17 @@ pub async fn of_organization(db: &Db, organization_id: u64) -> Result<Vec<Connec
 pub struct SmallRoomAudience {
     /// The requesting user's read position in the room.
     pub read_seq: u64,
-    /// The members' sockets. Empty in a room of more than 50 members.
-    pub sockets: Vec<ConnectionId>,
+    /// The members' sockets. In a room of more than 50 members it is empty, or has the requesting user's own.
+    pub sockets: Vec<Socket>,
+}
+
+/// The sockets that get an event in a room of more than 50 members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InLargeRoom {
+    /// Nobody.
+    Nobody,
+    /// The sockets of the user who requests it.
+    OwnSockets,
 }
 
 /// Returns the sockets of a room of at most 50 members, at the request of one member's socket
@@ -274,10 +297,16 @@ pub struct SmallRoomAudience {
 ///
 /// # Errors
 /// [`Error::Unauthenticated`], [`Error::NotFound`], [`Error::NotAMember`].
-pub async fn of_small_room(db: &Db, by: &ConnectionId, room_id: RoomId) -> Result<SmallRoomAudience> {
-    let rows: Vec<(Option<RoomId>, Option<u64>, Option<ConnectionId>)> = db
+pub(crate) async fn of_small_room(
+    db: &Db,
+    by: &ConnectionId,
+    room_id: RoomId,
+    in_large_room: InLargeRoom,
+) -> Result<SmallRoomAudience> {
+    type Found = (Option<RoomId>, Option<u64>, Option<ConnectionId>, Option<Protocol>);
+    let rows: Vec<Found> = db
         .rows(
-            "SELECT r.id, me.read_seq, o.connection_id
+            "SELECT r.id, me.read_seq, o.connection_id, o.protocol
              FROM connections c STRAIGHT_JOIN users u ON u.user_id = c.user_id
              LEFT JOIN rooms r ON r.id = :room_id AND r.organization_id = u.organization_id
              LEFT JOIN room_members me ON me.room_id = r.id AND me.user_id = u.user_id
@@ -285,13 +314,26 @@ pub async fn of_small_room(db: &Db, by: &ConnectionId, room_id: RoomId) -> Resul
                         STRAIGHT_JOIN connections o FORCE INDEX (connections_user)
                         ON o.user_id = m.user_id AND o.expires_at > UTC_TIMESTAMP(3))
                ON m.room_id = r.id AND r.member_count <= :small AND me.user_id IS NOT NULL
-             WHERE c.connection_id = :by AND c.expires_at > UTC_TIMESTAMP(3)",
-            params! { room_id, by, "small" => SMALL_ROOM },
+             WHERE c.connection_id = :by AND c.expires_at > UTC_TIMESTAMP(3)
+             UNION ALL
+             SELECT r.id, me.read_seq, o.connection_id, o.protocol
+             FROM connections c FORCE INDEX (PRIMARY)
+             STRAIGHT_JOIN rooms r FORCE INDEX (PRIMARY) ON r.id = :room_id AND r.member_count > :small
+             STRAIGHT_JOIN room_members me FORCE INDEX (PRIMARY) ON me.room_id = r.id AND me.user_id = c.user_id
+             STRAIGHT_JOIN connections o FORCE INDEX (connections_user)
+               ON o.user_id = c.user_id AND o.expires_at > UTC_TIMESTAMP(3)
+             WHERE :own_sockets AND c.connection_id = :by AND c.expires_at > UTC_TIMESTAMP(3)",
+            params! {
+                room_id,
+                by,
+                "small" => SMALL_ROOM,
+                "own_sockets" => in_large_room == InLargeRoom::OwnSockets,
+            },
         )
         .await?;
-    let (room, read_seq, _) = rows.first().ok_or(Error::Unauthenticated)?;
+    let (room, read_seq, ..) = rows.first().ok_or(Error::Unauthenticated)?;
     room.ok_or(Error::NotFound(Thing::Room))?;
     let read_seq = read_seq.ok_or(Error::NotAMember)?;
-    let sockets = rows.into_iter().filter_map(|(.., socket)| socket).collect();
+    let sockets = rows.into_iter().filter_map(|(.., id, protocol)| Socket::found(id, protocol)).collect();
     Ok(SmallRoomAudience { read_seq, sockets })
 }

@@ -2,5 +2,7 @@
 //! `events` decides which events exist and who gets them.
 
 pub mod connections;
+pub mod handshakes;
 pub mod processes;
+pub mod socket_io;
 pub mod tell;

@@ -1,5 +1,6 @@
 //! Pushes committed changes to sockets. A push may fail or get lost; a client catches up with `sync`.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 use std::time::Duration;
@@ -16,8 +17,10 @@ use crate::Result;
 use crate::app::App;
 use crate::base::ids::ConnectionId;
 use crate::base::jobs::Queue;
-use crate::base::push::{NotDelivered, POST_TIMEOUT};
-use crate::sockets::connections;
+use crate::base::meters::meters;
+use crate::base::push::{NotDelivered, POST_TIMEOUT, Peer};
+use crate::base::socket::{Protocol, Socket};
+use crate::sockets::{connections, processes, socket_io};
 
 /// How many sockets one job has at most, and how many bytes about: below what a queue takes, unless its only
 /// frames are larger.
@@ -40,24 +43,32 @@ pub struct Notice(BTreeMap<ConnectionId, Delivery>);
 /// What one socket gets.
 #[derive(Debug, Default)]
 struct Delivery {
-    /// The frames, in the order in which they are sent.
-    frames: Vec<Bytes>,
+    /// The frames, in the order in which they are sent and in the protocol of the socket.
+    frames: VecDeque<Bytes>,
     /// Whether the socket is closed after them.
     closes: bool,
+    /// What the socket speaks.
+    protocol: Protocol,
 }
 
 impl Notice {
-    /// Makes a notice of one event for these sockets.
-    pub fn new(event: &impl Serialize, sockets: impl IntoIterator<Item = ConnectionId>) -> Self {
+    /// Makes a notice of one event for these sockets. It is written once in each protocol that they speak.
+    pub fn new(event: &impl Serialize, sockets: impl IntoIterator<Item = Socket>) -> Self {
         let Some(frame) = serialized(event) else { return Self::default() };
-        let delivery = |socket| (socket, Delivery { frames: vec![frame.clone()], closes: false });
-        Self(sockets.into_iter().map(delivery).collect())
+        let packet = LazyCell::new(|| socket_io::event_of(&frame));
+        let delivery = |Socket { connection_id, protocol }| {
+            let text = match protocol {
+                Protocol::Frames => frame.clone(),
+                Protocol::SocketIo => packet.clone()?,
+            };
+            Some((connection_id, Delivery { frames: [text].into(), closes: false, protocol }))
+        };
+        Self(sockets.into_iter().filter_map(delivery).collect())
     }
 
-    /// Makes a notice that closes these sockets without an event.
-    pub fn close(sockets: impl IntoIterator<Item = ConnectionId>) -> Self {
-        let delivery = |socket| (socket, Delivery { frames: Vec::new(), closes: true });
-        Self(sockets.into_iter().map(delivery).collect())
+    /// Makes a notice of nothing but the close of a socket.
+    pub fn close(connection_id: ConnectionId) -> Self {
+        Self(BTreeMap::from([(connection_id, Delivery { closes: true, ..Delivery::default() })]))
     }
 
     /// Also closes the sockets of this notice, after its events.
@@ -66,6 +77,16 @@ impl Notice {
             delivery.closes = true;
         }
         self
+    }
+
+    /// Like [`Notice::and_close`], for sockets whose clients should open no others by themselves. Those of Socket.IO know
+    /// that by a packet; others read it in the event.
+    pub fn and_close_for_good(self) -> Self {
+        let mut notice = self.and_close();
+        for delivery in notice.0.values_mut().filter(|delivery| delivery.protocol == Protocol::SocketIo) {
+            delivery.frames.push_back(Bytes::from_static(socket_io::DISCONNECT.as_bytes()));
+        }
+        notice
     }
 
     /// Leaves out the socket that requested the change: it gets the answer instead.
@@ -79,9 +100,11 @@ impl Notice {
     /// Adds a notice to send after this one. A socket that is in only one of the two does not wait.
     pub fn then(mut self, next: Self) -> Self {
         for (socket, delivery) in next.0 {
-            let earlier = self.0.entry(socket).or_default();
-            earlier.frames.extend(delivery.frames);
-            earlier.closes |= delivery.closes;
+            let Delivery { frames, closes, protocol } = delivery;
+            let new = || Delivery { protocol, ..Delivery::default() };
+            let earlier = self.0.entry(socket).or_insert_with(new);
+            earlier.frames.extend(frames);
+            earlier.closes |= closes;
         }
         self
     }
@@ -94,8 +117,16 @@ pub struct FanOutJob(Vec<Group>);
 /// The sockets that get the same.
 #[derive(Debug, Serialize, Deserialize)]
 struct Group {
+    /// Of sockets that speak frames.
     frames: Vec<Box<RawValue>>,
+    /// The JSON of the events for sockets of Socket.IO. An older version of the service, which may run beside this one,
+    /// knows no such sockets, and passes over it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    packets: Vec<Box<RawValue>>,
     closes: bool,
+    /// Whether the packets end with a DISCONNECT.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    for_good: bool,
     sockets: Vec<ConnectionId>,
 }
 
@@ -109,7 +140,9 @@ impl Notice {
             groups.entry((frames, delivery.closes)).or_insert_with(|| (delivery, Vec::new())).1.push(socket);
         }
         let (mut jobs, mut sockets_left, mut bytes_left) = (Vec::<FanOutJob>::new(), 0, 0);
-        for (Delivery { frames, closes }, mut sockets) in groups.into_values() {
+        for (Delivery { frames, closes, protocol }, mut sockets) in groups.into_values() {
+            let for_good =
+                protocol == Protocol::SocketIo && frames.iter().any(|packet| packet == socket_io::DISCONNECT);
             let bytes: usize = frames.iter().map(Bytes::len).sum();
             while !sockets.is_empty() {
                 if sockets_left == 0 || bytes_left < bytes {
@@ -120,9 +153,18 @@ impl Notice {
                 sockets_left -= sockets.len();
                 bytes_left = bytes_left.saturating_sub(bytes);
                 // Serde has written each frame, so it reads as JSON.
-                let frames = frames.iter().filter_map(|frame| serde_json::from_slice(frame).ok()).collect();
+                let (frames, packets) = match protocol {
+                    Protocol::Frames => {
+                        let frames = frames.iter().filter_map(|frame| serde_json::from_slice(frame).ok());
+                        (frames.collect(), Vec::new())
+                    }
+                    Protocol::SocketIo => {
+                        let packets = frames.iter().filter_map(|packet| socket_io::json_of_event(packet));
+                        (Vec::new(), packets.collect())
+                    }
+                };
                 if let Some(FanOutJob(job)) = jobs.last_mut() {
-                    job.push(Group { frames, closes, sockets });
+                    job.push(Group { frames, packets, closes, for_good, sockets });
                 }
                 sockets = rest;
             }
@@ -133,11 +175,17 @@ impl Notice {
 
 impl From<FanOutJob> for Notice {
     fn from(FanOutJob(groups): FanOutJob) -> Self {
-        let deliveries = groups.into_iter().flat_map(|Group { frames, closes, sockets }| {
-            let frames = frames.into_iter().map(|frame| Bytes::from(String::from(Box::<str>::from(frame))));
-            let frames: Vec<Bytes> = frames.collect();
-            sockets.into_iter().map(move |socket| (socket, Delivery { frames: frames.clone(), closes }))
-        });
+        let deliveries =
+            groups.into_iter().flat_map(|Group { frames, packets, closes, for_good, sockets }| {
+                let protocol = if packets.is_empty() { Protocol::Frames } else { Protocol::SocketIo };
+                let frames =
+                    frames.into_iter().map(|frame| Bytes::from(String::from(Box::<str>::from(frame))));
+                let packets = packets.iter().map(|json| socket_io::event_with(json));
+                let last = for_good.then(|| Bytes::from_static(socket_io::DISCONNECT.as_bytes()));
+                let frames: VecDeque<Bytes> = frames.chain(packets).chain(last).collect();
+                let delivery = move |socket| (socket, Delivery { frames: frames.clone(), closes, protocol });
+                sockets.into_iter().map(delivery)
+            });
         Self(deliveries.collect())
     }
 }
@@ -184,16 +232,105 @@ impl App {
         self.post_retrying_for(retries, notice).await;
     }
 
-    async fn post_retrying_for(&self, retries: Duration, notice: Notice) {
-        if !notice.0.is_empty() {
-            self.push.prepare().await;
+    async fn post_retrying_for(&self, retries: Duration, mut notice: Notice) {
+        if notice.0.is_empty() {
+            return;
         }
+        meters().audience.record(notice.0.len() as f64);
+        if self.post_all_at_once(&mut notice) {
+            return;
+        }
+        // What is left may wait, and its future is large.
+        Box::pin(async {
+            self.post_elsewhere(&mut notice).await;
+            self.post_the_rest(retries, notice).await;
+        })
+        .await;
+    }
+
+    /// Posts a job of another server process to sockets of this one.
+    pub async fn post_here(&self, job: FanOutJob) {
+        let mut notice = Notice::from(job);
+        if !self.post_all_at_once(&mut notice) {
+            Box::pin(self.post_the_rest(Duration::ZERO, notice)).await;
+        }
+    }
+
+    /// Takes out what is for the sockets of other server processes, and hands it to these. Nobody waits for them. What a
+    /// process does not take is lost, as any push may be.
+    async fn post_elsewhere(&self, notice: &mut Notice) {
+        let Some(process) = &self.process else { return };
+        let strange: Vec<ConnectionId> =
+            notice.0.keys().filter(|socket| !self.push.holds(socket)).cloned().collect();
+        if strange.is_empty() {
+            return;
+        }
+        let found = match processes::elsewhere(&self.db, &process.id, &strange).await {
+            Ok(found) => found,
+            Err(error) => {
+                error.log();
+                // Whether they are gone is not known.
+                notice.0.retain(|socket, _| self.push.holds(socket));
+                return;
+            }
+        };
+        let mut of_peers: BTreeMap<String, (Peer, Notice)> = BTreeMap::new();
+        for (socket, peer) in found {
+            if let (Some(delivery), Some(peer)) = (notice.0.remove(&socket), peer) {
+                let (_, notice) =
+                    of_peers.entry(peer.process_id.clone()).or_insert_with(|| (peer, Notice::default()));
+                notice.0.insert(socket, delivery);
+            }
+        }
+        for (peer, notice) in of_peers.into_values() {
+            meters().posted_elsewhere.increment(notice.0.len() as u64);
+            for job in notice.into_jobs() {
+                let (Ok(job), Ok(place)) =
+                    (serde_json::to_string(&job), self.late_posts.clone().try_acquire_owned())
+                else {
+                    tracing::warn!(process = peer.process_id, "a post to another process was given up");
+                    continue;
+                };
+                let (process, peer) = (process.clone(), peer.clone());
+                tokio::spawn(async move {
+                    let _place = place;
+                    if !process.peers.post(peer, job).await {
+                        process.missed.notify_one();
+                    }
+                });
+            }
+        }
+    }
+
+    /// Posts what can be posted without waiting, and takes it out. Returns whether this was all.
+    fn post_all_at_once(&self, notice: &mut Notice) -> bool {
+        let all = notice.0.len();
+        notice
+            .0
+            .retain(|socket, delivery| !self.post_at_once(socket, &mut delivery.frames) || delivery.closes);
+        meters().posted_at_once.increment((all - notice.0.len()) as u64);
+        notice.0.is_empty()
+    }
+
+    /// Posts as many frames to a socket as can be posted without waiting, in order, and takes them out. Returns whether
+    /// these were all.
+    fn post_at_once(&self, socket: &ConnectionId, frames: &mut VecDeque<Bytes>) -> bool {
+        while let Some(frame) = frames.front() {
+            if !self.push.post_at_once(socket, frame) {
+                return false;
+            }
+            frames.pop_front();
+        }
+        true
+    }
+
+    async fn post_the_rest(&self, retries: Duration, notice: Notice) {
+        self.push.prepare().await;
         let permits = Semaphore::new(CONCURRENT_POSTS);
         let deliveries: FuturesUnordered<_> = notice
             .0
             .into_iter()
-            .map(async |(socket, Delivery { frames, closes })| {
-                let mut frames = VecDeque::from(frames);
+            .map(async |(socket, Delivery { mut frames, closes, .. })| {
                 let delivered = self.deliver(&permits, &socket, &mut frames, retries).await;
                 if delivered == Err(NotDelivered::Throttled)
                     && retries.is_zero()
@@ -223,6 +360,11 @@ impl App {
         socket: ConnectionId,
         closes: bool,
     ) -> Option<ConnectionId> {
+        match delivered {
+            Ok(()) => meters().posted_later.increment(1),
+            Err(NotDelivered::Gone) => meters().posts_gone.increment(1),
+            Err(NotDelivered::Throttled | NotDelivered::Failed) => meters().posts_given_up.increment(1),
+        }
         if closes {
             _ = self.push.close(&socket).await;
         }
@@ -282,15 +424,19 @@ impl App {
     }
 
     /// Sends a socket the answer to its frame, and retries while it is throttled.
-    pub async fn answer(&self, connection_id: &ConnectionId, answer: &impl Serialize) {
+    pub async fn answer(&self, connection_id: &ConnectionId, answer: Bytes) {
         // If the socket has closed in the meantime, its own `$disconnect` handles that.
-        let mut frames = serialized(answer).into_iter().collect();
-        self.push.prepare().await;
-        _ = self.deliver(&Semaphore::new(1), connection_id, &mut frames, POST_TIMEOUT).await;
+        let mut frames = [answer].into();
+        if !self.post_at_once(connection_id, &mut frames) {
+            self.push.prepare().await;
+            let permits = Semaphore::new(1);
+            _ = Box::pin(self.deliver(&permits, connection_id, &mut frames, POST_TIMEOUT)).await;
+        }
     }
 }
 
-fn serialized(frame: &impl Serialize) -> Option<Bytes> {
+/// Writes a frame as JSON.
+pub fn serialized(frame: &impl Serialize) -> Option<Bytes> {
     serde_json::to_vec(frame)
         .map(Bytes::from)
         .inspect_err(|error| tracing::error!(%error, "a frame cannot be written as JSON"))
@@ -388,8 +534,12 @@ mod tests {
         (app, strange)
     }
 
-    fn ids<const N: usize>(ids: [&str; N]) -> [ConnectionId; N] {
-        ids.map(|id| ConnectionId::new(id.to_owned()))
+    fn socket(id: impl Into<String>) -> Socket {
+        Socket { connection_id: ConnectionId::new(id.into()), protocol: Protocol::Frames }
+    }
+
+    fn ids<const N: usize>(ids: [&str; N]) -> [Socket; N] {
+        ids.map(socket)
     }
 
     /// A queue that takes the first jobs.
@@ -400,7 +550,7 @@ mod tests {
     }
 
     impl LocalQueues for Taking {
-        fn send(&self, queue: Queue, job: String) -> Result<(), String> {
+        fn send(&self, queue: Queue, job: String, _: Option<Duration>) -> Result<(), String> {
             assert_eq!(queue, Queue::FanOut);
             let mut taken = self.taken.lock().unwrap();
             if taken.len() == self.first {
@@ -430,7 +580,7 @@ mod tests {
     #[tokio::test]
     async fn a_large_audience_is_left_to_jobs_of_250_sockets() {
         let (app, sockets, taking) = with_queue(9);
-        let audience = |count| (0..count).map(|n| ConnectionId::new(format!("good-{n:04}")));
+        let audience = |count| (0..count).map(|n| socket(format!("good-{n:04}")));
         app.tell(Notice::new(&"hello", audience(10))).await;
         app.tell_beside_answer(Notice::new(&"hello", audience(20))).await;
         assert_eq!((sockets.delivered.load(Relaxed), taking.taken.lock().unwrap().len()), (30, 0));
@@ -441,16 +591,46 @@ mod tests {
         do_jobs(&app, &taking).await;
         let mut heard = sockets.heard();
         heard.sort();
-        let expected =
-            audience(501).map(|socket| (socket.to_string(), "{\"event\":\"h\u{e9}llo\"}".to_owned()));
+        let expected = audience(501)
+            .map(|socket| (socket.connection_id.to_string(), "{\"event\":\"h\u{e9}llo\"}".to_owned()));
         assert_eq!(heard, expected.collect::<Vec<_>>());
         assert_eq!(sockets.closed.lock().unwrap().len(), 501);
     }
 
     #[tokio::test]
+    async fn sockets_of_socket_io_get_packets_directly_and_through_the_queue() {
+        let (app, sockets, taking) = with_queue(9);
+        let both = |n: usize| {
+            let packets = Socket { protocol: Protocol::SocketIo, ..socket(format!("good-p{n}")) };
+            [socket(format!("good-f{n}")), packets]
+        };
+        for pairs in [1, 6] {
+            let notice =
+                Notice::new(&json!({"event": "hi", "data": {"a": "\u{e9}"}}), (0..pairs).flat_map(both));
+            app.tell(notice.and_close_for_good()).await;
+            do_jobs(&app, &taking).await;
+            let (mut heard, mut expected) = (sockets.heard(), Vec::new());
+            for n in 0..pairs {
+                expected.push((
+                    format!("good-f{n}"),
+                    "{\"event\":\"hi\",\"data\":{\"a\":\"\u{e9}\"}}".to_owned(),
+                ));
+                expected.push((format!("good-p{n}"), "42[\"hi\",{\"a\":\"\u{e9}\"}]".to_owned()));
+                expected.push((format!("good-p{n}"), "41".to_owned()));
+            }
+            // Stable, so that each socket's order stays.
+            heard.sort_by(|a, b| a.0.cmp(&b.0));
+            expected.sort_by(|a, b| a.0.cmp(&b.0));
+            assert_eq!(heard, expected);
+            assert_eq!(std::mem::take(&mut *sockets.closed.lock().unwrap()).len(), 2 * pairs);
+            sockets.heard.lock().unwrap().clear();
+        }
+    }
+
+    #[tokio::test]
     async fn sockets_that_get_different_frames_share_a_job_as_far_as_there_is_room() {
         let (app, sockets, taking) = with_queue(9);
-        let of = |n: usize| ConnectionId::new(format!("good-{n}"));
+        let of = |n: usize| socket(format!("good-{n}"));
         let each = |n: usize| Notice::new(&n, [of(n)]).then(Notice::new(&"all", [of(n)]));
         app.tell((0..100).map(each).fold(Notice::default(), Notice::then)).await;
         assert_eq!(taking.taken.lock().unwrap().len(), 1);
@@ -472,7 +652,7 @@ mod tests {
     #[tokio::test]
     async fn what_the_queue_does_not_take_is_posted_at_once() {
         let (app, sockets, taking) = with_queue(1);
-        app.tell(Notice::new(&"hello", (0..501).map(|n| ConnectionId::new(format!("good-{n}"))))).await;
+        app.tell(Notice::new(&"hello", (0..501).map(|n| socket(format!("good-{n}"))))).await;
         assert_eq!((sockets.delivered.load(Relaxed), taking.taken.lock().unwrap().len()), (251, 1));
         do_jobs(&app, &taking).await;
         assert_eq!(sockets.delivered.load(Relaxed), 501);
@@ -486,7 +666,7 @@ mod tests {
 
     async fn broadcast_to(sockets: impl Iterator<Item = String>) -> Arc<Strange> {
         let (app, strange) = strange();
-        app.tell(Notice::new(&"hello", sockets.map(ConnectionId::new))).await;
+        app.tell(Notice::new(&"hello", sockets.map(socket))).await;
         late_posts_end(&app).await;
         strange
     }
@@ -501,7 +681,7 @@ mod tests {
         let (app, sockets) = strange();
         let full = (0..40).map(|n| format!("full-{n}"));
         let all = full.chain(["good-1".to_owned()]);
-        app.tell(Notice::new(&"hello", all.map(ConnectionId::new))).await;
+        app.tell(Notice::new(&"hello", all.map(socket))).await;
         assert_eq!(app.late_posts.available_permits(), LATE_POSTS - 40, "they are still being tried");
         assert!(sockets.tries.load(Relaxed) < 40 * 3);
         late_posts_end(&app).await;
@@ -519,7 +699,7 @@ mod tests {
     async fn an_answer_waits_300_ms_for_throttled_sockets_and_longer_for_slow_ones() {
         let (app, sockets) = strange();
         let full = (0..40).map(|n| format!("full-{n}"));
-        let notice = Notice::new(&"goodbye", full.map(ConnectionId::new)).and_close();
+        let notice = Notice::new(&"goodbye", full.map(socket)).and_close();
         app.post_retrying_for(RETRIES_BEFORE_ANSWER, notice).await;
         // In 2 seconds it would be six tries or more.
         let tries = sockets.tries.load(Relaxed);
@@ -553,7 +733,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_is_throttled_is_tried_again() {
         let (app, sockets) = strange();
-        app.answer(&ids(["busy-1"])[0], &"ack").await;
+        app.answer(&ids(["busy-1"])[0].connection_id, "\"ack\"".into()).await;
         assert_eq!(sockets.heard(), [("busy-1".to_owned(), r#""ack""#.to_owned())]);
     }
 

@@ -9,7 +9,7 @@ use crate::Result;
 use crate::app::App;
 use crate::base::db::places;
 use crate::base::ids::UploadId;
-use crate::uploads::upload::{POSTED, checked_key, checked_keys, give_up, posted_key};
+use crate::uploads::row::{POSTED, checked_key, checked_keys, give_up, posted_key, thumbnail_key};
 
 /// A posted file without a row that is older than this will never get one.
 const STRAY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -33,7 +33,7 @@ pub(crate) async fn erase(app: &App, upload_id: &UploadId) -> Result<()> {
     app.db.execute(sql, (upload_id,)).await.map(drop)
 }
 
-/// Erases everything that the store has of an upload besides the message's file: what was posted again, or
+/// Erases everything that the store has of an upload besides the message's file and its thumbnail: what was posted again, or
 /// copied by a request that did not finish.
 pub(crate) async fn tidy(app: &App, upload_id: &UploadId, object_key: Option<&str>) -> Result<()> {
     erase_all_but(app, upload_id, object_key).await?;
@@ -63,10 +63,11 @@ pub(crate) async fn erase_strays(app: &App) -> Result<()> {
 }
 
 async fn erase_all_but(app: &App, upload_id: &UploadId, object_key: Option<&str>) -> Result<()> {
-    let kept = object_key.map(|object_key| checked_key(upload_id, object_key));
+    let kept = object_key.map(|key| [checked_key(upload_id, key), thumbnail_key(upload_id, key)]);
+    let kept = kept.as_slice().as_flattened();
     let mut keys = app.files.keys(&checked_keys(upload_id)).await?;
     keys.push(posted_key(upload_id));
-    for key in keys.iter().filter(|&key| Some(key) != kept.as_ref()) {
+    for key in keys.iter().filter(|key| !kept.contains(key)) {
         app.files.delete(key).await?;
     }
     Ok(())

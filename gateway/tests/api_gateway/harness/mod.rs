@@ -73,6 +73,17 @@ impl TestGateway {
         limits: GatewayLimits,
         connection_limits: ConnectionLimits,
     ) -> Self {
+        let adjust = |gateway: Gateway| gateway.with_connection_limits(connection_limits);
+        Self::adjusted(template, functions, limits, adjust).await
+    }
+
+    /// Functions that are not listed return 200.
+    pub(crate) async fn adjusted(
+        template: Template,
+        functions: impl IntoIterator<Item = (&'static str, Behavior)>,
+        limits: GatewayLimits,
+        adjust: impl FnOnce(Gateway) -> Gateway,
+    ) -> Self {
         let functions = Arc::new(Functions::new(functions));
         let connections = Arc::new(Connections::default());
         let queues = Arc::new(Queues::new(&template));
@@ -81,8 +92,7 @@ impl TestGateway {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let gateway = gateway.with_connection_limits(connection_limits);
-        let serving = tokio::spawn(gateway.serve(listener, async {
+        let serving = tokio::spawn(adjust(gateway).serve(listener, async {
             _ = stopped.await;
         }));
         Self { address, functions, connections, queues, stop: Some(stop), serving: Some(serving) }

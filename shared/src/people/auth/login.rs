@@ -7,12 +7,14 @@ use serde::Serialize;
 use crate::app::App;
 use crate::base::attempts::attempt;
 use crate::base::fields::{Fields, Missing, Read};
-use crate::base::ids::{ConnectionId, UserId};
+use crate::base::ids::UserId;
 use crate::base::password::{Password, Turn};
 use crate::base::rate_limit::Limited;
+use crate::base::socket::Socket;
 use crate::base::text::{key, line, text_type};
 use crate::base::user::Role;
 use crate::people::profiles::{self, OwnProfile};
+use crate::people::refresh_token::Keeping;
 use crate::people::sessions::{self, Tokens};
 use crate::people::users::{DeviceId, Identifier, Phone};
 use crate::{Error, Result};
@@ -24,6 +26,7 @@ pub struct Login {
     pub identifier: Identifier,
     pub password: Password,
     pub device_id: Option<DeviceId>,
+    pub session: Keeping,
 }
 
 text_type!(
@@ -38,6 +41,7 @@ impl Read for Login {
         let given = NAMES.map(|name| fields.optional::<Typed>(name));
         let password = fields.required("password");
         let device_id = fields.optional("deviceId");
+        let session = fields.optional("session");
         let [any, user_id, username, email, phone] = given;
         let identifiers = [
             any?.map(|typed| Identifier::Any(typed.to_string())),
@@ -54,7 +58,12 @@ impl Read for Login {
             );
             return Err(Missing);
         };
-        Ok(Self { identifier, password: password?, device_id: device_id? })
+        Ok(Self {
+            identifier,
+            password: password?,
+            device_id: device_id?,
+            session: session?.unwrap_or_default(),
+        })
     }
 }
 
@@ -68,7 +77,7 @@ pub struct LoggedIn {
     pub tokens: Tokens,
     /// The sockets of sessions that ended because the user had too many.
     #[serde(skip)]
-    pub ended: Vec<ConnectionId>,
+    pub ended: Vec<Socket>,
 }
 
 /// Signs a user in with a new session, for a client at `address`. The caller closes the sockets of the sessions that
@@ -145,7 +154,7 @@ async fn whose(
 async fn sign_in(
     transaction: &mut Transaction<'static>,
     (app, user_id, verified, device_id): (&App, &UserId, &str, Option<&DeviceId>),
-) -> Result<(OwnProfile, Tokens, Vec<ConnectionId>)> {
+) -> Result<(OwnProfile, Tokens, Vec<Socket>)> {
     let row: Option<(u64, Role, String)> = transaction
         .exec_first(
             "SELECT organization_id, role, password_hash FROM users WHERE user_id = ? FOR UPDATE",

@@ -5,7 +5,7 @@ use mysql_async::{Transaction, params};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::app::App;
-use crate::base::fields::{Flag, Request, WholeNumber};
+use crate::base::fields::{self, Flag, Request, WholeNumber};
 use crate::base::ids::UserId;
 use crate::base::password::NewPassword;
 use crate::base::rate_limit::{self, Limited};
@@ -18,6 +18,7 @@ use crate::people::coins;
 use crate::people::names;
 use crate::people::organizations::{self, Entered, JoinCode, Known};
 use crate::people::profiles::{self, OwnProfile};
+use crate::people::refresh_token::Keeping;
 use crate::people::sessions::{self, Tokens};
 use crate::people::users::{self, DeviceId, Email, Name, Phone, Username};
 use crate::{Error, Result};
@@ -56,6 +57,8 @@ pub struct Registration {
     pub organization_name: Option<Name>,
     pub join_code: Option<JoinCode>,
     pub role: Option<Role>,
+    #[serde(deserialize_with = "fields::or_default")]
+    pub session: Keeping,
 }
 
 impl Request for Registration {}

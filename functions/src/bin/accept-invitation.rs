@@ -1,0 +1,3 @@
+//! The function `accept-invitation`.
+
+functions::main!(rooms::accept_invitation);

@@ -1,0 +1,3 @@
+//! The function `bootstrap`.
+
+functions::main!(chats::bootstrap);

@@ -1,0 +1,3 @@
+//! The function `decline-invitation`.
+
+functions::main!(rooms::decline_invitation);

@@ -1,0 +1,3 @@
+//! The function `docs`.
+
+functions::main!(reference::docs);

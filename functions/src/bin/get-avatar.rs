@@ -1,0 +1,3 @@
+//! The function `get-avatar`.
+
+functions::main!(uploads::get_avatar);

@@ -1,0 +1,3 @@
+//! The function `get-message`.
+
+functions::main!(messages::get_message);

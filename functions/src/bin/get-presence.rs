@@ -1,0 +1,3 @@
+//! The function `get-presence`.
+
+functions::main!(people::get_presence);

@@ -1,0 +1,3 @@
+//! The function `get-room`.
+
+functions::main!(rooms::get_room);

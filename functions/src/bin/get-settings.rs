@@ -1,0 +1,3 @@
+//! The function `get-settings`.
+
+functions::main!(people::get_settings);

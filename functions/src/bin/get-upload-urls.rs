@@ -1,0 +1,3 @@
+//! The function `get-upload-urls`.
+
+functions::main!(uploads::get_upload_urls);

@@ -1,0 +1,3 @@
+//! The function `list-mentions`.
+
+functions::main!(messages::list_mentions);

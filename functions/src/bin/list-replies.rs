@@ -1,0 +1,3 @@
+//! The function `list-replies`.
+
+functions::main!(messages::list_replies);

@@ -1,0 +1,3 @@
+//! The function `pass-ownership`.
+
+functions::main!(rooms::pass_ownership);

@@ -1,0 +1,3 @@
+//! The function `remove-avatar`.
+
+functions::main!(people::remove_avatar);

@@ -1,0 +1,3 @@
+//! The function `send-messages`.
+
+functions::main!(messages::send_messages);

@@ -1,0 +1,3 @@
+//! The function `set-avatar`.
+
+functions::main!(people::set_avatar);

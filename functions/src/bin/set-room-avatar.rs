@@ -1,0 +1,3 @@
+//! The function `set-room-avatar`.
+
+functions::main!(rooms::set_room_avatar);

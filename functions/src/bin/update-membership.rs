@@ -1,0 +1,3 @@
+//! The function `update-membership`.
+
+functions::main!(rooms::update_membership);

@@ -1,0 +1,3 @@
+//! The function `update-room`.
+
+functions::main!(rooms::update_room);

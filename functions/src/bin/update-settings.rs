@@ -1,0 +1,3 @@
+//! The function `update-settings`.
+
+functions::main!(people::update_settings);
