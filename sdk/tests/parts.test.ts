@@ -127,6 +127,7 @@ test('direct chats, editing, deleting, read positions, typing and history in bot
   await until(room.typing, who => who.length === 0);
 
   const { messageId } = items[0]!;
+  await until(room.messages, messages => messages.items.length === 2);
   const edit = room.edit(messageId, 'hello all');
   await until(room.messages, messages => messages.items[0]?.content === 'hello all' && messages.items[0].status === 'changing');
   await edit;
