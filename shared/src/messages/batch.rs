@@ -9,61 +9,23 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::NaiveDateTime;
-use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::prelude::Queryable;
 use mysql_async::{Transaction, Value};
 
 use crate::base::db::rows;
-use crate::base::ids::{ConnectionId, RoomId, UserId};
+use crate::base::ids::{RoomId, UserId};
 use crate::base::rate_limit::{Count, MOST};
 use crate::base::time;
 use crate::config::{Limit, Limits};
 use crate::error::Standing;
-use crate::messages::draft::{Draft, Sender, Words};
+use crate::messages::draft::Words;
 use crate::messages::locked_rooms::{self, Replies, Room};
 use crate::messages::mentions::{self, Mentioning};
-use crate::messages::message::{MessageId, Quoted, quoted};
+use crate::messages::message::{MessageId, Quoted};
 use crate::messages::posts::PostsCount;
+use crate::messages::senders::{self, Asked, Found, NewMessages};
 use crate::messages::slow_mode::Pauses;
-use crate::rooms::room::RoomRole;
 use crate::{Error, Result};
-
-/// The messages of one request that are to be stored, with their sender.
-#[derive(Clone, Debug)]
-pub(crate) struct NewMessages {
-    /// The session of a sender over REST.
-    session_id: Option<String>,
-    /// The socket of a sender by frame.
-    connection_id: Option<ConnectionId>,
-    pub(crate) draft: Draft,
-}
-
-impl NewMessages {
-    pub(crate) fn new(sender: Sender<'_>, draft: Draft) -> Self {
-        let (session_id, connection_id) = match sender {
-            Sender::User(user) => (Some(user.session_id.clone()), None),
-            Sender::Socket(connection_id) => (None, Some(connection_id.clone())),
-        };
-        Self { session_id, connection_id, draft }
-    }
-
-    /// What distinguishes one sender's messages from the others'.
-    pub(crate) fn sender(&self) -> &str {
-        self.session_id
-            .as_deref()
-            .or(self.connection_id.as_ref().map(ConnectionId::as_str))
-            .unwrap_or_default()
-    }
-
-    /// The number of messages.
-    pub(crate) fn count(&self) -> usize {
-        self.draft.messages.len()
-    }
-
-    /// How many bytes of text they have.
-    pub(crate) fn bytes(&self) -> usize {
-        self.draft.messages.iter().map(|words| words.content.as_str().len()).sum()
-    }
-}
 
 /// Requests whose messages are stored together.
 #[derive(Clone, Copy, Debug)]
@@ -144,7 +106,7 @@ pub(crate) async fn store(transaction: &mut Transaction<'static>, batch: Batch<'
     let created_at = time::now();
     if !asked.is_empty() {
         let limit = batch.limits.and_then(|limits| limits.message);
-        let mut found = find_senders(transaction, &asked, limit.is_some()).await?;
+        let mut found = senders::find(transaction, &asked, limit.is_some()).await?;
         // It is the same in all rows.
         let members = found.iter().flatten().next().and_then(|found| found.mentioned.as_deref());
         let members = mentions::members(members);
@@ -198,14 +160,6 @@ pub(crate) async fn store(transaction: &mut Transaction<'static>, batch: Batch<'
     Ok(outcomes)
 }
 
-/// One message of a batch.
-struct Asked<'a> {
-    /// The place of its request in the batch.
-    place: usize,
-    request: &'a NewMessages,
-    words: &'a Words,
-}
-
 /// One message of a batch that is stored, with its number and its sender.
 struct New<'a> {
     asked: &'a Asked<'a>,
@@ -226,30 +180,6 @@ impl New<'_> {
     }
 }
 
-/// A sender who may send to the room, and what decides about a message.
-#[derive(Debug, FromRow)]
-struct Found {
-    /// The place of the message in the batch.
-    place: usize,
-    user_id: UserId,
-    name: String,
-    /// The sender's window of `MESSAGE_LIMIT`, if it has a row.
-    tally: Option<u64>,
-    /// Whether the sender has sent a message with this `clientMessageId` to the room.
-    is_sent: bool,
-    role: RoomRole,
-    /// What the message that it replies to shows, if there is such a message in the room.
-    quoted: Option<String>,
-    /// Who of those whom messages of the batch mention is a member of their room.
-    mentioned: Option<String>,
-}
-
-impl Found {
-    fn quoted(&self, room_id: RoomId) -> Option<Quoted> {
-        self.quoted.as_deref().and_then(|column| Quoted::stored(room_id, column))
-    }
-}
-
 /// Checks whether a sender may mention those whom the messages of a request mention.
 fn may_mention(
     room: &Room,
@@ -267,130 +197,6 @@ fn may_mention(
         }
     }
     Ok(())
-}
-
-/// Finds the users of the sessions and sockets who are members of the rooms, and locks the rows that say so. Returns one
-/// for each message, in order.
-///
-/// The window comes last, because whoever holds its lock waits for no other room. It alone is locked for a change: a
-/// lock that is shared first and then exclusive would deadlock with another like it. The other subqueries lock nothing.
-/// They read a snapshot that is younger than the locks of the rooms, so it contains all earlier messages.
-async fn find_senders(
-    transaction: &mut Transaction<'static>,
-    messages: &[Asked<'_>],
-    is_limited: bool,
-) -> Result<Vec<Option<Found>>> {
-    let window = Value::from(is_limited.then_some("message"));
-    let (sql, params) = match messages {
-        [message] => sender_of_one(message, window),
-        messages => senders_of_many(messages, window),
-    };
-    let rows: Vec<Found> = transaction.exec(sql, params).await?;
-    let mut found: Vec<Option<Found>> = messages.iter().map(|_| None).collect();
-    for row in rows {
-        if let Some(place) = found.get_mut(row.place) {
-            *place = Some(row);
-        }
-    }
-    Ok(found)
-}
-
-/// The columns of [`Found`] but the place, for `format!`. Its parameters are the name of the window and those of
-/// `mentioned`; `client_message_id` and `reply_to_seq` are expressions.
-macro_rules! found_columns {
-    ($client_message_id:literal, $reply_to_seq:literal) => {
-        concat!(
-            "m.user_id,
-             (SELECT l.tally FROM rate_limits l FORCE INDEX (PRIMARY)
-              WHERE l.name = ? AND l.subject = m.user_id FOR UPDATE) AS tally,
-             (SELECT u.name FROM users u WHERE u.user_id = m.user_id) AS name,
-             EXISTS (SELECT 1 FROM messages x WHERE x.room_id = m.room_id AND x.sender_id = m.user_id
-                     AND x.client_message_id = CAST(",
-            $client_message_id,
-            " AS BINARY)) AS is_sent, m.role, ",
-            quoted!("m.room_id", $reply_to_seq),
-            " AS quoted, {mentioned} AS mentioned"
-        )
-    };
-}
-
-/// Finds the sender of one message. With a list of one, the derived table would cost the server more than the rest.
-fn sender_of_one(Asked { request, words, .. }: &Asked<'_>, window: Value) -> (String, Vec<Value>) {
-    let NewMessages { session_id, connection_id, draft } = request;
-    let (mentioned, named) = mentions::members_column(std::iter::once((draft.room_id, &words.mentions)));
-    let sender = match session_id {
-        Some(_) => "sessions s FORCE INDEX (PRIMARY)",
-        None => "connections s FORCE INDEX (PRIMARY)",
-    };
-    let is_signed_in = match session_id {
-        Some(_) => "s.session_id = ? AND s.revoked_at IS NULL",
-        None => "s.connection_id = ? AND s.expires_at > UTC_TIMESTAMP(3)",
-    };
-    let sql = format!(
-        concat!(
-            "SELECT 0 AS place, ",
-            found_columns!("?", "?"),
-            " FROM {sender}
-              STRAIGHT_JOIN room_members m FORCE INDEX (PRIMARY) ON m.room_id = ? AND m.user_id = s.user_id
-              WHERE {is_signed_in} LOCK IN SHARE MODE"
-        ),
-        sender = sender,
-        is_signed_in = is_signed_in,
-        mentioned = mentioned
-    );
-    let mut params = vec![
-        window,
-        words.client_message_id.as_ref().into(),
-        words.reply_to.map(|reply_to| reply_to.seq).into(),
-    ];
-    params.extend(named);
-    params.extend([
-        draft.room_id.into(),
-        session_id.as_deref().or(connection_id.as_ref().map(ConnectionId::as_str)).into(),
-    ]);
-    (sql, params)
-}
-
-fn senders_of_many(messages: &[Asked<'_>], window: Value) -> (String, Vec<Value>) {
-    let asked = "SELECT CAST(? AS UNSIGNED) AS place, CAST(? AS UNSIGNED) AS room_id,
-                        CAST(? AS CHAR(64)) AS session_id, CAST(? AS CHAR(64)) AS connection_id,
-                        CAST(? AS CHAR(64)) AS client_message_id, CAST(? AS UNSIGNED) AS reply_to_seq";
-    let named = messages.iter().map(|asked| (asked.request.draft.room_id, &asked.words.mentions));
-    let (mentioned, named) = mentions::members_column(named);
-    // Lengths are powers of two, so that the server prepares few statements.
-    let count = messages.len().next_power_of_two();
-    let sql = format!(
-        concat!(
-            "SELECT k.place, ",
-            found_columns!("k.client_message_id", "k.reply_to_seq"),
-            " FROM ({asked}) k
-              LEFT JOIN sessions s FORCE INDEX (PRIMARY) ON s.session_id = k.session_id AND s.revoked_at IS NULL
-              LEFT JOIN connections c FORCE INDEX (PRIMARY) ON c.connection_id = k.connection_id
-                     AND c.expires_at > UTC_TIMESTAMP(3)
-              STRAIGHT_JOIN room_members m FORCE INDEX (PRIMARY) ON m.room_id = k.room_id
-                     AND m.user_id = COALESCE(s.user_id, c.user_id)
-              LOCK IN SHARE MODE"
-        ),
-        asked = vec![asked; count].join(" UNION ALL "),
-        mentioned = mentioned
-    );
-    let mut params: Vec<Value> = Vec::with_capacity(1 + named.len() + 6 * count);
-    params.push(window);
-    params.extend(named);
-    let before = params.len();
-    for (place, Asked { request, words, .. }) in messages.iter().enumerate() {
-        let NewMessages { session_id, connection_id, draft } = request;
-        params.extend([
-            place.into(),
-            draft.room_id.into(),
-            session_id.into(),
-            connection_id.as_ref().into(),
-            words.client_message_id.as_ref().into(),
-            words.reply_to.map(|reply_to| reply_to.seq).into(),
-        ]);
-    }
-    params.resize(before + 6 * count, Value::NULL);
-    (sql, params)
 }
 
 /// The limits, and how much of them the messages so far have used.

@@ -79,6 +79,13 @@ fn advance_one(
     replied: Option<(&(RoomId, u64), &u64)>,
     now: NaiveDateTime,
 ) -> (String, Vec<Value>) {
+    let (limits, tally) = match window {
+        Some(_) => (
+            "LEFT JOIN rate_limits l FORCE INDEX (PRIMARY) ON l.name = 'message' AND l.subject = ?",
+            ", l.tally = ?",
+        ),
+        None => ("", ""),
+    };
     let (message, count) = match replied {
         Some(_) => (
             "LEFT JOIN messages p FORCE INDEX (PRIMARY) ON p.room_id = r.id AND p.seq = ?",
@@ -87,18 +94,13 @@ fn advance_one(
         None => ("", ""),
     };
     let sql = format!(
-        "UPDATE rooms r FORCE INDEX (PRIMARY)
-         LEFT JOIN rate_limits l FORCE INDEX (PRIMARY) ON l.name = 'message' AND l.subject = ? {message}
-         SET r.last_seq = ?, r.posts_tally = ?, r.updated_at = ?, l.tally = ?{count} WHERE r.id = ?"
+        "UPDATE rooms r FORCE INDEX (PRIMARY) {limits} {message}
+         SET r.last_seq = ?, r.posts_tally = ?, r.updated_at = ?{tally}{count} WHERE r.id = ?"
     );
-    let mut params = vec![window.map(|(user_id, _)| user_id).into()];
+    let mut params: Vec<Value> = window.map(|(user_id, _)| user_id.into()).into_iter().collect();
     params.extend(replied.map(|((_, seq), _)| Value::from(seq)));
-    params.extend([
-        room.last_seq.into(),
-        room.posts_tally.into(),
-        now.into(),
-        window.map(|(_, tally)| tally).into(),
-    ]);
+    params.extend([room.last_seq.into(), room.posts_tally.into(), now.into()]);
+    params.extend(window.map(|(_, tally)| Value::from(tally)));
     params.extend(replied.map(|(_, count)| Value::from(count)));
     params.push(room.id.into());
     (sql, params)
@@ -113,37 +115,40 @@ fn advance_many(
     now: NaiveDateTime,
 ) -> (String, Vec<Value>) {
     let count = rooms.len().max(windows.len()).max(replies.len()).next_power_of_two();
-    let (columns, message, counted) = match replies.is_empty() {
-        true => ("", "", ""),
-        false => (
-            ", CAST(? AS UNSIGNED) AS reply_room_id, CAST(? AS UNSIGNED) AS reply_to_seq, CAST(? AS UNSIGNED) AS replies",
-            "LEFT JOIN messages p FORCE INDEX (PRIMARY) ON p.room_id = k.reply_room_id AND p.seq = k.reply_to_seq",
-            ", p.reply_count = p.reply_count + k.replies",
-        ),
-    };
+    let (mut columns, mut joins, mut assigned) = (String::new(), String::new(), String::new());
+    if !windows.is_empty() {
+        columns += ", CAST(? AS CHAR(64)) AS user_id, CAST(? AS UNSIGNED) AS tally";
+        joins +=
+            " LEFT JOIN rate_limits l FORCE INDEX (PRIMARY) ON l.name = 'message' AND l.subject = k.user_id";
+        assigned += ", l.tally = k.tally";
+    }
+    if !replies.is_empty() {
+        columns += ", CAST(? AS UNSIGNED) AS reply_room_id, CAST(? AS UNSIGNED) AS reply_to_seq,
+                    CAST(? AS UNSIGNED) AS replies";
+        joins += " LEFT JOIN messages p FORCE INDEX (PRIMARY) ON p.room_id = k.reply_room_id AND p.seq = k.reply_to_seq";
+        assigned += ", p.reply_count = p.reply_count + k.replies";
+    }
     let changed = format!(
-        "SELECT CAST(? AS UNSIGNED) AS room_id, CAST(? AS UNSIGNED) AS last_seq, CAST(? AS UNSIGNED) AS posts_tally,
-                CAST(? AS CHAR(64)) AS user_id, CAST(? AS UNSIGNED) AS tally{columns}"
+        "SELECT CAST(? AS UNSIGNED) AS room_id, CAST(? AS UNSIGNED) AS last_seq, CAST(? AS UNSIGNED) AS posts_tally{columns}"
     );
     let sql = format!(
-        "UPDATE ({}) k
-         LEFT JOIN rooms r FORCE INDEX (PRIMARY) ON r.id = k.room_id
-         LEFT JOIN rate_limits l FORCE INDEX (PRIMARY) ON l.name = 'message' AND l.subject = k.user_id
-         {message}
-         SET r.last_seq = k.last_seq, r.posts_tally = k.posts_tally, r.updated_at = ?, l.tally = k.tally{counted}",
+        "UPDATE ({}) k LEFT JOIN rooms r FORCE INDEX (PRIMARY) ON r.id = k.room_id{joins}
+         SET r.last_seq = k.last_seq, r.posts_tally = k.posts_tally, r.updated_at = ?{assigned}",
         vec![changed; count].join(" UNION ALL ")
     );
-    let (mut rooms, mut windows, mut replied) = (rooms.iter(), windows.iter(), replies.iter());
+    let (mut rooms, mut window, mut replied) = (rooms.iter(), windows.iter(), replies.iter());
     let mut params: Vec<Value> = Vec::with_capacity(8 * count + 1);
     for _ in 0..count {
-        let (room, window) = (rooms.next(), windows.next());
+        let room = rooms.next();
         params.extend([
             room.map(|room| room.id).into(),
             room.map(|room| room.last_seq).into(),
             room.map(|room| room.posts_tally).into(),
-            window.map(|(user_id, _)| user_id).into(),
-            window.map(|(_, tally)| tally).into(),
         ]);
+        if !windows.is_empty() {
+            let window = window.next();
+            params.extend([window.map(|(user_id, _)| user_id).into(), window.map(|(_, tally)| tally).into()]);
+        }
         if !replies.is_empty() {
             let replied = replied.next();
             params.extend([

@@ -17,6 +17,7 @@ pub mod replies;
 pub mod revise;
 pub mod send;
 pub mod send_queue;
+pub(crate) mod senders;
 pub(crate) mod slow_mode;
 pub mod sync;
 pub mod system;

@@ -11,12 +11,13 @@ use crate::base::ids::{RoomId, UserId};
 use crate::base::rate_limit::{self, Limited};
 use crate::base::socket::Socket;
 use crate::error::Thing;
-use crate::messages::batch::{NewMessages, Refusal, Stored};
+use crate::messages::batch::{Refusal, Stored};
 use crate::messages::draft::{Draft, Sender};
 use crate::messages::mentions;
 use crate::messages::message::message_columns;
 use crate::messages::message::{ClientMessageId, Message, MessageId, MessageKind, MessageRow};
 use crate::messages::send_queue::{self, Reply};
+use crate::messages::senders::NewMessages;
 use crate::rooms::room::Room;
 use crate::{Error, Result};
 

@@ -14,8 +14,9 @@ use crate::base::db;
 use crate::base::ids::{RoomId, UserId};
 use crate::base::meters::meters;
 use crate::base::socket::Socket;
-use crate::messages::batch::{self, Batch, NewMessages, Outcome, Refusal, Stored};
+use crate::messages::batch::{self, Batch, Outcome, Refusal, Stored};
 use crate::messages::posts;
+use crate::messages::senders::NewMessages;
 use crate::{Error, Result};
 
 /// The most messages of a batch, and about how many bytes of text (at least those of one request): far below the largest

@@ -1,0 +1,212 @@
+//! Who sends the messages of a batch (`docs/contract.md`, "Messages"): finds the users of sessions and sockets, and locks
+//! the rows that let them send.
+
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Transaction, Value};
+
+use crate::Result;
+use crate::base::ids::{ConnectionId, RoomId, UserId};
+use crate::messages::draft::{Draft, Sender, Words};
+use crate::messages::mentions;
+use crate::messages::message::{Quoted, quoted};
+use crate::rooms::room::RoomRole;
+
+/// The messages of one request that are to be stored, with their sender.
+#[derive(Clone, Debug)]
+pub(crate) struct NewMessages {
+    /// The session of a sender over REST.
+    session_id: Option<String>,
+    /// The socket of a sender by frame.
+    connection_id: Option<ConnectionId>,
+    pub(crate) draft: Draft,
+}
+
+impl NewMessages {
+    pub(crate) fn new(sender: Sender<'_>, draft: Draft) -> Self {
+        let (session_id, connection_id) = match sender {
+            Sender::User(user) => (Some(user.session_id.clone()), None),
+            Sender::Socket(connection_id) => (None, Some(connection_id.clone())),
+        };
+        Self { session_id, connection_id, draft }
+    }
+
+    /// What distinguishes one sender's messages from the others'.
+    pub(crate) fn sender(&self) -> &str {
+        self.session_id
+            .as_deref()
+            .or(self.connection_id.as_ref().map(ConnectionId::as_str))
+            .unwrap_or_default()
+    }
+
+    /// The number of messages.
+    pub(crate) fn count(&self) -> usize {
+        self.draft.messages.len()
+    }
+
+    /// How many bytes of text they have.
+    pub(crate) fn bytes(&self) -> usize {
+        self.draft.messages.iter().map(|words| words.content.as_str().len()).sum()
+    }
+}
+
+/// One message of a batch.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    /// The place of its request in the batch.
+    pub(crate) place: usize,
+    pub(crate) request: &'a NewMessages,
+    pub(crate) words: &'a Words,
+}
+
+/// A sender who may send to the room, and what decides about a message.
+#[derive(Debug, FromRow)]
+pub(crate) struct Found {
+    /// The place of the message in the batch.
+    place: usize,
+    pub(crate) user_id: UserId,
+    pub(crate) name: String,
+    /// The sender's window of `MESSAGE_LIMIT`, if it has a row.
+    pub(crate) tally: Option<u64>,
+    /// Whether the sender has sent a message with this `clientMessageId` to the room.
+    pub(crate) is_sent: bool,
+    pub(crate) role: RoomRole,
+    /// What the message that it replies to shows, if there is such a message in the room.
+    pub(crate) quoted: Option<String>,
+    /// Who of those whom messages of the batch mention is a member of their room.
+    pub(crate) mentioned: Option<String>,
+}
+
+impl Found {
+    /// What the message that it replies to shows.
+    pub(crate) fn quoted(&self, room_id: RoomId) -> Option<Quoted> {
+        self.quoted.as_deref().and_then(|column| Quoted::stored(room_id, column))
+    }
+}
+
+/// Finds the users of the sessions and sockets who are members of the rooms, and locks the rows that say so. Returns one
+/// for each message, in order.
+///
+/// The window comes last, because whoever holds its lock waits for no other room. It alone is locked for a change: a
+/// lock that is shared first and then exclusive would deadlock with another like it. The other subqueries lock nothing.
+/// They read a snapshot that is younger than the locks of the rooms, so it contains all earlier messages.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn find(
+    transaction: &mut Transaction<'static>,
+    messages: &[Asked<'_>],
+    is_limited: bool,
+) -> Result<Vec<Option<Found>>> {
+    let (sql, params) = match messages {
+        [message] => sender_of_one(message, is_limited),
+        messages => senders_of_many(messages, is_limited),
+    };
+    let rows: Vec<Found> = transaction.exec(sql, params).await?;
+    let mut found: Vec<Option<Found>> = messages.iter().map(|_| None).collect();
+    for row in rows {
+        if let Some(place) = found.get_mut(row.place) {
+            *place = Some(row);
+        }
+    }
+    Ok(found)
+}
+
+/// The columns of [`Found`] but the place. What no message of the batch needs is not looked up: each subquery takes the
+/// server about as long as the join. `client_message_id` and `reply_to_seq` are SQL, `mentioned` is
+/// [`mentions::members_column`]'s.
+fn found_columns(
+    is_limited: bool,
+    client_message_id: Option<&str>,
+    reply_to_seq: Option<&str>,
+    mentioned: &str,
+) -> String {
+    let tally = match is_limited {
+        true => {
+            "(SELECT l.tally FROM rate_limits l FORCE INDEX (PRIMARY)
+              WHERE l.name = 'message' AND l.subject = m.user_id FOR UPDATE)"
+        }
+        false => "NULL",
+    };
+    let is_sent = client_message_id.map_or("FALSE".to_owned(), |id| {
+        format!(
+            "EXISTS (SELECT 1 FROM messages x WHERE x.room_id = m.room_id AND x.sender_id = m.user_id
+                     AND x.client_message_id = CAST({id} AS BINARY))"
+        )
+    });
+    let quoted = reply_to_seq.map_or("NULL".to_owned(), |seq| format!(quoted!("m.room_id", "{}"), seq));
+    format!(
+        "m.user_id, {tally} AS tally, (SELECT u.name FROM users u WHERE u.user_id = m.user_id) AS name,
+         {is_sent} AS is_sent, m.role, {quoted} AS quoted, {mentioned} AS mentioned"
+    )
+}
+
+/// Finds the sender of one message. With a list of one, the derived table would cost the server more than the rest.
+fn sender_of_one(Asked { request, words, .. }: &Asked<'_>, is_limited: bool) -> (String, Vec<Value>) {
+    let NewMessages { session_id, connection_id, draft } = request;
+    let (mentioned, named) = mentions::members_column(std::iter::once((draft.room_id, &words.mentions)));
+    let (id, seq) = (&words.client_message_id, words.reply_to.map(|reply_to| reply_to.seq));
+    let columns = found_columns(is_limited, id.as_ref().map(|_| "?"), seq.map(|_| "?"), &mentioned);
+    let (sender, is_signed_in) = match session_id {
+        Some(_) => ("sessions", "s.session_id = ? AND s.revoked_at IS NULL"),
+        None => ("connections", "s.connection_id = ? AND s.expires_at > UTC_TIMESTAMP(3)"),
+    };
+    let sql = format!(
+        "SELECT 0 AS place, {columns} FROM {sender} s FORCE INDEX (PRIMARY)
+         STRAIGHT_JOIN room_members m FORCE INDEX (PRIMARY) ON m.room_id = ? AND m.user_id = s.user_id
+         WHERE {is_signed_in} LOCK IN SHARE MODE"
+    );
+    let mut params: Vec<Value> = id.iter().map(Value::from).chain(seq.map(Value::from)).collect();
+    params.extend(named);
+    params.extend([
+        draft.room_id.into(),
+        session_id.as_deref().or(connection_id.as_ref().map(ConnectionId::as_str)).into(),
+    ]);
+    (sql, params)
+}
+
+fn senders_of_many(messages: &[Asked<'_>], is_limited: bool) -> (String, Vec<Value>) {
+    let named = messages.iter().map(|asked| (asked.request.draft.room_id, &asked.words.mentions));
+    let (mentioned, named) = mentions::members_column(named);
+    let has_ids = messages.iter().any(|asked| asked.words.client_message_id.is_some());
+    let has_replies = messages.iter().any(|asked| asked.words.reply_to.is_some());
+    let columns = found_columns(
+        is_limited,
+        has_ids.then_some("k.client_message_id"),
+        has_replies.then_some("k.reply_to_seq"),
+        &mentioned,
+    );
+    // Lengths are powers of two, so that the server prepares few statements.
+    let count = messages.len().next_power_of_two();
+    let asked = format!(
+        "SELECT CAST(? AS UNSIGNED) AS place, CAST(? AS UNSIGNED) AS room_id,
+                CAST(? AS CHAR(64)) AS session_id, CAST(? AS CHAR(64)) AS connection_id{}{}",
+        if has_ids { ", CAST(? AS CHAR(64)) AS client_message_id" } else { "" },
+        if has_replies { ", CAST(? AS UNSIGNED) AS reply_to_seq" } else { "" },
+    );
+    let sql = format!(
+        "SELECT k.place, {columns} FROM ({}) k
+         LEFT JOIN sessions s FORCE INDEX (PRIMARY) ON s.session_id = k.session_id AND s.revoked_at IS NULL
+         LEFT JOIN connections c FORCE INDEX (PRIMARY) ON c.connection_id = k.connection_id
+                AND c.expires_at > UTC_TIMESTAMP(3)
+         STRAIGHT_JOIN room_members m FORCE INDEX (PRIMARY) ON m.room_id = k.room_id
+                AND m.user_id = COALESCE(s.user_id, c.user_id)
+         LOCK IN SHARE MODE",
+        vec![asked; count].join(" UNION ALL ")
+    );
+    let width = 4 + usize::from(has_ids) + usize::from(has_replies);
+    let mut params: Vec<Value> = Vec::with_capacity(named.len() + width * count);
+    params.extend(named);
+    let all = params.len() + width * count;
+    for (place, Asked { request, words, .. }) in messages.iter().enumerate() {
+        let NewMessages { session_id, connection_id, draft } = request;
+        params.extend([place.into(), draft.room_id.into(), session_id.into(), connection_id.as_ref().into()]);
+        if has_ids {
+            params.push(words.client_message_id.as_ref().into());
+        }
+        if has_replies {
+            params.push(words.reply_to.map(|reply_to| reply_to.seq).into());
+        }
+    }
+    params.resize(all, Value::NULL);
+    (sql, params)
+}
