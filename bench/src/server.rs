@@ -1,6 +1,6 @@
 //! The server that is measured, and what it and its database use of the machine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ pub(crate) struct Server {
     child: Child,
     /// Like `http://127.0.0.1:3000`.
     pub(crate) url: String,
+    /// Where it keeps uploaded files.
+    uploads: PathBuf,
 }
 
 impl Server {
@@ -63,7 +65,7 @@ impl Server {
             return Err(format!("coterie migrate ended with {migrated}").into());
         }
         let uploads = std::env::temp_dir().join(format!("coterie-bench-{}", std::process::id()));
-        let mut child = command("serve").arg("--uploads").arg(uploads).stderr(Stdio::piped()).spawn()?;
+        let mut child = command("serve").arg("--uploads").arg(&uploads).stderr(Stdio::piped()).spawn()?;
         let mut log = BufReader::new(child.stderr.take().ok_or("the server has no log")?).lines();
         let address = async {
             while let Some(line) = log.next_line().await? {
@@ -81,7 +83,7 @@ impl Server {
                 }
             }
         });
-        Ok(Self { child, url })
+        Ok(Self { child, url, uploads })
     }
 
     /// The id of its process.
@@ -97,7 +99,7 @@ impl Server {
         if !ended.success() {
             return Err(format!("coterie serve ended with {ended}").into());
         }
-        Ok(())
+        Ok(std::fs::remove_dir_all(&self.uploads)?)
     }
 }
 
