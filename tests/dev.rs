@@ -223,7 +223,7 @@ async fn whether_a_database_is_set_is_asked_of_the_environment_and_the_file() {
     }
 }
 
-/// Replaces `cargo` in `cargo lambda watch`. It does not listen itself. It tells the test the port that it
+/// Replaces `cargo-lambda`. It does not listen itself. It tells the test the port that it
 /// was given and, when it ends, whether the gateway was still running.
 const WATCH: &str = r#"#!/usr/bin/env bash
 trap '(exec 5<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null && echo before >&4 || echo after >&4; exit' TERM
@@ -246,8 +246,8 @@ type Watch = Lines<BufReader<TcpStream>>;
 
 impl Watches {
     async fn new(folder: &Folder) -> Self {
-        fs::write(folder.path("cargo"), WATCH).unwrap();
-        fs::set_permissions(folder.path("cargo"), fs::Permissions::from_mode(0o700)).unwrap();
+        fs::write(folder.path("cargo-lambda"), WATCH).unwrap();
+        fs::set_permissions(folder.path("cargo-lambda"), fs::Permissions::from_mode(0o700)).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self {

@@ -23,9 +23,11 @@ use super::process::Process;
 use super::terminal::{PAUSE, START, greet, port_of, say};
 use crate::serve::{listen_here, serve_remote, stopped};
 
-/// How long the first answers may take. Each function starts with a `cargo run`, and these wait for each
-/// other.
+/// How long the first answers may take. While changes count, each process starts with a `cargo run`, and these wait for
+/// each other.
 const WARM_UP: Duration = Duration::from_secs(300);
+/// Starts functions that are built.
+const AS_BUILT: &str = "scripts/cargo-as-built";
 /// How many of a log's last lines an error message shows.
 const LINES: usize = 15;
 
@@ -43,9 +45,13 @@ pub(super) async fn run(
     let log = options.folder.join("watch.log");
     say(&format!("Building and starting the functions: cargo lambda watch (its log is {})", log.display()));
     let (invoke_port, management) = (free_port().await, listen_here(0, "PORT").await?);
-    let mut command = Command::new("cargo");
+    let mut command = Command::new("cargo-lambda");
     command.args(["lambda", "watch", "--invoke-address", "127.0.0.1", "--concurrency", "2", "--invoke-port"]);
     command.arg(invoke_port.to_string()).args(options.ignore_changes.then_some("--ignore-changes"));
+    if options.ignore_changes {
+        // What cargo-lambda runs functions with. Under `cargo lambda` it would be cargo itself.
+        command.env("CARGO", AS_BUILT);
+    }
     command.envs(&settings);
     let origin = format!("http://127.0.0.1:{}", port_of(&management)?);
     command.envs(Queue::ALL.map(|queue| (queue.setting(), queue_url(&origin, queue))));
@@ -127,7 +133,7 @@ async fn listens(port: u16) -> Result<(), String> {
 /// Starts every function's processes by sending an invalid event. Otherwise they would start with the first
 /// call and make it slow. Two functions would do their work even then, so they start with their first call.
 async fn warm_up(endpoint: &str) -> Result<(), String> {
-    say("Starting the functions, two processes each: about half a minute");
+    say("Starting the functions, two processes each");
     let http = reqwest::Client::builder().no_proxy().timeout(WARM_UP).build();
     let http = http.map_err(|error| error.to_string())?;
     let functions = functions::catalogue().into_keys().filter(|name| !["migrate", "sweep"].contains(name));
