@@ -12,7 +12,7 @@ use gateway::store::Store;
 use gateway::template::{self, Template};
 use lambda_runtime::Context;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Conn, Opts, OptsBuilder, Params, Row};
+use mysql_async::{Conn, Error, Opts, OptsBuilder, Params, Row, ServerError};
 use secrecy::ExposeSecret;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
@@ -46,6 +46,8 @@ static TEMPLATE: LazyLock<Template> = LazyLock::new(|| {
 const NO_DATABASE: &str = "coterie_test_none";
 /// Enough for the tests of races. The database server of the tests has 500 connections for all of them.
 const DATABASE_CONNECTIONS: usize = 24;
+/// `ER_LOCK_DEADLOCK`: the database has undone the transaction.
+const DEADLOCK: u16 = 1213;
 
 /// A server on a free port, with a database of its own.
 ///
@@ -471,9 +473,11 @@ impl TestApp {
         Work::of(&self.app.as_ref().unwrap().db, requests).await
     }
 
-    /// Runs a statement, to change what no endpoint can change or to shift time.
+    /// Runs a statement, to change what no endpoint can change or to shift time. It may deadlock with what the service
+    /// does at the same time, such as a `$disconnect`. Then it runs again, as the service's statements do.
     pub async fn run(&self, sql: &str, params: impl Into<Params> + Send) {
-        self.database().await.exec_drop(sql, params).await.unwrap();
+        let (mut database, params) = (self.database().await, params.into());
+        while !is_done(database.exec_drop(sql, params.clone()).await, sql) {}
     }
 
     /// Runs a query, to read what no endpoint shows.
@@ -484,9 +488,12 @@ impl TestApp {
     /// A connection with an open transaction that holds the locks of the statement `lock`.
     pub async fn holding(&self, lock: &str) -> Conn {
         let mut holder = self.database().await;
-        holder.query_drop("START TRANSACTION").await.unwrap();
-        holder.query_drop(lock).await.unwrap();
-        holder
+        loop {
+            holder.query_drop("START TRANSACTION").await.unwrap();
+            if is_done(holder.query_drop(lock).await, lock) {
+                return holder;
+            }
+        }
     }
 
     /// Waits until a query that counts something finds this number.
@@ -589,4 +596,13 @@ fn client() -> reqwest::Client {
 fn server() -> Opts {
     let url = setting("TEST_DATABASE_URL").expect("TEST_DATABASE_URL must be set, as scripts/test does");
     Opts::from_url(&url).unwrap()
+}
+
+/// Returns whether a statement is done. If it is not, a deadlock with the service has undone it, and it may run again.
+fn is_done(result: Result<(), Error>, sql: &str) -> bool {
+    match result {
+        Ok(()) => true,
+        Err(Error::Server(ServerError { code: DEADLOCK, .. })) => false,
+        Err(error) => panic!("{error}: {sql}"),
+    }
 }
