@@ -164,6 +164,7 @@ fn sender_of_one(Asked { request, words, .. }: &Asked<'_>, is_limited: bool) -> 
     (sql, params)
 }
 
+/// Finds the senders of several messages. Columns that no message needs are left out of the list too.
 fn senders_of_many(messages: &[Asked<'_>], is_limited: bool) -> (String, Vec<Value>) {
     let named = messages.iter().map(|asked| (asked.request.draft.room_id, &asked.words.mentions));
     let (mentioned, named) = mentions::members_column(named);
