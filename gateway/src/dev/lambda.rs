@@ -133,7 +133,7 @@ async fn listens(port: u16) -> Result<(), String> {
 /// Starts every function's processes by sending an invalid event. Otherwise they would start with the first
 /// call and make it slow. Two functions would do their work even then, so they start with their first call.
 async fn warm_up(endpoint: &str) -> Result<(), String> {
-    say("Starting the functions, two processes each");
+    say("Starting the functions, two processes each: up to a minute");
     let http = reqwest::Client::builder().no_proxy().timeout(WARM_UP).build();
     let http = http.map_err(|error| error.to_string())?;
     let functions = functions::catalogue().into_keys().filter(|name| !["migrate", "sweep"].contains(name));

@@ -1,5 +1,5 @@
-//! Who sends the messages of a batch (`docs/contract.md`, "Messages"): finds the users of sessions and sockets, and locks
-//! the rows that let them send.
+//! The senders of the messages of a batch (`docs/contract.md`, "Messages"): finds the users of sessions and sockets, and
+//! locks the rows that let them send.
 
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Transaction, Value};

@@ -50,7 +50,7 @@ export function startNotifications(): void {
   });
 }
 
-/** Asks the browser. Answers whether it allows notifications. */
+/** Asks the browser. Returns whether it allows notifications. */
 export async function allowNotifications(): Promise<boolean> {
   return (await Notification.requestPermission()) === 'granted';
 }

@@ -27,7 +27,7 @@ export function tell(text: string, isError = false): void {
 
 export const tellFailure = (error: unknown): void => tell(explain(failureOf(error)), true);
 
-/** Does something that may fail, and tells so if it does. Answers whether it was done. */
+/** Does something that may fail, and shows the error if it does. Returns whether it was done. */
 export async function attempt(act: () => Promise<unknown>): Promise<boolean> {
   try {
     await act();
