@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
+use mysql_async::prelude::Queryable;
 use serde_json::json;
 use shared::base::db::Db;
+use shared::base::transaction::Transaction;
 use shared::config::Config;
+use shared::error::Thing;
 use shared::{Error, schema};
+use tokio::sync::Notify;
 
 use crate::harness::{Statements, TestApp};
 
@@ -75,6 +79,42 @@ async fn the_server_ends_a_connection_that_is_idle_for_five_minutes() {
     let seconds =
         app.work_on(async |db: &Db| db.first::<u64>("SELECT @@SESSION.wait_timeout", ()).await).await;
     assert_eq!(seconds.unwrap(), Some(300));
+}
+
+/// Inserts a row, says so, and waits for ever.
+async fn insert_and_wait(transaction: &mut Transaction, inserted: &Notify) -> Result<(), Error> {
+    transaction.query_drop("INSERT INTO presence (user_id) VALUES ('ann')").await?;
+    inserted.notify_one();
+    std::future::pending().await
+}
+
+/// Inserts the same row, and then fails.
+async fn insert_and_fail(transaction: &mut Transaction, (): ()) -> Result<(), Error> {
+    transaction.query_drop("INSERT INTO presence (user_id) VALUES ('ann')").await?;
+    Err(Error::NotFound(Thing::Room))
+}
+
+#[tokio::test]
+async fn a_transaction_that_fails_or_is_given_up_leaves_neither_rows_nor_locks() {
+    let app = TestApp::start().await;
+    app.prime("ann").await;
+    app.run("DELETE FROM presence", ()).await;
+    let db = Db::new(app.database_through(&Statements::default()).await, 1);
+    let count = async || db.first::<u8>("SELECT COUNT(*) FROM presence", ()).await.unwrap();
+    for _ in 0..2 {
+        let inserted = Notify::new();
+        tokio::select! {
+            ended = db.transaction(&inserted, insert_and_wait) => panic!("{ended:?}"),
+            () = inserted.notified() => {}
+        }
+        assert_eq!(count().await, Some(0));
+        let failed = db.transaction((), insert_and_fail).await;
+        assert!(matches!(failed, Err(Error::NotFound(_))), "{failed:?}");
+        // Another connection does not wait for the row.
+        app.run("INSERT INTO presence (user_id) VALUES ('ann')", ()).await;
+        assert_eq!(count().await, Some(1));
+        app.run("DELETE FROM presence", ()).await;
+    }
 }
 
 #[tokio::test]

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use mysql_async::Transaction;
 use mysql_async::prelude::Queryable;
 use serde_json::json;
 use shared::Error;
 use shared::base::db::Db;
+use shared::base::transaction::Transaction;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite;
 
@@ -148,7 +148,7 @@ async fn the_one_connection_of_a_function_is_replaced_when_the_database_falls_si
     }
 }
 
-async fn nothing(_: &mut Transaction<'static>, (): ()) -> Result<(), Error> {
+async fn nothing(_: &mut Transaction, (): ()) -> Result<(), Error> {
     Ok(())
 }
 

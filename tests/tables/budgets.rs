@@ -57,16 +57,15 @@ fn budget_of_function(function: &str) -> usize {
         "remove-friend" | "register" | "invite" | "renew-join-code" => 7,
         // A session without open sockets: with some, one more statement closes them.
         "revoke-session" => 7,
-        "send-message"
-        | "send-messages"
-        | "refresh-token"
-        | "answer-friend-request"
-        | "connect"
-        | "update-membership" => 8,
-        "send-direct" | "update-member" | "withdraw-friend-request" => 9,
+        // The rooms are locked together with the beginning of the transaction. What the message changes in the room is
+        // written together with the commit, after which the sockets are selected.
+        "send-message" | "send-messages" => 5,
+        "send-direct" => 6,
+        "refresh-token" | "answer-friend-request" | "connect" | "update-membership" => 8,
+        "update-member" | "create-friend-request" | "withdraw-friend-request" => 9,
         // Those that make a room count it for `ROOM_LIMIT`. A password is not hashed for a room over the limit.
         "create-chat" | "create-group" | "create-chatroom" => 10,
-        "edit-message" | "delete-message" | "create-friend-request" => 10,
+        "edit-message" | "delete-message" => 10,
         // Two of them find the sockets to tell.
         "update-settings" => 10,
         // One of them counts the change, and two find who is told of what.
@@ -92,7 +91,7 @@ fn budget_of_event(event: ClientEvent) -> usize {
         ClientEvent::Ping => 2,
         ClientEvent::JoinGroup | ClientEvent::StopTyping => 3,
         ClientEvent::Typing | ClientEvent::ReadMessage => 4,
-        ClientEvent::SendMessage | ClientEvent::SendMessages | ClientEvent::GroupMessage => 7,
+        ClientEvent::SendMessage | ClientEvent::SendMessages | ClientEvent::GroupMessage => 4,
         ClientEvent::Sync => 6,
         ClientEvent::EditMessage | ClientEvent::DeleteMessage | ClientEvent::CreateGroup => 10,
         ClientEvent::NewChatRoom | ClientEvent::ReactMessage | ClientEvent::SendFile => 11,

@@ -8,10 +8,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{
-    Conn, DriverError, Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Row, ServerError,
-    Transaction, TxOpts, Value,
+    Conn, DriverError, Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Row, ServerError, Value,
 };
 
 use tokio::sync::Mutex;
@@ -20,6 +20,7 @@ use crate::base::gate::{Gate, Place, WAITING};
 use crate::base::iam;
 use crate::base::ids::RoomId;
 use crate::base::meters::meters;
+use crate::base::transaction::{Committed, Isolation, Transaction, Work};
 use crate::config::{Database, DatabaseAuth};
 use crate::{Error, Result};
 
@@ -233,6 +234,17 @@ impl Db {
         Ok(self.send(sql, params.into()).await?.1)
     }
 
+    /// Returns the rows that were selected together with a commit.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`].
+    pub(crate) async fn rows_after<R: FromRow + Send + 'static>(
+        &self,
+        committed: Committed,
+    ) -> Result<Vec<R>> {
+        within(ANSWER_TIMEOUT, async { Ok(committed.rows().await?) }).await
+    }
+
     async fn send(&self, sql: &str, params: Params) -> Result<(Vec<Row>, Executed)> {
         let mut reconnected = false;
         let mut attempt = 1;
@@ -281,7 +293,7 @@ impl Db {
         T: Send,
         W: for<'t> Work<'t, A, T>,
     {
-        self.transaction_with(TxOpts::default(), args, work).await
+        self.transaction_with(Isolation::default(), args, work).await
     }
 
     /// Works like [`Db::transaction`], for acts that lock the row of this room. Many of them may wait for one room, so
@@ -307,20 +319,28 @@ impl Db {
         self.shared.rooms.enter(room_id).await
     }
 
-    /// Works like [`Db::transaction`], with an isolation level or a snapshot.
+    /// Works like [`Db::transaction`], with another isolation.
     ///
     /// # Errors
     /// As [`Db::transaction`].
-    pub async fn transaction_with<A, T, W>(&self, options: TxOpts, args: A, work: W) -> Result<T>
+    pub async fn transaction_with<A, T, W>(&self, isolation: Isolation, args: A, work: W) -> Result<T>
     where
         A: Copy + Send + Sync,
         T: Send,
         W: for<'t> Work<'t, A, T>,
     {
+        self.retry(|| self.try_transaction(isolation, args, &work).boxed()).await
+    }
+
+    /// Runs a transaction again after a conflict, as [`Db::transaction`] does.
+    ///
+    /// # Errors
+    /// The last error of `transact`.
+    pub(crate) async fn retry<'a, T>(&self, transact: impl Fn() -> BoxFuture<'a, Result<T>>) -> Result<T> {
         let mut attempt = 1;
         let mut reconnected = false;
         loop {
-            match self.try_transaction(options.clone(), args, &work).await {
+            match transact().await {
                 Err(error) if is_read_only(&error) && !reconnected => {
                     reconnected = true;
                     self.reconnect().await;
@@ -332,34 +352,60 @@ impl Db {
     }
 
     /// Works like [`Db::transaction_with`], but runs `work` only once.
-    ///
-    /// # Errors
-    /// The error of `work`, or the database's.
-    pub(crate) async fn try_transaction<A, T, W>(&self, options: TxOpts, args: A, work: &W) -> Result<T>
+    async fn try_transaction<A, T, W>(&self, isolation: Isolation, args: A, work: &W) -> Result<T>
     where
         A: Copy + Send + Sync,
         T: Send,
         W: for<'t> Work<'t, A, T>,
     {
         let start = Instant::now();
-        let mut transaction = self.begin(options).await?;
-        let outcome = async move {
+        let (mut transaction, _) = self.begin::<Row>(isolation, None).await?;
+        let transacted = async move {
             match work.run(&mut transaction, args).await {
                 Ok(value) => {
                     transaction.commit().await?;
                     Ok(value)
                 }
-                Err(error) => {
-                    // An error of the rollback must not hide the first one; dropping the connection rolls
-                    // back too.
-                    if let Err(cause) = transaction.rollback().await {
-                        tracing::warn!(%cause, "rollback failed");
-                    }
-                    Err(error)
-                }
+                Err(error) => Err(transaction.undo(error).await),
             }
         };
-        let outcome = within(TRANSACTION_TIMEOUT, outcome.boxed()).await;
+        self.within_its_time(start, transacted).await
+    }
+
+    /// Begins a transaction, together with its first statement if that is given: a text without parameters. Returns the
+    /// rows of that statement.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn begin<R: FromRow + Send + 'static>(
+        &self,
+        isolation: Isolation,
+        first: Option<&str>,
+    ) -> Result<(Transaction, Vec<R>)> {
+        let begin = async || {
+            let connection = self.pool().await?.get_conn().await?;
+            Ok::<_, Error>(Transaction::begin(connection, isolation, first).await?)
+        };
+        let begun = async {
+            match begin().await {
+                // Nothing was written yet, so a dead idle connection costs only one more try.
+                Err(Error::DatabaseUnavailable(error)) if is_disconnect(&error) => begin().await,
+                begun => begun,
+            }
+        };
+        within(ANSWER_TIMEOUT, begun.boxed()).await
+    }
+
+    /// Waits for the rest of a transaction that began at `start`.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`] when it takes too long. Then it is undone.
+    pub(crate) async fn within_its_time<T: Send>(
+        &self,
+        start: Instant,
+        transacted: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
+        let outcome = within(TRANSACTION_TIMEOUT, transacted.boxed()).await;
         meters().transaction.record(start.elapsed());
         outcome
     }
@@ -378,18 +424,6 @@ impl Db {
     /// The most connections that it uses.
     pub(crate) fn connections(&self) -> usize {
         self.shared.connections
-    }
-
-    async fn begin(&self, options: TxOpts) -> Result<Transaction<'static>> {
-        let begin = async || Ok::<_, Error>(self.pool().await?.start_transaction(options.clone()).await?);
-        let begun = async {
-            match begin().await {
-                // Nothing was written yet, so a dead idle connection costs only one more try.
-                Err(Error::DatabaseUnavailable(error)) if is_disconnect(&error) => begin().await,
-                transaction => transaction,
-            }
-        };
-        within(ANSWER_TIMEOUT, begun.boxed()).await
     }
 
     /// Closes the pool's connections.
@@ -425,27 +459,6 @@ fn pooled(opts: Opts, connections: usize) -> Opts {
         .stmt_cache_size(128)
         .setup(vec![SESSION, ISOLATION])
         .into()
-}
-
-/// An `async fn(&mut Transaction, args)`. It is a trait of its own, since stable Rust cannot prove that the
-/// future of a plain `AsyncFn` bound is `Send`.
-pub trait Work<'t, A, T>: Send + Sync {
-    /// What the function returns.
-    type Future: Future<Output = Result<T>> + Send;
-    /// Calls the function.
-    fn run(&self, transaction: &'t mut Transaction<'static>, args: A) -> Self::Future;
-}
-
-impl<'t, A, T, F, Fut> Work<'t, A, T> for F
-where
-    F: Fn(&'t mut Transaction<'static>, A) -> Fut + Send + Sync,
-    Fut: Future<Output = Result<T>> + Send,
-{
-    type Future = Fut;
-
-    fn run(&self, transaction: &'t mut Transaction<'static>, args: A) -> Fut {
-        self(transaction, args)
-    }
 }
 
 impl From<mysql_async::Error> for Error {
@@ -533,6 +546,11 @@ pub(crate) fn padded<T: Copy + Into<Value>>(values: &[T]) -> Params {
     let last = params.last().cloned().unwrap_or(Value::NULL);
     params.resize(values.len().next_power_of_two(), last);
     Params::Positional(params)
+}
+
+/// Returns the ids of a list: `3, 5, 8`.
+pub(crate) fn listed(ids: &[RoomId]) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the placeholders of so many rows, each of which is `row`: `(?, ?), (?, ?)`.

@@ -37,6 +37,12 @@ macro_rules! number_type {
             }
         }
 
+        impl std::fmt::Display for $name {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(formatter)
+            }
+        }
+
         impl From<$name> for mysql_async::Value {
             fn from(id: $name) -> Self {
                 id.0.into()

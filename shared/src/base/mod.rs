@@ -27,4 +27,5 @@ pub mod source;
 pub mod text;
 pub mod time;
 pub mod tokens;
+pub mod transaction;
 pub mod user;

@@ -6,12 +6,13 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::Utc;
+use mysql_async::params;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Transaction, params};
 
 use crate::base::db::{Db, rows};
 use crate::base::ids::{RoomId, UserId};
 use crate::base::sha256::sha256;
+use crate::base::transaction::Transaction;
 use crate::config::{Limit, Limits};
 use crate::error::Standing;
 use crate::{Error, Result};
@@ -226,7 +227,7 @@ pub(crate) async fn count_many(
 /// # Errors
 /// [`Error::RateLimited`] when the limit has no room for them; then nothing is counted.
 pub(crate) async fn count_done(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     limits: &Limits,
     limited: Limited<'_>,
     number: u32,

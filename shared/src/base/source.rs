@@ -1,19 +1,20 @@
 //! Where read-only statements run: each by itself, or all in one transaction, and so from one snapshot.
 
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Params, Row, Transaction};
+use mysql_async::{Params, Row};
 
 use crate::base::db::Db;
+use crate::base::transaction::Transaction;
 use crate::{Error, Result};
 
 /// The database by itself, or a transaction. (It is no trait, since stable Rust could not prove that the future of a
 /// function over it is `Send`.)
-#[expect(missing_debug_implementations, reason = "a transaction has none")]
+#[derive(Debug)]
 pub enum Source<'a> {
     /// Each statement runs by itself.
     Alone(&'a Db),
     /// All statements run in this transaction.
-    Within(&'a mut Transaction<'static>),
+    Within(&'a mut Transaction),
 }
 
 impl Source<'_> {

@@ -1,12 +1,13 @@
 //! Direct chats: the one room of two users (`docs/contract.md`, "Direct chats").
 
+use mysql_async::params;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Transaction, params};
 
 use crate::app::App;
 use crate::base::fields::{Fields, Missing, Read};
 use crate::base::ids::{RoomId, UserId, pair};
 use crate::base::rate_limit::{self, Limited};
+use crate::base::transaction::Transaction;
 use crate::base::user::User;
 use crate::config::Limits;
 use crate::error::Thing;
@@ -165,7 +166,7 @@ enum Opened {
 /// Creates the direct chat of two users with its first message. The users' rows are locked first, in the
 /// order of their ids. However many requests start at once, one creates the room and the others find it.
 async fn open(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (sender, other, words, limits): (&User, &UserId, &Words, &Limits),
 ) -> Result<Opened> {
     let (lesser, greater) = pair(&sender.user_id, other);
@@ -211,7 +212,7 @@ async fn open(
     // The message was counted before the transaction began.
     let new = NewMessages::new(Sender::User(sender), Draft::of(room_id, words.clone()));
     let batch = Batch { requests: std::slice::from_ref(&new), limits: None, waits: true };
-    match batch::store(transaction, batch).await?.pop() {
+    match batch::store_within(transaction, batch).await?.pop() {
         Some(Outcome::Stored(stored)) => {
             let room = Room { last_seq: stored.seq, updated_at: stored.created_at, ..room };
             Ok(Opened::Now(new.draft, stored, Box::new(room)))

@@ -1,7 +1,7 @@
 //! Groups: rooms whose owner and moderators add the members (`docs/contract.md`, "Groups").
 
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Params, Row, Transaction, Value, params};
+use mysql_async::{Params, Row, Value, params};
 use serde::Deserialize;
 
 use crate::app::App;
@@ -9,6 +9,7 @@ use crate::base::db::{Db, places};
 use crate::base::fields::{Fields, Missing, Read, Request};
 use crate::base::ids::{ConnectionId, RoomId, UserId};
 use crate::base::rate_limit::{self, Limited};
+use crate::base::transaction::Transaction;
 use crate::base::user::User;
 use crate::config::Limits;
 use crate::error::Thing;
@@ -72,7 +73,7 @@ struct Addable {
 }
 
 async fn insert(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (creator, by, name, others, limits): (&User, Option<&ConnectionId>, &RoomName, &[&UserId], &Limits),
 ) -> Result<Room> {
     let own: Value = (&creator.user_id).into();
@@ -121,7 +122,7 @@ async fn insert(
 
 /// Counts people who are added to a group by somebody who is no friend of theirs.
 async fn count_strangers(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     limits: &Limits,
     adder: &User,
     strangers: u32,
@@ -200,7 +201,7 @@ struct Candidate {
 }
 
 async fn seat(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (user, group_id, added, limits): (&User, RoomId, &UserId, &Limits),
 ) -> Result<Added> {
     let mut group = room::lock(transaction, user.organization_id, group_id).await?;

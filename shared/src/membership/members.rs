@@ -3,7 +3,7 @@
 
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Row, Transaction, params};
+use mysql_async::{Row, params};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
@@ -13,6 +13,7 @@ use crate::base::ids::{ConnectionId, RoomId, UserId};
 use crate::base::page::{Place, Slice, Sliced};
 use crate::base::password::Password;
 use crate::base::time;
+use crate::base::transaction::Transaction;
 use crate::base::user::{Role, User};
 use crate::error::Thing;
 use crate::messages::system::{self, MembershipChange};
@@ -166,7 +167,7 @@ struct Purse {
 
 /// Adds a user to a room, under the locks of the room and of the user.
 pub(super) async fn seat(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (user, by, room_id, key): (&User, Option<&ConnectionId>, RoomId, Key<'_>),
 ) -> Result<Joined> {
     let mut room = room::lock(transaction, user.organization_id, room_id).await?;
@@ -264,7 +265,7 @@ pub async fn leave(db: &Db, user: &User, by: Option<&ConnectionId>, room_id: Roo
 }
 
 async fn unseat(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (user, by, room_id): (&User, Option<&ConnectionId>, RoomId),
 ) -> Result<Ended> {
     let mut room = room::lock(transaction, user.organization_id, room_id).await?;
@@ -284,7 +285,7 @@ async fn unseat(
 
 /// Ends a membership in a room that the caller has locked, and appoints an owner's successor.
 async fn take_out(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     room: &mut Room,
     user_id: &UserId,
     role: RoomRole,
@@ -327,7 +328,7 @@ pub async fn remove(db: &Db, user: &User, room_id: RoomId, member: &UserId) -> R
 }
 
 async fn put_out(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (user, room_id, member): (&User, RoomId, &UserId),
 ) -> Result<Removed> {
     let mut room = room::lock(transaction, user.organization_id, room_id).await?;
@@ -368,7 +369,7 @@ pub(crate) struct Ranks {
 /// Reads the ranks of two users in a room that the caller has locked. They stay the same until the
 /// transaction ends.
 pub(crate) async fn ranks(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     user: &User,
     room_id: RoomId,
     member: &UserId,
@@ -392,7 +393,7 @@ pub(crate) async fn ranks(
 /// # Errors
 /// [`Error::NotFound`].
 pub(crate) async fn read(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     asker: &User,
     room_id: RoomId,
     member: &UserId,

@@ -2,13 +2,14 @@
 //! room").
 
 use chrono::NaiveDateTime;
+use mysql_async::params;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Transaction, params};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::base::db::Db;
 use crate::base::fields::{self, Request};
 use crate::base::ids::{RoomId, UserId};
+use crate::base::transaction::Transaction;
 use crate::base::user::User;
 use crate::error::Thing;
 use crate::membership::members::{self, Member};
@@ -57,7 +58,7 @@ pub async fn set_role(
 }
 
 async fn write_role(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (user, room_id, member, role): (&User, RoomId, &UserId, RoomRole),
 ) -> Result<Member> {
     let room = room::lock(transaction, user.organization_id, room_id).await?;
@@ -111,7 +112,7 @@ pub async fn pass(db: &Db, user: &User, room_id: RoomId, new: &NewOwner) -> Resu
 }
 
 async fn write_owner(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (user, room_id, owner): (&User, RoomId, &UserId),
 ) -> Result<Passed> {
     let mut room = room::lock(transaction, user.organization_id, room_id).await?;

@@ -1,13 +1,14 @@
 //! A room's settings: its name, its topic and slow mode (`docs/contract.md`, "Changing a room").
 
+use mysql_async::params;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Transaction, params};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::base::db::Db;
 use crate::base::fields::{Request, WholeNumber};
 use crate::base::ids::RoomId;
 use crate::base::text::{name, text_type};
+use crate::base::transaction::Transaction;
 use crate::base::user::User;
 use crate::membership::members;
 use crate::messages::system;
@@ -70,7 +71,7 @@ pub async fn update(db: &Db, user: &User, room_id: RoomId, update: &RoomUpdate) 
 }
 
 async fn write(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (user, room_id, update): (&User, RoomId, &RoomUpdate),
 ) -> Result<Updated> {
     let mut room = lock(transaction, user, room_id).await?;
@@ -107,11 +108,7 @@ async fn write(
 ///
 /// # Errors
 /// Those of [`update`].
-pub(crate) async fn lock(
-    transaction: &mut Transaction<'static>,
-    user: &User,
-    room_id: RoomId,
-) -> Result<Room> {
+pub(crate) async fn lock(transaction: &mut Transaction, user: &User, room_id: RoomId) -> Result<Room> {
     let room = room::lock(transaction, user.organization_id, room_id).await?;
     sessions::still_signed_in(transaction, user, None).await?;
     let ranks = members::ranks(transaction, user, room_id, &user.user_id).await?;

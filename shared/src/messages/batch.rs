@@ -7,22 +7,24 @@
 //! consecutive numbers, or none of them is.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Instant;
 
 use chrono::NaiveDateTime;
+use mysql_async::Value;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Transaction, Value};
 
-use crate::base::db::rows;
+use crate::base::db::{Db, listed, rows};
 use crate::base::ids::{RoomId, UserId};
 use crate::base::rate_limit::{Count, MOST};
 use crate::base::time;
+use crate::base::transaction::{Committed, Isolation, Transaction};
 use crate::config::{Limit, Limits};
 use crate::error::Standing;
 use crate::messages::draft::Words;
-use crate::messages::locked_rooms::{self, Replies, Room};
+use crate::messages::locked_rooms::{self, OfMessages, Room};
 use crate::messages::mentions::{self, Mentioning};
 use crate::messages::message::{MessageId, Quoted};
-use crate::messages::posts::PostsCount;
+use crate::messages::posts::{self, PostsCount};
 use crate::messages::senders::{self, Asked, Found, NewMessages};
 use crate::messages::slow_mode::Pauses;
 use crate::{Error, Result};
@@ -85,14 +87,68 @@ pub(crate) enum Refusal {
     NoMember(usize, UserId),
 }
 
-/// Stores the messages of those requests that may be sent, and counts them and their posts. Returns what became of each
-/// request, in order.
+/// Stores the messages of those requests that may be sent, in a transaction of its own, and counts them and their posts.
+/// Returns what became of each request, in order, and, if any message was stored, what [`posts::sockets_after`] reads.
+///
+/// It takes four round trips, whatever the size of the batch: the rooms are locked together with the beginning of the
+/// transaction, and what the messages change in them is written together with the commit, after which the sockets are
+/// selected.
 ///
 /// # Errors
-/// The database's. Then nothing is stored.
-pub(crate) async fn store(transaction: &mut Transaction<'static>, batch: Batch<'_>) -> Result<Vec<Outcome>> {
-    let ids = batch.requests.iter().map(|request| request.draft.room_id).collect();
-    let mut rooms = locked_rooms::lock(transaction, ids, batch.waits).await?;
+/// The database's. Then nothing is stored, unless the connection was lost during the commit.
+pub(crate) async fn store(db: &Db, batch: Batch<'_>) -> Result<(Vec<Outcome>, Option<Committed>)> {
+    let start = Instant::now();
+    let (mut transaction, rooms) = db.begin(Isolation::default(), Some(&lock(batch))).await?;
+    let stored = async move {
+        match insert_allowed(&mut transaction, batch, rooms).await {
+            Ok((outcomes, changes)) if changes.is_empty() => {
+                transaction.commit().await?;
+                Ok((outcomes, None))
+            }
+            Ok((outcomes, changes)) => {
+                let rooms: Vec<RoomId> = stored_in(batch, &outcomes).into_iter().collect();
+                let committed = transaction.commit_with(&changes, &posts::select(&listed(&rooms))).await?;
+                Ok((outcomes, Some(committed)))
+            }
+            Err(error) => Err(transaction.undo(error).await),
+        }
+    };
+    db.within_its_time(start, stored).await
+}
+
+/// Works like [`store`], as a part of a transaction.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn store_within(transaction: &mut Transaction, batch: Batch<'_>) -> Result<Vec<Outcome>> {
+    let rooms = transaction.query(lock(batch)).await?;
+    let (outcomes, changes) = insert_allowed(transaction, batch, rooms).await?;
+    if !changes.is_empty() {
+        transaction.query_drop(changes.join("; ")).await?;
+    }
+    Ok(outcomes)
+}
+
+fn lock(batch: Batch<'_>) -> String {
+    locked_rooms::lock(batch.requests.iter().map(|request| request.draft.room_id).collect(), batch.waits)
+}
+
+/// The rooms in which messages were stored.
+fn stored_in(batch: Batch<'_>, outcomes: &[Outcome]) -> BTreeSet<RoomId> {
+    let requests = batch.requests.iter().zip(outcomes);
+    let stored = requests.filter(|(_, outcome)| matches!(outcome, Outcome::Stored(_)));
+    stored.map(|(request, _)| request.draft.room_id).collect()
+}
+
+/// Inserts the messages of those requests that may be sent. Returns what becomes of each request, in order, and the
+/// statements that are to be run before the commit.
+async fn insert_allowed(
+    transaction: &mut Transaction,
+    batch: Batch<'_>,
+    rooms: Vec<Room>,
+) -> Result<(Vec<Outcome>, Vec<String>)> {
+    let mut rooms: HashMap<RoomId, Room> = rooms.into_iter().map(|room| (room.id, room)).collect();
+    let mut changes = Vec::new();
     let (mut outcomes, mut asked) = (Vec::with_capacity(batch.requests.len()), Vec::new());
     for (place, request) in batch.requests.iter().enumerate() {
         let draft = &request.draft;
@@ -149,15 +205,19 @@ pub(crate) async fn store(transaction: &mut Transaction<'static>, batch: Batch<'
             insert(transaction, &new, created_at).await?;
             counts.pauses.write(transaction).await?;
             mentions::insert(transaction, new.iter().map(|new| new.mentioning(created_at))).await?;
-            let mut replies = Replies::new();
+            let mut replies = OfMessages::new();
             for reply_to in new.iter().filter_map(|new| new.asked.words.reply_to) {
-                *replies.entry((reply_to.room_id, reply_to.seq)).or_default() += 1;
+                *replies.entry(reply_to).or_default() += 1;
             }
+            // One message of each sender stands for their window.
+            let own: HashMap<&UserId, MessageId> = new.iter().map(|new| (&new.user_id, new.id())).collect();
+            let windows =
+                counts.tallies.iter().filter_map(|(user_id, tally)| Some((*own.get(user_id)?, *tally)));
             let changed = rooms.values().filter(|room| room.is_changed);
-            locked_rooms::advance(transaction, changed, &counts.tallies, &replies, created_at).await?;
+            changes = locked_rooms::advance(changed, &windows.collect(), &replies, created_at);
         }
     }
-    Ok(outcomes)
+    Ok((outcomes, changes))
 }
 
 /// One message of a batch that is stored, with its number and its sender.
@@ -168,10 +228,14 @@ struct New<'a> {
 }
 
 impl New<'_> {
+    fn id(&self) -> MessageId {
+        MessageId { room_id: self.asked.request.draft.room_id, seq: self.seq }
+    }
+
     fn mentioning(&self, created_at: NaiveDateTime) -> Mentioning<'_> {
-        let Asked { request, words, .. } = self.asked;
+        let words = self.asked.words;
         Mentioning {
-            id: MessageId { room_id: request.draft.room_id, seq: self.seq },
+            id: self.id(),
             sender_id: &self.user_id,
             created_at,
             mentions: &words.mentions,
@@ -274,11 +338,7 @@ impl Counts {
     }
 }
 
-async fn insert(
-    transaction: &mut Transaction<'static>,
-    messages: &[New<'_>],
-    now: NaiveDateTime,
-) -> Result<()> {
+async fn insert(transaction: &mut Transaction, messages: &[New<'_>], now: NaiveDateTime) -> Result<()> {
     let sql = format!(
         "INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, is_encrypted,
                                client_message_id, body_hash, reply_to_seq, created_at, mentions, mentions_all)

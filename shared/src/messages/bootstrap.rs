@@ -1,11 +1,11 @@
 //! Everything that a client needs after signing in (`bootstrap`; `docs/contract.md`, "Beginning with bootstrap").
 
-use mysql_async::{Transaction, TxOpts};
 use serde::Serialize;
 
 use crate::base::db::Db;
 use crate::base::page::{Place, Slice};
 use crate::base::source::Source;
+use crate::base::transaction::{Isolation, Transaction};
 use crate::base::user::User;
 use crate::messages::chats::{self, Chat, MOST_TOTALLED, Selection};
 use crate::messages::user_changes::{MOST_FRIENDS, MOST_PENDING};
@@ -55,12 +55,10 @@ pub struct Beginning<T> {
 /// # Errors
 /// The database's.
 pub async fn read(db: &Db, user: &User) -> Result<Bootstrap> {
-    let mut snapshot = TxOpts::default();
-    snapshot.with_consistent_snapshot(true);
-    db.transaction_with(snapshot, user, gather).await
+    db.transaction_with(Isolation::Snapshot, user, gather).await
 }
 
-async fn gather(transaction: &mut Transaction<'static>, user: &User) -> Result<Bootstrap> {
+async fn gather(transaction: &mut Transaction, user: &User) -> Result<Bootstrap> {
     let source = &mut Source::Within(transaction);
     let state = State::read(source, user, None).await?;
     // One more shows whether the list goes on.

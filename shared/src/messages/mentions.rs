@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{FromRowError, Row, Transaction, Value, params};
+use mysql_async::{FromRowError, Row, Value, params};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::base::db::{Db, places, rows};
 use crate::base::ids::{RoomId, UserId};
 use crate::base::page::{Place, Slice, Sliced};
 use crate::base::time;
+use crate::base::transaction::Transaction;
 use crate::base::user::User;
 use crate::messages::message::{Message, MessageId, MessageRow, message_columns};
 use crate::people::users::UserIds;
@@ -120,7 +121,7 @@ pub(crate) struct Mentioning<'a> {
 /// # Errors
 /// The database's.
 pub(crate) async fn insert<'a>(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     messages: impl Iterator<Item = Mentioning<'a>>,
 ) -> Result<()> {
     let mut params: Vec<Value> = Vec::new();
@@ -151,7 +152,7 @@ pub(crate) async fn insert<'a>(
 /// # Errors
 /// A 400 that names `mentions`.
 pub(crate) async fn replace(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     old: &Mentions,
     new: Mentioning<'_>,
 ) -> Result<()> {
@@ -176,7 +177,7 @@ pub(crate) async fn replace(
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn forget(transaction: &mut Transaction<'static>, id: MessageId) -> Result<()> {
+pub(crate) async fn forget(transaction: &mut Transaction, id: MessageId) -> Result<()> {
     let sql = "DELETE FROM mentions WHERE room_id = ? AND seq = ?";
     Ok(transaction.exec_drop(sql, (id.room_id, id.seq)).await?)
 }

@@ -23,7 +23,7 @@ use crate::{Error, Result};
 const MOST_BYTES: usize = 64;
 
 /// The id of a message: `"{roomId}-{seq}"` in JSON, the primary key in the database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MessageId {
     /// The room.
     pub room_id: RoomId,

@@ -15,6 +15,7 @@ use crate::base::db::{Db, padded, places};
 use crate::base::ids::{ConnectionId, RoomId};
 use crate::base::rate_limit::{Count, MOST};
 use crate::base::socket::{Protocol, Socket};
+use crate::base::transaction::Committed;
 use crate::config::Limit;
 use crate::error::Standing;
 
@@ -96,21 +97,43 @@ pub(crate) async fn sockets(
     limit: Option<Limit>,
     rooms: &[RoomId],
 ) -> Result<HashMap<RoomId, Vec<Socket>>> {
-    let mut sockets = HashMap::<RoomId, Vec<Socket>>::new();
     if rooms.is_empty() {
-        return Ok(sockets);
+        return Ok(HashMap::new());
     }
-    let sql = format!(
+    let rows = db.rows(&select(&places(rooms.len().next_power_of_two())), padded(rooms)).await?;
+    Ok(found(db, limit, rows).await)
+}
+
+/// Works like [`sockets`], with what [`select`] has selected together with a commit.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn sockets_after(
+    db: &Db,
+    limit: Option<Limit>,
+    committed: Committed,
+) -> Result<HashMap<RoomId, Vec<Socket>>> {
+    Ok(found(db, limit, db.rows_after(committed).await?).await)
+}
+
+/// A room, its `audience`, and one of the sockets if there is any.
+type Row = (RoomId, u32, Option<ConnectionId>, Option<Protocol>);
+
+/// Returns the statement that selects the open sockets of the members of rooms, of which `rooms` are the ids or their
+/// placeholders.
+pub(crate) fn select(rooms: &str) -> String {
+    format!(
         "SELECT r.id, r.audience, c.connection_id, c.protocol FROM rooms r FORCE INDEX (PRIMARY)
          LEFT JOIN (room_members m FORCE INDEX (PRIMARY) STRAIGHT_JOIN connections c FORCE INDEX (connections_user)
                     ON c.user_id = m.user_id AND c.expires_at > UTC_TIMESTAMP(3)) ON m.room_id = r.id
-         WHERE r.id IN ({})",
-        places(rooms.len().next_power_of_two())
-    );
-    let found: Vec<(RoomId, u32, Option<ConnectionId>, Option<Protocol>)> =
-        db.rows(&sql, padded(rooms)).await?;
+         WHERE r.id IN ({rooms})"
+    )
+}
+
+async fn found(db: &Db, limit: Option<Limit>, rows: Vec<Row>) -> HashMap<RoomId, Vec<Socket>> {
+    let mut sockets = HashMap::<RoomId, Vec<Socket>>::new();
     let mut audiences = HashMap::new();
-    for (room_id, audience, id, protocol) in found {
+    for (room_id, audience, id, protocol) in rows {
         audiences.insert(room_id, audience);
         sockets.entry(room_id).or_default().extend(Socket::found(id, protocol));
     }
@@ -118,7 +141,7 @@ pub(crate) async fn sockets(
         let sockets = sockets.get(&room_id).map_or(0, Vec::len);
         measure(db, limit, room_id, audience, sockets).await;
     }
-    Ok(sockets)
+    sockets
 }
 
 async fn measure(db: &Db, limit: Option<Limit>, room_id: RoomId, audience: u32, sockets: usize) {

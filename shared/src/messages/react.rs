@@ -6,14 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mysql_async::params;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Transaction, params};
 use serde::Deserialize;
 
 use crate::base::db::Db;
 use crate::base::fields::{self, Request};
 use crate::base::ids::{ConnectionId, UserId};
 use crate::base::socket::{Protocol, Socket};
+use crate::base::transaction::Transaction;
 use crate::base::user::User;
 use crate::error::Thing;
 use crate::messages::message::{Given, Message, MessageId, NamedMessage, Reaction, hex, read_own};
@@ -72,7 +73,7 @@ pub async fn react(db: &Db, user: &User, by: &ConnectionId, change: &ReactionCha
 }
 
 async fn store(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (user, by, message_id, change): (&User, &ConnectionId, MessageId, &ReactionChange),
 ) -> Result<Reacted> {
     let Found { mut room, mut message, .. } = revise::find(transaction, user, Some(by), message_id).await?;
@@ -106,7 +107,7 @@ async fn store(
 }
 
 async fn give(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     user: &User,
     message: &mut Message,
     reaction: &Reaction,
@@ -136,7 +137,7 @@ async fn give(
 }
 
 async fn take_back(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     user: &User,
     message: &mut Message,
     reaction: &Reaction,

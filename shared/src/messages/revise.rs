@@ -1,7 +1,7 @@
 //! Revisions: editing and deleting a message (`docs/contract.md`, "Editing and deleting a message").
 
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Row, Transaction, params};
+use mysql_async::{Row, params};
 use serde::Deserialize;
 
 use crate::base::db::Db;
@@ -9,6 +9,7 @@ use crate::base::fields::{Flag, Request};
 use crate::base::ids::{ConnectionId, RoomId};
 use crate::base::text::text_type;
 use crate::base::time;
+use crate::base::transaction::Transaction;
 use crate::base::user::{Role, User};
 use crate::error::Thing;
 use crate::messages::mentions::{self, Mentioning, Mentions};
@@ -66,7 +67,7 @@ pub async fn edit(
 }
 
 async fn change(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (user, by, message_id, edit): (&User, Option<&ConnectionId>, MessageId, &Edit),
 ) -> Result<Revised> {
     let Found { mut room, mut message, room_role, .. } = find(transaction, user, by, message_id).await?;
@@ -132,7 +133,7 @@ pub async fn delete(db: &Db, user: &User, by: Option<&ConnectionId>, named: Name
 }
 
 async fn empty(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (user, by, message_id): (&User, Option<&ConnectionId>, MessageId),
 ) -> Result<Revised> {
     let Found { mut room, mut message, room_role, role } = find(transaction, user, by, message_id).await?;
@@ -190,7 +191,7 @@ pub(crate) struct Found {
 /// Locks the room of a message and finds the message for one of the room's members. Membership is checked
 /// first, so that other users do not learn which messages the room has.
 pub(crate) async fn find(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     user: &User,
     by: Option<&ConnectionId>,
     message_id: MessageId,
@@ -235,7 +236,7 @@ pub(crate) async fn find(
 }
 
 /// Removes all reactions from a message, in the transaction that deletes it.
-async fn clear_reactions(transaction: &mut Transaction<'static>, message: &mut Message) -> Result<()> {
+async fn clear_reactions(transaction: &mut Transaction, message: &mut Message) -> Result<()> {
     if message.reactions.is_empty() {
         return Ok(());
     }
@@ -246,7 +247,7 @@ async fn clear_reactions(transaction: &mut Transaction<'static>, message: &mut M
 
 /// Detaches the file from a message, in the transaction that deletes the message. The sweep erases the
 /// file.
-async fn release_upload(transaction: &mut Transaction<'static>, room_id: RoomId, seq: u64) -> Result<()> {
+async fn release_upload(transaction: &mut Transaction, room_id: RoomId, seq: u64) -> Result<()> {
     let sql = "UPDATE uploads SET room_id = NULL, seq = NULL WHERE room_id = ? AND seq = ?";
     Ok(transaction.exec_drop(sql, (room_id, seq)).await?)
 }

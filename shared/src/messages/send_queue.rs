@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mysql_async::TxOpts;
+use futures_util::FutureExt;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::app::App;
@@ -14,6 +14,7 @@ use crate::base::db;
 use crate::base::ids::{RoomId, UserId};
 use crate::base::meters::meters;
 use crate::base::socket::Socket;
+use crate::base::transaction::Committed;
 use crate::messages::batch::{self, Batch, Outcome, Refusal, Stored};
 use crate::messages::posts;
 use crate::messages::senders::NewMessages;
@@ -167,7 +168,7 @@ impl SendQueue {
         let requests = requests.into_iter().zip(replies);
         let requests = requests.map(|(request, reply)| Waiting { request, reply }).collect::<Vec<_>>();
         match together {
-            Ok(outcomes) => self.settle(app, requests, outcomes, waits),
+            Ok(stored) => self.settle(app, requests, stored, waits),
             // In a lane, each room's messages are tried again.
             Err(error) if is_conflict(&error) && !waits => self.set_aside(app, requests),
             // Each request is then stored by itself, so that one which fails does not touch the others. While the
@@ -175,7 +176,7 @@ impl SendQueue {
             Err(error) if requests.len() > 1 && !matches!(error, Error::DatabaseUnavailable(_)) => {
                 for waiting in requests {
                     match store_requests(app, std::slice::from_ref(&waiting.request), waits).await {
-                        Ok(outcomes) => self.settle(app, vec![waiting], outcomes, waits),
+                        Ok(stored) => self.settle(app, vec![waiting], stored, waits),
                         Err(error) if is_conflict(&error) && !waits => self.set_aside(app, vec![waiting]),
                         Err(error) => _ = waiting.reply.send(Err(error)),
                     }
@@ -192,7 +193,13 @@ impl SendQueue {
 
     /// Answers the senders of a batch in a task, so that the next batch does not wait. Sets the messages to
     /// locked rooms aside.
-    fn settle(self: &Arc<Self>, app: &App, requests: Vec<Waiting>, outcomes: Vec<Outcome>, waits: bool) {
+    fn settle(
+        self: &Arc<Self>,
+        app: &App,
+        requests: Vec<Waiting>,
+        (outcomes, committed): (Vec<Outcome>, Option<Committed>),
+        waits: bool,
+    ) {
         let (locked, decided): (Vec<_>, Vec<_>) = requests
             .into_iter()
             .zip(outcomes)
@@ -201,7 +208,7 @@ impl SendQueue {
             self.set_aside(app, locked.into_iter().map(|(waiting, _)| waiting).collect());
         }
         if !decided.is_empty() {
-            tokio::spawn(answer(app.clone(), decided));
+            tokio::spawn(answer(app.clone(), decided, committed));
         }
     }
 
@@ -265,19 +272,23 @@ fn take_batch(waiting: &mut VecDeque<Waiting>) -> Vec<Waiting> {
     batch
 }
 
-async fn store_requests(app: &App, requests: &[NewMessages], waits: bool) -> Result<Vec<Outcome>> {
+async fn store_requests(
+    app: &App,
+    requests: &[NewMessages],
+    waits: bool,
+) -> Result<(Vec<Outcome>, Option<Committed>)> {
     let batch = Batch { requests, limits: Some(&app.config.limits), waits };
     if waits {
-        return app.db.transaction(batch, batch::store).await;
+        return app.db.retry(|| batch::store(&app.db, batch).boxed()).await;
     }
     for _ in 1..ATTEMPTS {
-        match app.db.try_transaction(TxOpts::default(), batch, &batch::store).await {
+        match batch::store(&app.db, batch).await {
             // Another try waits no longer, unlike after a lock that was not granted in time.
             Err(error) if db::is_deadlock(&error) => {}
             stored => return stored,
         }
     }
-    app.db.try_transaction(TxOpts::default(), batch, &batch::store).await
+    batch::store(&app.db, batch).await
 }
 
 /// Whether a transaction with new locks, or on a new connection, may succeed.
@@ -291,12 +302,11 @@ fn unavailable() -> Error {
 }
 
 /// Tells the senders what became of their messages.
-async fn answer(app: App, decided: Vec<(Waiting, Outcome)>) {
-    let is_stored = |outcome: &Outcome| matches!(outcome, Outcome::Stored(_));
-    let told = decided.iter().filter(|(_, outcome)| is_stored(outcome));
-    let rooms: BTreeSet<RoomId> = told.map(|(waiting, _)| waiting.request.draft.room_id).collect();
-    let rooms: Vec<RoomId> = rooms.into_iter().collect();
-    let sockets = posts::sockets(&app.db, app.config.limits.room_posts, &rooms).await;
+async fn answer(app: App, decided: Vec<(Waiting, Outcome)>, committed: Option<Committed>) {
+    let sockets = match committed {
+        Some(committed) => posts::sockets_after(&app.db, app.config.limits.room_posts, committed).await,
+        None => Ok(HashMap::new()),
+    };
     for (waiting, outcome) in decided {
         let reply = match outcome {
             Outcome::Stored(stored) => match &sockets {

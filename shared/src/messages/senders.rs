@@ -1,11 +1,12 @@
 //! The senders of the messages of a batch (`docs/contract.md`, "Messages"): finds the users of sessions and sockets, and
 //! locks the rows that let them send.
 
+use mysql_async::Value;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Transaction, Value};
 
 use crate::Result;
 use crate::base::ids::{ConnectionId, RoomId, UserId};
+use crate::base::transaction::Transaction;
 use crate::messages::draft::{Draft, Sender, Words};
 use crate::messages::mentions;
 use crate::messages::message::{Quoted, quoted};
@@ -93,7 +94,7 @@ impl Found {
 /// # Errors
 /// The database's.
 pub(crate) async fn find(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     messages: &[Asked<'_>],
     is_limited: bool,
 ) -> Result<Vec<Option<Found>>> {

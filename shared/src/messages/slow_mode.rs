@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 
 use chrono::Utc;
+use mysql_async::Value;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Transaction, Value};
 
 use crate::base::db::rows;
 use crate::base::ids::{RoomId, UserId};
 use crate::base::rate_limit::{COUNT_BITS, MOST, in_room};
+use crate::base::transaction::Transaction;
 use crate::base::user::Role;
 use crate::error::Standing;
 use crate::{Error, Result};
@@ -47,7 +48,7 @@ impl Pauses {
     /// # Errors
     /// The database's.
     pub(crate) async fn read(
-        transaction: &mut Transaction<'static>,
+        transaction: &mut Transaction,
         mut senders: Vec<(RoomId, u32, &UserId)>,
     ) -> Result<Self> {
         senders.retain(|&(_, seconds, _)| seconds > 0);
@@ -106,7 +107,7 @@ impl Pauses {
     ///
     /// # Errors
     /// The database's.
-    pub(crate) async fn write(&self, transaction: &mut Transaction<'static>) -> Result<()> {
+    pub(crate) async fn write(&self, transaction: &mut Transaction) -> Result<()> {
         let new: Vec<_> = self.0.iter().filter(|(_, pause)| pause.is_new).collect();
         if new.is_empty() {
             return Ok(());
@@ -136,11 +137,7 @@ impl Pause {
 ///
 /// # Errors
 /// [`Error::SlowMode`] when a pause has begun before.
-pub(crate) async fn begin(
-    transaction: &mut Transaction<'static>,
-    room_id: RoomId,
-    user_id: &UserId,
-) -> Result<()> {
+pub(crate) async fn begin(transaction: &mut Transaction, room_id: RoomId, user_id: &UserId) -> Result<()> {
     begun(transaction, room_id, user_id).await?.write(transaction).await
 }
 
@@ -149,14 +146,14 @@ pub(crate) async fn begin(
 /// # Errors
 /// [`Error::SlowMode`] when a pause has begun before.
 pub(crate) async fn check(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (room_id, user_id): (RoomId, &UserId),
 ) -> Result<()> {
     begun(transaction, room_id, user_id).await.map(drop)
 }
 
 /// A pause that begins with a file, not stored yet.
-async fn begun(transaction: &mut Transaction<'static>, room_id: RoomId, user_id: &UserId) -> Result<Pauses> {
+async fn begun(transaction: &mut Transaction, room_id: RoomId, user_id: &UserId) -> Result<Pauses> {
     let seconds: Option<u32> =
         transaction.exec_first("SELECT slow_mode_seconds FROM rooms WHERE id = ?", (room_id,)).await?;
     let mut pauses = Pauses::read(transaction, vec![(room_id, seconds.unwrap_or(0), user_id)]).await?;

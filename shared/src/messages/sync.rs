@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Params, Transaction, TxOpts, Value};
+use mysql_async::{Params, Value};
 use serde::Serialize;
 
 use crate::base::db::{Db, places};
 use crate::base::fields::{Fields, Missing, Read, WholeNumber};
 use crate::base::ids::RoomId;
+use crate::base::transaction::{Isolation, Transaction};
 use crate::base::user::User;
 use crate::messages::message::message_columns;
 use crate::messages::message::{Message, MessageRow};
@@ -115,13 +116,11 @@ pub enum RoomChanges {
 /// # Errors
 /// Any error of the database.
 pub async fn changes(db: &Db, asker: &User, cursors: &Cursors, bytes: usize) -> Result<Changes> {
-    let mut snapshot = TxOpts::default();
-    snapshot.with_consistent_snapshot(true);
-    db.transaction_with(snapshot, (asker, cursors, bytes), read).await
+    db.transaction_with(Isolation::Snapshot, (asker, cursors, bytes), read).await
 }
 
 async fn read(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (asker, Cursors { rooms, user }, bytes): (&User, &Cursors, usize),
 ) -> Result<Changes> {
     let (user, taken) = match user {
@@ -135,7 +134,7 @@ async fn read(
 }
 
 async fn read_rooms(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     asker: &User,
     cursors: &BTreeMap<u64, u64>,
     bytes: usize,

@@ -1,11 +1,12 @@
 //! System messages: the entries for joins, leaves, removals and changes of the room in the history.
 
+use mysql_async::params;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Transaction, params};
 
 use crate::Result;
 use crate::base::ids::UserId;
 use crate::base::time;
+use crate::base::transaction::Transaction;
 use crate::rooms::room::Room;
 
 /// A change of the membership that a system message is about; its `content`.
@@ -19,7 +20,7 @@ pub(crate) enum MembershipChange {
 /// Stores a system message in a room that the caller has locked, adjusts the member count, and updates
 /// `room`. Returns the message's number. A direct chat has no system messages.
 pub(crate) async fn note(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     room: &mut Room,
     user_id: &UserId,
     notice: MembershipChange,
@@ -44,7 +45,7 @@ pub(crate) async fn note(
 /// Stores a system message with this `content` in a room that the caller has locked, and updates `room`. Returns the
 /// message's number.
 pub(crate) async fn write(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     room: &mut Room,
     user_id: &UserId,
     content: &str,

@@ -1,12 +1,13 @@
 //! What has changed about a user since a client's cursor (`docs/contract.md`, "The user's cursor").
 
+use mysql_async::Row;
 use mysql_async::prelude::FromRow;
-use mysql_async::{Row, Transaction};
 use serde::Serialize;
 
 use crate::base::ids::RoomId;
 use crate::base::page::Slice;
 use crate::base::source::Source;
+use crate::base::transaction::Transaction;
 use crate::base::user::User;
 use crate::messages::chats::{self, Chat, Selection};
 use crate::messages::unread::{Position, Unread};
@@ -89,7 +90,7 @@ impl UserChanges {
 /// # Errors
 /// The database's.
 pub(crate) async fn read(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     user: &User,
     cursor: &GivenCursor,
     bytes: usize,
@@ -107,7 +108,7 @@ pub(crate) async fn read(
 
 /// Returns what has changed, or `None` when it is too much.
 async fn listed(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     user: &User,
     cursor: &UserCursor,
 ) -> Result<Option<ListedChanges>> {

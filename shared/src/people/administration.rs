@@ -1,12 +1,13 @@
 //! What an admin can change about the users of their organization (`docs/contract.md`, "Roles in the
 //! organization", "Coins" and "Signup grants").
 
+use mysql_async::params;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Transaction, params};
 
 use crate::app::App;
 use crate::base::fields::{Fields, Flag, Missing, Read};
 use crate::base::ids::UserId;
+use crate::base::transaction::Transaction;
 use crate::base::user::{Role, User};
 use crate::config::SignupGrants;
 use crate::error::Thing;
@@ -54,7 +55,7 @@ struct Row {
 }
 
 async fn apply(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (asker, grants, user_id, change): (&User, SignupGrants, &UserId, &UserChange),
 ) -> Result<SeenProfile> {
     if change.role.is_some() {

@@ -1,8 +1,8 @@
 //! Coins: an append-only ledger whose sum always equals the balance (`docs/contract.md`, "Coins").
 
 use chrono::NaiveDateTime;
+use mysql_async::params;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Transaction, params};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
@@ -12,6 +12,7 @@ use crate::base::ids::{RoomId, UserId};
 use crate::base::page::{Page, Paged};
 use crate::base::text::{line, shows_nothing, text_type};
 use crate::base::time;
+use crate::base::transaction::Transaction;
 use crate::base::user::User;
 use crate::{Error, Result};
 
@@ -35,7 +36,7 @@ pub enum Reason<'a> {
 /// # Errors
 /// The database's errors. The schema refuses a balance that is out of bounds.
 pub async fn change(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     user_id: &UserId,
     delta: i64,
     reason: Reason<'_>,
@@ -129,7 +130,7 @@ pub(crate) enum Granter<'a> {
 /// [`Error::IdempotencyKeyReused`] for a different grant under the same key, [`Error::InsufficientCoins`],
 /// and [`Error::InvalidRequest`] for more coins than a user can have.
 pub(crate) async fn grant(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     by: Granter<'_>,
     user_id: &UserId,
     available: i64,

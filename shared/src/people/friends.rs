@@ -3,7 +3,7 @@
 
 use chrono::{NaiveDateTime, TimeDelta};
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{IsolationLevel, Row, Transaction, TxOpts, params};
+use mysql_async::{Row, params};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use strum::{EnumString, IntoStaticStr};
@@ -16,6 +16,7 @@ use crate::base::page::{Place, Slice, Sliced};
 use crate::base::rate_limit::{self, Limited};
 use crate::base::source::Source;
 use crate::base::time;
+use crate::base::transaction::{Isolation, Transaction};
 use crate::base::user::User;
 use crate::config::Limits;
 use crate::error::Thing;
@@ -132,15 +133,10 @@ pub async fn ask(db: &Db, user: &User, asked: &NewFriendRequest) -> Result<Frien
     }
     // Takes no gap locks, so that many pairs may ask at once. The locks on the users' rows serialize each
     // pair.
-    let mut options = TxOpts::default();
-    options.with_isolation_level(IsolationLevel::ReadCommitted);
-    db.transaction_with(options, (user, &asked.user_id), request).await
+    db.transaction_with(Isolation::ReadCommitted, (user, &asked.user_id), request).await
 }
 
-async fn request(
-    transaction: &mut Transaction<'static>,
-    (user, other): (&User, &UserId),
-) -> Result<FriendRequest> {
+async fn request(transaction: &mut Transaction, (user, other): (&User, &UserId)) -> Result<FriendRequest> {
     let (lesser, greater) = pair(&user.user_id, other);
     // Uses the primary key, since another key would lock the rows in another order.
     let here: Vec<UserId> = transaction
@@ -195,7 +191,7 @@ async fn request(
 
 /// Locks the request between two users, whoever asked, and returns it with the time of its answer.
 async fn between(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     user: &User,
     other: &UserId,
 ) -> Result<Option<(FriendRequest, NaiveDateTime)>> {
@@ -215,7 +211,7 @@ async fn between(
 }
 
 async fn set(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     request: FriendRequest,
     status: FriendRequestStatus,
 ) -> Result<FriendRequest> {
@@ -280,7 +276,7 @@ pub async fn answer(
 }
 
 async fn decide(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (user, id, AnswerStatus(status)): (&User, FriendRequestId, AnswerStatus),
 ) -> Result<Answered> {
     let row: Option<FriendRequest> = transaction
@@ -349,7 +345,7 @@ pub async fn withdraw(app: &App, user: &User, id: FriendRequestId) -> Result<Fri
 }
 
 async fn take_back(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (user, id, limits): (&User, FriendRequestId, &Limits),
 ) -> Result<FriendRequest> {
     let row: Option<FriendRequest> = transaction
@@ -377,7 +373,7 @@ pub async fn remove(app: &App, user: &User, friend: &UserId) -> Result<Option<Fr
 }
 
 async fn end(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (user, friend, limits): (&User, &UserId, &Limits),
 ) -> Result<Option<FriendRequest>> {
     let (request, _) = between(transaction, user, friend).await?.ok_or(Error::NotFound(Thing::Friend))?;

@@ -5,14 +5,15 @@
 //! with the user, and the database compares the two: a user whom an older version of the service registered
 //! or renamed is found by `needs_keys`, and gets them from [`fill`].
 
+use mysql_async::Value;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Transaction, Value};
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::Result;
 use crate::base::db::{Db, places, rows};
 use crate::base::ids::UserId;
 use crate::base::text::key;
+use crate::base::transaction::Transaction;
 
 /// The most keys of one name.
 const MOST: usize = 8;
@@ -32,7 +33,7 @@ fn keys(name: &str) -> Vec<String> {
 /// # Errors
 /// The database's errors.
 pub(crate) async fn insert(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     organization_id: u64,
     user_id: &UserId,
     name: &str,
@@ -46,7 +47,7 @@ pub(crate) async fn insert(
 /// # Errors
 /// The database's errors.
 pub(crate) async fn replace(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     organization_id: u64,
     user_id: &UserId,
     name: &str,
@@ -86,7 +87,7 @@ pub(crate) async fn fill(db: &Db, most_batches: usize) -> Result<u64> {
     Ok(filled)
 }
 
-async fn fill_batch(transaction: &mut Transaction<'static>, user_ids: &[UserId]) -> Result<()> {
+async fn fill_batch(transaction: &mut Transaction, user_ids: &[UserId]) -> Result<()> {
     let (places, ids) = (places(user_ids.len()), user_ids.iter().map(Value::from).collect::<Vec<_>>());
     let sql = format!(
         "SELECT organization_id, user_id, name FROM users FORCE INDEX (PRIMARY)

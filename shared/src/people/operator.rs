@@ -2,8 +2,8 @@
 //! `SIGNUP_GRANTS` says (`docs/contract.md`, "The operator"). These functions need access to the database,
 //! or permission to invoke the function `operator`.
 
+use mysql_async::params;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Transaction, params};
 use serde::Serialize;
 
 use crate::base::db::Db;
@@ -11,6 +11,7 @@ use crate::base::fields::{Fields, Flag, Missing, Read};
 use crate::base::ids::UserId;
 use crate::base::text::{line, text_type};
 use crate::base::tokens::random_token;
+use crate::base::transaction::Transaction;
 use crate::base::user::Role;
 use crate::error::Thing;
 use crate::people::coins::{self, Delta, Grant, GrantReason, Granter, IdempotencyKey};
@@ -137,7 +138,7 @@ pub async fn run(db: &Db, command: &OperatorCommand) -> Result<Report> {
 }
 
 async fn make_admin(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (user_id, organization_id): (&UserId, u64),
 ) -> Result<Report> {
     organizations::lock(transaction, organization_id).await?;
@@ -150,7 +151,7 @@ async fn make_admin(
 }
 
 async fn grant(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (user_id, prime, coins): (&UserId, Option<bool>, Option<&Grant>),
 ) -> Result<Report> {
     let user: Option<(u64, bool, i64)> = transaction

@@ -3,14 +3,15 @@
 //! Registering under a new name creates the organization and makes the user its admin. To enter an
 //! organization that exists, a user names it and, while grants are closed, also gives its join code.
 
+use mysql_async::params;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Transaction, params};
 
 use crate::base::db::Db;
 use crate::base::sha256::sha256;
 use crate::base::text::{key, line, text_type};
 use crate::base::time;
 use crate::base::tokens::{IssuedToken, random_token};
+use crate::base::transaction::Transaction;
 use crate::base::user::{Role, User};
 use crate::config::SignupGrants;
 use crate::people::sessions;
@@ -83,7 +84,7 @@ pub(crate) struct Entered {
 /// [`Error::OrganizationClosed`] without the organization's join code while grants are closed,
 /// [`Error::RoleNotAllowed`] for a role above `user` in an organization that exists.
 pub(crate) async fn enter(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     grants: SignupGrants,
     (name, known): (Option<&Name>, Option<u64>),
     (code, role): (Option<&JoinCode>, Option<Role>),
@@ -113,7 +114,7 @@ enum Made {
     Before(u64),
 }
 
-async fn make(transaction: &mut Transaction<'static>, name: &Name) -> Result<Made> {
+async fn make(transaction: &mut Transaction, name: &Name) -> Result<Made> {
     // A second registration waits here until the first one commits, and then finds its row.
     transaction
         .exec_drop(
@@ -137,11 +138,7 @@ async fn make(transaction: &mut Transaction<'static>, name: &Name) -> Result<Mad
 
 /// Checks that this is the organization's current join code, and keeps it so until the transaction ends:
 /// the code may have been renewed while the password was being hashed.
-async fn opens(
-    transaction: &mut Transaction<'static>,
-    organization_id: u64,
-    code: Option<&JoinCode>,
-) -> Result<()> {
+async fn opens(transaction: &mut Transaction, organization_id: u64, code: Option<&JoinCode>) -> Result<()> {
     let code = code.ok_or(Error::OrganizationClosed)?;
     let found: Option<u8> = transaction
         .exec_first(
@@ -161,7 +158,7 @@ pub async fn renew_join_code(db: &Db, admin: &User) -> Result<IssuedToken> {
     db.transaction(admin, renew).await
 }
 
-async fn renew(transaction: &mut Transaction<'static>, admin: &User) -> Result<IssuedToken> {
+async fn renew(transaction: &mut Transaction, admin: &User) -> Result<IssuedToken> {
     if rank(transaction, admin).await?.role != Role::Admin {
         return Err(users::ADMINS);
     }
@@ -172,7 +169,7 @@ async fn renew(transaction: &mut Transaction<'static>, admin: &User) -> Result<I
     give_code(transaction, admin.organization_id).await
 }
 
-async fn give_code(transaction: &mut Transaction<'static>, organization_id: u64) -> Result<IssuedToken> {
+async fn give_code(transaction: &mut Transaction, organization_id: u64) -> Result<IssuedToken> {
     let code = random_token::<32>();
     transaction
         .exec_drop(
@@ -202,7 +199,7 @@ pub(crate) struct Rank {
 ///
 /// # Errors
 /// The database's errors.
-pub(crate) async fn rank(transaction: &mut Transaction<'static>, user: &User) -> Result<Rank> {
+pub(crate) async fn rank(transaction: &mut Transaction, user: &User) -> Result<Rank> {
     let rank: Option<Rank> = transaction
         .exec_first(
             "SELECT u.role, u.prime FROM organizations o STRAIGHT_JOIN users u ON u.organization_id = o.id
@@ -218,7 +215,7 @@ pub(crate) async fn rank(transaction: &mut Transaction<'static>, user: &User) ->
 ///
 /// # Errors
 /// The database's errors.
-pub(crate) async fn share(transaction: &mut Transaction<'static>, organization_id: u64) -> Result<()> {
+pub(crate) async fn share(transaction: &mut Transaction, organization_id: u64) -> Result<()> {
     let sql = "SELECT 1 FROM organizations WHERE id = ? LOCK IN SHARE MODE";
     Ok(transaction.exec_drop(sql, (organization_id,)).await?)
 }
@@ -228,7 +225,7 @@ pub(crate) async fn share(transaction: &mut Transaction<'static>, organization_i
 ///
 /// # Errors
 /// The database's errors.
-pub(crate) async fn lock(transaction: &mut Transaction<'static>, organization_id: u64) -> Result<()> {
+pub(crate) async fn lock(transaction: &mut Transaction, organization_id: u64) -> Result<()> {
     transaction.exec_drop("SELECT 1 FROM organizations WHERE id = ? FOR UPDATE", (organization_id,)).await?;
     Ok(())
 }

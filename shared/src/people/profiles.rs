@@ -2,8 +2,8 @@
 //! "Profiles").
 
 use chrono::NaiveDateTime;
+use mysql_async::params;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Transaction, params};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use strum::{EnumString, IntoStaticStr};
 
@@ -19,6 +19,7 @@ use crate::base::socket::Socket;
 use crate::base::source::Source;
 use crate::base::text::{key, line, text_type};
 use crate::base::time;
+use crate::base::transaction::Transaction;
 use crate::base::user::{Role, User};
 use crate::error::Thing;
 use crate::people::friends::{are_friends, friends};
@@ -221,7 +222,7 @@ impl ProfileRow {
 /// # Errors
 /// [`Error::NotFound`] when the organization has no such user.
 pub(crate) async fn own(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     user_id: &UserId,
     organization_id: u64,
 ) -> Result<OwnProfile> {
@@ -235,7 +236,7 @@ pub(crate) async fn own(
 /// # Errors
 /// [`Error::NotFound`] when the organization has no such user.
 pub(crate) async fn seen(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     asker: &User,
     user_id: &UserId,
 ) -> Result<SeenProfile> {
@@ -450,7 +451,7 @@ async fn rehash(
 }
 
 async fn apply(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (user, change, rehashed): (&User, &ProfileUpdate, Option<&Rehashed>),
 ) -> Result<(OwnProfile, Vec<Socket>)> {
     let mut sockets = Vec::new();

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Params, Transaction, Value, params};
+use mysql_async::{Params, Value, params};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
@@ -15,6 +15,7 @@ use crate::base::socket::Socket;
 use crate::base::text::{line, text_type};
 use crate::base::time;
 use crate::base::tokens::{Claims, IssuedToken, LIFETIME, random_token};
+use crate::base::transaction::Transaction;
 use crate::base::user::{Role, User};
 use crate::error::Thing;
 use crate::people::refresh_token::RefreshToken;
@@ -52,7 +53,7 @@ pub struct Tokens {
 /// # Errors
 /// The database's errors.
 pub async fn open(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     app: &App,
     user_id: &UserId,
     (organization_id, role): (u64, Role),
@@ -86,10 +87,7 @@ pub async fn open(
 ///
 /// # Errors
 /// The database's errors.
-pub(crate) async fn make_place(
-    transaction: &mut Transaction<'static>,
-    user_id: &UserId,
-) -> Result<Vec<Socket>> {
+pub(crate) async fn make_place(transaction: &mut Transaction, user_id: &UserId) -> Result<Vec<Socket>> {
     let surplus: Vec<String> = transaction
         .exec(
             "SELECT session_id FROM sessions FORCE INDEX (sessions_newest)
@@ -198,7 +196,7 @@ struct TokenRow {
     is_recent: bool,
 }
 
-async fn rotate(transaction: &mut Transaction<'static>, (app, token): (&App, &str)) -> Result<Rotation> {
+async fn rotate(transaction: &mut Transaction, (app, token): (&App, &str)) -> Result<Rotation> {
     let hash = app.refresh_tokens.hash(token)?;
     // The lock covers the session's row too, so that all exchanges of a session and its end happen one
     // after another.
@@ -269,11 +267,7 @@ async fn rotate(transaction: &mut Transaction<'static>, (app, token): (&App, &st
 ///
 /// # Errors
 /// [`Error::Unauthenticated`] when nobody was given the token, or when it or its session has expired.
-async fn session_of_successors(
-    transaction: &mut Transaction<'static>,
-    app: &App,
-    token: &str,
-) -> Result<String> {
+async fn session_of_successors(transaction: &mut Transaction, app: &App, token: &str) -> Result<String> {
     let mut hashes = Vec::with_capacity(STEPS);
     let mut successor = token.to_owned();
     for _ in 0..STEPS {
@@ -393,7 +387,7 @@ pub async fn end_one(db: &Db, user: &User, session_id: &SessionId) -> Result<Vec
 }
 
 async fn revoke_one(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (user, session_id): (&User, &SessionId),
 ) -> Result<Vec<Socket>> {
     let live: Option<u8> = transaction
@@ -415,7 +409,7 @@ async fn revoke_one(
 /// # Errors
 /// [`Error::Unauthenticated`] when they may not.
 pub(crate) async fn still_signed_in(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     user: &User,
     by: Option<&ConnectionId>,
 ) -> Result<()> {
@@ -435,7 +429,7 @@ pub(crate) async fn still_signed_in(
 ///
 /// # Errors
 /// [`Error::Unauthenticated`] when it has been revoked.
-pub(crate) async fn still_live(transaction: &mut Transaction<'static>, session_id: &str) -> Result<()> {
+pub(crate) async fn still_live(transaction: &mut Transaction, session_id: &str) -> Result<()> {
     let live: Option<u8> = transaction
         .exec_first(
             "SELECT 1 FROM sessions WHERE session_id = ? AND revoked_at IS NULL FOR UPDATE",
@@ -459,7 +453,7 @@ pub(crate) enum Which<'a> {
 
 /// Marks sessions as revoked and lets them and their sockets expire, all in one transaction. Nothing that is
 /// committed afterwards reaches these sockets, and they may do nothing any more. Returns the sockets.
-pub(crate) async fn revoke(transaction: &mut Transaction<'static>, which: Which<'_>) -> Result<Vec<Socket>> {
+pub(crate) async fn revoke(transaction: &mut Transaction, which: Which<'_>) -> Result<Vec<Socket>> {
     let (those, params) = match which {
         Which::Session(session_id) => ("session_id = :session_id".to_owned(), params! { session_id }),
         Which::Of(user_id) => ("user_id = :user_id".to_owned(), params! { user_id }),

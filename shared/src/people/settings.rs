@@ -1,6 +1,5 @@
 //! What users set for themselves (`docs/contract.md`, "Settings of one's own").
 
-use mysql_async::Transaction;
 use mysql_async::prelude::{FromRow, Queryable};
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +7,7 @@ use crate::app::App;
 use crate::base::db::Db;
 use crate::base::fields::{Flag, Request};
 use crate::base::rate_limit::{self, Limited};
+use crate::base::transaction::Transaction;
 use crate::base::user::User;
 use crate::config::Limits;
 use crate::people::sessions;
@@ -60,7 +60,7 @@ pub async fn update(app: &App, user: &User, change: &SettingsUpdate) -> Result<U
 }
 
 async fn apply(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (user, change, limits): (&User, &SettingsUpdate, &Limits),
 ) -> Result<Updated> {
     let before: Option<Settings> =

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use mysql_async::Transaction;
 use mysql_async::prelude::Queryable;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
@@ -11,6 +10,7 @@ use serde_json::Value;
 use crate::base::db::{Db, duplicate_key, places};
 use crate::base::ids::UserId;
 use crate::base::text::{is_dash, is_unseen, key, line, name, nfkc, text_type};
+use crate::base::transaction::Transaction;
 use crate::base::user::User;
 use crate::error::Thing;
 use crate::{Error, Result};
@@ -153,7 +153,7 @@ pub(crate) const ADMINS: Error = Error::RoleRequired("the organization's admins"
 ///
 /// # Errors
 /// [`Error::RoleRequired`] when they are not an admin.
-pub(crate) async fn still_admin(transaction: &mut Transaction<'static>, user: &User) -> Result<()> {
+pub(crate) async fn still_admin(transaction: &mut Transaction, user: &User) -> Result<()> {
     let found: Option<u8> = transaction
         .exec_first(
             "SELECT 1 FROM users WHERE user_id = ? AND role = 'admin' LOCK IN SHARE MODE",

@@ -3,8 +3,8 @@
 //! leaves.
 
 use chrono::NaiveDateTime;
+use mysql_async::params;
 use mysql_async::prelude::FromRow;
-use mysql_async::{Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
@@ -15,6 +15,7 @@ use crate::base::page::{Page, Paged};
 use crate::base::rate_limit::{self, Limited};
 use crate::base::socket::{Protocol, Socket};
 use crate::base::time;
+use crate::base::transaction::Transaction;
 use crate::base::user::{Role, User};
 use crate::config::Limits;
 use crate::error::{Standing, Thing};
@@ -94,7 +95,7 @@ pub async fn create(app: &App, creator: &User, by: Option<&ConnectionId>, name: 
 }
 
 async fn insert(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (creator, by, name, limits): (&User, Option<&ConnectionId>, &RoomName, &Limits),
 ) -> Result<Room> {
     if !organizations::rank(transaction, creator).await?.role.makes_channels() {

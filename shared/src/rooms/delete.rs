@@ -1,11 +1,11 @@
 //! Deleting rooms and erasing their contents (`docs/contract.md`, "Deleting a room").
 
-use mysql_async::Transaction;
 use mysql_async::prelude::Queryable;
 
 use crate::base::db::Db;
 use crate::base::ids::{RoomId, UserId};
 use crate::base::time;
+use crate::base::transaction::Transaction;
 use crate::base::user::User;
 use crate::error::Thing;
 use crate::people::sessions;
@@ -24,10 +24,7 @@ pub async fn delete(db: &Db, user: &User, room_id: RoomId) -> Result<Vec<UserId>
     db.transaction_in(room_id, (user, room_id), delete_own).await
 }
 
-async fn delete_own(
-    transaction: &mut Transaction<'static>,
-    (user, room_id): (&User, RoomId),
-) -> Result<Vec<UserId>> {
+async fn delete_own(transaction: &mut Transaction, (user, room_id): (&User, RoomId)) -> Result<Vec<UserId>> {
     let room = lock(transaction, user.organization_id, room_id).await?;
     sessions::still_signed_in(transaction, user, None).await?;
     let role: Option<RoomRole> = transaction
@@ -57,7 +54,7 @@ pub async fn delete_channel(db: &Db, admin: &User, room_id: RoomId) -> Result<Ve
 }
 
 async fn close_channel(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (admin, room_id): (&User, RoomId),
 ) -> Result<Vec<UserId>> {
     let room = room::lock(transaction, admin.organization_id, room_id).await?;
@@ -74,7 +71,7 @@ async fn close_channel(
 ///
 /// # Errors
 /// Any error of the database.
-pub(crate) async fn close(transaction: &mut Transaction<'static>, room: &Room) -> Result<Vec<UserId>> {
+pub(crate) async fn close(transaction: &mut Transaction, room: &Room) -> Result<Vec<UserId>> {
     let room_id = room.id;
     if room.avatar_url.is_some() {
         // The sweep erases it.

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 
 use chrono::{NaiveDateTime, TimeDelta};
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Row, Transaction, params};
+use mysql_async::{Row, params};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize};
 use strum::{EnumString, IntoStaticStr};
@@ -20,6 +20,7 @@ use crate::base::sha256::sha256;
 use crate::base::source::Source;
 use crate::base::time;
 use crate::base::tokens::{IssuedToken, random_token};
+use crate::base::transaction::Transaction;
 use crate::base::user::User;
 use crate::error::Thing;
 use crate::people::sessions;
@@ -311,7 +312,7 @@ enum Side {
 }
 
 async fn void(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (user, invitation_id, side): (&User, InvitationId, Side),
 ) -> Result<()> {
     let (column, declines) = match side {
@@ -366,7 +367,7 @@ pub(crate) async fn room_of(db: &Db, invitee: &User, invitation_id: InvitationId
 /// # Errors
 /// [`Error::InvitationInvalid`] when it is unknown, expired, used, revoked, declined, or for another user or room.
 pub(crate) async fn lock(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     presented: Presented<'_>,
     room_id: RoomId,
     invitee: &UserId,
@@ -393,10 +394,7 @@ pub(crate) async fn lock(
 ///
 /// # Errors
 /// Any error of the database.
-pub(crate) async fn use_up(
-    transaction: &mut Transaction<'static>,
-    invitation_id: InvitationId,
-) -> Result<()> {
+pub(crate) async fn use_up(transaction: &mut Transaction, invitation_id: InvitationId) -> Result<()> {
     transaction
         .exec_drop(
             "UPDATE invitations SET used_at = UTC_TIMESTAMP(3) WHERE invitation_id = ?",

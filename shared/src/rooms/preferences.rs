@@ -1,14 +1,15 @@
 //! Preferences: what a member chose for a room, for themselves alone (`docs/contract.md`, "Own settings of a room").
 //! Clients see them as `membership`.
 
+use mysql_async::params;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Transaction, params};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use strum::{EnumString, IntoStaticStr};
 
 use crate::base::db::{Db, text_column};
 use crate::base::fields::{self, Flag, Request};
 use crate::base::ids::RoomId;
+use crate::base::transaction::Transaction;
 use crate::base::user::User;
 use crate::error::Thing;
 use crate::people::sessions;
@@ -94,7 +95,7 @@ pub async fn update(db: &Db, user: &User, room_id: RoomId, update: PreferencesUp
 
 /// The member's row alone is locked, and not the room: nothing that others see changes.
 async fn write(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (user, room_id, update): (&User, RoomId, PreferencesUpdate),
 ) -> Result<Updated> {
     sessions::still_signed_in(transaction, user, None).await?;

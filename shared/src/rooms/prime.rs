@@ -1,6 +1,5 @@
 //! Prime rooms: at most six members, and a password for joining (`docs/contract.md`, "Prime rooms").
 
-use mysql_async::Transaction;
 use serde::Deserialize;
 
 use crate::app::App;
@@ -9,6 +8,7 @@ use crate::base::fields::Request;
 use crate::base::ids::RoomId;
 use crate::base::password::{NewPassword, Password};
 use crate::base::rate_limit::{self, Limited};
+use crate::base::transaction::Transaction;
 use crate::base::user::User;
 use crate::config::Limits;
 use crate::people::organizations;
@@ -50,7 +50,7 @@ pub async fn create(app: &App, creator: &User, new: NewPrimeRoom) -> Result<Room
 }
 
 async fn insert(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (creator, name, password_hash, limits): (&User, &str, &str, &Limits),
 ) -> Result<Room> {
     if !organizations::rank(transaction, creator).await?.prime {

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDateTime;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Row, Transaction, Value, params};
+use mysql_async::{Row, Value, params};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use strum::{EnumString, IntoStaticStr};
 
@@ -12,6 +12,7 @@ use crate::base::ids::{RoomId, UserId};
 use crate::base::rate_limit::{self, Limited};
 use crate::base::text::{name, text_type};
 use crate::base::time;
+use crate::base::transaction::Transaction;
 use crate::base::user::User;
 use crate::config::Limits;
 use crate::error::Thing;
@@ -149,7 +150,7 @@ pub async fn read(db: &Db, asker: &User, room_id: RoomId) -> Result<Room> {
 /// # Errors
 /// [`Error::NotFound`] when the organization has no such room.
 pub(crate) async fn lock(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     organization_id: u64,
     room_id: RoomId,
 ) -> Result<Room> {
@@ -183,7 +184,7 @@ pub(crate) struct NewRoom<'a> {
 ///
 /// # Errors
 /// [`Error::RateLimited`] after `ROOM_LIMIT`.
-pub(crate) async fn insert(transaction: &mut Transaction<'static>, new: NewRoom<'_>) -> Result<Room> {
+pub(crate) async fn insert(transaction: &mut Transaction, new: NewRoom<'_>) -> Result<Room> {
     let NewRoom { kind, name, password_hash, capacity, creator, others, limits } = new;
     rate_limit::count_done(transaction, limits, Limited::Room(&creator.user_id), 1).await?;
     let now = time::now();
@@ -232,7 +233,7 @@ pub(crate) async fn insert(transaction: &mut Transaction<'static>, new: NewRoom<
 /// # Errors
 /// Any error of the database.
 pub(crate) async fn insert_members(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     room_id: RoomId,
     seq: u64,
     joined_at: NaiveDateTime,
@@ -254,7 +255,7 @@ pub(crate) async fn insert_members(
 /// Takes the next number of a room that the caller has locked, for a change of one of its messages.
 /// `updated_at` does not change: it is the time of the newest message, not of a later change to an old
 /// one.
-pub(crate) async fn next_seq(transaction: &mut Transaction<'static>, room: &mut Room) -> Result<u64> {
+pub(crate) async fn next_seq(transaction: &mut Transaction, room: &mut Room) -> Result<u64> {
     room.last_seq += 1;
     transaction.exec_drop("UPDATE rooms SET last_seq = ? WHERE id = ?", (room.last_seq, room.id)).await?;
     Ok(room.last_seq)

@@ -4,14 +4,15 @@
 //! socket gets no more frames and may do nothing. The row stays for `$disconnect`, which needs the user.
 
 use chrono::NaiveDateTime;
+use mysql_async::params;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use crate::base::db::{Db, places};
 use crate::base::ids::{ConnectionId, RoomId, UserId};
 use crate::base::socket::{Protocol, Socket};
 use crate::base::time;
+use crate::base::transaction::Transaction;
 use crate::base::user::{Role, User};
 use crate::error::Thing;
 use crate::sockets::handshakes;
@@ -43,7 +44,7 @@ pub async fn open(
 }
 
 async fn insert(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (socket, user, most, process_id): (&Socket, &User, Option<u32>, Option<&str>),
 ) -> Result<Option<Vec<Socket>>> {
     let Socket { connection_id, protocol } = socket;
@@ -93,7 +94,7 @@ async fn insert(
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn end(transaction: &mut Transaction<'static>, sockets: &[Socket]) -> Result<()> {
+pub(crate) async fn end(transaction: &mut Transaction, sockets: &[Socket]) -> Result<()> {
     if sockets.is_empty() {
         return Ok(());
     }
@@ -110,10 +111,7 @@ pub(crate) async fn end(transaction: &mut Transaction<'static>, sockets: &[Socke
 ///
 /// # Errors
 /// [`Error::Unauthenticated`] when the socket is not open any more.
-pub(crate) async fn still_open(
-    transaction: &mut Transaction<'static>,
-    connection_id: &ConnectionId,
-) -> Result<()> {
+pub(crate) async fn still_open(transaction: &mut Transaction, connection_id: &ConnectionId) -> Result<()> {
     let found: Option<u8> = transaction
         .exec_first(
             "SELECT 1 FROM connections

@@ -3,7 +3,6 @@
 //! socket's end, or the job that closes it when its time is over. The sweep erases what a server that was killed has
 //! left.
 
-use mysql_async::Transaction;
 use mysql_async::prelude::Queryable;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +11,7 @@ use crate::base::ids::ConnectionId;
 use crate::base::jobs::Queue;
 use crate::base::push::NotDelivered;
 use crate::base::rate_limit::{self, Limited};
+use crate::base::transaction::Transaction;
 use crate::sockets::socket_io::{Heartbeat, open};
 use crate::{App, Error, Result};
 
@@ -163,10 +163,7 @@ pub async fn end(db: &Db, connection_id: &ConnectionId) -> Result<bool> {
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn finish(
-    transaction: &mut Transaction<'static>,
-    connection_id: &ConnectionId,
-) -> Result<bool> {
+pub(crate) async fn finish(transaction: &mut Transaction, connection_id: &ConnectionId) -> Result<bool> {
     transaction
         .exec_drop(
             "DELETE FROM handshakes

@@ -4,7 +4,6 @@
 //! Each has a key of its own, so that browsers can keep it forever. The table `unused_avatars` has the keys of those that
 //! nobody has: a new one before it is somebody's, and an old one until it is erased.
 
-use mysql_async::Transaction;
 use mysql_async::prelude::Queryable;
 
 use crate::app::App;
@@ -16,6 +15,7 @@ use crate::base::rate_limit::{self, Limited};
 use crate::base::text::text_type;
 use crate::base::time;
 use crate::base::tokens::random_token;
+use crate::base::transaction::Transaction;
 use crate::base::user::User;
 use crate::error::Thing;
 use crate::membership::settings::{self, Updated};
@@ -137,7 +137,7 @@ async fn store(app: &App, user: &User, file: NewFile) -> Result<AvatarKey> {
 
 /// Gives a user an avatar, or none. Returns their profile, and the key of the one before.
 async fn write_own(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (user, new): (&User, Option<&AvatarKey>),
 ) -> Result<(OwnProfile, Option<AvatarKey>)> {
     let old: Option<Option<AvatarKey>> = transaction
@@ -153,7 +153,7 @@ async fn write_own(
 /// Gives a room an avatar, or none. Returns the room, and the key of the avatar before. The change is a system message, like
 /// one of the room's settings.
 async fn write_of_room(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (user, room_id, new): (&User, RoomId, Option<&AvatarKey>),
 ) -> Result<(Updated, Option<AvatarKey>)> {
     let mut room = settings::lock(transaction, user, room_id).await?;
@@ -170,7 +170,7 @@ async fn write_of_room(
 
 /// Takes the new avatar from those that nobody has, and puts the old one there.
 async fn exchange(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     new: Option<&AvatarKey>,
     old: Option<&AvatarKey>,
 ) -> Result<()> {

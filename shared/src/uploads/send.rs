@@ -1,7 +1,7 @@
 //! Sending a file that is stored as a message of its room.
 
+use mysql_async::params;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Transaction, params};
 
 use crate::app::App;
 use crate::base::db::{Db, duplicate_key};
@@ -10,6 +10,7 @@ use crate::base::pictures::Looks;
 use crate::base::rate_limit::MOST;
 use crate::base::sha256::sha256;
 use crate::base::time;
+use crate::base::transaction::Transaction;
 use crate::base::user::User;
 use crate::config::Limit;
 use crate::error::Thing;
@@ -97,7 +98,7 @@ pub(super) async fn send_file(app: &App, sending: Sending<'_>) -> Result<Option<
 /// # Errors
 /// [`Error::RateLimited`] when the room may not cause its posts, and [`Error::SlowMode`].
 async fn store(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (sending, room_posts): (Sending<'_>, Option<Limit>),
 ) -> Result<Option<Stored>> {
     let Sending { reserved, by, object_key, looks, again } = sending;
@@ -168,7 +169,7 @@ async fn store(
 /// Checks whether a file got no number because of its posts. The room is still locked, so what the statement
 /// before saw is what this one sees.
 async fn refused_posts(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     reserved: Reserved<'_>,
     posts: &PostsCount,
 ) -> Result<()> {

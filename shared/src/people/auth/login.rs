@@ -1,7 +1,7 @@
 //! Login: any of a user's identifiers and the password open a new session (`docs/contract.md`, "Login").
 
+use mysql_async::params;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Transaction, params};
 use serde::Serialize;
 
 use crate::app::App;
@@ -12,6 +12,7 @@ use crate::base::password::{Password, Turn};
 use crate::base::rate_limit::Limited;
 use crate::base::socket::Socket;
 use crate::base::text::{key, line, text_type};
+use crate::base::transaction::Transaction;
 use crate::base::user::Role;
 use crate::people::profiles::{self, OwnProfile};
 use crate::people::refresh_token::Keeping;
@@ -152,7 +153,7 @@ async fn whose(
 }
 
 async fn sign_in(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (app, user_id, verified, device_id): (&App, &UserId, &str, Option<&DeviceId>),
 ) -> Result<(OwnProfile, Tokens, Vec<Socket>)> {
     let row: Option<(u64, Role, String)> = transaction

@@ -1,7 +1,7 @@
 //! Registration: a new user, signed in (`docs/contract.md`, "Users" and "Signup grants").
 
+use mysql_async::params;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Transaction, params};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::app::App;
@@ -12,6 +12,7 @@ use crate::base::rate_limit::{self, Limited};
 use crate::base::text::key;
 use crate::base::time;
 use crate::base::tokens::IssuedToken;
+use crate::base::transaction::Transaction;
 use crate::base::user::Role;
 use crate::config::SignupGrants;
 use crate::people::coins;
@@ -160,7 +161,7 @@ pub async fn register(app: &App, address: &str, registration: Registration) -> R
 }
 
 async fn insert(
-    transaction: &mut Transaction<'static>,
+    transaction: &mut Transaction,
     (app, new): (&App, &NewUser),
 ) -> Result<(OwnProfile, Tokens, Option<IssuedToken>)> {
     let registration = &new.registration;

@@ -1,7 +1,6 @@
 //! Tickets. A browser cannot send a header with a handshake, and a token in a URL ends up in logs. A ticket
 //! in a log is worthless after a minute, or once it was used (`docs/contract.md`, "Sessions and tokens").
 
-use mysql_async::Transaction;
 use mysql_async::prelude::Queryable;
 use serde::Serialize;
 
@@ -9,6 +8,7 @@ use crate::app::App;
 use crate::base::rate_limit::{self, Limited};
 use crate::base::sha256::sha256;
 use crate::base::tokens::{IssuedToken, random_token};
+use crate::base::transaction::Transaction;
 use crate::base::user::User;
 use crate::people::sessions;
 use crate::people::sessions::SIGNED_IN;
@@ -53,7 +53,7 @@ pub async fn redeem(app: &App, ticket: &str) -> Result<User> {
     app.db.transaction(sha256(&[ticket.as_bytes()]).as_slice(), take).await
 }
 
-async fn take(transaction: &mut Transaction<'static>, hash: &[u8]) -> Result<User> {
+async fn take(transaction: &mut Transaction, hash: &[u8]) -> Result<User> {
     let row: Option<sessions::SignedIn> = transaction
         .exec_first(
             format!(
