@@ -52,7 +52,7 @@ fn budget_of_function(function: &str) -> usize {
         "set-room-avatar" => 13,
         // Two of them find who is told of it.
         "set-avatar" => 12,
-        "sync" => 6,
+        "sync" | "connect" => 6,
         "logout" | "revoke-invitation" | "decline-invitation" => 6,
         "remove-friend" | "register" | "invite" | "renew-join-code" => 7,
         // A session without open sockets: with some, one more statement closes them.
@@ -61,7 +61,7 @@ fn budget_of_function(function: &str) -> usize {
         // written together with the commit, after which the sockets are selected.
         "send-message" | "send-messages" => 5,
         "send-direct" => 6,
-        "refresh-token" | "answer-friend-request" | "connect" | "update-membership" => 8,
+        "refresh-token" | "answer-friend-request" | "update-membership" => 8,
         "update-member" | "create-friend-request" | "withdraw-friend-request" => 9,
         // Those that make a room count it for `ROOM_LIMIT`. A password is not hashed for a room over the limit.
         "create-chat" | "create-group" | "create-chatroom" => 10,

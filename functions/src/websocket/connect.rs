@@ -1,5 +1,5 @@
 use shared::base::socket::{Protocol, Socket};
-use shared::base::user::User;
+use shared::base::tokens::Bearer;
 use shared::events::event::ClosingReason;
 use shared::events::{announce, presence};
 use shared::people::auth::ticket;
@@ -39,58 +39,58 @@ async fn open(app: &App, event: &SocketEvent) -> Result<()> {
     let (connection_id, _) = ids(event);
     match event.query_string_parameters.first("EIO") {
         None => {
-            let user = user(app, event).await?;
-            enter(app, &Socket { connection_id, protocol: Protocol::Frames }, &user).await.map(drop)
+            let bearer = bearer(app, event).await?;
+            enter(app, &Socket { connection_id, protocol: Protocol::Frames }, &bearer).await.map(drop)
         }
         Some(ENGINE_IO) => {
-            let user = match user(app, event).await {
-                Ok(user) => Some(user),
+            let session_id = match bearer(app, event).await {
+                Ok(Bearer { session_id, .. }) => {
+                    Some(sessions::user_of(&app.db, &session_id).await?.session_id)
+                }
                 Err(Error::Unauthenticated) if !has_credentials(event) => None,
                 Err(error) => return Err(error),
             };
             let seen = event.request_context.identity.source_ip.as_deref();
             let address = http::address_behind(app, &event.headers, seen);
-            let handshake = Handshake { address, session_id: user.map(|user| user.session_id) };
+            let handshake = Handshake { address, session_id };
             handshakes::accept(app, &connection_id, &handshake).await
         }
         Some(_) => Err(Error::invalid("EIO", "must be 4: use a client of Socket.IO 3 or 4")),
     }
 }
 
-/// Lets a user in: stores the socket, ends the user's oldest one if there are too many, and tells others that the user is
-/// online. Returns false for a socket of Socket.IO that does not wait any more. It may have a user already, so what is noted
-/// of it stays.
-pub(super) async fn enter(app: &App, socket: &Socket, user: &User) -> Result<bool> {
+/// Lets a user in whose session has not ended: stores the socket, ends the user's oldest one if there are too many, and
+/// tells others that the user is online. Returns false for a socket of Socket.IO that does not wait any more. It may have a
+/// user already, so what is noted of it stays.
+pub(super) async fn enter(app: &App, socket: &Socket, bearer: &Bearer) -> Result<bool> {
     let Socket { connection_id, .. } = socket;
     let most = app.config.max_sockets;
     let process_id = app.process.as_ref().map(|process| &*process.id);
     // Before the row is stored: the socket's `$disconnect` forgets it after the row, and so finds it.
-    app.opened(connection_id, &user.user_id);
-    let stored = connections::open(&app.db, socket, user, most, process_id).await;
+    app.opened(connection_id, &bearer.user_id);
+    let stored = connections::open(&app.db, socket, bearer, most, process_id).await;
     let Some(surplus) = stored.inspect_err(|_| app.closed(connection_id))? else { return Ok(false) };
     app.tell(announce::closing(surplus, ClosingReason::TooManySockets)).await;
     // The socket is open, even if nobody can be notified.
-    match presence::appear(app, user, connection_id).await {
+    match presence::appear(app, &bearer.user_id, connection_id).await {
         Ok(notice) => app.tell(notice).await,
         Err(error) => error.log(),
     }
     Ok(true)
 }
 
-/// Returns the user of the handshake's credentials: a ticket, or an access token in one of three places.
-async fn user(app: &App, event: &SocketEvent) -> Result<User> {
+/// Returns the bearer of the handshake's credentials: a ticket, or an access token in one of three places.
+async fn bearer(app: &App, event: &SocketEvent) -> Result<Bearer> {
     let ticket = event.query_string_parameters.first("ticket");
     credentials(app, ticket, token(event)).await
 }
 
-/// Returns the user of a ticket, or else of an access token.
-pub(super) async fn credentials(app: &App, ticket: Option<&str>, token: Option<&str>) -> Result<User> {
+/// Returns the bearer of a ticket, or else of an access token. Whether the session of a token has ended is not looked up:
+/// [`enter`] checks it.
+pub(super) async fn credentials(app: &App, ticket: Option<&str>, token: Option<&str>) -> Result<Bearer> {
     match ticket {
-        Some(given) => ticket::redeem(app, given).await,
-        None => {
-            let claims = app.access_tokens.verify(token.ok_or(Error::Unauthenticated)?)?;
-            sessions::signed_in(&app.db, &claims).await
-        }
+        Some(given) => ticket::redeem(app, given).await.map(Bearer::from),
+        None => app.access_tokens.verify(token.ok_or(Error::Unauthenticated)?).map(Bearer::from),
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use shared::base::ids::ConnectionId;
 use shared::base::rate_limit::{self, Limited};
 use shared::base::socket::{Protocol, Socket};
-use shared::base::user::User;
+use shared::base::tokens::Bearer;
 use shared::events::event::Outcome;
 use shared::people::sessions;
 use shared::sockets::socket_io::{self, Kind, MAIN, Message, Packet};
@@ -85,8 +85,8 @@ async fn let_in(app: &App, socket: &Socket, message: &Message<'_>) -> Result<boo
     let connection_id = &socket.connection_id;
     let _place = app.requests.enter(app.requester(connection_id)).await?;
     if let Some(handshake) = handshakes::waiting(&app.db, connection_id).await? {
-        let user = user(app, handshake.session_id.as_deref(), message).await?;
-        if enter(app, socket, &user).await? {
+        let bearer = bearer(app, handshake.session_id.as_deref(), message).await?;
+        if enter(app, socket, &bearer).await? {
             if let Err(error) = handshakes::give_back(app, &handshake).await {
                 error.log();
             }
@@ -104,10 +104,10 @@ async fn let_in(app: &App, socket: &Socket, message: &Message<'_>) -> Result<boo
     }
 }
 
-/// Returns the user of the handshake's session, or else of the ticket or the token in the packet.
-async fn user(app: &App, session_id: Option<&str>, message: &Message<'_>) -> Result<User> {
+/// Returns the user of the handshake's session, or else the bearer of the ticket or the token in the packet.
+async fn bearer(app: &App, session_id: Option<&str>, message: &Message<'_>) -> Result<Bearer> {
     if let Some(session_id) = session_id {
-        return sessions::user_of(&app.db, session_id).await;
+        return sessions::user_of(&app.db, session_id).await.map(Bearer::from);
     }
     let auth = message.value()?.unwrap_or_default();
     let text = |name| match &auth[name] {

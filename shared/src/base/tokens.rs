@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::base::ids::UserId;
-use crate::base::user::Role;
+use crate::base::user::{Role, User};
 use crate::config::{Config, Keys};
 use crate::{Error, Result};
 
@@ -38,6 +38,27 @@ pub struct Claims {
     pub aud: String,
     /// The token's own id.
     pub jti: String,
+}
+
+/// Whom an access token or a ticket names. The session may have ended meanwhile.
+#[derive(Clone, Debug)]
+pub struct Bearer {
+    /// The user's public id.
+    pub user_id: UserId,
+    /// The session.
+    pub session_id: String,
+}
+
+impl From<User> for Bearer {
+    fn from(User { user_id, session_id, .. }: User) -> Self {
+        Self { user_id, session_id }
+    }
+}
+
+impl From<Claims> for Bearer {
+    fn from(Claims { sub, sid, .. }: Claims) -> Self {
+        Self { user_id: sub, session_id: sid }
+    }
 }
 
 /// A token on its way to its owner, who sees it once. It can be serialized, but `Debug` hides it.

@@ -9,7 +9,6 @@ use crate::app::App;
 use crate::base::ids::{ConnectionId, UserId};
 use crate::base::jobs::Queue;
 use crate::base::socket::Socket;
-use crate::base::user::User;
 use crate::events::event::Event;
 use crate::people::presence::people_around;
 use crate::sockets::connections::Closed;
@@ -44,20 +43,19 @@ const SHOWS: &str = " AND (SELECT me.shows_presence FROM users me WHERE me.user_
 ///
 /// # Errors
 /// The database's.
-pub async fn appear(app: &App, user: &User, connection_id: &ConnectionId) -> Result<Notice> {
-    let shown = app.db.execute("INSERT IGNORE INTO presence (user_id) VALUES (?)", (&user.user_id,)).await?;
+pub async fn appear(app: &App, user_id: &UserId, connection_id: &ConnectionId) -> Result<Notice> {
+    let shown = app.db.execute("INSERT IGNORE INTO presence (user_id) VALUES (?)", (user_id,)).await?;
     // Most sockets are not a user's first, and finding the people around a user costs the database more than all the
     // rest of a handshake.
-    if shown.affected_rows == 0 && has_other_sockets(app, user, connection_id).await? {
+    if shown.affected_rows == 0 && has_other_sockets(app, user_id, connection_id).await? {
         return Ok(Notice::default());
     }
-    let sockets =
-        app.db.rows(&format!("{}{SHOWS}", audience!()), params! { "user_id" => &user.user_id }).await?;
-    Ok(notice(&user.user_id, true, sockets))
+    let sockets = app.db.rows(&format!("{}{SHOWS}", audience!()), params! { user_id }).await?;
+    Ok(notice(user_id, true, sockets))
 }
 
 /// Whether the user has another socket, or had one a moment ago whose end is still held back.
-async fn has_other_sockets(app: &App, user: &User, connection_id: &ConnectionId) -> Result<bool> {
+async fn has_other_sockets(app: &App, user_id: &UserId, connection_id: &ConnectionId) -> Result<bool> {
     let known_for = app.config.presence_hold.as_micros() as u64 + SLACK_SECONDS * 1_000_000;
     let other: Option<u8> = app
         .db
@@ -65,7 +63,7 @@ async fn has_other_sockets(app: &App, user: &User, connection_id: &ConnectionId)
             "SELECT 1 FROM connections FORCE INDEX (connections_user)
              WHERE user_id = ? AND connection_id <> ? AND expires_at > UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND
              LIMIT 1",
-            (&user.user_id, connection_id, known_for),
+            (user_id, connection_id, known_for),
         )
         .await?;
     Ok(other.is_some())

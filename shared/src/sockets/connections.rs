@@ -12,6 +12,7 @@ use crate::base::db::{Db, places};
 use crate::base::ids::{ConnectionId, RoomId, UserId};
 use crate::base::socket::{Protocol, Socket};
 use crate::base::time;
+use crate::base::tokens::Bearer;
 use crate::base::transaction::Transaction;
 use crate::base::user::{Role, User};
 use crate::error::Thing;
@@ -27,45 +28,51 @@ const HANDSHAKE_SECONDS: u32 = 60;
 /// (`docs/contract.md`, "Typing, presence and read positions").
 pub(crate) const SMALL_ROOM: u32 = 50;
 
-/// Stores a socket of a signed-in user, which this server process holds, if one does. A user has at most `MAX_SOCKETS`:
+/// Stores a socket of a user, which this server process holds, if one does. A user has at most `MAX_SOCKETS`:
 /// returns the oldest ones beyond that, which the caller must close; or `None`, and stores nothing, when it is a socket of
 /// Socket.IO that does not wait for its CONNECT packet any more.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] when the session has ended in the meantime.
+/// [`Error::Unauthenticated`] when the session has ended.
 pub async fn open(
     db: &Db,
     socket: &Socket,
-    user: &User,
+    bearer: &Bearer,
     max_sockets: Option<u32>,
     process_id: Option<&str>,
 ) -> Result<Option<Vec<Socket>>> {
-    db.transaction((socket, user, max_sockets, process_id), insert).await
+    db.transaction((socket, bearer, max_sockets, process_id), insert).await
 }
 
 async fn insert(
     transaction: &mut Transaction,
-    (socket, user, most, process_id): (&Socket, &User, Option<u32>, Option<&str>),
+    (socket, bearer, most, process_id): (&Socket, &Bearer, Option<u32>, Option<&str>),
 ) -> Result<Option<Vec<Socket>>> {
     let Socket { connection_id, protocol } = socket;
-    if most.is_some() {
-        // Without this lock, two sockets that open at once would not count each other.
-        transaction.exec_drop("SELECT 1 FROM users WHERE user_id = ? FOR UPDATE", (&user.user_id,)).await?;
-    }
+    let Bearer { user_id, session_id } = bearer;
     if *protocol == Protocol::SocketIo && !handshakes::finish(transaction, connection_id).await? {
         return Ok(None);
     }
+    // Without a lock of the user's row, two sockets that open at once would not count each other.
+    let (from, lock) = match most {
+        Some(_) => ("users u STRAIGHT_JOIN sessions s ON s.user_id = u.user_id", "FOR UPDATE"),
+        None => ("sessions s", "LOCK IN SHARE MODE"),
+    };
     // The session's row stays locked until the commit, so revoking the session ends this socket too.
     transaction
         .exec_drop(
-            "INSERT INTO connections
-                 (connection_id, user_id, session_id, connected_at, expires_at, process_id, protocol)
-             SELECT :connection_id, user_id, session_id, :now,
-                    LEAST(UTC_TIMESTAMP(3) + INTERVAL :hours HOUR, expires_at), :process_id, :protocol
-             FROM sessions WHERE session_id = :session_id AND revoked_at IS NULL LOCK IN SHARE MODE",
+            format!(
+                "INSERT INTO connections
+                     (connection_id, user_id, session_id, connected_at, expires_at, process_id, protocol)
+                 SELECT :connection_id, s.user_id, s.session_id, :now,
+                        LEAST(UTC_TIMESTAMP(3) + INTERVAL :hours HOUR, s.expires_at), :process_id, :protocol
+                 FROM {from} WHERE s.session_id = :session_id AND s.user_id = :user_id
+                   AND s.revoked_at IS NULL AND s.expires_at > UTC_TIMESTAMP(3) {lock}"
+            ),
             params! {
                 connection_id,
-                "session_id" => &user.session_id,
+                user_id,
+                session_id,
                 "now" => time::now(),
                 "hours" => HOURS,
                 process_id,
@@ -82,7 +89,7 @@ async fn insert(
             "SELECT connection_id, protocol FROM connections FORCE INDEX (connections_user)
              WHERE user_id = ? AND connection_id <> ? AND expires_at > UTC_TIMESTAMP(3)
              ORDER BY connected_at DESC, connection_id LIMIT 1000 OFFSET ?",
-            (&user.user_id, connection_id, most - 1),
+            (user_id, connection_id, most - 1),
         )
         .await?;
     end(transaction, &surplus).await?;
