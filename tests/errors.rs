@@ -213,6 +213,10 @@ const OUR_FAULT: [(u16, &str); 10] = [
     (3819, "HY000"),
 ];
 
+/// How a batch of messages begins, how they are stored, and how it ends.
+const PARTS_OF_SEND: [&str; 3] =
+    ["START TRANSACTION; SELECT id", "INSERT INTO messages", "UPDATE rooms FORCE INDEX"];
+
 #[tokio::test]
 async fn an_error_of_the_server_that_may_pass_is_503_and_one_that_will_not_is_500() {
     let statements = Statements::default();
@@ -234,10 +238,12 @@ async fn an_error_of_the_server_that_may_pass_is_503_and_one_that_will_not_is_50
             (_, 4) => 1 + 4,
             _ => 1,
         };
-        statements.fail("INSERT INTO messages", tries_of_send, (code, state));
-        let refused = ann.says(room, "more").await;
-        assert_eq!(statements.left_to_fail(), 0, "{code}");
-        refused.refused(503, "database_unavailable");
+        for part in PARTS_OF_SEND {
+            statements.fail(part, tries_of_send, (code, state));
+            let refused = ann.says(room, "more").await;
+            assert_eq!(statements.left_to_fail(), 0, "{code} {part}");
+            refused.refused(503, "database_unavailable");
+        }
         statements.fail("SELECT id, from_id", tries, (code, state));
         ann.delete("/api/friends/bob").await.refused(503, "database_unavailable");
         assert_eq!(statements.left_to_fail(), 0, "{code}");
@@ -245,8 +251,10 @@ async fn an_error_of_the_server_that_may_pass_is_503_and_one_that_will_not_is_50
     for error in OUR_FAULT {
         statements.fail("UPDATE rooms", 1, error);
         edit("hello again").await.refused(500, "internal");
-        statements.fail("INSERT INTO messages", 1, error);
-        ann.says(room, "more").await.refused(500, "internal");
+        for part in PARTS_OF_SEND {
+            statements.fail(part, 1, error);
+            ann.says(room, "more").await.refused(500, "internal");
+        }
         statements.fail("SELECT id, from_id", 1, error);
         ann.delete("/api/friends/bob").await.refused(500, "internal");
     }

@@ -223,6 +223,9 @@ struct Send {
     body: Value,
 }
 
+/// A `clientMessageId` of a message that was stored before. It has what JSON and SQL write in another way.
+const BEFORE: &str = "\\before\\\" \u{1f600} 'é";
+
 /// Random sends whose results do not depend on their order. There are four people; Dan is no member.
 fn random_sends(random: &mut StdRng, room: u64, elsewhere: u64) -> Vec<Send> {
     let number = random.random_range(20..60);
@@ -236,15 +239,18 @@ fn random_sends(random: &mut StdRng, room: u64, elsewhere: u64) -> Vec<Send> {
             3 => body["replyTo"] = json!(format!("{room}-99999")),
             4 => body["userId"] = json!("somebody-else"),
             // Stored before, by Ann: repeated by her, new for the others.
-            5 => (body["content"], body["clientMessageId"]) = (json!("before"), json!("before")),
-            6 => body["clientMessageId"] = json!("before"),
+            5 => (body["content"], body["clientMessageId"]) = (json!("before"), json!(BEFORE)),
+            6 => body["clientMessageId"] = json!(BEFORE),
             // The same by all: each sender's first is new, and the others are repetitions.
-            7 => (body["content"], body["clientMessageId"]) = (json!("twice"), json!("twice")),
+            7 => {
+                (body["content"], body["clientMessageId"]) =
+                    (json!("twice"), json!("\u{1f600}\"\\u0041/'twice'"))
+            }
             8 => body["isEncrypted"] = json!(true),
             _ => {}
         }
         // A message that is new for some senders must not depend on who is first.
-        if body["clientMessageId"] == "before" && (sender != 0) {
+        if body["clientMessageId"] == BEFORE && (sender != 0) {
             body["clientMessageId"] = json!(format!("own {number}"));
         }
         Send { sender, body }
@@ -282,7 +288,7 @@ async fn messages_sent_at_once_have_the_results_that_they_have_one_by_one() {
             let mut trio = Trio::new(&app).await;
             let dan = app.prime("dan").await;
             let elsewhere = dan.opens_a_room().await;
-            let before = json!({"roomId": trio.room, "content": "before", "clientMessageId": "before"});
+            let before = json!({"roomId": trio.room, "content": "before", "clientMessageId": BEFORE});
             trio.people[0].post("/api/messages", before).await.created();
             let mut people = trio.people.clone();
             people.push(dan);

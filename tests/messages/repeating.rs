@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::harness::TestApp;
+use crate::harness::{Statements, TestApp};
 
 #[tokio::test]
 async fn one_of_eight_concurrent_sends_with_one_client_message_id_is_stored_and_pushed() {
@@ -35,6 +35,22 @@ async fn a_repeated_frame_is_acknowledged_with_the_same_message() {
     assert_eq!((&first["roomId"], &first["seq"]), (&json!(room), &json!(1)));
     assert_eq!(socket.acked("sendMessage", draft.clone()).await, first);
     assert_eq!(ann.post("/api/messages", draft).await.ok()["message"], first["message"]);
+}
+
+#[tokio::test]
+async fn a_send_whose_commit_is_not_answered_is_stored_once_and_found_when_it_is_repeated() {
+    let statements = Statements::default();
+    let app = TestApp::counted(&statements).await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let draft = json!({"roomId": room, "content": "once", "clientMessageId": "k1"});
+    statements.lose_the_response_to("UPDATE rooms FORCE INDEX");
+    ann.post("/api/messages", draft.clone()).await.refused(503, "database_unavailable");
+    assert!(statements.has_lost());
+    let again = ann.post("/api/messages", draft).await.ok();
+    assert_eq!(again["message"]["seq"], 1);
+    assert_eq!(ann.reads(room).await, [(1, "once".to_owned())]);
+    app.invariants_hold().await;
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use mysql_async::{
     Conn, DriverError, Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Row, ServerError, Value,
 };
 
+use serde::Serialize;
 use tokio::sync::Mutex;
 
 use crate::base::gate::{Gate, Place, WAITING};
@@ -546,6 +547,11 @@ pub(crate) fn padded<T: Copy + Into<Value>>(values: &[T]) -> Params {
     let last = params.last().cloned().unwrap_or(Value::NULL);
     params.resize(values.len().next_power_of_two(), last);
     Params::Positional(params)
+}
+
+/// Returns rows as the parameter of a `JSON_TABLE`: an array of arrays.
+pub(crate) fn json_rows<R: Serialize>(rows: impl Iterator<Item = R>) -> Value {
+    serde_json::to_string(&rows.collect::<Vec<_>>()).unwrap_or_default().into()
 }
 
 /// Returns the ids of a list: `3, 5, 8`.

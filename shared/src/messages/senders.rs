@@ -5,6 +5,7 @@ use mysql_async::Value;
 use mysql_async::prelude::{FromRow, Queryable};
 
 use crate::Result;
+use crate::base::db::json_rows;
 use crate::base::ids::{ConnectionId, RoomId, UserId};
 use crate::base::transaction::Transaction;
 use crate::messages::draft::{Draft, Sender, Words};
@@ -165,10 +166,11 @@ fn sender_of_one(Asked { request, words, .. }: &Asked<'_>, is_limited: bool) -> 
     (sql, params)
 }
 
-/// Finds the senders of several messages. Columns that no message needs are left out of the list too.
+/// Finds the senders of several messages. They are one parameter, so the server prepares one statement for lists of all
+/// lengths, and it reads them faster than it would a `SELECT` for each.
 fn senders_of_many(messages: &[Asked<'_>], is_limited: bool) -> (String, Vec<Value>) {
     let named = messages.iter().map(|asked| (asked.request.draft.room_id, &asked.words.mentions));
-    let (mentioned, named) = mentions::members_column(named);
+    let (mentioned, mut params) = mentions::members_column(named);
     let has_ids = messages.iter().any(|asked| asked.words.client_message_id.is_some());
     let has_replies = messages.iter().any(|asked| asked.words.reply_to.is_some());
     let columns = found_columns(
@@ -177,38 +179,24 @@ fn senders_of_many(messages: &[Asked<'_>], is_limited: bool) -> (String, Vec<Val
         has_replies.then_some("k.reply_to_seq"),
         &mentioned,
     );
-    // Lengths are powers of two, so that the server prepares few statements.
-    let count = messages.len().next_power_of_two();
-    let asked = format!(
-        "SELECT CAST(? AS UNSIGNED) AS place, CAST(? AS UNSIGNED) AS room_id,
-                CAST(? AS CHAR(64)) AS session_id, CAST(? AS CHAR(64)) AS connection_id{}{}",
-        if has_ids { ", CAST(? AS CHAR(64)) AS client_message_id" } else { "" },
-        if has_replies { ", CAST(? AS UNSIGNED) AS reply_to_seq" } else { "" },
-    );
     let sql = format!(
-        "SELECT k.place, {columns} FROM ({}) k
+        "SELECT k.place, {columns}
+         FROM JSON_TABLE(?, '$[*]' COLUMNS (
+                  place INT UNSIGNED PATH '$[0]', room_id BIGINT UNSIGNED PATH '$[1]',
+                  session_id VARCHAR(64) PATH '$[2]', connection_id VARCHAR(64) PATH '$[3]',
+                  client_message_id VARCHAR(64) PATH '$[4]', reply_to_seq BIGINT UNSIGNED PATH '$[5]')) k
          LEFT JOIN sessions s FORCE INDEX (PRIMARY) ON s.session_id = k.session_id AND s.revoked_at IS NULL
          LEFT JOIN connections c FORCE INDEX (PRIMARY) ON c.connection_id = k.connection_id
                 AND c.expires_at > UTC_TIMESTAMP(3)
          STRAIGHT_JOIN room_members m FORCE INDEX (PRIMARY) ON m.room_id = k.room_id
                 AND m.user_id = COALESCE(s.user_id, c.user_id)
-         LOCK IN SHARE MODE",
-        vec![asked; count].join(" UNION ALL ")
+         LOCK IN SHARE MODE"
     );
-    let width = 4 + usize::from(has_ids) + usize::from(has_replies);
-    let mut params: Vec<Value> = Vec::with_capacity(named.len() + width * count);
-    params.extend(named);
-    let all = params.len() + width * count;
-    for (place, Asked { request, words, .. }) in messages.iter().enumerate() {
+    let rows = messages.iter().enumerate().map(|(place, Asked { request, words, .. })| {
         let NewMessages { session_id, connection_id, draft } = request;
-        params.extend([place.into(), draft.room_id.into(), session_id.into(), connection_id.as_ref().into()]);
-        if has_ids {
-            params.push(words.client_message_id.as_ref().into());
-        }
-        if has_replies {
-            params.push(words.reply_to.map(|reply_to| reply_to.seq).into());
-        }
-    }
-    params.resize(all, Value::NULL);
+        let reply_to_seq = words.reply_to.map(|reply_to| reply_to.seq);
+        (place, draft.room_id, session_id, connection_id, &words.client_message_id, reply_to_seq)
+    });
+    params.push(json_rows(rows));
     (sql, params)
 }

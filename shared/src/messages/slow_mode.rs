@@ -9,7 +9,7 @@ use chrono::Utc;
 use mysql_async::Value;
 use mysql_async::prelude::Queryable;
 
-use crate::base::db::rows;
+use crate::base::db::{json_rows, rows};
 use crate::base::ids::{RoomId, UserId};
 use crate::base::rate_limit::{COUNT_BITS, MOST, in_room};
 use crate::base::transaction::Transaction;
@@ -55,24 +55,20 @@ impl Pauses {
         if senders.is_empty() {
             return Ok(Self::default());
         }
-        let sender = "SELECT CAST(? AS UNSIGNED) AS place, CAST(? AS UNSIGNED) AS room_id,
-                             CAST(? AS CHAR(64)) AS user_id, CAST(? AS CHAR(64)) AS subject";
-        let count = senders.len().next_power_of_two();
-        let sql = format!(
-            "SELECT k.place, l.tally FROM ({}) k
+        let sql = "SELECT k.place, l.tally
+             FROM JSON_TABLE(?, '$[*]' COLUMNS (
+                      place INT UNSIGNED PATH '$[0]', room_id BIGINT UNSIGNED PATH '$[1]',
+                      user_id VARCHAR(64) PATH '$[2]', subject VARCHAR(64) PATH '$[3]')) k
              STRAIGHT_JOIN rooms r FORCE INDEX (PRIMARY) ON r.id = k.room_id
              STRAIGHT_JOIN room_members m FORCE INDEX (PRIMARY) ON m.room_id = k.room_id AND m.user_id = k.user_id
                     AND m.role = 'member'
              STRAIGHT_JOIN users u FORCE INDEX (PRIMARY) ON u.user_id = k.user_id
                     AND NOT (r.kind = 'channel' AND u.role IN (?, ?))
-             LEFT JOIN rate_limits l FORCE INDEX (PRIMARY) ON l.name = 'slow' AND l.subject = k.subject",
-            vec![sender; count].join(" UNION ALL ")
-        );
-        let mut params: Vec<Value> = Vec::with_capacity(4 * count + 2);
-        for (place, &(room_id, _, user_id)) in senders.iter().enumerate() {
-            params.extend([place.into(), room_id.into(), user_id.into(), in_room(user_id, room_id).into()]);
-        }
-        params.resize(4 * count, Value::NULL);
+             LEFT JOIN rate_limits l FORCE INDEX (PRIMARY) ON l.name = 'slow' AND l.subject = k.subject";
+        let rows = senders.iter().enumerate().map(|(place, &(room_id, _, user_id))| {
+            (place, room_id, user_id.as_str(), in_room(user_id, room_id))
+        });
+        let mut params = vec![json_rows(rows)];
         params.extend(Role::CHANNEL_MAKERS.map(Value::from));
         let bound: Vec<(usize, Option<u64>)> = transaction.exec(sql, params).await?;
         let pauses = bound.into_iter().filter_map(|(place, tally)| {
