@@ -226,6 +226,9 @@ struct Send {
 /// A `clientMessageId` of a message that was stored before. It has what JSON and SQL write in another way.
 const BEFORE: &str = "\\before\\\" \u{1f600} 'é";
 
+/// The same of a message that several send.
+const TWICE: &str = "\u{1f600}\"\\u0041/'twice'";
+
 /// Random sends whose results do not depend on their order. There are four people; Dan is no member.
 fn random_sends(random: &mut StdRng, room: u64, elsewhere: u64) -> Vec<Send> {
     let number = random.random_range(20..60);
@@ -242,10 +245,7 @@ fn random_sends(random: &mut StdRng, room: u64, elsewhere: u64) -> Vec<Send> {
             5 => (body["content"], body["clientMessageId"]) = (json!("before"), json!(BEFORE)),
             6 => body["clientMessageId"] = json!(BEFORE),
             // The same by all: each sender's first is new, and the others are repetitions.
-            7 => {
-                (body["content"], body["clientMessageId"]) =
-                    (json!("twice"), json!("\u{1f600}\"\\u0041/'twice'"))
-            }
+            7 => (body["content"], body["clientMessageId"]) = (json!("twice"), json!(TWICE)),
             8 => body["isEncrypted"] = json!(true),
             _ => {}
         }

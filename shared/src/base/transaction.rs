@@ -56,7 +56,7 @@ impl Transaction {
         let mut transaction = Self { connection: Some(connection) };
         match transaction.first_rows(isolation, first).await {
             Ok(rows) => Ok((transaction, rows)),
-            Err(error) => Err(transaction.undo(error).await),
+            Err(error) => Err(transaction.failed(error).await),
         }
     }
 
@@ -83,7 +83,7 @@ impl Transaction {
                 self.connection = None;
                 Ok(())
             }
-            Err(error) => Err(self.undo(error).await),
+            Err(error) => Err(self.failed(error).await),
         }
     }
 
@@ -95,7 +95,7 @@ impl Transaction {
     pub(crate) async fn commit_with(mut self, last: &[String], then: &str) -> mysql_async::Result<Committed> {
         match self.last_results(last, then).await {
             Ok(()) => Ok(Committed { connection: self.connection.take() }),
-            Err(error) => Err(self.undo(error).await),
+            Err(error) => Err(self.failed(error).await),
         }
     }
 
@@ -107,6 +107,14 @@ impl Transaction {
             results.collect::<Row>().await?;
         }
         Ok(())
+    }
+
+    /// Undoes the transaction because of an error of the server. Where the connection has failed, nothing can be sent.
+    async fn failed(self, error: mysql_async::Error) -> mysql_async::Error {
+        match error {
+            mysql_async::Error::Server(_) => self.undo(error).await,
+            _ => error,
+        }
     }
 
     /// Undoes the transaction because of an error, and returns that error.
