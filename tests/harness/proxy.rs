@@ -28,6 +28,8 @@ pub struct Statements {
     lost: Arc<Mutex<Option<String>>>,
     /// The statements that are to fail.
     failing: Arc<Mutex<Option<Failing>>>,
+    /// A part of the next text that has it, and what replaces it.
+    replaced: Arc<Mutex<Option<(&'static str, &'static str)>>>,
     /// How many connections were opened.
     opened: Arc<AtomicUsize>,
     /// How many of them, from the first on, lead to a read-only server.
@@ -90,6 +92,26 @@ impl Statements {
         *self.failing.lock().unwrap() = Some(failing);
     }
 
+    /// Replaces a part of the next text that has it, by another of the same length: one of several statements can so fail.
+    pub fn replace(&self, part: &'static str, by: &'static str) {
+        assert_eq!(part.len(), by.len());
+        *self.replaced.lock().unwrap() = Some((part, by));
+    }
+
+    /// Whether the part was sent, and so was replaced.
+    pub fn has_replaced(&self) -> bool {
+        self.replaced.lock().unwrap().is_none()
+    }
+
+    fn replace_in(&self, packet: &mut [u8]) {
+        let mut replaced = self.replaced.lock().unwrap();
+        let Some((part, by)) = *replaced else { return };
+        if let Some(at) = packet.windows(part.len()).position(|window| window == part.as_bytes()) {
+            packet[at..at + by.len()].copy_from_slice(by.as_bytes());
+            *replaced = None;
+        }
+    }
+
     /// How many of the statements that are to fail have not been sent.
     pub fn left_to_fail(&self) -> usize {
         self.failing.lock().unwrap().as_ref().map_or(0, |failing| failing.left)
@@ -148,6 +170,7 @@ impl Statements {
                     _ = answers.lock().await.write_all(&error).await;
                     continue;
                 }
+                self.replace_in(&mut packet);
             }
             if to_server.write_all(&[&header[..], &packet].concat()).await.is_err() {
                 return;

@@ -54,6 +54,38 @@ async fn a_send_whose_commit_is_not_answered_is_stored_once_and_found_when_it_is
 }
 
 #[tokio::test]
+async fn a_send_whose_commit_the_server_refuses_is_not_stored() {
+    let statements = Statements::default();
+    let app = TestApp::counted(&statements).await;
+    let ann = app.prime("ann").await;
+    let room = ann.opens_a_room().await;
+    let mut socket = ann.connect().await;
+    statements.replace("COMMIT; SELECT r.id", "KOMMIT; SELECT r.id");
+    ann.says(room, "refused").await.refused(500, "internal");
+    assert!(statements.has_replaced());
+    assert_eq!(ann.says(room, "hello").await.created()["message"]["seq"], 1);
+    assert_eq!(ann.reads(room).await, [(1, "hello".to_owned())]);
+    assert_eq!(socket.receives("receiveMessage").await["message"]["content"], "hello");
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn a_message_reaches_its_room_even_if_the_sockets_cannot_be_read_with_its_commit() {
+    let statements = Statements::default();
+    let app = TestApp::counted(&statements).await;
+    let (ann, bob) = (app.prime("ann").await, app.user("bob").await);
+    let room = ann.opens_a_room().await;
+    bob.joins(room).await.created();
+    let mut bobs = bob.connect().await;
+    statements.replace("COMMIT; SELECT r.id", "COMMIT; SELEKT r.id");
+    ann.says(room, "hello").await.created();
+    assert!(statements.has_replaced());
+    assert_eq!(bobs.receives("receiveMessage").await["message"]["content"], "hello");
+    bobs.has_nothing().await;
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
 async fn another_body_with_the_same_id_is_refused() {
     let app = TestApp::start().await;
     let ann = app.prime("ann").await;

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::harness::{ROOM_PASSWORD, TestApp};
+use crate::harness::{ROOM_PASSWORD, TestApp, claims};
 
 /// Functions of which `connect` does its work, then waits for a permit of `answer` before it returns.
 struct Held {
@@ -80,6 +80,22 @@ async fn a_logout_during_the_handshake_closes_the_socket() {
     };
     let (mut socket, ()) = tokio::join!(ann.connect(), log_out);
     assert_eq!(socket.closed().await, 1000);
+}
+
+#[tokio::test]
+async fn a_socket_opens_while_a_request_of_its_session_is_under_way() {
+    // Otherwise each could wait for a row that the other has locked: the request for the user, the socket for the session.
+    let app = TestApp::start().await;
+    let ann = app.prime("ann").await;
+    let mut holder = app.database().await;
+    let mut held = holder.start_transaction(TxOpts::default()).await.unwrap();
+    let lock = format!(
+        "SELECT session_id FROM sessions WHERE session_id = '{}' LOCK IN SHARE MODE",
+        claims(&ann.access_token)["sid"].as_str().unwrap()
+    );
+    assert_eq!(held.query::<String, _>(lock).await.unwrap().len(), 1);
+    ann.connect().await;
+    held.rollback().await.unwrap();
 }
 
 #[tokio::test]

@@ -85,8 +85,8 @@ async fn bearer(app: &App, event: &SocketEvent) -> Result<Bearer> {
     credentials(app, ticket, token(event)).await
 }
 
-/// Returns the bearer of a ticket, or else of an access token. Whether the session of a token has ended is not looked up:
-/// [`enter`] checks it.
+/// Returns the bearer of a ticket, or else of an access token. Whether the session of a token has ended is not looked up.
+/// That is left to [`enter`], which looks again anyway.
 pub(super) async fn credentials(app: &App, ticket: Option<&str>, token: Option<&str>) -> Result<Bearer> {
     match ticket {
         Some(given) => ticket::redeem(app, given).await.map(Bearer::from),

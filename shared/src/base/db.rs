@@ -210,8 +210,7 @@ impl Db {
         sql: &str,
         params: impl Into<Params>,
     ) -> Result<Vec<R>> {
-        let (rows, _) = self.send(sql, params.into()).await?;
-        rows.into_iter().map(|row| R::from_row_opt(row).map_err(Error::internal)).collect()
+        converted(self.send(sql, params.into()).await?.0)
     }
 
     /// Returns the first row of one statement, if there is one. The statement may be sent twice, as with
@@ -243,7 +242,8 @@ impl Db {
         &self,
         committed: Committed,
     ) -> Result<Vec<R>> {
-        within(ANSWER_TIMEOUT, async { Ok(committed.rows().await?) }).await
+        let rows = within(ANSWER_TIMEOUT, async { Ok(committed.rows().await?) }).await?;
+        converted(rows)
     }
 
     async fn send(&self, sql: &str, params: Params) -> Result<(Vec<Row>, Executed)> {
@@ -384,23 +384,21 @@ impl Db {
         first: Option<&str>,
     ) -> Result<(Transaction, Vec<R>)> {
         let begin = async || {
-            let connection = self.pool().await?.get_conn().await?;
-            Ok::<_, Error>(Transaction::begin(connection, isolation, first).await?)
+            let connection = self.connection().await?;
+            let begun = async { Ok(Transaction::begin(connection, isolation, first).await) };
+            within(ANSWER_TIMEOUT, begun.boxed()).await
         };
-        let begun = async {
-            match begin().await {
-                // Nothing was written yet, so a dead idle connection costs only one more try.
-                Err(Error::DatabaseUnavailable(error)) if is_disconnect(&error) => begin().await,
-                begun => begun,
-            }
-        };
-        within(ANSWER_TIMEOUT, begun.boxed()).await
+        match begin().await? {
+            // Nothing was written yet, so a dead idle connection costs only one more try.
+            Err(error) if is_disconnect(&error) => Ok(begin().await??),
+            begun => Ok(begun?),
+        }
     }
 
     /// Waits for the rest of a transaction that began at `start`.
     ///
     /// # Errors
-    /// [`Error::DatabaseUnavailable`] when it takes too long. Then it is undone.
+    /// [`Error::DatabaseUnavailable`] when it takes too long. Then it is undone, unless its commit was sent.
     pub(crate) async fn within_its_time<T: Send>(
         &self,
         start: Instant,
@@ -547,6 +545,10 @@ pub(crate) fn padded<T: Copy + Into<Value>>(values: &[T]) -> Params {
     let last = params.last().cloned().unwrap_or(Value::NULL);
     params.resize(values.len().next_power_of_two(), last);
     Params::Positional(params)
+}
+
+fn converted<R: FromRow>(rows: Vec<Row>) -> Result<Vec<R>> {
+    rows.into_iter().map(|row| R::from_row_opt(row).map_err(Error::internal)).collect()
 }
 
 /// Returns rows as the parameter of a `JSON_TABLE`: an array of arrays.

@@ -33,7 +33,7 @@ impl Isolation {
 }
 
 /// A transaction, and the connection that it has for itself. One that is dropped before its end closes the
-/// connection, and so the server rolls it back.
+/// connection, and so the server rolls it back, unless its commit was sent.
 ///
 /// It differs from `mysql_async`'s in that other statements can travel with `START TRANSACTION` and `COMMIT`. They are
 /// texts without parameters, so they may contain nothing but numbers and times.
@@ -41,6 +41,9 @@ pub struct Transaction {
     /// `None` once it has ended.
     connection: Option<Conn>,
 }
+
+/// Only what ends a transaction takes its connection, and it takes the transaction too.
+const ENDED: &str = "the transaction has ended";
 
 impl Transaction {
     /// Begins a transaction, together with its first statement if that is given, in one round trip. Returns the rows of
@@ -94,7 +97,10 @@ impl Transaction {
     /// As [`Transaction::commit`].
     pub(crate) async fn commit_with(mut self, last: &[String], then: &str) -> mysql_async::Result<Committed> {
         match self.last_results(last, then).await {
-            Ok(()) => Ok(Committed { connection: self.connection.take() }),
+            Ok(()) => {
+                let connection = self.connection.take();
+                Ok(Committed { connection: connection.unwrap_or_else(|| unreachable!("{ENDED}")) })
+            }
             Err(error) => Err(self.failed(error).await),
         }
     }
@@ -104,6 +110,10 @@ impl Transaction {
         let mut results = self.query_iter(statements.collect::<Vec<_>>().join("; ")).await?;
         // The end of one result is the beginning of the next: the last one here is that of `COMMIT`.
         for _ in last {
+            results.collect::<Row>().await?;
+        }
+        // If it is an error, nothing follows, and the next call returns it.
+        if results.is_empty() {
             results.collect::<Row>().await?;
         }
         Ok(())
@@ -132,13 +142,13 @@ impl Deref for Transaction {
     type Target = Conn;
 
     fn deref(&self) -> &Conn {
-        self.connection.as_ref().unwrap_or_else(|| unreachable!("the transaction has ended"))
+        self.connection.as_ref().unwrap_or_else(|| unreachable!("{ENDED}"))
     }
 }
 
 impl DerefMut for Transaction {
     fn deref_mut(&mut self) -> &mut Conn {
-        self.connection.as_mut().unwrap_or_else(|| unreachable!("the transaction has ended"))
+        self.connection.as_mut().unwrap_or_else(|| unreachable!("{ENDED}"))
     }
 }
 
@@ -160,7 +170,7 @@ impl Debug for Transaction {
 /// A transaction that has been committed, before the rows are read that were selected after that.
 #[derive(Debug)]
 pub(crate) struct Committed {
-    connection: Option<Conn>,
+    connection: Conn,
 }
 
 impl Committed {
@@ -168,9 +178,8 @@ impl Committed {
     ///
     /// # Errors
     /// The database's.
-    pub(crate) async fn rows<R: FromRow + Send + 'static>(self) -> mysql_async::Result<Vec<R>> {
-        let Some(connection) = self.connection else { return Ok(Vec::new()) };
-        let mut results = QueryResult::<TextProtocol>::new(connection);
+    pub(crate) async fn rows(self) -> mysql_async::Result<Vec<Row>> {
+        let mut results = QueryResult::<TextProtocol>::new(self.connection);
         // That of `COMMIT`.
         results.collect::<Row>().await?;
         results.collect().await

@@ -17,14 +17,14 @@ use crate::base::db::{Db, listed, rows};
 use crate::base::ids::{RoomId, UserId};
 use crate::base::rate_limit::{Count, MOST};
 use crate::base::time;
-use crate::base::transaction::{Committed, Isolation, Transaction};
+use crate::base::transaction::{Isolation, Transaction};
 use crate::config::{Limit, Limits};
 use crate::error::Standing;
 use crate::messages::draft::Words;
 use crate::messages::locked_rooms::{self, OfMessages, Room};
 use crate::messages::mentions::{self, Mentioning};
 use crate::messages::message::{MessageId, Quoted};
-use crate::messages::posts::{self, PostsCount};
+use crate::messages::posts::{self, PostsCount, Selected};
 use crate::messages::senders::{self, Asked, Found, NewMessages};
 use crate::messages::slow_mode::Pauses;
 use crate::{Error, Result};
@@ -88,15 +88,15 @@ pub(crate) enum Refusal {
 }
 
 /// Stores the messages of those requests that may be sent, in a transaction of its own, and counts them and their posts.
-/// Returns what became of each request, in order, and, if any message was stored, what [`posts::sockets_after`] reads.
+/// Returns what became of each request, in order, and, if any message was stored, the sockets of its room.
 ///
 /// It takes four round trips, whatever the size of the batch: the rooms are locked together with the beginning of the
 /// transaction, and what the messages change in them is written together with the commit, after which the sockets are
-/// selected.
+/// selected. Slow mode and mentions take more.
 ///
 /// # Errors
-/// The database's. Then nothing is stored, unless the connection was lost during the commit.
-pub(crate) async fn store(db: &Db, batch: Batch<'_>) -> Result<(Vec<Outcome>, Option<Committed>)> {
+/// The database's. Then nothing is stored, unless the connection was lost, or the time was over, during the commit.
+pub(crate) async fn store(db: &Db, batch: Batch<'_>) -> Result<(Vec<Outcome>, Option<Selected>)> {
     let start = Instant::now();
     let (mut transaction, rooms) = db.begin(Isolation::default(), Some(&lock(batch))).await?;
     let stored = async move {
@@ -108,7 +108,7 @@ pub(crate) async fn store(db: &Db, batch: Batch<'_>) -> Result<(Vec<Outcome>, Op
             Ok((outcomes, changes)) => {
                 let rooms: Vec<RoomId> = stored_in(batch, &outcomes).into_iter().collect();
                 let committed = transaction.commit_with(&changes, &posts::select(&listed(&rooms))).await?;
-                Ok((outcomes, Some(committed)))
+                Ok((outcomes, Some(Selected { committed, rooms })))
             }
             Err(error) => Err(transaction.undo(error).await),
         }

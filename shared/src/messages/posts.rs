@@ -104,16 +104,27 @@ pub(crate) async fn sockets(
     Ok(found(db, limit, rows).await)
 }
 
-/// Works like [`sockets`], with what [`select`] has selected together with a commit.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn sockets_after(
-    db: &Db,
-    limit: Option<Limit>,
-    committed: Committed,
-) -> Result<HashMap<RoomId, Vec<Socket>>> {
-    Ok(found(db, limit, db.rows_after(committed).await?).await)
+/// The sockets of rooms that got messages, as [`select`] selects them together with the commit of the messages.
+#[derive(Debug)]
+pub(crate) struct Selected {
+    pub(crate) committed: Committed,
+    pub(crate) rooms: Vec<RoomId>,
+}
+
+impl Selected {
+    /// Works like [`sockets`]. What cannot be read is selected again, since the messages are stored.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn sockets(self, db: &Db, limit: Option<Limit>) -> Result<HashMap<RoomId, Vec<Socket>>> {
+        match db.rows_after(self.committed).await {
+            Ok(rows) => Ok(found(db, limit, rows).await),
+            Err(error) => {
+                error.log();
+                sockets(db, limit, &self.rooms).await
+            }
+        }
+    }
 }
 
 /// A room, its `audience`, and one of the sockets if there is any.

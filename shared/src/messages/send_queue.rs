@@ -14,9 +14,8 @@ use crate::base::db;
 use crate::base::ids::{RoomId, UserId};
 use crate::base::meters::meters;
 use crate::base::socket::Socket;
-use crate::base::transaction::Committed;
 use crate::messages::batch::{self, Batch, Outcome, Refusal, Stored};
-use crate::messages::posts;
+use crate::messages::posts::Selected;
 use crate::messages::senders::NewMessages;
 use crate::{Error, Result};
 
@@ -197,7 +196,7 @@ impl SendQueue {
         self: &Arc<Self>,
         app: &App,
         requests: Vec<Waiting>,
-        (outcomes, committed): (Vec<Outcome>, Option<Committed>),
+        (outcomes, selected): (Vec<Outcome>, Option<Selected>),
         waits: bool,
     ) {
         let (locked, decided): (Vec<_>, Vec<_>) = requests
@@ -208,7 +207,7 @@ impl SendQueue {
             self.set_aside(app, locked.into_iter().map(|(waiting, _)| waiting).collect());
         }
         if !decided.is_empty() {
-            tokio::spawn(answer(app.clone(), decided, committed));
+            tokio::spawn(answer(app.clone(), decided, selected));
         }
     }
 
@@ -276,7 +275,7 @@ async fn store_requests(
     app: &App,
     requests: &[NewMessages],
     waits: bool,
-) -> Result<(Vec<Outcome>, Option<Committed>)> {
+) -> Result<(Vec<Outcome>, Option<Selected>)> {
     let batch = Batch { requests, limits: Some(&app.config.limits), waits };
     if waits {
         return app.db.retry(|| batch::store(&app.db, batch).boxed()).await;
@@ -302,9 +301,9 @@ fn unavailable() -> Error {
 }
 
 /// Tells the senders what became of their messages.
-async fn answer(app: App, decided: Vec<(Waiting, Outcome)>, committed: Option<Committed>) {
-    let sockets = match committed {
-        Some(committed) => posts::sockets_after(&app.db, app.config.limits.room_posts, committed).await,
+async fn answer(app: App, decided: Vec<(Waiting, Outcome)>, selected: Option<Selected>) {
+    let sockets = match selected {
+        Some(selected) => selected.sockets(&app.db, app.config.limits.room_posts).await,
         None => Ok(HashMap::new()),
     };
     for (waiting, outcome) in decided {

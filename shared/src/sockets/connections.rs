@@ -54,9 +54,12 @@ async fn insert(
         return Ok(None);
     }
     // Without a lock of the user's row, two sockets that open at once would not count each other.
-    let (from, lock) = match most {
-        Some(_) => ("users u STRAIGHT_JOIN sessions s ON s.user_id = u.user_id", "FOR UPDATE"),
-        None => ("sessions s", "LOCK IN SHARE MODE"),
+    let from = match most {
+        Some(_) => {
+            "(SELECT user_id FROM users WHERE user_id = :user_id FOR UPDATE) u
+             STRAIGHT_JOIN sessions s ON s.user_id = u.user_id"
+        }
+        None => "sessions s",
     };
     // The session's row stays locked until the commit, so revoking the session ends this socket too.
     transaction
@@ -67,7 +70,7 @@ async fn insert(
                  SELECT :connection_id, s.user_id, s.session_id, :now,
                         LEAST(UTC_TIMESTAMP(3) + INTERVAL :hours HOUR, s.expires_at), :process_id, :protocol
                  FROM {from} WHERE s.session_id = :session_id AND s.user_id = :user_id
-                   AND s.revoked_at IS NULL AND s.expires_at > UTC_TIMESTAMP(3) {lock}"
+                   AND s.revoked_at IS NULL AND s.expires_at > UTC_TIMESTAMP(3) LOCK IN SHARE MODE"
             ),
             params! {
                 connection_id,
