@@ -29,7 +29,7 @@ use shared::{App, schema};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::errors::unreachable_database;
 use crate::settings::{ENV_FILE, settings};
@@ -43,6 +43,9 @@ const OTHER_FILES: u64 = 200;
 const BACKLOG: u32 = 1024;
 /// How often the process looks for sockets of processes that were killed.
 const LOOKING_FOR_LOST: Duration = Duration::from_secs(15);
+/// How much later than a post that nobody takes it looks. The database server may notice later than the posts that the
+/// connections of a killed process have ended.
+const MOMENT: Duration = Duration::from_secs(1);
 /// How often the process looks whether its certificate was renewed.
 const LOOKING_FOR_CERTIFICATES: Duration = Duration::from_secs(60);
 /// How long the connections to the database may take to end. With the two steps of
@@ -170,7 +173,9 @@ async fn look_for_lost(app: App, missed: Arc<Notify>) {
         if let Err(error) = functions::websocket::disconnect_lost(&app).await {
             error.log();
         }
-        _ = timeout(LOOKING_FOR_LOST, missed.notified()).await;
+        if timeout(LOOKING_FOR_LOST, missed.notified()).await.is_ok() {
+            sleep(MOMENT).await;
+        }
     }
 }
 
