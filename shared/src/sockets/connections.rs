@@ -61,7 +61,8 @@ async fn insert(
         }
         None => "sessions s",
     };
-    // The session's row stays locked until the commit, so revoking the session ends this socket too.
+    // The session's row stays locked until the commit, so revoking the session ends this socket too. The lock is shared: a
+    // request of the session may hold one too, while it waits for the user's row.
     transaction
         .exec_drop(
             format!(
