@@ -57,12 +57,15 @@ async fn reading_a_room_ends_its_mark_as_unread_wherever_the_position_is() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.groups(&[&bob]).await;
-    for content in ["one", "two"] {
-        ann.says(group, content).await.created();
-    }
     let (mut phone, mut laptop) = (bob.connect().await, bob.connect().await);
-    // The position moves, stays where it is, and would go back.
-    for (seq, read_seq) in [(1, 1), (1, 1), (2, 2), (1, 2)] {
+    // There is nothing to read yet; the position moves, stays where it is, moves, and would go back.
+    for (messages, seq, read_seq) in [(0, 1, 0), (2, 1, 1), (0, 1, 1), (0, 2, 2), (0, 1, 2)] {
+        for _ in 0..messages {
+            ann.says(group, "news").await.created();
+            for socket in [&mut phone, &mut laptop] {
+                socket.receives("receiveMessage").await;
+            }
+        }
         bob.chooses(group, json!({"markedUnread": true})).await.ok();
         assert_eq!(bob.choices().await["markedUnread"], true);
         for socket in [&mut phone, &mut laptop] {
