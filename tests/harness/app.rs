@@ -502,6 +502,15 @@ impl TestApp {
         timeout(Duration::from_secs(20), found).await.unwrap_or_else(|_| panic!("never {count}: {query}"));
     }
 
+    /// Waits until the metrics of a server, which it shows at this address, have this line.
+    pub async fn until_metric(&self, address: &str, line: &str) {
+        let metrics = async || self.http.get(format!("http://{address}/metrics")).send().await?.text().await;
+        let seen = async { while !metrics().await.unwrap().lines().any(|shown| shown == line) {} };
+        timeout(Duration::from_secs(20), seen)
+            .await
+            .unwrap_or_else(|_| panic!("the metrics never have {line}"));
+    }
+
     /// Waits until a statement that contains this text is running, which it still is while it waits for a lock that
     /// the test holds. List such a test in `tests/in-process-only`, since on a shared server it sees the statements
     /// of all tests.

@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Person, Socket, Statements, TestApp};
+use crate::harness::{Answer, Person, Server, Socket, Statements, TestApp};
 
 /// A room of three, with the sockets of all.
 struct Trio {
@@ -191,29 +191,51 @@ async fn a_message_that_the_database_refuses_does_not_touch_those_stored_with_it
 #[tokio::test]
 async fn nobody_sends_after_a_logout_or_a_removal_that_comes_while_messages_wait() {
     let app = TestApp::start().await;
-    let mut trio = Trio::new(&app).await;
-    let (ann, bob, cid) = (&trio.people[0], &trio.people[1], &trio.people[2]);
-    let before = trio.last().await;
-    // Cid's message waits for his row, and the others' wait for the batch after it.
-    ann.says(trio.room, "opens her window").await.created();
-    bob.says(trio.room, "opens his window").await.created();
-    cid.says(trio.room, "opens his window").await.created();
-    for socket in &mut trio.sockets {
-        socket.rest().await;
+    let trio = Trio::new(&app).await;
+    let dan = app.user("dan").await;
+    dan.joins(trio.room).await.created();
+    let metrics_at = format!("127.0.0.1:{}", Server::free_port().await);
+    let server = Server::start(&app, &[("METRICS_LISTEN", &metrics_at)]).await;
+    let [ann, bob, cid, dan] =
+        [&trio.people[0], &trio.people[1], &trio.people[2], &dan].map(|person| person.at(&server.url()));
+    let mut bobs = server.connect(&bob).await;
+    // Nobody's window of `MESSAGE_LIMIT` is opened while messages wait.
+    for person in [&ann, &bob, &cid, &dan] {
+        person.says(trio.room, "opens a window").await.created();
     }
+    let before = trio.last().await;
+
+    // Cid's message waits for his row, and the others' wait for the batch after it.
     let wait = format!("SELECT 1 FROM users WHERE user_id = '{}' FOR UPDATE", cid.user_id);
     let mut holder = app.holding(&wait).await;
     let overtake = async {
         app.until_waiting("INSERT INTO messages").await;
-        trio.sockets[1].send("sendMessage", json!({"roomId": trio.room, "content": "too late"})).await;
-        bob.post("/api/auth/logout", json!({})).await.no_content();
-        holder.query_drop("COMMIT").await.unwrap();
+        bobs.send("sendMessage", json!({"roomId": trio.room, "content": "too late"})).await;
+        let late = async {
+            let sends = [&bob, &dan].map(|person| person.says(trio.room, "too late"));
+            let [bobs, dans] = <[Answer; 2]>::try_from(join_all(sends).await).unwrap();
+            bobs.refused(401, "unauthenticated");
+            dans.refused(403, "not_a_member");
+        };
+        let end = async {
+            app.until_metric(&metrics_at, "coterie_messages_waiting 4").await;
+            bob.post("/api/auth/logout", json!({})).await.no_content();
+            let removed = async { ann.removes(trio.room, &dan).await.no_content() };
+            let release = async {
+                app.until_waiting("updated_at FROM rooms WHERE").await;
+                holder.query_drop("COMMIT").await.unwrap();
+            };
+            tokio::join!(removed, release);
+        };
+        let in_time = async { ann.says(trio.room, "in time").await.created() };
+        tokio::join!(late, in_time, end);
     };
     tokio::join!(cid.says(trio.room, "in time"), overtake).0.created();
-    trio.sockets[1].until_closed().await;
+    bobs.until_closed().await;
     let read = ann.reads(trio.room).await;
     assert!(!read.iter().any(|(_, content)| content == "too late"), "{read:?}");
-    assert_eq!(read.last().unwrap().0, before + 4);
+    assert_eq!(read.last().unwrap().0, before + 3, "two messages, and the notice of the removal");
+    app.invariants_hold().await;
 }
 
 /// A send of a random kind, and what is expected of it at any time.

@@ -13,7 +13,7 @@ use chrono::NaiveDateTime;
 use mysql_async::Value;
 use mysql_async::prelude::Queryable;
 
-use crate::base::db::{Db, listed, rows};
+use crate::base::db::{Db, duplicate_key, listed, rows};
 use crate::base::ids::{RoomId, UserId};
 use crate::base::rate_limit::{Count, MOST};
 use crate::base::time;
@@ -25,7 +25,7 @@ use crate::messages::locked_rooms::{self, OfMessages, Room};
 use crate::messages::mentions::{self, Mentioning};
 use crate::messages::message::{MessageId, Quoted};
 use crate::messages::posts::{self, PostsCount, Selected};
-use crate::messages::senders::{self, Asked, Found, NewMessages};
+use crate::messages::senders::{self, Asked, Found, NewMessages, Wanted};
 use crate::messages::slow_mode::Pauses;
 use crate::{Error, Result};
 
@@ -147,37 +147,109 @@ async fn insert_allowed(
     batch: Batch<'_>,
     rooms: Vec<Room>,
 ) -> Result<(Vec<Outcome>, Vec<String>)> {
-    let mut rooms: HashMap<RoomId, Room> = rooms.into_iter().map(|room| (room.id, room)).collect();
-    let mut changes = Vec::new();
-    let (mut outcomes, mut asked) = (Vec::with_capacity(batch.requests.len()), Vec::new());
-    for (place, request) in batch.requests.iter().enumerate() {
-        let draft = &request.draft;
-        let room = rooms.get(&draft.room_id);
-        let is_asked = room.is_some_and(|room| draft.only.is_none_or(|only| only == room.kind));
-        outcomes.push(if room.is_some() { Outcome::NotAllowed } else { Outcome::NoRoom });
-        if is_asked {
-            asked.extend(draft.messages.iter().map(|words| Asked { place, request, words }));
-        }
-    }
+    let locked = Locked::of(batch, rooms);
     let created_at = time::now();
-    if !asked.is_empty() {
-        let limit = batch.limits.and_then(|limits| limits.message);
-        let mut found = senders::find(transaction, &asked, limit.is_some()).await?;
-        // It is the same in all rows.
-        let members = found.iter().flatten().next().and_then(|found| found.mentioned.as_deref());
-        let members = mentions::members(members);
-        let slowed = asked.iter().zip(&found).filter_map(|(Asked { request, .. }, sender)| {
+    let mut looks_up_ids = locked.asks_after_ids();
+    let Decided { rooms, outcomes, counts, new } = loop {
+        let decided = locked.decide(transaction, looks_up_ids, created_at).await?;
+        if insert(transaction, &decided.new, created_at).await? {
+            break decided;
+        }
+        if looks_up_ids {
+            return Err(Error::internal("a clientMessageId was looked up, and yet it was sent before"));
+        }
+        looks_up_ids = true;
+    };
+    if new.is_empty() {
+        return Ok((outcomes, Vec::new()));
+    }
+    counts.pauses.write(transaction).await?;
+    mentions::insert(transaction, new.iter().map(|new| new.mentioning(created_at))).await?;
+    let mut replies = OfMessages::new();
+    for reply_to in new.iter().filter_map(|new| new.asked.words.reply_to) {
+        *replies.entry(reply_to).or_default() += 1;
+    }
+    // One message of each sender stands for their window.
+    let own: HashMap<&UserId, MessageId> = new.iter().map(|new| (&new.user_id, new.id())).collect();
+    let windows = counts.tallies.iter().filter_map(|(user_id, tally)| Some((*own.get(user_id)?, *tally)));
+    let changed = rooms.values().filter(|room| room.is_changed);
+    let changes = locked_rooms::advance(changed, &windows.collect(), &replies, created_at);
+    Ok((outcomes, changes))
+}
+
+/// A batch whose rooms are locked.
+struct Locked<'a> {
+    batch: Batch<'a>,
+    rooms: HashMap<RoomId, Room>,
+    /// The messages that may be stored, as far as their rooms tell.
+    asked: Vec<Asked<'a>>,
+}
+
+/// What becomes of the requests of a batch.
+struct Decided<'a> {
+    /// The rooms after it.
+    rooms: HashMap<RoomId, Room>,
+    /// One for each request, in order.
+    outcomes: Vec<Outcome>,
+    counts: Counts,
+    /// The messages to store.
+    new: Vec<New<'a>>,
+}
+
+impl<'a> Locked<'a> {
+    fn of(batch: Batch<'a>, rooms: Vec<Room>) -> Self {
+        let rooms: HashMap<RoomId, Room> = rooms.into_iter().map(|room| (room.id, room)).collect();
+        let mut asked = Vec::new();
+        for (place, request) in batch.requests.iter().enumerate() {
+            let draft = &request.draft;
+            let room = rooms.get(&draft.room_id);
+            if room.is_some_and(|room| draft.only.is_none_or(|only| only == room.kind)) {
+                asked.extend(draft.messages.iter().map(|words| Asked { place, request, words }));
+            }
+        }
+        Self { batch, rooms, asked }
+    }
+
+    /// Whether something can refuse a message that must not if the message was sent before.
+    fn asks_after_ids(&self) -> bool {
+        let mentions = |words: &Words| words.mentions_all || !words.mentions.0.is_empty();
+        self.rooms.values().any(|room| room.slow_mode_seconds > 0)
+            || self.asked.iter().any(|asked| mentions(asked.words))
+    }
+
+    /// Decides about the requests. Without `looks_up_ids`, no message counts as sent before: if one was, [`insert`] tells,
+    /// so that in almost all batches no id is looked up.
+    async fn decide(
+        &self,
+        transaction: &mut Transaction,
+        looks_up_ids: bool,
+        created_at: NaiveDateTime,
+    ) -> Result<Decided<'_>> {
+        let mut rooms = self.rooms.clone();
+        let undecided = |request: &NewMessages| match rooms.contains_key(&request.draft.room_id) {
+            true => Outcome::NotAllowed,
+            false => Outcome::NoRoom,
+        };
+        let mut outcomes: Vec<Outcome> = self.batch.requests.iter().map(undecided).collect();
+        let mut counts = Counts::now(self.batch.limits);
+        let mut new = Vec::with_capacity(self.asked.len());
+        if self.asked.is_empty() {
+            return Ok(Decided { rooms, outcomes, counts, new });
+        }
+        let wanted = Wanted { tally: counts.message.is_some(), is_sent: looks_up_ids };
+        let senders = senders::find(transaction, &self.asked, wanted).await?;
+        let members = senders.mentioned();
+        let mut found = senders.of_messages();
+        let slowed = self.asked.iter().zip(&found).filter_map(|(Asked { request, .. }, sender)| {
             let room = rooms.get(&request.draft.room_id)?;
             Some((room.id, room.slow_mode_seconds, &sender.as_ref()?.user_id))
         });
-        let pauses = Pauses::read(transaction, slowed.collect()).await?;
-        let mut counts = Counts { pauses, ..Counts::now(batch.limits) };
-        let mut new = Vec::with_capacity(found.len());
+        counts.pauses = Pauses::read(transaction, slowed.collect()).await?;
         // Of those that are stored here: a refused message does not use up its id.
         let mut ids = HashSet::new();
-        for messages in asked.chunk_by(|one, next| one.place == next.place) {
+        for messages in self.asked.chunk_by(|one, next| one.place == next.place) {
             // The sender was found for all messages of a request, or for none.
-            let senders: Option<Vec<Found>> = found.drain(..messages.len()).collect();
+            let senders: Option<Vec<&Found>> = found.drain(..messages.len()).collect();
             let (Some(senders), Some(Asked { place, request, .. })) = (senders, messages.first()) else {
                 continue;
             };
@@ -185,7 +257,7 @@ async fn insert_allowed(
             let room_id = room.id;
             let Some(Found { user_id, name, .. }) = senders.first() else { continue };
             let own = messages.iter().filter_map(|message| message.words.client_message_id.as_ref());
-            let own: Vec<_> = own.map(|id| (room_id, user_id.clone(), id.as_str())).collect();
+            let own: Vec<_> = own.map(|id| (room_id, user_id, id.as_str())).collect();
             let is_sent =
                 senders.iter().any(|sender| sender.is_sent) || own.iter().any(|id| ids.contains(id));
             let may_mention = may_mention(room, &senders, &request.draft.messages, &members);
@@ -201,23 +273,8 @@ async fn insert_allowed(
                 Err(outcome) => outcome,
             };
         }
-        if !new.is_empty() {
-            insert(transaction, &new, created_at).await?;
-            counts.pauses.write(transaction).await?;
-            mentions::insert(transaction, new.iter().map(|new| new.mentioning(created_at))).await?;
-            let mut replies = OfMessages::new();
-            for reply_to in new.iter().filter_map(|new| new.asked.words.reply_to) {
-                *replies.entry(reply_to).or_default() += 1;
-            }
-            // One message of each sender stands for their window.
-            let own: HashMap<&UserId, MessageId> = new.iter().map(|new| (&new.user_id, new.id())).collect();
-            let windows =
-                counts.tallies.iter().filter_map(|(user_id, tally)| Some((*own.get(user_id)?, *tally)));
-            let changed = rooms.values().filter(|room| room.is_changed);
-            changes = locked_rooms::advance(changed, &windows.collect(), &replies, created_at);
-        }
+        Ok(Decided { rooms, outcomes, counts, new })
     }
-    Ok((outcomes, changes))
 }
 
 /// One message of a batch that is stored, with its number and its sender.
@@ -247,7 +304,7 @@ impl New<'_> {
 /// Checks whether a sender may mention those whom the messages of a request mention.
 fn may_mention(
     room: &Room,
-    senders: &[Found],
+    senders: &[&Found],
     messages: &[Words],
     members: &BTreeSet<(RoomId, UserId)>,
 ) -> Result<(), Refusal> {
@@ -287,7 +344,7 @@ impl Counts {
     fn decide(
         &mut self,
         request: &NewMessages,
-        senders: &[Found],
+        senders: &[&Found],
         is_sent: bool,
         may_mention: Result<(), Refusal>,
         room: &mut Room,
@@ -313,7 +370,8 @@ impl Counts {
         if let Some(standing) = self.posts.refusal(room.posts_tally, posts) {
             return refused(Refusal::PostsLimit(standing));
         }
-        let is_lost = |(sender, words): (&Found, &Words)| words.reply_to.is_some() && sender.quoted.is_none();
+        let is_lost =
+            |(sender, words): (&&Found, &Words)| words.reply_to.is_some() && sender.quoted.is_none();
         if let Some(place) = senders.iter().zip(&request.draft.messages).position(is_lost) {
             return refused(Refusal::NoSuchReply(place));
         }
@@ -338,7 +396,11 @@ impl Counts {
     }
 }
 
-async fn insert(transaction: &mut Transaction, messages: &[New<'_>], now: NaiveDateTime) -> Result<()> {
+/// Inserts messages; or returns `false`, and inserts none, if the `clientMessageId` of one was sent before.
+async fn insert(transaction: &mut Transaction, messages: &[New<'_>], now: NaiveDateTime) -> Result<bool> {
+    if messages.is_empty() {
+        return Ok(true);
+    }
     let sql = format!(
         "INSERT INTO messages (room_id, seq, updated_seq, kind, sender_id, content, is_encrypted,
                                client_message_id, body_hash, reply_to_seq, created_at, mentions, mentions_all)
@@ -362,5 +424,8 @@ async fn insert(transaction: &mut Transaction, messages: &[New<'_>], now: NaiveD
             words.mentions_all.into(),
         ]);
     }
-    Ok(transaction.exec_drop(sql, params).await?)
+    match transaction.exec_drop(sql, params).await {
+        Err(error) if duplicate_key(&error) == Some("messages_client_message_id") => Ok(false),
+        inserted => Ok(inserted.map(|()| true)?),
+    }
 }

@@ -14,7 +14,7 @@ use crate::messages::message::MessageId;
 use crate::rooms::room::RoomKind;
 
 /// The row of a room, as far as sending changes it.
-#[derive(Debug, FromRow)]
+#[derive(Clone, Debug, FromRow)]
 pub(crate) struct Room {
     pub(crate) id: RoomId,
     pub(crate) kind: RoomKind,

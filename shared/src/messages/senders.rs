@@ -1,6 +1,8 @@
 //! The senders of the messages of a batch (`docs/contract.md`, "Messages"): finds the users of sessions and sockets, and
 //! locks the rows that let them send.
 
+use std::collections::{BTreeSet, HashMap};
+
 use mysql_async::Value;
 use mysql_async::prelude::{FromRow, Queryable};
 
@@ -10,7 +12,7 @@ use crate::base::ids::{ConnectionId, RoomId, UserId};
 use crate::base::transaction::Transaction;
 use crate::messages::draft::{Draft, Sender, Words};
 use crate::messages::mentions;
-use crate::messages::message::{Quoted, quoted};
+use crate::messages::message::{ClientMessageId, Quoted, quoted};
 use crate::rooms::room::RoomRole;
 
 /// The messages of one request that are to be stored, with their sender.
@@ -63,7 +65,7 @@ pub(crate) struct Asked<'a> {
 /// A sender who may send to the room, and what decides about a message.
 #[derive(Debug, FromRow)]
 pub(crate) struct Found {
-    /// The place of the message in the batch.
+    /// The place of the question.
     place: usize,
     pub(crate) user_id: UserId,
     pub(crate) name: String,
@@ -85,8 +87,60 @@ impl Found {
     }
 }
 
-/// Finds the users of the sessions and sockets who are members of the rooms, and locks the rows that say so. Returns one
-/// for each message, in order.
+/// What is looked up besides the senders. Otherwise `tally` is `None`, and `is_sent` false.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) tally: bool,
+    pub(crate) is_sent: bool,
+}
+
+/// What the database is asked about a message: equal questions are asked once.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Question<'a> {
+    room_id: RoomId,
+    session_id: Option<&'a str>,
+    connection_id: Option<&'a ConnectionId>,
+    /// `None` also if nobody wants to know whether it was sent.
+    client_message_id: Option<&'a ClientMessageId>,
+    reply_to_seq: Option<u64>,
+}
+
+impl<'a> Question<'a> {
+    fn about(message: &Asked<'a>, wanted: Wanted) -> Self {
+        let Asked { request: NewMessages { session_id, connection_id, draft }, words, .. } = message;
+        Self {
+            room_id: draft.room_id,
+            session_id: session_id.as_deref(),
+            connection_id: connection_id.as_ref(),
+            client_message_id: words.client_message_id.as_ref().filter(|_| wanted.is_sent),
+            reply_to_seq: words.reply_to.map(|reply_to| reply_to.seq),
+        }
+    }
+}
+
+/// The senders of messages.
+#[derive(Debug)]
+pub(crate) struct Senders {
+    /// One for each question.
+    found: Vec<Option<Found>>,
+    /// The place of the question about each message.
+    questions: Vec<usize>,
+}
+
+impl Senders {
+    /// The sender of each message, in order.
+    pub(crate) fn of_messages(&self) -> Vec<Option<&Found>> {
+        self.questions.iter().map(|place| self.found.get(*place)?.as_ref()).collect()
+    }
+
+    /// Who of those whom messages of the batch mention is a member of their room.
+    pub(crate) fn mentioned(&self) -> BTreeSet<(RoomId, UserId)> {
+        // It is the same in all rows.
+        mentions::members(self.found.iter().flatten().next().and_then(|found| found.mentioned.as_deref()))
+    }
+}
+
+/// Finds the users of the sessions and sockets who are members of the rooms, and locks the rows that say so.
 ///
 /// The window comes last, because whoever holds its lock waits for no other room. It alone is locked for a change: a
 /// lock that is shared first and then exclusive would deadlock with another like it. The other subqueries lock nothing.
@@ -97,32 +151,44 @@ impl Found {
 pub(crate) async fn find(
     transaction: &mut Transaction,
     messages: &[Asked<'_>],
-    is_limited: bool,
-) -> Result<Vec<Option<Found>>> {
-    let (sql, params) = match messages {
-        [message] => sender_of_one(message, is_limited),
-        messages => senders_of_many(messages, is_limited),
+    wanted: Wanted,
+) -> Result<Senders> {
+    let mut places = HashMap::new();
+    let mut distinct = Vec::new();
+    let questions = messages.iter().map(|message| {
+        let question = Question::about(message, wanted);
+        *places.entry(question).or_insert_with_key(|question| {
+            distinct.push(question.clone());
+            distinct.len() - 1
+        })
+    });
+    let questions = questions.collect();
+    let named = messages.iter().map(|asked| (asked.request.draft.room_id, &asked.words.mentions));
+    let named = mentions::members_column(named);
+    let (sql, params) = match &distinct[..] {
+        [question] => sender_of_one(question, wanted, named),
+        questions => senders_of_many(questions, wanted, named),
     };
     let rows: Vec<Found> = transaction.exec(sql, params).await?;
-    let mut found: Vec<Option<Found>> = messages.iter().map(|_| None).collect();
+    let mut found: Vec<Option<Found>> = distinct.iter().map(|_| None).collect();
     for row in rows {
         if let Some(place) = found.get_mut(row.place) {
             *place = Some(row);
         }
     }
-    Ok(found)
+    Ok(Senders { found, questions })
 }
 
 /// The columns of [`Found`] but the place. What no message of the batch needs is not looked up: each subquery takes the
 /// server about as long as the join. `client_message_id` and `reply_to_seq` are SQL, `mentioned` is
 /// [`mentions::members_column`]'s.
 fn found_columns(
-    is_limited: bool,
+    wanted: Wanted,
     client_message_id: Option<&str>,
     reply_to_seq: Option<&str>,
     mentioned: &str,
 ) -> String {
-    let tally = match is_limited {
+    let tally = match wanted.tally {
         true => {
             "(SELECT l.tally FROM rate_limits l FORCE INDEX (PRIMARY)
               WHERE l.name = 'message' AND l.subject = m.user_id FOR UPDATE)"
@@ -142,13 +208,15 @@ fn found_columns(
     )
 }
 
-/// Finds the sender of one message. With a list of one, the derived table would cost the server more than the rest.
-fn sender_of_one(Asked { request, words, .. }: &Asked<'_>, is_limited: bool) -> (String, Vec<Value>) {
-    let NewMessages { session_id, connection_id, draft } = request;
-    let (mentioned, named) = mentions::members_column(std::iter::once((draft.room_id, &words.mentions)));
-    let (id, seq) = (&words.client_message_id, words.reply_to.map(|reply_to| reply_to.seq));
-    let columns = found_columns(is_limited, id.as_ref().map(|_| "?"), seq.map(|_| "?"), &mentioned);
-    let (sender, is_signed_in) = match session_id {
+/// Asks one question. With a list of one, the derived table would cost the server more than the rest.
+fn sender_of_one(
+    question: &Question<'_>,
+    wanted: Wanted,
+    (mentioned, named): (String, Vec<Value>),
+) -> (String, Vec<Value>) {
+    let (id, seq) = (question.client_message_id, question.reply_to_seq);
+    let columns = found_columns(wanted, id.map(|_| "?"), seq.map(|_| "?"), &mentioned);
+    let (sender, is_signed_in) = match question.session_id {
         Some(_) => ("sessions", "s.session_id = ? AND s.revoked_at IS NULL"),
         None => ("connections", "s.connection_id = ? AND s.expires_at > UTC_TIMESTAMP(3)"),
     };
@@ -157,25 +225,25 @@ fn sender_of_one(Asked { request, words, .. }: &Asked<'_>, is_limited: bool) -> 
          STRAIGHT_JOIN room_members m FORCE INDEX (PRIMARY) ON m.room_id = ? AND m.user_id = s.user_id
          WHERE {is_signed_in} LOCK IN SHARE MODE"
     );
-    let mut params: Vec<Value> = id.iter().map(Value::from).chain(seq.map(Value::from)).collect();
+    let mut params: Vec<Value> = id.map(Value::from).into_iter().chain(seq.map(Value::from)).collect();
     params.extend(named);
-    params.extend([
-        draft.room_id.into(),
-        session_id.as_deref().or(connection_id.as_ref().map(ConnectionId::as_str)).into(),
-    ]);
+    params.push(question.room_id.into());
+    params.push(question.session_id.or(question.connection_id.map(ConnectionId::as_str)).into());
     (sql, params)
 }
 
-/// Finds the senders of several messages. They are one parameter, so the server prepares one statement for lists of all
-/// lengths, and it reads them faster than it would a `SELECT` for each. MySQL allows no `JSON_TABLE` beside `LOCK IN SHARE
-/// MODE`, but one in a derived table.
-fn senders_of_many(messages: &[Asked<'_>], is_limited: bool) -> (String, Vec<Value>) {
-    let named = messages.iter().map(|asked| (asked.request.draft.room_id, &asked.words.mentions));
-    let (mentioned, mut params) = mentions::members_column(named);
-    let has_ids = messages.iter().any(|asked| asked.words.client_message_id.is_some());
-    let has_replies = messages.iter().any(|asked| asked.words.reply_to.is_some());
+/// Asks several questions. They are one parameter, so the server prepares one statement for lists of all lengths, and it
+/// reads them faster than it would a `SELECT` for each. MySQL allows no `JSON_TABLE` beside `LOCK IN SHARE MODE`, but one in
+/// a derived table.
+fn senders_of_many(
+    questions: &[Question<'_>],
+    wanted: Wanted,
+    (mentioned, mut params): (String, Vec<Value>),
+) -> (String, Vec<Value>) {
+    let has_ids = questions.iter().any(|question| question.client_message_id.is_some());
+    let has_replies = questions.iter().any(|question| question.reply_to_seq.is_some());
     let columns = found_columns(
-        is_limited,
+        wanted,
         has_ids.then_some("k.client_message_id"),
         has_replies.then_some("k.reply_to_seq"),
         &mentioned,
@@ -193,10 +261,9 @@ fn senders_of_many(messages: &[Asked<'_>], is_limited: bool) -> (String, Vec<Val
                 AND m.user_id = COALESCE(s.user_id, c.user_id)
          LOCK IN SHARE MODE"
     );
-    let rows = messages.iter().enumerate().map(|(place, Asked { request, words, .. })| {
-        let NewMessages { session_id, connection_id, draft } = request;
-        let reply_to_seq = words.reply_to.map(|reply_to| reply_to.seq);
-        (place, draft.room_id, session_id, connection_id, &words.client_message_id, reply_to_seq)
+    let rows = questions.iter().enumerate().map(|(place, question)| {
+        let Question { room_id, session_id, connection_id, client_message_id, reply_to_seq } = question;
+        (place, room_id, session_id, connection_id, client_message_id, reply_to_seq)
     });
     params.push(json_rows(rows));
     (sql, params)
