@@ -57,10 +57,10 @@ fn budget_of_function(function: &str) -> usize {
         "remove-friend" | "register" | "invite" | "renew-join-code" => 7,
         // A session without open sockets: with some, one more statement closes them.
         "revoke-session" => 7,
-        // The rooms are locked together with the beginning of the transaction. What the message changes in the room is
-        // written together with the commit, after which the sockets are selected.
-        "send-message" | "send-messages" => 5,
-        "send-direct" => 6,
+        // The rooms are locked and the senders are found together with the beginning of the transaction. What the message
+        // changes in the room is written together with the commit, after which the sockets are selected.
+        "send-message" | "send-messages" => 4,
+        "send-direct" => 5,
         "refresh-token" | "answer-friend-request" | "update-membership" => 8,
         "update-member" | "create-friend-request" | "withdraw-friend-request" => 9,
         // Those that make a room count it for `ROOM_LIMIT`. A password is not hashed for a room over the limit.
@@ -91,7 +91,7 @@ fn budget_of_event(event: ClientEvent) -> usize {
         ClientEvent::Ping => 2,
         ClientEvent::JoinGroup | ClientEvent::StopTyping => 3,
         ClientEvent::Typing | ClientEvent::ReadMessage => 4,
-        ClientEvent::SendMessage | ClientEvent::SendMessages | ClientEvent::GroupMessage => 4,
+        ClientEvent::SendMessage | ClientEvent::SendMessages | ClientEvent::GroupMessage => 3,
         ClientEvent::Sync => 6,
         ClientEvent::EditMessage | ClientEvent::DeleteMessage | ClientEvent::CreateGroup => 10,
         ClientEvent::NewChatRoom | ClientEvent::ReactMessage | ClientEvent::SendFile => 11,

@@ -35,7 +35,7 @@ fn looks(function: &str) -> Option<&'static str> {
         "logout" | "create-ticket" => None,
         "invite" => Some("INSERT INTO invitations"),
         "upload" | "create-upload" => Some("INSERT INTO uploads"),
-        "send-message" | "send-messages" => Some("FROM sessions s FORCE INDEX"),
+        "send-message" | "send-messages" => Some("sessions s FORCE INDEX"),
         _ => Some("FROM sessions WHERE session_id"),
     }
 }

@@ -551,9 +551,15 @@ fn converted<R: FromRow>(rows: Vec<Row>) -> Result<Vec<R>> {
     rows.into_iter().map(|row| R::from_row_opt(row).map_err(Error::internal)).collect()
 }
 
-/// Returns rows as the parameter of a `JSON_TABLE`: an array of arrays.
-pub(crate) fn json_rows<R: Serialize>(rows: impl Iterator<Item = R>) -> Value {
-    serde_json::to_string(&rows.collect::<Vec<_>>()).unwrap_or_default().into()
+/// Returns rows as what a `JSON_TABLE` reads: an array of arrays.
+pub(crate) fn json_rows<R: Serialize>(rows: impl Iterator<Item = R>) -> String {
+    serde_json::to_string(&rows.collect::<Vec<_>>()).unwrap_or_default()
+}
+
+/// Returns a text as a part of a statement, in hexadecimal digits: whatever it contains, it ends nowhere else.
+pub(crate) fn literal(text: &str) -> String {
+    let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("_utf8mb4 x'{digits}'")
 }
 
 /// Returns the ids of a list: `3, 5, 8`.

@@ -36,7 +36,7 @@ impl Isolation {
 /// connection, and so the server rolls it back, unless its commit was sent.
 ///
 /// It differs from `mysql_async`'s in that other statements can travel with `START TRANSACTION` and `COMMIT`. They are
-/// texts without parameters, so they may contain nothing but numbers and times.
+/// texts without parameters, so they may contain nothing but numbers, times and [`literal`](super::db::literal)s.
 pub struct Transaction {
     /// `None` once it has ended.
     connection: Option<Conn>,

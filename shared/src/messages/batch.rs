@@ -25,7 +25,7 @@ use crate::messages::locked_rooms::{self, OfMessages, Room};
 use crate::messages::mentions::{self, Mentioning};
 use crate::messages::message::{MessageId, Quoted};
 use crate::messages::posts::{self, PostsCount, Selected};
-use crate::messages::senders::{self, Asked, Found, NewMessages, Wanted};
+use crate::messages::senders::{self, Answer, Asked, Found, NewMessages, Questions, Senders};
 use crate::messages::slow_mode::Pauses;
 use crate::{Error, Result};
 
@@ -90,17 +90,18 @@ pub(crate) enum Refusal {
 /// Stores the messages of those requests that may be sent, in a transaction of its own, and counts them and their posts.
 /// Returns what became of each request, in order, and, if any message was stored, the sockets of its room.
 ///
-/// It takes four round trips, whatever the size of the batch: the rooms are locked together with the beginning of the
-/// transaction, and what the messages change in them is written together with the commit, after which the sockets are
-/// selected. Slow mode and mentions take more.
+/// It takes three round trips, whatever the size of the batch: the rooms are locked and the senders are found together
+/// with the beginning of the transaction, and what the messages change in the rooms is written together with the commit,
+/// after which the sockets are selected. Slow mode, mentions and repeated messages take more.
 ///
 /// # Errors
 /// The database's. Then nothing is stored, unless the connection was lost, or the time was over, during the commit.
 pub(crate) async fn store(db: &Db, batch: Batch<'_>) -> Result<(Vec<Outcome>, Option<Selected>)> {
     let start = Instant::now();
-    let (mut transaction, rooms) = db.begin(Isolation::default(), Some(&lock(batch))).await?;
+    let asking = Asking::of(batch);
+    let (mut transaction, answers) = db.begin(Isolation::default(), Some(&asking.statement())).await?;
     let stored = async move {
-        match insert_allowed(&mut transaction, batch, rooms).await {
+        match insert_allowed(&mut transaction, asking.answered(answers)).await {
             Ok((outcomes, changes)) if changes.is_empty() => {
                 transaction.commit().await?;
                 Ok((outcomes, None))
@@ -121,16 +122,13 @@ pub(crate) async fn store(db: &Db, batch: Batch<'_>) -> Result<(Vec<Outcome>, Op
 /// # Errors
 /// The database's.
 pub(crate) async fn store_within(transaction: &mut Transaction, batch: Batch<'_>) -> Result<Vec<Outcome>> {
-    let rooms = transaction.query(lock(batch)).await?;
-    let (outcomes, changes) = insert_allowed(transaction, batch, rooms).await?;
+    let asking = Asking::of(batch);
+    let answers = transaction.query(asking.statement()).await?;
+    let (outcomes, changes) = insert_allowed(transaction, asking.answered(answers)).await?;
     if !changes.is_empty() {
         transaction.query_drop(changes.join("; ")).await?;
     }
     Ok(outcomes)
-}
-
-fn lock(batch: Batch<'_>) -> String {
-    locked_rooms::lock(batch.requests.iter().map(|request| request.draft.room_id).collect(), batch.waits)
 }
 
 /// The rooms in which messages were stored.
@@ -140,19 +138,48 @@ fn stored_in(batch: Batch<'_>, outcomes: &[Outcome]) -> BTreeSet<RoomId> {
     stored.map(|(request, _)| request.draft.room_id).collect()
 }
 
+/// A batch, and what it asks the database at first.
+struct Asking<'a> {
+    batch: Batch<'a>,
+    asked: Vec<Asked<'a>>,
+    questions: Questions<'a>,
+}
+
+impl<'a> Asking<'a> {
+    fn of(batch: Batch<'a>) -> Self {
+        let requests = batch.requests.iter().enumerate();
+        let messages = requests.flat_map(|(place, request)| {
+            request.draft.messages.iter().map(move |words| Asked { place, request, words })
+        });
+        let asked: Vec<Asked<'_>> = messages.collect();
+        let questions = Questions::about(&asked);
+        Self { batch, asked, questions }
+    }
+
+    fn statement(&self) -> String {
+        let is_limited = self.batch.limits.is_some_and(|limits| limits.message.is_some());
+        self.questions.select(self.batch.waits, is_limited)
+    }
+
+    fn answered(self, answers: Vec<Answer>) -> Locked<'a> {
+        let (rooms, senders) = self.questions.answered(answers);
+        Locked { batch: self.batch, asked: self.asked, rooms, senders }
+    }
+}
+
 /// Inserts the messages of those requests that may be sent. Returns what becomes of each request, in order, and the
 /// statements that are to be run before the commit.
 async fn insert_allowed(
     transaction: &mut Transaction,
-    batch: Batch<'_>,
-    rooms: Vec<Room>,
+    locked: Locked<'_>,
 ) -> Result<(Vec<Outcome>, Vec<String>)> {
-    let locked = Locked::of(batch, rooms);
+    let named = locked.asked.iter().map(|asked| (asked.request.draft.room_id, &asked.words.mentions));
+    let members = mentions::members(transaction, named).await?;
     let created_at = time::now();
-    let mut looks_up_ids = locked.asks_after_ids();
-    let Decided { rooms, outcomes, counts, new } = loop {
-        let decided = locked.decide(transaction, looks_up_ids, created_at).await?;
-        if insert(transaction, &decided.new, created_at).await? {
+    let mut looks_up_ids = false;
+    let Decided { rooms, outcomes, counts, new, .. } = loop {
+        let decided = locked.decide(transaction, &members, looks_up_ids, created_at).await?;
+        if !decided.depends_on_ids && insert(transaction, &decided.new, created_at).await? {
             break decided;
         }
         if looks_up_ids {
@@ -180,9 +207,9 @@ async fn insert_allowed(
 /// A batch whose rooms are locked.
 struct Locked<'a> {
     batch: Batch<'a>,
-    rooms: HashMap<RoomId, Room>,
-    /// The messages that may be stored, as far as their rooms tell.
     asked: Vec<Asked<'a>>,
+    rooms: HashMap<RoomId, Room>,
+    senders: Senders,
 }
 
 /// What becomes of the requests of a batch.
@@ -194,34 +221,18 @@ struct Decided<'a> {
     counts: Counts,
     /// The messages to store.
     new: Vec<New<'a>>,
+    /// Whether a request was refused that must not be if its messages were sent before, which nobody has looked up.
+    depends_on_ids: bool,
 }
 
-impl<'a> Locked<'a> {
-    fn of(batch: Batch<'a>, rooms: Vec<Room>) -> Self {
-        let rooms: HashMap<RoomId, Room> = rooms.into_iter().map(|room| (room.id, room)).collect();
-        let mut asked = Vec::new();
-        for (place, request) in batch.requests.iter().enumerate() {
-            let draft = &request.draft;
-            let room = rooms.get(&draft.room_id);
-            if room.is_some_and(|room| draft.only.is_none_or(|only| only == room.kind)) {
-                asked.extend(draft.messages.iter().map(|words| Asked { place, request, words }));
-            }
-        }
-        Self { batch, rooms, asked }
-    }
-
-    /// Whether something can refuse a message that must not if the message was sent before.
-    fn asks_after_ids(&self) -> bool {
-        let mentions = |words: &Words| words.mentions_all || !words.mentions.0.is_empty();
-        self.rooms.values().any(|room| room.slow_mode_seconds > 0)
-            || self.asked.iter().any(|asked| mentions(asked.words))
-    }
-
+impl Locked<'_> {
     /// Decides about the requests. Without `looks_up_ids`, no message counts as sent before: if one was, [`insert`] tells,
-    /// so that in almost all batches no id is looked up.
+    /// so that in almost all batches no `clientMessageId` is looked up. `members` are those users whom the messages mention
+    /// who are members.
     async fn decide(
         &self,
         transaction: &mut Transaction,
+        members: &BTreeSet<(RoomId, UserId)>,
         looks_up_ids: bool,
         created_at: NaiveDateTime,
     ) -> Result<Decided<'_>> {
@@ -231,36 +242,39 @@ impl<'a> Locked<'a> {
             false => Outcome::NoRoom,
         };
         let mut outcomes: Vec<Outcome> = self.batch.requests.iter().map(undecided).collect();
-        let mut counts = Counts::now(self.batch.limits);
-        let mut new = Vec::with_capacity(self.asked.len());
-        if self.asked.is_empty() {
-            return Ok(Decided { rooms, outcomes, counts, new });
-        }
-        let wanted = Wanted { tally: counts.message.is_some(), is_sent: looks_up_ids };
-        let senders = senders::find(transaction, &self.asked, wanted).await?;
-        let members = senders.mentioned();
-        let mut found = senders.of_messages();
+        let mut found = self.senders.of_messages();
         let slowed = self.asked.iter().zip(&found).filter_map(|(Asked { request, .. }, sender)| {
             let room = rooms.get(&request.draft.room_id)?;
             Some((room.id, room.slow_mode_seconds, &sender.as_ref()?.user_id))
         });
-        counts.pauses = Pauses::read(transaction, slowed.collect()).await?;
+        let pauses = Pauses::read(transaction, slowed.collect()).await?;
+        let mut counts = Counts { pauses, ..Counts::now(self.batch.limits) };
+        let mut have_sent = match looks_up_ids {
+            true => senders::have_sent(transaction, &self.asked, &found).await?,
+            false => vec![false; self.asked.len()],
+        };
+        let mut new = Vec::with_capacity(self.asked.len());
+        let mut depends_on_ids = false;
         // Of those that are stored here: a refused message does not use up its id.
         let mut ids = HashSet::new();
         for messages in self.asked.chunk_by(|one, next| one.place == next.place) {
             // The sender was found for all messages of a request, or for none.
             let senders: Option<Vec<&Found>> = found.drain(..messages.len()).collect();
+            let was_sent = have_sent.drain(..messages.len()).any(|has_sent| has_sent);
             let (Some(senders), Some(Asked { place, request, .. })) = (senders, messages.first()) else {
                 continue;
             };
-            let Some(room) = rooms.get_mut(&request.draft.room_id) else { continue };
+            let draft = &request.draft;
+            let Some(room) = rooms.get_mut(&draft.room_id) else { continue };
+            if draft.only.is_some_and(|only| only != room.kind) {
+                continue;
+            }
             let room_id = room.id;
             let Some(Found { user_id, name, .. }) = senders.first() else { continue };
             let own = messages.iter().filter_map(|message| message.words.client_message_id.as_ref());
             let own: Vec<_> = own.map(|id| (room_id, user_id, id.as_str())).collect();
-            let is_sent =
-                senders.iter().any(|sender| sender.is_sent) || own.iter().any(|id| ids.contains(id));
-            let may_mention = may_mention(room, &senders, &request.draft.messages, &members);
+            let is_sent = was_sent || own.iter().any(|id| ids.contains(id));
+            let may_mention = may_mention(room, &senders, &draft.messages, members);
             outcomes[*place] = match counts.decide(request, &senders, is_sent, may_mention, room) {
                 Ok(seq) => {
                     ids.extend(own);
@@ -270,10 +284,20 @@ impl<'a> Locked<'a> {
                     let (user_id, name) = (user_id.clone(), name.clone());
                     Outcome::Stored(Stored { seq, created_at, user_id, name, quoted })
                 }
-                Err(outcome) => outcome,
+                Err(outcome) => {
+                    let comes_after_ids = matches!(
+                        outcome,
+                        Outcome::Refused(
+                            _,
+                            Refusal::MentionsAll(_) | Refusal::NoMember(..) | Refusal::SlowMode(_)
+                        )
+                    );
+                    depends_on_ids |= comes_after_ids && !looks_up_ids && !own.is_empty();
+                    outcome
+                }
             };
         }
-        Ok(Decided { rooms, outcomes, counts, new })
+        Ok(Decided { rooms, outcomes, counts, new, depends_on_ids })
     }
 }
 

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDateTime;
-use mysql_async::prelude::FromRow;
 
 use crate::base::db::listed;
 use crate::base::ids::RoomId;
@@ -14,7 +13,7 @@ use crate::messages::message::MessageId;
 use crate::rooms::room::RoomKind;
 
 /// The row of a room, as far as sending changes it.
-#[derive(Clone, Debug, FromRow)]
+#[derive(Clone, Debug)]
 pub(crate) struct Room {
     pub(crate) id: RoomId,
     pub(crate) kind: RoomKind,
@@ -25,18 +24,16 @@ pub(crate) struct Room {
     pub(crate) is_changed: bool,
 }
 
-/// Returns the statement that locks rooms, in the order of their ids. `waits` tells whether to wait for those that another
-/// transaction has locked, instead of leaving them out.
+/// Returns the statement that locks rooms. `waits` tells whether to wait for those that another transaction has locked,
+/// instead of leaving them out.
 ///
 /// The index is forced, since a scan of a small table would lock all its rooms.
-pub(crate) fn lock(mut ids: Vec<RoomId>, waits: bool) -> String {
-    ids.sort_unstable();
-    ids.dedup();
+pub(crate) fn lock(ids: &[RoomId], waits: bool) -> String {
+    let skip = if waits { "" } else { " SKIP LOCKED" };
     format!(
-        "SELECT id, kind, last_seq, posts_tally, audience, slow_mode_seconds, FALSE AS is_changed
-         FROM rooms FORCE INDEX (PRIMARY) WHERE id IN ({}) ORDER BY id FOR UPDATE{}",
-        listed(&ids),
-        if waits { "" } else { " SKIP LOCKED" }
+        "SELECT id, kind, last_seq, posts_tally, audience, slow_mode_seconds
+         FROM rooms FORCE INDEX (PRIMARY) WHERE id IN ({}) FOR UPDATE{skip}",
+        listed(ids)
     )
 }
 

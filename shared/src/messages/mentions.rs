@@ -67,44 +67,36 @@ pub(crate) fn no_member(user_id: &UserId) -> String {
     format!("names {user_id}, who is no member of the room")
 }
 
-/// SQL for those of these users who are members of the rooms, as a JSON array or NULL, and its parameters. [`members`]
-/// reads it.
-pub(crate) fn members_column<'a>(
+/// Returns those of these users who are members of the rooms, with one statement if there are any.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn members<'a>(
+    transaction: &mut Transaction,
     named: impl Iterator<Item = (RoomId, &'a Mentions)>,
-) -> (String, Vec<Value>) {
+) -> Result<BTreeSet<(RoomId, UserId)>> {
     let mut by_room = BTreeMap::<RoomId, BTreeSet<&UserId>>::new();
     for (room_id, Mentions(user_ids)) in named.filter(|(_, mentions)| !mentions.0.is_empty()) {
         by_room.entry(room_id).or_default().extend(user_ids);
     }
     if by_room.is_empty() {
-        return ("NULL".to_owned(), Vec::new());
+        return Ok(BTreeSet::new());
     }
     let (mut ranges, mut params) = (Vec::new(), Vec::new());
     for (room_id, user_ids) in by_room {
         // Lengths are powers of two, so that the server prepares few statements.
         let count = user_ids.len().next_power_of_two();
-        ranges.push(format!("(v.room_id = ? AND v.user_id IN ({}))", places(count)));
+        ranges.push(format!("(room_id = ? AND user_id IN ({}))", places(count)));
         params.push(room_id.into());
         let last = user_ids.last().map(|user_id| Value::from(*user_id)).unwrap_or(Value::NULL);
         let repeated = std::iter::repeat_n(last, count - user_ids.len());
         params.extend(user_ids.iter().map(|user_id| Value::from(*user_id)).chain(repeated));
     }
     let sql = format!(
-        "(SELECT JSON_ARRAYAGG(CONCAT(v.room_id, ' ', v.user_id)) FROM room_members v FORCE INDEX (PRIMARY)
-          WHERE {})",
+        "SELECT room_id, user_id FROM room_members FORCE INDEX (PRIMARY) WHERE {}",
         ranges.join(" OR ")
     );
-    (sql, params)
-}
-
-/// The users that [`members_column`] found, each with the room.
-pub(crate) fn members(column: Option<&str>) -> BTreeSet<(RoomId, UserId)> {
-    let found: Vec<String> = column.and_then(|column| serde_json::from_str(column).ok()).unwrap_or_default();
-    let pair = |text: &String| {
-        let (room_id, user_id) = text.split_once(' ')?;
-        Some((RoomId(room_id.parse().ok()?), UserId::stored(user_id.to_owned())))
-    };
-    found.iter().filter_map(pair).collect()
+    Ok(transaction.exec::<(RoomId, UserId), _, _>(sql, params).await?.into_iter().collect())
 }
 
 /// A message whose mentions are stored.
@@ -159,10 +151,7 @@ pub(crate) async fn replace(
     let room_id = new.id.room_id;
     let added = Mentions(new.mentions.0.iter().filter(|user_id| !old.0.contains(user_id)).cloned().collect());
     if !added.0.is_empty() {
-        let (column, params) = members_column(std::iter::once((room_id, &added)));
-        let found: Option<Option<String>> =
-            transaction.exec_first(format!("SELECT {column}"), params).await?;
-        let members = members(found.flatten().as_deref());
+        let members = members(transaction, std::iter::once((room_id, &added))).await?;
         if let Some(missing) =
             added.0.into_iter().find(|user_id| !members.contains(&(room_id, user_id.clone())))
         {

@@ -1,19 +1,18 @@
-//! The senders of the messages of a batch (`docs/contract.md`, "Messages"): finds the users of sessions and sockets, and
-//! locks the rows that let them send.
+//! The senders of the messages of a batch (`docs/contract.md`, "Messages"): the statement that locks the rooms, finds the
+//! users of sessions and sockets, and locks the rows that let them send.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use mysql_async::Value;
 use mysql_async::prelude::{FromRow, Queryable};
 
 use crate::Result;
-use crate::base::db::json_rows;
+use crate::base::db::{json_rows, literal};
 use crate::base::ids::{ConnectionId, RoomId, UserId};
 use crate::base::transaction::Transaction;
 use crate::messages::draft::{Draft, Sender, Words};
-use crate::messages::mentions;
-use crate::messages::message::{ClientMessageId, Quoted, quoted};
-use crate::rooms::room::RoomRole;
+use crate::messages::locked_rooms::{self, Room};
+use crate::messages::message::{Quoted, quoted};
+use crate::rooms::room::{RoomKind, RoomRole};
 
 /// The messages of one request that are to be stored, with their sender.
 #[derive(Clone, Debug)]
@@ -63,21 +62,15 @@ pub(crate) struct Asked<'a> {
 }
 
 /// A sender who may send to the room, and what decides about a message.
-#[derive(Debug, FromRow)]
+#[derive(Debug)]
 pub(crate) struct Found {
-    /// The place of the question.
-    place: usize,
     pub(crate) user_id: UserId,
     pub(crate) name: String,
-    /// The sender's window of `MESSAGE_LIMIT`, if it has a row.
+    /// The sender's window of `MESSAGE_LIMIT`, if there is a limit and the window has a row.
     pub(crate) tally: Option<u64>,
-    /// Whether the sender has sent a message with this `clientMessageId` to the room.
-    pub(crate) is_sent: bool,
     pub(crate) role: RoomRole,
     /// What the message that it replies to shows, if there is such a message in the room.
     pub(crate) quoted: Option<String>,
-    /// Who of those whom messages of the batch mention is a member of their room.
-    pub(crate) mentioned: Option<String>,
 }
 
 impl Found {
@@ -87,184 +80,214 @@ impl Found {
     }
 }
 
-/// What is looked up besides the senders. Otherwise `tally` is `None`, and `is_sent` false.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted {
-    pub(crate) tally: bool,
-    pub(crate) is_sent: bool,
-}
-
-/// What the database is asked about a message: equal questions are asked once.
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// What the database is asked about a message.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Question<'a> {
     room_id: RoomId,
     session_id: Option<&'a str>,
     connection_id: Option<&'a ConnectionId>,
-    /// `None` also if nobody wants to know whether it was sent.
-    client_message_id: Option<&'a ClientMessageId>,
     reply_to_seq: Option<u64>,
 }
 
-impl<'a> Question<'a> {
-    fn about(message: &Asked<'a>, wanted: Wanted) -> Self {
-        let Asked { request: NewMessages { session_id, connection_id, draft }, words, .. } = message;
-        Self {
-            room_id: draft.room_id,
-            session_id: session_id.as_deref(),
-            connection_id: connection_id.as_ref(),
-            client_message_id: words.client_message_id.as_ref().filter(|_| wanted.is_sent),
-            reply_to_seq: words.reply_to.map(|reply_to| reply_to.seq),
-        }
-    }
-}
-
-/// The senders of messages.
-#[derive(Debug)]
-pub(crate) struct Senders {
-    /// One for each question.
-    found: Vec<Option<Found>>,
+/// What the database is asked about messages. Equal questions are asked once.
+pub(crate) struct Questions<'a> {
+    distinct: Vec<Question<'a>>,
     /// The place of the question about each message.
-    questions: Vec<usize>,
+    of_messages: Vec<usize>,
 }
 
-impl Senders {
-    /// The sender of each message, in order.
-    pub(crate) fn of_messages(&self) -> Vec<Option<&Found>> {
-        self.questions.iter().map(|place| self.found.get(*place)?.as_ref()).collect()
-    }
-
-    /// Who of those whom messages of the batch mention is a member of their room.
-    pub(crate) fn mentioned(&self) -> BTreeSet<(RoomId, UserId)> {
-        // It is the same in all rows.
-        mentions::members(self.found.iter().flatten().next().and_then(|found| found.mentioned.as_deref()))
-    }
+/// A row of the answer: the room of a question, which is locked now, and its sender, if they are a member.
+#[derive(Debug, FromRow)]
+pub(crate) struct Answer {
+    place: usize,
+    id: RoomId,
+    kind: RoomKind,
+    last_seq: u64,
+    posts_tally: u64,
+    audience: u32,
+    slow_mode_seconds: u32,
+    user_id: Option<UserId>,
+    name: Option<String>,
+    tally: Option<u64>,
+    role: Option<RoomRole>,
+    quoted: Option<String>,
 }
 
-/// Finds the users of the sessions and sockets who are members of the rooms, and locks the rows that say so.
-///
-/// The window comes last, because whoever holds its lock waits for no other room. It alone is locked for a change: a
-/// lock that is shared first and then exclusive would deadlock with another like it. The other subqueries lock nothing.
-/// They read a snapshot that is younger than the locks of the rooms, so it contains all earlier messages.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn find(
-    transaction: &mut Transaction,
-    messages: &[Asked<'_>],
-    wanted: Wanted,
-) -> Result<Senders> {
-    let mut places = HashMap::new();
-    let mut distinct = Vec::new();
-    let questions = messages.iter().map(|message| {
-        let question = Question::about(message, wanted);
-        *places.entry(question).or_insert_with_key(|question| {
-            distinct.push(question.clone());
-            distinct.len() - 1
-        })
-    });
-    let questions = questions.collect();
-    let named = messages.iter().map(|asked| (asked.request.draft.room_id, &asked.words.mentions));
-    let named = mentions::members_column(named);
-    let (sql, params) = match &distinct[..] {
-        [question] => sender_of_one(question, wanted, named),
-        questions => senders_of_many(questions, wanted, named),
-    };
-    let rows: Vec<Found> = transaction.exec(sql, params).await?;
-    let mut found: Vec<Option<Found>> = distinct.iter().map(|_| None).collect();
-    for row in rows {
-        if let Some(place) = found.get_mut(row.place) {
-            *place = Some(row);
+impl<'a> Questions<'a> {
+    pub(crate) fn about(messages: &[Asked<'a>]) -> Self {
+        let mut places = HashMap::new();
+        let mut distinct = Vec::new();
+        let question_of = |Asked { request, words, .. }: &Asked<'a>| {
+            let NewMessages { session_id, connection_id, draft } = request;
+            let question = Question {
+                room_id: draft.room_id,
+                session_id: session_id.as_deref(),
+                connection_id: connection_id.as_ref(),
+                reply_to_seq: words.reply_to.map(|reply_to| reply_to.seq),
+            };
+            *places.entry(question).or_insert_with(|| {
+                distinct.push(question);
+                distinct.len() - 1
+            })
+        };
+        let of_messages = messages.iter().map(question_of).collect();
+        Self { distinct, of_messages }
+    }
+
+    /// Returns the statement that locks the rooms, finds the users of the sessions and sockets who are members of them, and
+    /// locks the rows that say so. `waits` tells whether to wait for rooms that another transaction has locked, instead of
+    /// leaving them out. Its rows are [`Answer`]s.
+    ///
+    /// The room comes first, and the window last, because whoever holds its lock waits for no other room. The window alone
+    /// is locked for a change: a lock that is shared first and then exclusive would deadlock with another like it. The other
+    /// subqueries lock nothing. They read a snapshot that is younger than the lock of the room, so it contains all earlier
+    /// messages of the room.
+    pub(crate) fn select(&self, waits: bool, is_limited: bool) -> String {
+        let (place, from, reply_to_seq) = match &self.distinct[..] {
+            [question] => ("0", question.from(waits), question.reply_to_seq.map(|seq| seq.to_string())),
+            questions => {
+                let has_replies = questions.iter().any(|question| question.reply_to_seq.is_some());
+                let reply_to_seq = has_replies.then(|| "k.reply_to_seq".to_owned());
+                ("k.place", from_many(questions, waits), reply_to_seq)
+            }
+        };
+        let columns = found_columns(is_limited, reply_to_seq);
+        format!(
+            "SELECT {place} AS place, r.id, r.kind, r.last_seq, r.posts_tally, r.audience, r.slow_mode_seconds, {columns}
+             FROM {from} LOCK IN SHARE MODE"
+        )
+    }
+
+    /// Takes the rows of the statement apart: the rooms that are locked now, and the senders.
+    pub(crate) fn answered(self, answers: Vec<Answer>) -> (HashMap<RoomId, Room>, Senders) {
+        let mut rooms = HashMap::new();
+        let mut found: Vec<Option<Found>> = self.distinct.iter().map(|_| None).collect();
+        for answer in answers {
+            let Answer { id, kind, last_seq, posts_tally, audience, slow_mode_seconds, .. } = answer;
+            let room =
+                Room { id, kind, last_seq, posts_tally, audience, slow_mode_seconds, is_changed: false };
+            rooms.insert(id, room);
+            let Answer { tally, quoted, .. } = answer;
+            if let Some(place) = found.get_mut(answer.place)
+                && let (Some(user_id), Some(name), Some(role)) = (answer.user_id, answer.name, answer.role)
+            {
+                *place = Some(Found { user_id, name, tally, role, quoted });
+            }
         }
+        (rooms, Senders { found, of_messages: self.of_messages })
     }
-    Ok(Senders { found, questions })
 }
 
-/// The columns of [`Found`] but the place. What no message of the batch needs is not looked up: each subquery takes the
-/// server about as long as the join. `client_message_id` and `reply_to_seq` are SQL, `mentioned` is
-/// [`mentions::members_column`]'s.
-fn found_columns(
-    wanted: Wanted,
-    client_message_id: Option<&str>,
-    reply_to_seq: Option<&str>,
-    mentioned: &str,
-) -> String {
-    let tally = match wanted.tally {
+impl Question<'_> {
+    /// The tables that answer the only question. With a list of one, the table of the list would cost the server more than
+    /// the rest. In the parentheses, no row is read before that of the room.
+    fn from(&self, waits: bool) -> String {
+        let id =
+            literal(self.session_id.or(self.connection_id.map(ConnectionId::as_str)).unwrap_or_default());
+        let (table, is_signed_in) = match self.session_id {
+            Some(_) => ("sessions", format!("s.session_id = {id} AND s.revoked_at IS NULL")),
+            None => ("connections", format!("s.connection_id = {id} AND s.expires_at > UTC_TIMESTAMP(3)")),
+        };
+        format!(
+            "({rooms}) r
+             LEFT JOIN ({table} s FORCE INDEX (PRIMARY)
+                        STRAIGHT_JOIN room_members m FORCE INDEX (PRIMARY) ON m.user_id = s.user_id)
+                    ON {is_signed_in} AND m.room_id = r.id",
+            rooms = locked_rooms::lock(&[self.room_id], waits)
+        )
+    }
+}
+
+/// The tables that answer several questions. The server reads a list faster than it would a `SELECT` for each. It is in the
+/// order of the rooms, so that they are locked in this order. MySQL allows no `JSON_TABLE` beside `LOCK IN SHARE MODE`, but
+/// one in a derived table.
+fn from_many(questions: &[Question<'_>], waits: bool) -> String {
+    let mut list: Vec<(usize, &Question<'_>)> = questions.iter().enumerate().collect();
+    list.sort_by_key(|(_, question)| question.room_id);
+    let mut rooms: Vec<RoomId> = list.iter().map(|(_, question)| question.room_id).collect();
+    rooms.dedup();
+    let list = list.into_iter().map(|(place, question)| {
+        let Question { room_id, session_id, connection_id, reply_to_seq } = question;
+        (place, room_id, session_id, connection_id, reply_to_seq)
+    });
+    let sessions =
+        "LEFT JOIN sessions s FORCE INDEX (PRIMARY) ON s.session_id = k.session_id AND s.revoked_at IS NULL";
+    let sockets = "LEFT JOIN connections c FORCE INDEX (PRIMARY) ON c.connection_id = k.connection_id
+                          AND c.expires_at > UTC_TIMESTAMP(3)";
+    let of_sessions = questions.iter().filter(|question| question.session_id.is_some()).count();
+    let (signed_in, user_id) = match of_sessions {
+        0 => (sockets.to_owned(), "c.user_id"),
+        all if all == questions.len() => (sessions.to_owned(), "s.user_id"),
+        _ => (format!("{sessions} {sockets}"), "COALESCE(s.user_id, c.user_id)"),
+    };
+    format!(
+        "(SELECT * FROM JSON_TABLE({list}, '$[*]' COLUMNS (
+              place INT UNSIGNED PATH '$[0]', room_id BIGINT UNSIGNED PATH '$[1]',
+              session_id VARCHAR(64) PATH '$[2]', connection_id VARCHAR(64) PATH '$[3]',
+              reply_to_seq BIGINT UNSIGNED PATH '$[4]')) j) k
+         STRAIGHT_JOIN ({rooms}) r ON r.id = k.room_id
+         {signed_in}
+         LEFT JOIN room_members m FORCE INDEX (PRIMARY) ON m.room_id = r.id AND m.user_id = {user_id}",
+        list = literal(&json_rows(list)),
+        rooms = locked_rooms::lock(&rooms, waits)
+    )
+}
+
+/// The columns of [`Found`]. What no message of the batch needs is not looked up: each subquery takes the server about as
+/// long as the join. `reply_to_seq` is SQL.
+fn found_columns(is_limited: bool, reply_to_seq: Option<String>) -> String {
+    let tally = match is_limited {
         true => {
             "(SELECT l.tally FROM rate_limits l FORCE INDEX (PRIMARY)
               WHERE l.name = 'message' AND l.subject = m.user_id FOR UPDATE)"
         }
         false => "NULL",
     };
-    let is_sent = client_message_id.map_or("FALSE".to_owned(), |id| {
-        format!(
-            "EXISTS (SELECT 1 FROM messages x WHERE x.room_id = m.room_id AND x.sender_id = m.user_id
-                     AND x.client_message_id = CAST({id} AS BINARY))"
-        )
-    });
     let quoted = reply_to_seq.map_or("NULL".to_owned(), |seq| format!(quoted!("m.room_id", "{}"), seq));
     format!(
-        "m.user_id, {tally} AS tally, (SELECT u.name FROM users u WHERE u.user_id = m.user_id) AS name,
-         {is_sent} AS is_sent, m.role, {quoted} AS quoted, {mentioned} AS mentioned"
+        "m.user_id, {tally} AS tally, (SELECT u.name FROM users u WHERE u.user_id = m.user_id) AS name, m.role,
+         {quoted} AS quoted"
     )
 }
 
-/// Asks one question. With a list of one, the derived table would cost the server more than the rest.
-fn sender_of_one(
-    question: &Question<'_>,
-    wanted: Wanted,
-    (mentioned, named): (String, Vec<Value>),
-) -> (String, Vec<Value>) {
-    let (id, seq) = (question.client_message_id, question.reply_to_seq);
-    let columns = found_columns(wanted, id.map(|_| "?"), seq.map(|_| "?"), &mentioned);
-    let (sender, is_signed_in) = match question.session_id {
-        Some(_) => ("sessions", "s.session_id = ? AND s.revoked_at IS NULL"),
-        None => ("connections", "s.connection_id = ? AND s.expires_at > UTC_TIMESTAMP(3)"),
-    };
-    let sql = format!(
-        "SELECT 0 AS place, {columns} FROM {sender} s FORCE INDEX (PRIMARY)
-         STRAIGHT_JOIN room_members m FORCE INDEX (PRIMARY) ON m.room_id = ? AND m.user_id = s.user_id
-         WHERE {is_signed_in} LOCK IN SHARE MODE"
-    );
-    let mut params: Vec<Value> = id.map(Value::from).into_iter().chain(seq.map(Value::from)).collect();
-    params.extend(named);
-    params.push(question.room_id.into());
-    params.push(question.session_id.or(question.connection_id.map(ConnectionId::as_str)).into());
-    (sql, params)
+/// The senders of messages.
+#[derive(Debug)]
+pub(crate) struct Senders {
+    found: Vec<Option<Found>>,
+    of_messages: Vec<usize>,
 }
 
-/// Asks several questions. They are one parameter, so the server prepares one statement for lists of all lengths, and it
-/// reads them faster than it would a `SELECT` for each. MySQL allows no `JSON_TABLE` beside `LOCK IN SHARE MODE`, but one in
-/// a derived table.
-fn senders_of_many(
-    questions: &[Question<'_>],
-    wanted: Wanted,
-    (mentioned, mut params): (String, Vec<Value>),
-) -> (String, Vec<Value>) {
-    let has_ids = questions.iter().any(|question| question.client_message_id.is_some());
-    let has_replies = questions.iter().any(|question| question.reply_to_seq.is_some());
-    let columns = found_columns(
-        wanted,
-        has_ids.then_some("k.client_message_id"),
-        has_replies.then_some("k.reply_to_seq"),
-        &mentioned,
-    );
-    let sql = format!(
-        "SELECT k.place, {columns}
-         FROM (SELECT * FROM JSON_TABLE(?, '$[*]' COLUMNS (
-                  place INT UNSIGNED PATH '$[0]', room_id BIGINT UNSIGNED PATH '$[1]',
-                  session_id VARCHAR(64) PATH '$[2]', connection_id VARCHAR(64) PATH '$[3]',
-                  client_message_id VARCHAR(64) PATH '$[4]', reply_to_seq BIGINT UNSIGNED PATH '$[5]')) j) k
-         LEFT JOIN sessions s FORCE INDEX (PRIMARY) ON s.session_id = k.session_id AND s.revoked_at IS NULL
-         LEFT JOIN connections c FORCE INDEX (PRIMARY) ON c.connection_id = k.connection_id
-                AND c.expires_at > UTC_TIMESTAMP(3)
-         STRAIGHT_JOIN room_members m FORCE INDEX (PRIMARY) ON m.room_id = k.room_id
-                AND m.user_id = COALESCE(s.user_id, c.user_id)
-         LOCK IN SHARE MODE"
-    );
-    let rows = questions.iter().enumerate().map(|(place, question)| {
-        let Question { room_id, session_id, connection_id, client_message_id, reply_to_seq } = question;
-        (place, room_id, session_id, connection_id, client_message_id, reply_to_seq)
+impl Senders {
+    /// The sender of each message, in order.
+    pub(crate) fn of_messages(&self) -> Vec<Option<&Found>> {
+        self.of_messages.iter().map(|place| self.found.get(*place)?.as_ref()).collect()
+    }
+}
+
+/// Tells of each message whether its sender has sent one with its `clientMessageId` to the room.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn have_sent(
+    transaction: &mut Transaction,
+    messages: &[Asked<'_>],
+    senders: &[Option<&Found>],
+) -> Result<Vec<bool>> {
+    let rows = messages.iter().zip(senders).enumerate().filter_map(|(place, (asked, sender))| {
+        let id = asked.words.client_message_id.as_ref()?;
+        Some((place, asked.request.draft.room_id, &sender.as_ref()?.user_id, id))
     });
-    params.push(json_rows(rows));
-    (sql, params)
+    let sql = "SELECT k.place
+         FROM JSON_TABLE(?, '$[*]' COLUMNS (
+                  place INT UNSIGNED PATH '$[0]', room_id BIGINT UNSIGNED PATH '$[1]',
+                  user_id VARCHAR(64) PATH '$[2]', client_message_id VARCHAR(64) PATH '$[3]')) k
+         STRAIGHT_JOIN messages x FORCE INDEX (messages_client_message_id) ON x.room_id = k.room_id
+                AND x.sender_id = k.user_id AND x.client_message_id = CAST(k.client_message_id AS BINARY)";
+    let mut have_sent = vec![false; messages.len()];
+    for place in transaction.exec::<usize, _, _>(sql, (json_rows(rows),)).await? {
+        if let Some(has_sent) = have_sent.get_mut(place) {
+            *has_sent = true;
+        }
+    }
+    Ok(have_sent)
 }

@@ -68,7 +68,7 @@ impl Pauses {
         let rows = senders.iter().enumerate().map(|(place, &(room_id, _, user_id))| {
             (place, room_id, user_id.as_str(), in_room(user_id, room_id))
         });
-        let mut params = vec![json_rows(rows)];
+        let mut params = vec![Value::from(json_rows(rows))];
         params.extend(Role::CHANNEL_MAKERS.map(Value::from));
         let bound: Vec<(usize, Option<u64>)> = transaction.exec(sql, params).await?;
         let pauses = bound.into_iter().filter_map(|(place, tally)| {

@@ -428,9 +428,13 @@ impl App {
         // If the socket has closed in the meantime, its own `$disconnect` handles that.
         let mut frames = [answer].into();
         if !self.post_at_once(connection_id, &mut frames) {
-            self.push.prepare().await;
-            let permits = Semaphore::new(1);
-            _ = Box::pin(self.deliver(&permits, connection_id, &mut frames, POST_TIMEOUT)).await;
+            // This future is large, and would be part of that of every frame.
+            Box::pin(async {
+                self.push.prepare().await;
+                let permits = Semaphore::new(1);
+                _ = self.deliver(&permits, connection_id, &mut frames, POST_TIMEOUT).await;
+            })
+            .await;
         }
     }
 }
