@@ -214,8 +214,11 @@ const OUR_FAULT: [(u16, &str); 10] = [
 ];
 
 /// How a batch of messages begins, how they are stored, and how it ends.
-const PARTS_OF_SEND: [&str; 3] =
-    ["START TRANSACTION; SELECT 0 AS place", "INSERT INTO messages", "UPDATE rooms FORCE INDEX"];
+const PARTS_OF_SEND: [&str; 3] = [
+    "START TRANSACTION; SELECT STRAIGHT_JOIN 0 AS place",
+    "INSERT INTO messages",
+    "UPDATE rooms FORCE INDEX",
+];
 
 #[tokio::test]
 async fn an_error_of_the_server_that_may_pass_is_503_and_one_that_will_not_is_500() {

@@ -2,6 +2,7 @@
 //! all the same.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 
 use futures_util::future::join_all;
 use mysql_async::prelude::Queryable;
@@ -33,6 +34,12 @@ impl Trio {
     async fn last(&self) -> u64 {
         self.people[0].reads(self.room).await.last().unwrap().0
     }
+}
+
+/// A server, and the address of its metrics.
+async fn measured(app: &TestApp) -> (Server, String) {
+    let metrics_at = format!("127.0.0.1:{}", Server::free_port().await);
+    (Server::start(app, &[("METRICS_LISTEN", &metrics_at)]).await, metrics_at)
 }
 
 #[tokio::test]
@@ -201,8 +208,7 @@ async fn nobody_sends_after_a_logout_or_a_removal_that_comes_while_messages_wait
     let trio = Trio::new(&app).await;
     let dan = app.user("dan").await;
     dan.joins(trio.room).await.created();
-    let metrics_at = format!("127.0.0.1:{}", Server::free_port().await);
-    let server = Server::start(&app, &[("METRICS_LISTEN", &metrics_at)]).await;
+    let (server, metrics_at) = measured(&app).await;
     let [ann, bob, cid, dan] =
         [&trio.people[0], &trio.people[1], &trio.people[2], &dan].map(|person| person.at(&server.url()));
     let mut bobs = server.connect(&bob).await;
@@ -242,6 +248,115 @@ async fn nobody_sends_after_a_logout_or_a_removal_that_comes_while_messages_wait
     let read = ann.reads(trio.room).await;
     assert!(!read.iter().any(|(_, content)| content == "too late"), "{read:?}");
     assert_eq!(read.last().unwrap().0, before + 3, "two messages, and the notice of the removal");
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn messages_that_wait_for_a_locked_room_do_not_hold_up_a_logout() {
+    let app = TestApp::start().await;
+    let trio = Trio::new(&app).await;
+    let busy = trio.people[0].opens_a_room().await;
+    let (server, metrics_at) = measured(&app).await;
+    let dan = app.user("dan").await.at(&server.url());
+    dan.joins(trio.room).await.created();
+    let [ann, bob, cid] = [0, 1, 2].map(|place| trio.people[place].at(&server.url()));
+    for person in [&ann, &bob, &cid, &dan] {
+        person.says(trio.room, "opens a window").await.created();
+    }
+    let room = format!("SELECT * FROM rooms FORCE INDEX (PRIMARY) WHERE id = {} FOR UPDATE", trio.room);
+
+    // One message by itself.
+    let mut holder = app.holding(&room).await;
+    let logout = async {
+        app.until_waiting("FROM rooms FORCE INDEX (PRIMARY)").await;
+        dan.post("/api/auth/logout", json!({})).await.no_content();
+        holder.query_drop("COMMIT").await.unwrap();
+    };
+    tokio::join!(dan.says(trio.room, "too late"), logout).0.refused(401, "unauthenticated");
+
+    // Two that came while another was stored.
+    let mut holder = app.holding(&room).await;
+    let anns = format!("SELECT 1 FROM users WHERE user_id = '{}' FOR UPDATE", ann.user_id);
+    let mut holder_of_ann = app.holding(&anns).await;
+    let two = async {
+        app.until_waiting("INSERT INTO messages").await;
+        let logout = async {
+            app.until_metric(&metrics_at, "coterie_messages_waiting 2").await;
+            holder_of_ann.query_drop("COMMIT").await.unwrap();
+            app.until_waiting("JSON_TABLE").await;
+            bob.post("/api/auth/logout", json!({})).await.no_content();
+            holder.query_drop("COMMIT").await.unwrap();
+        };
+        tokio::join!(bob.says(trio.room, "too late"), cid.says(trio.room, "in time"), logout)
+    };
+    let (first, (bobs, cids, ())) = tokio::join!(ann.says(busy, "first"), two);
+    first.created();
+    bobs.refused(401, "unauthenticated");
+    cids.created();
+    app.invariants_hold().await;
+}
+
+#[tokio::test]
+async fn a_message_that_two_servers_store_at_once_is_stored_once_whatever_else_is_in_their_batches() {
+    let app = TestApp::start().await;
+    let trio = Trio::new(&app).await;
+    let group = trio.people[0].groups(&[&trio.people[2]]).await;
+    let rooms = [trio.room, group, trio.people[0].opens_a_room().await];
+    let (server, metrics_at) = measured(&app).await;
+    let other = Server::start(&app, &[]).await;
+    let [ann, bob, cid] = [0, 1, 2].map(|place| trio.people[place].at(&server.url()));
+    let dan = app.prime("dan").await.at(&server.url());
+    let busy = dan.opens_a_room().await;
+    for (person, room) in [(&ann, rooms[2]), (&bob, rooms[0]), (&cid, rooms[1]), (&dan, busy)] {
+        person.says(room, "opens a window").await.created();
+    }
+    let draft = json!({"roomId": rooms[2], "content": "once", "clientMessageId": "k1"});
+
+    // The batch of three rooms waits for Cid's window. Before that it has read of the first room, and not of the last.
+    let dans = format!("SELECT 1 FROM users WHERE user_id = '{}' FOR UPDATE", dan.user_id);
+    let cids = format!(
+        "SELECT * FROM rate_limits FORCE INDEX (PRIMARY) WHERE name = 'message' AND subject = '{}' FOR UPDATE",
+        cid.user_id
+    );
+    let waits_for_the_last = format!("WHERE id IN ({}) FOR UPDATE)", rooms[2]);
+    let (mut holder_of_dan, mut holder_of_cid) = (app.holding(&dans).await, app.holding(&cids).await);
+    let together = async {
+        app.until_waiting("INSERT INTO messages").await;
+        let again = async {
+            app.until_metric(&metrics_at, "coterie_messages_waiting 3").await;
+            holder_of_dan.query_drop("COMMIT").await.unwrap();
+            app.until_waiting("JSON_TABLE").await;
+            let elsewhere = ann.at(&other.url());
+            let mut again = pin!(elsewhere.post("/api/messages", draft.clone()));
+            let at_once = tokio::select! {
+                answer = &mut again => Some(answer),
+                () = app.until_waiting(&waits_for_the_last) => None,
+            };
+            holder_of_cid.query_drop("COMMIT").await.unwrap();
+            match at_once {
+                Some(answer) => answer,
+                None => again.await,
+            }
+        };
+        let after = async |waiting: &str| app.until_metric(&metrics_at, waiting).await;
+        let second = async {
+            after("coterie_messages_waiting 1").await;
+            cid.says(rooms[1], "second").await
+        };
+        let third = async {
+            after("coterie_messages_waiting 2").await;
+            ann.post("/api/messages", draft.clone()).await
+        };
+        tokio::join!(bob.says(rooms[0], "first"), second, third, again)
+    };
+    let (dans, (bobs, cids, here, there)) = tokio::join!(dan.says(busy, "before"), together);
+    for answer in [dans, bobs, cids] {
+        answer.created();
+    }
+    let mut statuses = [here.status, there.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 201], "{} {}", here.json, there.json);
+    assert_eq!(here.json["message"]["messageId"], there.json["message"]["messageId"]);
     app.invariants_hold().await;
 }
 

@@ -1,7 +1,7 @@
 //! The senders of the messages of a batch (`docs/contract.md`, "Messages"): the statement that locks the rooms, finds the
 //! users of sessions and sockets, and locks the rows that let them send.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use mysql_async::prelude::{FromRow, Queryable};
 
@@ -138,10 +138,10 @@ impl<'a> Questions<'a> {
     /// locks the rows that say so. `waits` tells whether to wait for rooms that another transaction has locked, instead of
     /// leaving them out. Its rows are [`Answer`]s.
     ///
-    /// The room comes first, and the window last, because whoever holds its lock waits for no other room. The window alone
-    /// is locked for a change: a lock that is shared first and then exclusive would deadlock with another like it. The other
-    /// subqueries lock nothing. They read a snapshot that is younger than the lock of the room, so it contains all earlier
-    /// messages of the room.
+    /// The rooms come first, and the window last, because whoever holds its lock waits for no room. The window alone is
+    /// locked for a change: a lock that is shared first and then exclusive would deadlock with another like it. The other
+    /// subqueries lock nothing. They read a snapshot that is younger than the locks of the rooms, so it contains all earlier
+    /// messages.
     pub(crate) fn select(&self, waits: bool, is_limited: bool) -> String {
         let (place, from, reply_to_seq) = match &self.distinct[..] {
             [question] => ("0", question.from(waits), question.reply_to_seq.map(|seq| seq.to_string())),
@@ -153,7 +153,8 @@ impl<'a> Questions<'a> {
         };
         let columns = found_columns(is_limited, reply_to_seq);
         format!(
-            "SELECT {place} AS place, r.id, r.kind, r.last_seq, r.posts_tally, r.audience, r.slow_mode_seconds, {columns}
+            "SELECT STRAIGHT_JOIN {place} AS place, r.id, r.kind, r.last_seq, r.posts_tally, r.audience,
+                    r.slow_mode_seconds, {columns}
              FROM {from} LOCK IN SHARE MODE"
         )
     }
@@ -180,7 +181,7 @@ impl<'a> Questions<'a> {
 
 impl Question<'_> {
     /// The tables that answer the only question. With a list of one, the table of the list would cost the server more than
-    /// the rest. In the parentheses, no row is read before that of the room.
+    /// the rest.
     fn from(&self, waits: bool) -> String {
         let id =
             literal(self.session_id.or(self.connection_id.map(ConnectionId::as_str)).unwrap_or_default());
@@ -198,15 +199,11 @@ impl Question<'_> {
     }
 }
 
-/// The tables that answer several questions. The server reads a list faster than it would a `SELECT` for each. It is in the
-/// order of the rooms, so that they are locked in this order. MySQL allows no `JSON_TABLE` beside `LOCK IN SHARE MODE`, but
-/// one in a derived table.
+/// The tables that answer several questions. The server reads a list faster than it would a `SELECT` for each. MySQL allows
+/// no `JSON_TABLE` beside `LOCK IN SHARE MODE`, but one in a derived table.
 fn from_many(questions: &[Question<'_>], waits: bool) -> String {
-    let mut list: Vec<(usize, &Question<'_>)> = questions.iter().enumerate().collect();
-    list.sort_by_key(|(_, question)| question.room_id);
-    let mut rooms: Vec<RoomId> = list.iter().map(|(_, question)| question.room_id).collect();
-    rooms.dedup();
-    let list = list.into_iter().map(|(place, question)| {
+    let rooms: BTreeSet<RoomId> = questions.iter().map(|question| question.room_id).collect();
+    let list = questions.iter().enumerate().map(|(place, question)| {
         let Question { room_id, session_id, connection_id, reply_to_seq } = question;
         (place, room_id, session_id, connection_id, reply_to_seq)
     });
@@ -229,7 +226,7 @@ fn from_many(questions: &[Question<'_>], waits: bool) -> String {
          {signed_in}
          LEFT JOIN room_members m FORCE INDEX (PRIMARY) ON m.room_id = r.id AND m.user_id = {user_id}",
         list = literal(&json_rows(list)),
-        rooms = locked_rooms::lock(&rooms, waits)
+        rooms = locked_rooms::lock(&Vec::from_iter(rooms), waits)
     )
 }
 
