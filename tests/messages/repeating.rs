@@ -110,10 +110,20 @@ async fn the_id_is_per_sender_and_room_and_compares_byte_for_byte() {
     let (room, other) = (ann.opens_a_room().await, ann.opens_a_room().await);
     bob.joins(room).await.created();
     let draft = |room: u64, id: &str| json!({"roomId": room, "content": "x", "clientMessageId": id});
-    for (person, room, id) in
-        [(&ann, room, "k1"), (&bob, room, "k1"), (&ann, other, "k1"), (&ann, room, "K1"), (&ann, room, "k1 ")]
-    {
+    let sent = [
+        (&ann, room, "k1"),
+        (&bob, room, "k1"),
+        (&ann, other, "k1"),
+        (&ann, room, "K1"),
+        (&ann, room, "k1 "),
+        (&ann, room, "\"k1\\"),
+        (&ann, room, "k\u{1f600}"),
+    ];
+    for (person, room, id) in sent {
         person.post("/api/messages", draft(room, id)).await.created();
+    }
+    for (person, room, id) in sent {
+        person.post("/api/messages", draft(room, id)).await.ok();
     }
 }
 

@@ -92,7 +92,8 @@ const WAIT_TIMEOUT: usize = 300;
 /// The largest packet that we send: no statement comes near it.
 const MAX_ALLOWED_PACKET: usize = 16 * 1024 * 1024;
 /// A server that has not answered by then is reported as unavailable. That is for connecting, with the wait for
-/// the pool, and for a statement by itself, which waits for locks for 3 seconds at most.
+/// the pool, for a statement by itself, which waits for a lock for 3 seconds at most, and for the beginning of a batch of
+/// messages, whose locks others hold for milliseconds.
 ///
 /// A paused Aurora takes new connections and says nothing for 15 seconds. To a connection that an environment
 /// kept while Lambda had frozen it, a server may never answer.
@@ -556,10 +557,14 @@ pub(crate) fn json_rows<R: Serialize>(rows: impl Iterator<Item = R>) -> String {
     serde_json::to_string(&rows.collect::<Vec<_>>()).unwrap_or_default()
 }
 
-/// Returns a text as a part of a statement, in hexadecimal digits: whatever it contains, it ends nowhere else.
+/// Returns the bytes of a text in hexadecimal digits.
+pub(crate) fn hexadecimal(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Returns a text as a literal of SQL. It is in hexadecimal digits, so nothing in the text can end the literal early.
 pub(crate) fn literal(text: &str) -> String {
-    let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-    format!("_utf8mb4 x'{digits}'")
+    format!("_utf8mb4 x'{}'", hexadecimal(text))
 }
 
 /// Returns the ids of a list: `3, 5, 8`.

@@ -173,19 +173,27 @@ async fn insert_allowed(
     transaction: &mut Transaction,
     locked: Locked<'_>,
 ) -> Result<(Vec<Outcome>, Vec<String>)> {
-    let named = locked.asked.iter().map(|asked| (asked.request.draft.room_id, &asked.words.mentions));
+    let senders = locked.senders.of_messages();
+    let messages =
+        || locked.asked.iter().zip(&senders).filter_map(|(asked, sender)| Some((asked, (*sender)?)));
+    let named = messages().map(|(asked, _)| (asked.request.draft.room_id, &asked.words.mentions));
     let members = mentions::members(transaction, named).await?;
+    let slowed = messages().filter_map(|(asked, sender)| {
+        let room = locked.rooms.get(&asked.request.draft.room_id)?;
+        Some((room.id, room.slow_mode_seconds, &sender.user_id))
+    });
+    let pauses = Pauses::read(transaction, slowed.collect()).await?;
     let created_at = time::now();
-    let mut looks_up_ids = false;
+    let mut have_sent = None;
     let Decided { rooms, outcomes, counts, new, .. } = loop {
-        let decided = locked.decide(transaction, &members, looks_up_ids, created_at).await?;
+        let decided = locked.decide(&senders, &members, pauses.clone(), have_sent.as_deref(), created_at);
         if !decided.depends_on_ids && insert(transaction, &decided.new, created_at).await? {
             break decided;
         }
-        if looks_up_ids {
+        if have_sent.is_some() {
             return Err(Error::internal("a clientMessageId was looked up, and yet it was sent before"));
         }
-        looks_up_ids = true;
+        have_sent = Some(senders::have_sent(transaction, &locked.asked, &senders).await?);
     };
     if new.is_empty() {
         return Ok((outcomes, Vec::new()));
@@ -221,47 +229,43 @@ struct Decided<'a> {
     counts: Counts,
     /// The messages to store.
     new: Vec<New<'a>>,
-    /// Whether a request was refused that must not be if its messages were sent before, which nobody has looked up.
+    /// Whether a request was refused that is answered with its messages if they were sent before, which nobody has looked
+    /// up yet.
     depends_on_ids: bool,
 }
 
 impl Locked<'_> {
-    /// Decides about the requests. Without `looks_up_ids`, no message counts as sent before: if one was, [`insert`] tells,
-    /// so that in almost all batches no `clientMessageId` is looked up. `members` are those users whom the messages mention
-    /// who are members.
-    async fn decide(
+    /// Decides about the requests. `members` are those of the mentioned users who are members, each with the room.
+    /// `have_sent` tells of each message whether it was sent before. Without it none was: if that is wrong, [`insert`] tells,
+    /// so that in almost all batches no `clientMessageId` is looked up.
+    fn decide(
         &self,
-        transaction: &mut Transaction,
+        senders: &[Option<&Found>],
         members: &BTreeSet<(RoomId, UserId)>,
-        looks_up_ids: bool,
+        pauses: Pauses,
+        have_sent: Option<&[bool]>,
         created_at: NaiveDateTime,
-    ) -> Result<Decided<'_>> {
+    ) -> Decided<'_> {
         let mut rooms = self.rooms.clone();
         let undecided = |request: &NewMessages| match rooms.contains_key(&request.draft.room_id) {
             true => Outcome::NotAllowed,
             false => Outcome::NoRoom,
         };
         let mut outcomes: Vec<Outcome> = self.batch.requests.iter().map(undecided).collect();
-        let mut found = self.senders.of_messages();
-        let slowed = self.asked.iter().zip(&found).filter_map(|(Asked { request, .. }, sender)| {
-            let room = rooms.get(&request.draft.room_id)?;
-            Some((room.id, room.slow_mode_seconds, &sender.as_ref()?.user_id))
-        });
-        let pauses = Pauses::read(transaction, slowed.collect()).await?;
         let mut counts = Counts { pauses, ..Counts::now(self.batch.limits) };
-        let mut have_sent = match looks_up_ids {
-            true => senders::have_sent(transaction, &self.asked, &found).await?,
-            false => vec![false; self.asked.len()],
-        };
+        let mut senders = senders.iter().copied();
+        let mut were_sent = (0..self.asked.len()).map(|place| have_sent.is_some_and(|sent| sent[place]));
         let mut new = Vec::with_capacity(self.asked.len());
         let mut depends_on_ids = false;
         // Of those that are stored here: a refused message does not use up its id.
         let mut ids = HashSet::new();
         for messages in self.asked.chunk_by(|one, next| one.place == next.place) {
             // The sender was found for all messages of a request, or for none.
-            let senders: Option<Vec<&Found>> = found.drain(..messages.len()).collect();
-            let was_sent = have_sent.drain(..messages.len()).any(|has_sent| has_sent);
-            let (Some(senders), Some(Asked { place, request, .. })) = (senders, messages.first()) else {
+            let found: Vec<Option<&Found>> = senders.by_ref().take(messages.len()).collect();
+            let was_sent =
+                were_sent.by_ref().take(messages.len()).fold(false, |any, was_sent| any | was_sent);
+            let found: Option<Vec<&Found>> = found.into_iter().collect();
+            let (Some(found), Some(Asked { place, request, .. })) = (found, messages.first()) else {
                 continue;
             };
             let draft = &request.draft;
@@ -270,17 +274,17 @@ impl Locked<'_> {
                 continue;
             }
             let room_id = room.id;
-            let Some(Found { user_id, name, .. }) = senders.first() else { continue };
+            let Some(Found { user_id, name, .. }) = found.first() else { continue };
             let own = messages.iter().filter_map(|message| message.words.client_message_id.as_ref());
             let own: Vec<_> = own.map(|id| (room_id, user_id, id.as_str())).collect();
             let is_sent = was_sent || own.iter().any(|id| ids.contains(id));
-            let may_mention = may_mention(room, &senders, &draft.messages, members);
-            outcomes[*place] = match counts.decide(request, &senders, is_sent, may_mention, room) {
+            let may_mention = may_mention(room, &found, &draft.messages, members);
+            outcomes[*place] = match counts.decide(request, &found, is_sent, may_mention, room) {
                 Ok(seq) => {
                     ids.extend(own);
                     let numbered = messages.iter().zip(seq..);
                     new.extend(numbered.map(|(asked, seq)| New { asked, seq, user_id: user_id.clone() }));
-                    let quoted = senders.iter().map(|sender| sender.quoted(room_id)).collect();
+                    let quoted = found.iter().map(|sender| sender.quoted(room_id)).collect();
                     let (user_id, name) = (user_id.clone(), name.clone());
                     Outcome::Stored(Stored { seq, created_at, user_id, name, quoted })
                 }
@@ -292,12 +296,12 @@ impl Locked<'_> {
                             Refusal::MentionsAll(_) | Refusal::NoMember(..) | Refusal::SlowMode(_)
                         )
                     );
-                    depends_on_ids |= comes_after_ids && !looks_up_ids && !own.is_empty();
+                    depends_on_ids |= comes_after_ids && have_sent.is_none() && !own.is_empty();
                     outcome
                 }
             };
         }
-        Ok(Decided { rooms, outcomes, counts, new, depends_on_ids })
+        Decided { rooms, outcomes, counts, new, depends_on_ids }
     }
 }
 

@@ -24,18 +24,15 @@ pub(crate) struct Room {
     pub(crate) is_changed: bool,
 }
 
-/// Returns the statement that locks rooms, in the order of their ids. `waits` tells whether to wait for those that another
-/// transaction has locked, instead of leaving them out.
+/// Returns the statement that locks rooms. `waits` tells whether to wait for those that another transaction has locked,
+/// instead of leaving them out.
 ///
-/// The index is forced, since a scan of a small table would lock all its rooms. As a part of another statement, it is
-/// run before anything else is read, because of its limit: so the snapshot is younger than the locks of all rooms.
+/// The index is forced, since a scan of a small table would lock all its rooms.
 pub(crate) fn lock(ids: &[RoomId], waits: bool) -> String {
     let skip = if waits { "" } else { " SKIP LOCKED" };
-    // Of one room the row is read first anyway, and that is faster.
-    let limit = if ids.len() > 1 { format!(" ORDER BY id LIMIT {}", ids.len()) } else { String::new() };
     format!(
         "SELECT id, kind, last_seq, posts_tally, audience, slow_mode_seconds
-         FROM rooms FORCE INDEX (PRIMARY) WHERE id IN ({}){limit} FOR UPDATE{skip}",
+         FROM rooms FORCE INDEX (PRIMARY) WHERE id IN ({}) FOR UPDATE{skip}",
         listed(ids)
     )
 }

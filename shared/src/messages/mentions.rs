@@ -67,7 +67,8 @@ pub(crate) fn no_member(user_id: &UserId) -> String {
     format!("names {user_id}, who is no member of the room")
 }
 
-/// Returns those of these users who are members of the rooms, with one statement if there are any.
+/// Returns those of these users who are members of the rooms, which the caller has locked, with one statement if there are
+/// any.
 ///
 /// # Errors
 /// The database's.
@@ -93,7 +94,7 @@ pub(crate) async fn members<'a>(
         params.extend(user_ids.iter().map(|user_id| Value::from(*user_id)).chain(repeated));
     }
     let sql = format!(
-        "SELECT room_id, user_id FROM room_members FORCE INDEX (PRIMARY) WHERE {}",
+        "SELECT room_id, user_id FROM room_members FORCE INDEX (PRIMARY) WHERE {} LOCK IN SHARE MODE",
         ranges.join(" OR ")
     );
     Ok(transaction.exec::<(RoomId, UserId), _, _>(sql, params).await?.into_iter().collect())

@@ -1,12 +1,12 @@
 //! The senders of the messages of a batch (`docs/contract.md`, "Messages"): the statement that locks the rooms, finds the
 //! users of sessions and sockets, and locks the rows that let them send.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use mysql_async::prelude::{FromRow, Queryable};
 
 use crate::Result;
-use crate::base::db::{json_rows, literal};
+use crate::base::db::{hexadecimal, json_rows, literal};
 use crate::base::ids::{ConnectionId, RoomId, UserId};
 use crate::base::transaction::Transaction;
 use crate::messages::draft::{Draft, Sender, Words};
@@ -138,10 +138,12 @@ impl<'a> Questions<'a> {
     /// locks the rows that say so. `waits` tells whether to wait for rooms that another transaction has locked, instead of
     /// leaving them out. Its rows are [`Answer`]s.
     ///
-    /// The rooms come first, and the window last, because whoever holds its lock waits for no room. The window alone is
-    /// locked for a change: a lock that is shared first and then exclusive would deadlock with another like it. The other
-    /// subqueries lock nothing. They read a snapshot that is younger than the locks of the rooms, so it contains all earlier
-    /// messages.
+    /// The rooms come first, and the window last, because whoever holds its lock waits for no other room. The window alone
+    /// is locked for a change: a lock that is shared first and then exclusive would deadlock with another like it.
+    ///
+    /// The other subqueries lock nothing. They read a snapshot, which the first of them takes, maybe before the last room
+    /// is locked. It is younger than the requests, so it contains every message that one of them can name. What another
+    /// transaction may have written until the rooms were locked must be read with a lock, as [`have_sent`] does.
     pub(crate) fn select(&self, waits: bool, is_limited: bool) -> String {
         let (place, from, reply_to_seq) = match &self.distinct[..] {
             [question] => ("0", question.from(waits), question.reply_to_seq.map(|seq| seq.to_string())),
@@ -199,11 +201,15 @@ impl Question<'_> {
     }
 }
 
-/// The tables that answer several questions. The server reads a list faster than it would a `SELECT` for each. MySQL allows
-/// no `JSON_TABLE` beside `LOCK IN SHARE MODE`, but one in a derived table.
+/// The tables that answer several questions. The server reads a list faster than it would a `SELECT` for each. It locks the
+/// rooms in the order of the list, which is that of their ids. MySQL allows no `JSON_TABLE` beside `LOCK IN SHARE MODE`, but
+/// one in a derived table.
 fn from_many(questions: &[Question<'_>], waits: bool) -> String {
-    let rooms: BTreeSet<RoomId> = questions.iter().map(|question| question.room_id).collect();
-    let list = questions.iter().enumerate().map(|(place, question)| {
+    let mut list: Vec<(usize, &Question<'_>)> = questions.iter().enumerate().collect();
+    list.sort_by_key(|(_, question)| question.room_id);
+    let mut rooms: Vec<RoomId> = list.iter().map(|(_, question)| question.room_id).collect();
+    rooms.dedup();
+    let list = list.into_iter().map(|(place, question)| {
         let Question { room_id, session_id, connection_id, reply_to_seq } = question;
         (place, room_id, session_id, connection_id, reply_to_seq)
     });
@@ -226,7 +232,7 @@ fn from_many(questions: &[Question<'_>], waits: bool) -> String {
          {signed_in}
          LEFT JOIN room_members m FORCE INDEX (PRIMARY) ON m.room_id = r.id AND m.user_id = {user_id}",
         list = literal(&json_rows(list)),
-        rooms = locked_rooms::lock(&Vec::from_iter(rooms), waits)
+        rooms = locked_rooms::lock(&rooms, waits)
     )
 }
 
@@ -261,7 +267,8 @@ impl Senders {
     }
 }
 
-/// Tells of each message whether its sender has sent one with its `clientMessageId` to the room.
+/// Tells of each message whether its sender has sent one with its `clientMessageId` to the room. The ids are hexadecimal in
+/// the list: MariaDB's `JSON_TABLE` did not always undo the escapes of JSON.
 ///
 /// # Errors
 /// The database's.
@@ -272,14 +279,15 @@ pub(crate) async fn have_sent(
 ) -> Result<Vec<bool>> {
     let rows = messages.iter().zip(senders).enumerate().filter_map(|(place, (asked, sender))| {
         let id = asked.words.client_message_id.as_ref()?;
-        Some((place, asked.request.draft.room_id, &sender.as_ref()?.user_id, id))
+        Some((place, asked.request.draft.room_id, &sender.as_ref()?.user_id, hexadecimal(id.as_str())))
     });
     let sql = "SELECT k.place
-         FROM JSON_TABLE(?, '$[*]' COLUMNS (
+         FROM (SELECT * FROM JSON_TABLE(?, '$[*]' COLUMNS (
                   place INT UNSIGNED PATH '$[0]', room_id BIGINT UNSIGNED PATH '$[1]',
-                  user_id VARCHAR(64) PATH '$[2]', client_message_id VARCHAR(64) PATH '$[3]')) k
+                  user_id VARCHAR(64) PATH '$[2]', client_message_id VARCHAR(512) PATH '$[3]')) j) k
          STRAIGHT_JOIN messages x FORCE INDEX (messages_client_message_id) ON x.room_id = k.room_id
-                AND x.sender_id = k.user_id AND x.client_message_id = CAST(k.client_message_id AS BINARY)";
+                AND x.sender_id = k.user_id AND x.client_message_id = UNHEX(k.client_message_id)
+         LOCK IN SHARE MODE";
     let mut have_sent = vec![false; messages.len()];
     for place in transaction.exec::<usize, _, _>(sql, (json_rows(rows),)).await? {
         if let Some(has_sent) = have_sent.get_mut(place) {

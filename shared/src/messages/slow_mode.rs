@@ -19,10 +19,10 @@ use crate::{Error, Result};
 
 /// The pauses of members who send, if slow mode applies to them: not the owner and the moderators of the room, and not
 /// the organization's moderators and admins in a channel.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Pauses(HashMap<(RoomId, UserId), Pause>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Pause {
     /// The room's `slow_mode_seconds`.
     seconds: u32,
@@ -56,15 +56,16 @@ impl Pauses {
             return Ok(Self::default());
         }
         let sql = "SELECT k.place, l.tally
-             FROM JSON_TABLE(?, '$[*]' COLUMNS (
+             FROM (SELECT * FROM JSON_TABLE(?, '$[*]' COLUMNS (
                       place INT UNSIGNED PATH '$[0]', room_id BIGINT UNSIGNED PATH '$[1]',
-                      user_id VARCHAR(64) PATH '$[2]', subject VARCHAR(64) PATH '$[3]')) k
+                      user_id VARCHAR(64) PATH '$[2]', subject VARCHAR(64) PATH '$[3]')) j) k
              STRAIGHT_JOIN rooms r FORCE INDEX (PRIMARY) ON r.id = k.room_id
              STRAIGHT_JOIN room_members m FORCE INDEX (PRIMARY) ON m.room_id = k.room_id AND m.user_id = k.user_id
                     AND m.role = 'member'
              STRAIGHT_JOIN users u FORCE INDEX (PRIMARY) ON u.user_id = k.user_id
                     AND NOT (r.kind = 'channel' AND u.role IN (?, ?))
-             LEFT JOIN rate_limits l FORCE INDEX (PRIMARY) ON l.name = 'slow' AND l.subject = k.subject";
+             LEFT JOIN rate_limits l FORCE INDEX (PRIMARY) ON l.name = 'slow' AND l.subject = k.subject
+             LOCK IN SHARE MODE";
         let rows = senders.iter().enumerate().map(|(place, &(room_id, _, user_id))| {
             (place, room_id, user_id.as_str(), in_room(user_id, room_id))
         });
