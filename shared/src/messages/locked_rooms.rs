@@ -24,15 +24,15 @@ pub(crate) struct Room {
     pub(crate) is_changed: bool,
 }
 
-/// Returns the statement that locks rooms. `waits` tells whether to wait for those that another transaction has locked,
-/// instead of leaving them out.
+/// Returns the statement that locks rooms, in this order. `waits` tells whether to wait for those that another transaction
+/// has locked, instead of leaving them out.
 ///
 /// The index is forced, since a scan of a small table would lock all its rooms.
-pub(crate) fn lock(ids: &[RoomId], waits: bool) -> String {
+pub(crate) fn lock(ids: &[RoomId], order: &str, waits: bool) -> String {
     let skip = if waits { "" } else { " SKIP LOCKED" };
     format!(
         "SELECT id, kind, last_seq, posts_tally, audience, slow_mode_seconds
-         FROM rooms FORCE INDEX (PRIMARY) WHERE id IN ({}) FOR UPDATE{skip}",
+         FROM rooms FORCE INDEX (PRIMARY) WHERE id IN ({}){order} FOR UPDATE{skip}",
         listed(ids)
     )
 }

@@ -141,16 +141,16 @@ impl<'a> Questions<'a> {
     /// The rooms come first, and the window last, because whoever holds its lock waits for no other room. The window alone
     /// is locked for a change: a lock that is shared first and then exclusive would deadlock with another like it.
     ///
-    /// The other subqueries lock nothing. They read a snapshot, which the first of them takes, maybe before the last room
-    /// is locked. It is younger than the requests, so it contains every message that one of them can name. What another
-    /// transaction may have written until the rooms were locked must be read with a lock, as [`have_sent`] does.
+    /// The other subqueries lock nothing. They read a snapshot, which the first of them takes. With replies that is after all
+    /// rooms are locked, so that no message is quoted as it was before it was deleted. Otherwise it may be before the last
+    /// room is locked: what another transaction may have written until then must be read with a lock, as [`have_sent`] does.
     pub(crate) fn select(&self, waits: bool, is_limited: bool) -> String {
         let (place, from, reply_to_seq) = match &self.distinct[..] {
             [question] => ("0", question.from(waits), question.reply_to_seq.map(|seq| seq.to_string())),
             questions => {
                 let has_replies = questions.iter().any(|question| question.reply_to_seq.is_some());
                 let reply_to_seq = has_replies.then(|| "k.reply_to_seq".to_owned());
-                ("k.place", from_many(questions, waits), reply_to_seq)
+                ("k.place", from_many(questions, waits, has_replies), reply_to_seq)
             }
         };
         let columns = found_columns(is_limited, reply_to_seq);
@@ -196,7 +196,7 @@ impl Question<'_> {
              LEFT JOIN ({table} s FORCE INDEX (PRIMARY)
                         STRAIGHT_JOIN room_members m FORCE INDEX (PRIMARY) ON m.user_id = s.user_id)
                     ON {is_signed_in} AND m.room_id = r.id",
-            rooms = locked_rooms::lock(&[self.room_id], waits)
+            rooms = locked_rooms::lock(&[self.room_id], "", waits)
         )
     }
 }
@@ -204,7 +204,7 @@ impl Question<'_> {
 /// The tables that answer several questions. The server reads a list faster than it would a `SELECT` for each. It locks the
 /// rooms in the order of the list, which is that of their ids. MySQL allows no `JSON_TABLE` beside `LOCK IN SHARE MODE`, but
 /// one in a derived table.
-fn from_many(questions: &[Question<'_>], waits: bool) -> String {
+fn from_many(questions: &[Question<'_>], waits: bool, has_replies: bool) -> String {
     let mut list: Vec<(usize, &Question<'_>)> = questions.iter().enumerate().collect();
     list.sort_by_key(|(_, question)| question.room_id);
     let mut rooms: Vec<RoomId> = list.iter().map(|(_, question)| question.room_id).collect();
@@ -223,6 +223,9 @@ fn from_many(questions: &[Question<'_>], waits: bool) -> String {
         all if all == questions.len() => (sessions.to_owned(), "s.user_id"),
         _ => (format!("{sessions} {sockets}"), "COALESCE(s.user_id, c.user_id)"),
     };
+    // The server runs a derived table with a limit before it reads what is joined to it. That takes it longer.
+    let all_at_first =
+        if has_replies { format!(" ORDER BY id LIMIT {}", rooms.len()) } else { String::new() };
     format!(
         "(SELECT * FROM JSON_TABLE({list}, '$[*]' COLUMNS (
               place INT UNSIGNED PATH '$[0]', room_id BIGINT UNSIGNED PATH '$[1]',
@@ -232,7 +235,7 @@ fn from_many(questions: &[Question<'_>], waits: bool) -> String {
          {signed_in}
          LEFT JOIN room_members m FORCE INDEX (PRIMARY) ON m.room_id = r.id AND m.user_id = {user_id}",
         list = literal(&json_rows(list)),
-        rooms = locked_rooms::lock(&rooms, waits)
+        rooms = locked_rooms::lock(&rooms, &all_at_first, waits)
     )
 }
 
